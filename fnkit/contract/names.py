@@ -1,4 +1,4 @@
-"""Validation of names, and the DNS labels derived from them."""
+"""Validation of names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ __all__ = [
     "STAGE_RULE",
     "TRIGGER_NAME_RULE",
     "UUID_RULE",
-    "domain_label",
     "function_name_error",
     "is_hostname",
     "is_nats_subject",
     "is_queue_name",
-    "namespace_slug",
     "variable_name_error",
 ]
 
@@ -35,7 +33,6 @@ STAGE_RULE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
 
 UUID_RULE: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_SLUG_MAX: Final = 20
 _HOSTNAME_MAX: Final = 253
 _HOSTNAME_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?")
@@ -68,22 +65,6 @@ def variable_name_error(name: str) -> str | None:
     if not name or "=" in name or "\0" in name or len(name) > ENVIRONMENT_VALUE_MAX_CHARS:
         return f"{name[:64]!r} is not a valid name of a variable"
     return None
-
-
-def namespace_slug(name: str) -> str:
-    """Return the readable part of a namespace's DNS label: lower case, ``[a-z0-9]`` only, at most 20 characters.
-
-    The rule is inferred from recorded traffic, where it holds for all 1,755 namespaces.
-
-    >>> namespace_slug("tf-func-objective-panini")
-    'tffuncobjectivepanin'
-    """
-    return re.sub(r"[^a-z0-9]", "", name.lower())[:_SLUG_MAX]
-
-
-def domain_label(namespace_label: str, function_name: str) -> str:
-    """Return the first DNS label of a function's host; ``namespace_label`` is the slug plus 8 random characters."""
-    return f"{namespace_label}-{function_name}"
 
 
 def is_hostname(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Scaleway's own Python SDK, unchanged, against our platform."""
+"""Scaleway's Python SDK, unmodified, against the platform."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pytest
 from tests.support.oracles import conformance_folder
 from tests.support.platform import PlatformUnderTest
 
-_CLIENTS = Path.home() / ".cache" / "fnkit-clients"  # read before the tests move HOME: the SDK is kept between runs
+# Read before the tests change HOME, to keep the SDK between runs.
+_CLIENTS = Path.home() / ".cache" / "fnkit-clients"
 
 
 @pytest.mark.conformance
 @pytest.mark.timeout(400)
-def test_the_official_sdk_is_served(platform: PlatformUnderTest) -> None:
+def test_python_sdk_driver_passes_every_check(platform: PlatformUnderTest) -> None:
     driver = conformance_folder() / "clients" / "drive_sdk_py.py"
-    done = subprocess.run(
+    process = subprocess.run(
         [
             *(sys.executable, str(driver), "--api", platform.api_url, "--gateway", platform.gateway_url),
             *("--token", platform.secret_key, "--project", platform.project_id),
@@ -32,7 +33,7 @@ def test_the_official_sdk_is_served(platform: PlatformUnderTest) -> None:
         env={**os.environ, "FNKIT_CLIENTS": os.environ.get("FNKIT_CLIENTS", str(_CLIENTS))},
     )
     failed = {
-        line.split("--")[0].removeprefix("FAIL").strip() for line in done.stdout.splitlines() if "FAIL" in line
+        line.split("--")[0].removeprefix("FAIL").strip() for line in process.stdout.splitlines() if "FAIL" in line
     }
-    assert failed == set(), done.stdout + done.stderr
-    assert done.stdout.count("\nok ") > 90
+    assert failed == set(), process.stdout + process.stderr
+    assert process.stdout.count("\nok ") > 90

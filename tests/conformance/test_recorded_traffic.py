@@ -1,4 +1,4 @@
-"""Replays recorded traffic of the real API against ours: every field, status and error text must match."""
+"""Replays recorded traffic of Scaleway's API against the platform; fields, statuses and error texts must match."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RUNTIME = f"python{sys.version_info.major}{sys.version_info.minor}"
 
 
 @pytest.mark.conformance
-def test_every_recording_matches(platform: PlatformUnderTest) -> None:
+def test_replayed_recordings_match(platform: PlatformUnderTest) -> None:
     folder = conformance_folder()
     names = sorted(file.stem for file in (folder / "cassettes").glob("*.jsonl"))
     assert len(names) > 10
-    done = _replay(folder, platform, names)
-    assert done.returncode == 0, done.stdout
-    assert f"cassettes fully matched: {len(names)}/{len(names)}" in done.stdout
+    process = _replay(folder, platform, names)
+    assert process.returncode == 0, process.stdout
+    assert f"cassettes fully matched: {len(names)}/{len(names)}" in process.stdout
 
 
 def _replay(folder: Path, platform: PlatformUnderTest, names: list[str]) -> subprocess.CompletedProcess[str]:

@@ -52,8 +52,8 @@ def deploy_and_die(platform: PlatformUnderTest, after: int) -> DeadlyProxy | Non
     return None
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_killed_after_every_request_in_turn_the_next_run_converges(platform: PlatformUnderTest, pair: Path) -> None:
     fnkit = user(platform)
     survived = 0

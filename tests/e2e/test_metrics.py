@@ -164,6 +164,17 @@ def test_while_the_data_plane_is_away_control_answers_for_itself(tmp_path: Path)
     assert not any("fnkit_function" in family.name or "gateway" in family.name for family in found.families)
 
 
+def test_other_requests_are_counted_by_path(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        for path in ("/ready", "/loki/api/v1/tail", "/loki/api/v1/unknown"):
+            control.request("GET", path)
+        found = scrape(f"http://127.0.0.1:{control.settings.api_port}")
+    counted = {sample.labels["operation"] for family in found.families for sample in family.samples
+               if sample.name == "fnkit_api_requests_total"}  # fmt: skip
+    # The health endpoint is polled until control has started.
+    assert counted - {"/healthz"} == {"/ready", "/loki/api/v1/tail", "/loki/api/v1/{rest:path}"}
+
+
 def test_the_series_of_a_deleted_function_end(deployed: Deployed) -> None:
     other = deployed.api.function(deployed.function["namespace_id"], name="brief")
     other = deployed.api.deployed(other["id"], archive())

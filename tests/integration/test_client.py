@@ -1,4 +1,4 @@
-"""The client against a server that misbehaves in every way a user has met."""
+"""The API client against a server that returns errors or malformed responses, or drops connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def api_at(url: str) -> FunctionsApi:
     )
 
 
-def test_the_key_goes_in_the_header_and_the_region_in_the_path() -> None:
+def test_request_carries_key_header_and_region_path() -> None:
     with scripted_server(lambda _request, _number: Answer(body=EMPTY_PAGE)) as server, api_at(server.url) as api:
         assert api.namespaces.list(name="shop") == []
     (request,) = server.requests
@@ -45,7 +45,7 @@ def test_the_key_goes_in_the_header_and_the_region_in_the_path() -> None:
         (501, ApiError, "not-implemented"),
     ],
 )
-def test_a_refusal_becomes_an_error_of_our_tree(status: int, kind: type[ApiError], code: str) -> None:
+def test_error_status_is_mapped_to_error_class(status: int, kind: type[ApiError], code: str) -> None:
     body = b'{"message":"no such luck"}'
     with scripted_server(lambda _r, _n: Answer(status, body)) as server, api_at(server.url) as api:
         with pytest.raises(kind) as caught:
@@ -56,7 +56,7 @@ def test_a_refusal_becomes_an_error_of_our_tree(status: int, kind: type[ApiError
     assert KEY not in repr(caught.value) + str(caught.value.hint)
 
 
-def test_invalid_arguments_are_named() -> None:
+def test_invalid_argument_error_names_the_argument() -> None:
     body = json.dumps(
         {
             "type": "invalid_arguments",
@@ -72,21 +72,21 @@ def test_invalid_arguments_are_named() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>502 Bad Gateway</html>", b"", b"\xff\xfe", b"[]", b'"text"'])
-def test_html_in_place_of_json_says_that_it_is_not_the_api(body: bytes) -> None:
+def test_malformed_response_raises_not_the_api_error(body: bytes) -> None:
     with scripted_server(lambda _r, _n: Answer(200, body)) as server, api_at(server.url) as api:
         with pytest.raises(ApiUnreachable) as caught:
             api.functions.get("f")
     assert caught.value.code == "not-the-api"
 
 
-def test_nobody_listening_is_said_with_what_to_do() -> None:
+def test_unreachable_api_error_hints_at_platform_start() -> None:
     with api_at(f"http://127.0.0.1:{free_port()}") as api, pytest.raises(ApiUnreachable) as caught:
         api.functions.create(CreateFunction(name="f"))
     assert caught.value.code == "api-unreachable"
     assert "fnkit platform start" in str(caught.value.hint)
 
 
-def test_a_dropped_read_is_tried_again() -> None:
+def test_read_is_retried_after_dropped_connection() -> None:
     def answer(_request: Request, number: int) -> Answer:
         return Answer(drop=True) if number == 0 else Answer(body=EMPTY_PAGE)
 
@@ -95,14 +95,14 @@ def test_a_dropped_read_is_tried_again() -> None:
     assert len(server.requests) == 2
 
 
-def test_a_dropped_write_is_not_sent_twice_behind_our_back() -> None:
+def test_write_is_not_retried_after_dropped_connection() -> None:
     with scripted_server(lambda _r, _n: Answer(drop=True)) as server, api_at(server.url) as api:
         with pytest.raises(ApiUnreachable):
             api.functions.create(CreateFunction(name="f"))
     assert len(server.requests) == 1
 
 
-def test_every_page_is_fetched_once() -> None:
+def test_list_fetches_every_page_once() -> None:
     def answer(request: Request, _number: int) -> Answer:
         page = int(request.path.split("page=")[1].split("&")[0])
         crons = [
@@ -117,13 +117,13 @@ def test_every_page_is_fetched_once() -> None:
     assert len(server.requests) == 3
 
 
-def test_unknown_fields_and_enumerations_do_not_break_reading() -> None:
+def test_unknown_fields_and_enum_values_are_accepted() -> None:
     body = b'{"id":"c","function_id":"f","schedule":"* * * * *","args":{},"status":"brand_new","more":1}'
     with scripted_server(lambda _r, _n: Answer(body=body)) as server, api_at(server.url) as api:
         assert api.crons.get("c").status == "brand_new"
 
 
-def test_what_is_not_given_is_not_sent() -> None:
+def test_unset_fields_are_omitted_from_request() -> None:
     with scripted_server(lambda _r, _n: Answer(404, b'{"message":"x"}')) as server, api_at(server.url) as api:
         with pytest.raises(NotFoundError):
             api.functions.update(
@@ -135,7 +135,7 @@ def test_what_is_not_given_is_not_sent() -> None:
     }
 
 
-def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_requests_ignore_proxy_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with scripted_server(lambda _r, _n: Answer(body=EMPTY_PAGE)) as server, api_at(server.url) as api:
@@ -143,9 +143,9 @@ def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(monkeypat
         api.transport.upload(f"{server.url}/up?x=1", {}, io.BytesIO(b"zip"), 3)
 
 
-def test_an_upload_carries_its_length_and_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_upload_sends_content_length_and_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    netrc.write_text("machine 127.0.0.1 login user password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
     with scripted_server(lambda _r, _n: Answer(body=b"")) as server, api_at(server.url) as api:
         api.transport.upload(f"{server.url}/up?x=1", {"x-extra": "1"}, io.BytesIO(b"zip"), 3)
@@ -155,7 +155,7 @@ def test_an_upload_carries_its_length_and_no_key(monkeypatch: pytest.MonkeyPatch
     assert "Authorization" not in request.headers
 
 
-def test_scaleways_own_host_is_never_asked_for_our_platform() -> None:
+def test_platform_info_is_none_for_scaleway_host() -> None:
     endpoint = Endpoint(
         api_url="https://api.scaleway.com", secret_key=KEY, project_id="p", region="fr-par", key_origin="x"
     )
@@ -163,7 +163,7 @@ def test_scaleways_own_host_is_never_asked_for_our_platform() -> None:
         assert api.platform_info() is None
 
 
-def test_a_404_for_our_platform_means_scaleway() -> None:
+def test_platform_info_is_none_when_endpoint_returns_404() -> None:
     with scripted_server(lambda _r, _n: Answer(404, b"nope")) as server, api_at(server.url) as api:
         assert api.platform_info() is None
 

@@ -1,4 +1,4 @@
-"""The cron scheduler at every step at which its process, its clock or its gateway can fail it."""
+"""The cron scheduler when its process crashes, its clock jumps or the gateway fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MINUTE = 60.0
 Scenario = Callable[[SchedulerUnderTest, FakeGateway], Awaitable[None]]
 
 
-def play(
+def run_scenario(
     home: Path,
     scenario: Scenario,
     *,
@@ -31,7 +31,7 @@ def play(
     started: float = NOON,
     gateway_retry_period: float = GATEWAY_RETRY_PERIOD,
 ) -> None:
-    """Run a scenario with one cron, ``c``, that was made a second after noon."""
+    """Run a scenario with one cron, ``c``, created one second after noon."""
 
     async def run() -> None:
         under_test = SchedulerUnderTest(home, MachineClock(started), gateway_retry_period=gateway_retry_period)
@@ -43,8 +43,8 @@ def play(
     asyncio.run(run())
 
 
-async def born_again(old: SchedulerUnderTest, moment: float) -> SchedulerUnderTest:
-    """The process that takes a dead one's place, at a later moment."""
+async def restarted(old: SchedulerUnderTest, moment: float) -> SchedulerUnderTest:
+    """Start a new scheduler process on the data of a killed one, at a later time."""
     again = SchedulerUnderTest(Path(old.context.settings.data_dir), MachineClock(moment))
     await again.start()
     await again.quiet()
@@ -52,13 +52,13 @@ async def born_again(old: SchedulerUnderTest, moment: float) -> SchedulerUnderTe
 
 
 def minutes(under_test: SchedulerUnderTest, cron_id: str = "c") -> list[int]:
-    """The ticks that were begun, in minutes after noon."""
+    """Return the scheduled runs that were started, in minutes after noon."""
     return [
         round((datetime.fromisoformat(one.at).timestamp() - NOON) / MINUTE) for one in under_test.fired(cron_id)
     ]
 
 
-def test_each_tick_is_sent_once_with_its_arguments(tmp_path: Path) -> None:
+def test_each_scheduled_run_is_sent_once_with_its_arguments(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         for number in range(1, 5):
             await cron.at(NOON + number * MINUTE)
@@ -68,62 +68,60 @@ def test_each_tick_is_sent_once_with_its_arguments(tmp_path: Path) -> None:
         assert {one.status for one in cron.fired("c")} == {"succeeded"}
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(("step", "handled"), [("before commit", 1), ("after commit", 0)])
-def test_a_process_that_dies_around_the_commit_fires_the_tick_once_or_never(
-    tmp_path: Path, step: str, handled: int
-) -> None:
+def test_crash_around_commit_sends_run_at_most_once(tmp_path: Path, step: str, handled: int) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         await cron.dies_at(NOON + MINUTE, step)
-        again = await born_again(cron, NOON + MINUTE + 2)
+        again = await restarted(cron, NOON + MINUTE + 2)
         assert sum(gateway.handled.values()) == handled
         assert minutes(again) == [1]
         assert [one.status for one in again.fired("c")] == ["succeeded" if handled else "failed"]
         await again.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_process_that_dies_after_sending_says_that_the_function_may_have_run(tmp_path: Path) -> None:
+def test_crash_after_send_records_that_function_may_have_run(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while not gateway.under_way:  # noqa: ASYNC110  the gateway is another process elsewhere
+            while not gateway.under_way:  # noqa: ASYNC110  the fake gateway has a counter, no event
                 await asyncio.sleep(0)
         await cron.kill()
         gateway.held.set()
-        again = await born_again(cron, NOON + MINUTE + 1)
+        again = await restarted(cron, NOON + MINUTE + 1)
         (one,) = again.fired("c")
         assert one.status == "failed"
         assert one.error.endswith("the function may have run")
         assert sum(gateway.handled.values()) == 1
         await again.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
-    ("away", "caught_up"),
+    ("downtime", "caught_up"),
     [(MISFIRE_GRACE - 1, [1]), (2 * MINUTE + 1, [2]), (3600.0, [60]), (86_400.0, [1440])],
 )
-def test_ticks_of_the_last_minute_are_caught_up_after_a_down_time_and_older_ones_are_not(
-    tmp_path: Path, away: float, caught_up: list[int]
+def test_restart_catches_up_only_runs_of_the_last_minute(
+    tmp_path: Path, downtime: float, caught_up: list[int]
 ) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         await cron.at(NOON + 30)
         await cron.kill()
-        again = await born_again(cron, NOON + 30 + away + (0 if away < MINUTE else -29.5))
+        again = await restarted(cron, NOON + 30 + downtime + (0 if downtime < MINUTE else -29.5))
         assert minutes(again) == caught_up
         assert len(gateway.arrived) == len(caught_up)
         await again.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_clock_set_far_forward_fires_the_last_minute_alone(tmp_path: Path) -> None:
+def test_clock_jump_forward_fires_only_the_last_minute(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         await cron.at(NOON + MINUTE)
         await cron.at(NOON + 300 * MINUTE + 5)
@@ -133,10 +131,10 @@ def test_a_clock_set_far_forward_fires_the_last_minute_alone(tmp_path: Path) -> 
         assert len(gateway.arrived) == 3
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_clock_set_back_fires_no_tick_again(tmp_path: Path) -> None:
+def test_clock_set_back_repeats_no_run(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         for number in (1, 2, 3, 4, 5):
             await cron.at(NOON + number * MINUTE)
@@ -148,10 +146,10 @@ def test_a_clock_set_back_fires_no_tick_again(tmp_path: Path) -> None:
         assert len(gateway.arrived) == 6
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_clock_set_back_does_not_silence_a_new_cron(tmp_path: Path) -> None:
+def test_new_cron_runs_after_clock_is_set_back(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         await cron.at(NOON + 5 * MINUTE)
         await cron.at(NOON - 600 * MINUTE)
@@ -162,20 +160,20 @@ def test_a_clock_set_back_does_not_silence_a_new_cron(tmp_path: Path) -> None:
         assert minutes(cron, "new") == [-599]
         again_at = NOON - 598 * MINUTE
         await cron.kill()
-        again = await born_again(cron, again_at)
+        again = await restarted(cron, again_at)
         assert minutes(again, "new") == [-599, -598]
         assert len(gateway.arrived) == 3
         await again.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_full_gateway_loses_no_tick(tmp_path: Path) -> None:
+def test_run_is_retried_while_gateway_is_full(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         gateway.mode = "full"
         await cron.at(NOON + MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while len(gateway.arrived) < 2:  # noqa: ASYNC110  the gateway is another process elsewhere
+            while len(gateway.arrived) < 2:  # noqa: ASYNC110  the fake gateway has a counter, no event
                 await asyncio.sleep(0.001)
         assert cron.fired("c")[0].status == "pending"
         gateway.mode = "ok"
@@ -184,10 +182,10 @@ def test_a_full_gateway_loses_no_tick(tmp_path: Path) -> None:
         assert [(one.status, one.attempts) for one in cron.fired("c")] == [("succeeded", 1)]
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_gateway_that_never_takes_anything_fails_the_tick_in_the_end(tmp_path: Path) -> None:
+def test_run_fails_when_gateway_stays_unreachable(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         (tmp_path / "delivery.sock").unlink()
         await cron.at(NOON + MINUTE)
@@ -198,11 +196,11 @@ def test_a_gateway_that_never_takes_anything_fails_the_tick_in_the_end(tmp_path:
         assert gateway.arrived == []
         await cron.kill()
 
-    play(tmp_path, scenario, gateway_retry_period=0.1)
+    run_scenario(tmp_path, scenario, gateway_retry_period=0.1)
 
 
 @pytest.mark.parametrize(("mode", "http_status"), [("fails", 500), ("breaks", None)])
-def test_what_may_have_reached_a_handler_is_final(tmp_path: Path, mode: str, http_status: int | None) -> None:
+def test_run_is_not_retried_when_handler_may_have_run(tmp_path: Path, mode: str, http_status: int | None) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         gateway.mode = mode
         await cron.at(NOON + MINUTE)
@@ -212,10 +210,10 @@ def test_what_may_have_reached_a_handler_is_final(tmp_path: Path, mode: str, htt
         assert (one.status, one.http_status, one.attempts) == ("failed", http_status, 1)
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_function_gets_as_many_ticks_at_a_time_as_it_scales_and_the_rest_in_order(tmp_path: Path) -> None:
+def test_concurrent_runs_are_limited_to_max_scale(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         store_function(cron.store, "narrow", max_scale=2)
         for number in range(40):
@@ -224,38 +222,38 @@ def test_a_function_gets_as_many_ticks_at_a_time_as_it_scales_and_the_rest_in_or
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while len(gateway.arrived) < 3:  # noqa: ASYNC110  the gateway is another process elsewhere
+            while len(gateway.arrived) < 3:  # noqa: ASYNC110  the fake gateway has a counter, no event
                 await asyncio.sleep(0)
-        for _ in range(100):  # more than the others would need to arrive
+        for _ in range(100):  # enough for further requests to arrive
             await asyncio.sleep(0)
-        assert len(gateway.arrived) == 3  # two of the narrow one, and the other cron's
+        assert len(gateway.arrived) == 3  # two runs of function narrow, one of cron c
         gateway.held.set()
         await cron.quiet()
-        crowd = [body for body in gateway.arrived if b"n-" in body]
-        assert len(set(crowd)) == len(crowd) == 40
+        limited = [body for body in gateway.arrived if b"n-" in body]
+        assert len(set(limited)) == len(limited) == 40
         assert gateway.most_at_once == 3
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_two_ticks_of_one_cron_overlap_where_the_function_scales(tmp_path: Path) -> None:
+def test_runs_of_one_cron_overlap_when_function_scales(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
         await cron.at(NOON + 2 * MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while gateway.under_way < 2:  # noqa: ASYNC110  the gateway is another process elsewhere
+            while gateway.under_way < 2:  # noqa: ASYNC110  the fake gateway has a counter, no event
                 await asyncio.sleep(0)
         gateway.held.set()
         await cron.quiet()
         assert [one.status for one in cron.fired("c")] == ["succeeded"] * 2
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_tick_in_the_instant_of_a_change_waits_for_its_end(tmp_path: Path) -> None:
+def test_run_due_during_update_waits_for_the_update(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         cron.clock.wall = NOON + MINUTE - 0.001
         cron.change("c", tell=False, status=Status.PENDING, args={"new": True})
@@ -269,10 +267,10 @@ def test_a_tick_in_the_instant_of_a_change_waits_for_its_end(tmp_path: Path) -> 
         assert minutes(cron) == [1, 2]
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_new_arguments_repeat_no_tick_and_a_new_schedule_counts_from_its_change(tmp_path: Path) -> None:
+def test_updated_cron_repeats_no_run_and_follows_new_schedule(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         await cron.at(NOON + MINUTE)
         cron.change("c", args={})
@@ -286,10 +284,10 @@ def test_new_arguments_repeat_no_tick_and_a_new_schedule_counts_from_its_change(
         assert len(gateway.arrived) == 3
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_ticks_that_passed_while_nothing_was_deployed_do_not_come_later(tmp_path: Path) -> None:
+def test_runs_missed_while_undeployed_are_skipped(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         function = cron.store.functions.get("f-1")
         assert function is not None
@@ -307,10 +305,10 @@ def test_ticks_that_passed_while_nothing_was_deployed_do_not_come_later(tmp_path
         assert len(gateway.arrived) == 1
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_standing_clock_that_is_moved_fires_every_tick_on_its_way_also_over_a_death(tmp_path: Path) -> None:
+def test_stopped_clock_moved_forward_fires_every_run_across_restart(tmp_path: Path) -> None:
     async def run() -> None:
         clock = MachineClock(NOON, speed=0.0)
         cron = SchedulerUnderTest(tmp_path, clock)
@@ -331,20 +329,20 @@ def test_a_standing_clock_that_is_moved_fires_every_tick_on_its_way_also_over_a_
     asyncio.run(run())
 
 
-def test_a_disk_that_refuses_holds_a_tick_up_and_does_not_lose_it(tmp_path: Path) -> None:
+def test_full_database_delays_run_without_losing_it(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         connection = cron.store._connection
-        cron.change("c", args={"large": "x" * 200_000})  # its delivery needs room
+        cron.change("c", args={"large": "x" * 200_000})  # its delivery record needs new pages
         connection.execute(f"PRAGMA max_page_count={connection.execute('PRAGMA page_count').fetchone()[0]}")
-        looking = asyncio.ensure_future(cron.at(NOON + MINUTE))
+        check = asyncio.ensure_future(cron.at(NOON + MINUTE))
         await asyncio.sleep(0)
-        assert not looking.done()
+        assert not check.done()
         assert gateway.arrived == []
         connection.execute("PRAGMA max_page_count=1000000")
-        await looking
+        await check
         await cron.quiet()
         assert minutes(cron) == [1]
         assert len(gateway.arrived) == 1
         await cron.kill()
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)

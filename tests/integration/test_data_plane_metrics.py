@@ -1,4 +1,4 @@
-"""What the data plane counts, against what was driven: exact numbers, over real sockets."""
+"""Metrics of the data plane compared with known requests: exact counts, over real sockets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def count(histogram: HistogramSnapshot | None) -> int:
     return sum(histogram.counts) if histogram is not None else 0
 
 
-def test_every_request_is_counted_once_under_the_status_that_its_client_got(plane: DataPlaneProcess) -> None:
+def test_request_is_counted_once_by_response_status(plane: DataPlaneProcess) -> None:
     route = plane.deploy("counted", HANDLER)
     for path, times in (("/", 7), ("/boom", 3), ("/missing", 2), ("/exit", 1)):
         for _ in range(times):
@@ -72,21 +72,21 @@ def test_every_request_is_counted_once_under_the_status_that_its_client_got(plan
     assert (now.name, now.namespace, now.region) == ("counted", "tests", "fr-par")
 
 
-def test_a_namespace_has_its_own_name_and_not_what_urls_make_of_it(plane: DataPlaneProcess) -> None:
+def test_namespace_label_is_not_url_encoded(plane: DataPlaneProcess) -> None:
     route = plane.deploy("spaced", HANDLER, path_prefix="/fr-par/my%20shop%2F%C3%A9/spaced")
     assert of(plane, route).namespace == route.namespace == "my shop/é"
 
 
-def test_a_function_that_was_never_called_has_no_histograms(plane: DataPlaneProcess) -> None:
-    now = of(plane, plane.deploy("quiet", HANDLER))
+def test_uncalled_function_has_no_histograms(plane: DataPlaneProcess) -> None:
+    now = of(plane, plane.deploy("uncalled", HANDLER))
     assert (now.requests, now.durations, now.queue_waits, now.cold_starts) == ({}, None, None, None)
     assert (now.idle, now.busy, now.starting, now.queued) == (1, 0, 0, 0)
     assert now.starts == {"ready": 1}
 
 
-def test_only_requests_that_waited_for_their_instance_are_cold_starts(plane: DataPlaneProcess, gate: Gate) -> None:
+def test_cold_starts_count_only_requests_that_waited_for_a_start(plane: DataPlaneProcess, gate: Gate) -> None:
     route = plane.deploy("cold", gate.source + HANDLER, max_scale=3)
-    plane.call("cold")  # the instance of the deployment is there
+    plane.call("cold")  # served by the instance that the deployment started
     assert count(of(plane, route).cold_starts) == 0
     with ThreadPoolExecutor(3) as threads:
         calls = [threads.submit(plane.call, "cold", "/wait") for _ in range(3)]
@@ -101,7 +101,7 @@ def test_only_requests_that_waited_for_their_instance_are_cold_starts(plane: Dat
     assert now.cold_starts.total == pytest.approx(now.queue_waits.total)
 
 
-def test_a_request_that_waited_for_a_busy_instance_is_no_cold_start(plane: DataPlaneProcess, gate: Gate) -> None:
+def test_wait_for_busy_instance_is_not_a_cold_start(plane: DataPlaneProcess, gate: Gate) -> None:
     route = plane.deploy("queued", gate.source + HANDLER, max_scale=1)
     with ThreadPoolExecutor(3) as threads:
         calls = [threads.submit(plane.call, "queued", "/wait") for _ in range(3)]
@@ -119,7 +119,7 @@ def test_a_request_that_waited_for_a_busy_instance_is_no_cold_start(plane: DataP
     assert now.durations.total >= now.queue_waits.total
 
 
-def test_gigabyte_seconds_are_memory_times_the_time_that_instances_were_busy(plane: DataPlaneProcess) -> None:
+def test_gigabyte_seconds_are_memory_times_busy_time(plane: DataPlaneProcess) -> None:
     route = plane.deploy("billed", HANDLER, memory=512)
     began = time.monotonic()
     for _ in range(2):
@@ -128,33 +128,33 @@ def test_gigabyte_seconds_are_memory_times_the_time_that_instances_were_busy(pla
     assert 0.5 * 0.5 <= now.gigabyte_seconds <= 0.5 * (time.monotonic() - began)
 
 
-def test_a_client_that_goes_away_is_a_499_and_its_instance_is_billed_until_it_is_free(
+def test_client_disconnect_counts_as_499_and_busy_time_is_billed(
     plane: DataPlaneProcess,
     gate: Gate,
 ) -> None:
-    route = plane.deploy("left", gate.source + HANDLER, max_scale=1, memory=1024)
+    route = plane.deploy("disconnect", gate.source + HANDLER, max_scale=1, memory=1024)
     connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
-    connection.request("GET", "/wait", headers={"Host": "left.test"})
+    connection.request("GET", "/wait", headers={"Host": "disconnect.test"})
     held(plane, route, busy=1)
     busy_since = time.monotonic()
     connection.close()
     wait_until(lambda: of(plane, route).requests == {499: 1})
     held_for = time.monotonic() - busy_since
     gate.open()
-    assert plane.call("left").body == b"ok"
+    assert plane.call("disconnect").body == b"ok"
     now = of(plane, route)
     assert now.requests == {499: 1, 200: 1}
     assert now.gigabyte_seconds >= held_for
 
 
-def test_a_timeout_is_a_504_and_ends_its_instance(plane: DataPlaneProcess) -> None:
+def test_timeout_is_counted_as_504_and_ends_the_instance(plane: DataPlaneProcess) -> None:
     route = plane.deploy("late", HANDLER, timeout=0.3)
     assert plane.call("late", "/sleep", method="POST", body=b"30").status == 504
     wait_until(lambda: of(plane, route).ends == {"timeout": 1})
     assert of(plane, route).requests == {504: 1}
 
 
-def test_a_full_queue_is_a_503(plane: DataPlaneProcess, gate: Gate) -> None:
+def test_full_queue_is_counted_as_503(plane: DataPlaneProcess, gate: Gate) -> None:
     route = plane.deploy("full", gate.source + HANDLER, max_scale=1)
     connections = []
     for _ in range(101):
@@ -172,12 +172,12 @@ def test_a_full_queue_is_a_503(plane: DataPlaneProcess, gate: Gate) -> None:
     assert (count(now.durations), count(now.queue_waits)) == (102, 101)
 
 
-def test_what_the_gateway_answers_itself_is_no_functions_request(plane: DataPlaneProcess) -> None:
+def test_gateway_response_is_not_counted_as_function_request(plane: DataPlaneProcess) -> None:
     route = plane.deploy("closed", HANDLER, privacy="private")
     before = measure(plane).gateway_responses
     plane.call("closed")
     plane.call("closed")
-    plane.call("nobody")
+    plane.call("unknown")
     plane.private_call("data-plane", "/healthz")
     after = measure(plane).gateway_responses
     assert {code: after[code] - before.get(code, 0) for code in after if after[code] != before.get(code, 0)} == {
@@ -187,14 +187,14 @@ def test_what_the_gateway_answers_itself_is_no_functions_request(plane: DataPlan
     assert of(plane, route).requests == {}
 
 
-def test_lines_beyond_the_rate_are_counted(plane: DataPlaneProcess) -> None:
+def test_log_lines_dropped_by_rate_limit_are_counted(plane: DataPlaneProcess) -> None:
     route = plane.deploy("loud", HANDLER)
     plane.call("loud", "/print", method="POST", body=b"29000")
     plane.call("loud", "/print", method="POST", body=b"29000")
     wait_until(lambda: of(plane, route).log_lines_dropped >= 28_000)
 
 
-def test_counters_go_on_over_a_redeploy_and_end_with_the_function(plane: DataPlaneProcess) -> None:
+def test_counters_survive_redeploy_and_end_with_the_function(plane: DataPlaneProcess) -> None:
     plane.deploy("again", HANDLER)
     plane.call("again")
     route = plane.deploy("again", HANDLER, memory=128)
@@ -208,7 +208,7 @@ def test_counters_go_on_over_a_redeploy_and_end_with_the_function(plane: DataPla
     assert all(one.function_id != route.function_id for one in measure(plane).engine.functions)
 
 
-def test_memory_is_that_of_the_instances(plane: DataPlaneProcess) -> None:
+def test_memory_metric_includes_instance_memory(plane: DataPlaneProcess) -> None:
     route = plane.deploy("heavy", HANDLER)
     before = of(plane, route).memory_bytes
     assert before is not None
@@ -221,14 +221,14 @@ def test_memory_is_that_of_the_instances(plane: DataPlaneProcess) -> None:
     wait_until(grown)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
-def test_an_instance_that_ran_out_of_memory_is_counted_as_such(plane: DataPlaneProcess) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
+def test_out_of_memory_exit_is_counted_as_oom(plane: DataPlaneProcess) -> None:
     route = plane.deploy("greedy", HANDLER, memory=128)
     assert plane.call("greedy", "/eat").status == 502
     assert of(plane, route).ends == {"oom": 1}
 
 
-def test_the_memory_budget_is_what_live_instances_reserve() -> None:
+def test_memory_used_is_the_sum_of_instance_limits() -> None:
     with running_data_plane(memory_budget_mb=1000) as plane:
         plane.deploy("a", HANDLER, memory=256)
         plane.deploy("b", HANDLER, memory=512)
@@ -237,7 +237,7 @@ def test_the_memory_budget_is_what_live_instances_reserve() -> None:
 
 
 @pytest.mark.parametrize("isolation", ["none", "landlock", "namespaces"])
-def test_without_control_groups_memory_is_the_resident_set(isolation: str) -> None:
+def test_memory_metric_is_resident_set_without_cgroups(isolation: str) -> None:
     user = 54321 if os.geteuid() == 0 else 0
     with running_data_plane(isolation=isolation, user=user) as plane:
         route = plane.deploy("plain", HANDLER)
@@ -246,7 +246,7 @@ def test_without_control_groups_memory_is_the_resident_set(isolation: str) -> No
         assert 4 * 1024 * 1024 < resident < 200 * 1024 * 1024
 
 
-def test_idle_instances_that_end_are_scaled_down() -> None:
+def test_idle_instance_exit_is_counted_as_scaled_down() -> None:
     with running_data_plane() as plane:
         route = plane.deploy("brief", HANDLER)
         plane.call("brief")

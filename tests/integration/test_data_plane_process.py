@@ -1,4 +1,4 @@
-"""The data-plane process: what control tells it, what it does without control, how it ends."""
+"""The data-plane process: messages from control, operation without control, shutdown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.gates import standing_gate
 from tests.support.waiting import wait_until
 
 HELLO = "def handle(e, c):\n    return 'hello'\n"
-HELD = "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
+BLOCKING = "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
 
 
 def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
@@ -29,7 +29,7 @@ def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
     return Snapshot(version=plane.control.next_version(), clock=clock, routes=routes)
 
 
-def test_it_imports_neither_control_nor_the_store() -> None:
+def test_data_plane_imports_neither_control_nor_store() -> None:
     code = (
         "import sys, fnkit.platform.data_plane.process\n"
         "print('\\n'.join(name for name in sys.modules if name.startswith('fnkit.')))\n"
@@ -47,7 +47,7 @@ def test_it_imports_neither_control_nor_the_store() -> None:
     assert [name for name in listed if not name.startswith(allowed) and name not in parents] == []
 
 
-def test_without_a_snapshot_every_request_is_a_503_and_its_health_says_starting() -> None:
+def test_requests_and_health_check_are_503_before_first_snapshot() -> None:
     with running_data_plane(greet=False) as plane:
         plane.control.wait(lambda m: isinstance(m, routing.Handshake))
         assert plane.call("hello").status == 503
@@ -58,12 +58,12 @@ def test_without_a_snapshot_every_request_is_a_503_and_its_health_says_starting(
         assert plane.private_call("localhost", "/healthz").status == 200
 
 
-def test_it_introduces_itself_and_is_healthy_once_the_minimum_is_up() -> None:
+def test_data_plane_is_healthy_once_min_scale_is_reached() -> None:
     with running_data_plane(greet=False) as plane:
-        hello = plane.control.wait(lambda m: isinstance(m, routing.Handshake))
-        assert isinstance(hello, routing.Handshake)
-        assert hello.pid == plane.process.pid
-        assert hello.gateway_port == plane.port
+        handshake = plane.control.wait(lambda m: isinstance(m, routing.Handshake))
+        assert isinstance(handshake, routing.Handshake)
+        assert handshake.pid == plane.process.pid
+        assert handshake.gateway_port == plane.port
         route = plane.route("warm", plane.write_code("warm", {"handler.py": HELLO}), min_scale=2)
         plane.control.send(snapshot(plane, route))
         plane.control.wait(lambda m: isinstance(m, routing.DataPlaneHealthy))
@@ -71,7 +71,7 @@ def test_it_introduces_itself_and_is_healthy_once_the_minimum_is_up() -> None:
         assert plane.call("warm").body == b"hello"
 
 
-def test_a_minimum_that_cannot_be_started_does_not_keep_it_from_being_healthy() -> None:
+def test_failed_min_scale_start_does_not_block_health() -> None:
     with running_data_plane(greet=False) as plane:
         dying = plane.route(
             "dying", plane.write_code("dying", {"handler.py": "import os; os._exit(1)"}), min_scale=1
@@ -81,7 +81,7 @@ def test_a_minimum_that_cannot_be_started_does_not_keep_it_from_being_healthy() 
         assert plane.call("dying").status == 502
 
 
-def test_it_serves_on_while_control_is_away_and_finds_it_again() -> None:
+def test_data_plane_serves_without_control_and_reconnects() -> None:
     with running_data_plane() as plane:
         plane.deploy("steady", HELLO)
         plane.control.hang_up()
@@ -95,20 +95,20 @@ def test_it_serves_on_while_control_is_away_and_finds_it_again() -> None:
         assert plane.call("later").body == b"hello"
 
 
-def test_a_snapshot_is_the_whole_truth_and_what_runs_unchanged_runs_on() -> None:
+def test_snapshot_replaces_routes_and_keeps_unchanged_instances() -> None:
     with running_data_plane() as plane:
-        source = "import uuid\nME = uuid.uuid4().hex\ndef handle(e, c):\n    return ME\n"
+        source = "import uuid\nINSTANCE = uuid.uuid4().hex\ndef handle(e, c):\n    return INSTANCE\n"
         kept = plane.deploy("kept", source)
         plane.deploy("dropped", HELLO)
-        me = plane.call("kept").body
+        instance = plane.call("kept").body
         new = plane.route("new", plane.write_code("new", {"handler.py": HELLO}))
         plane.control.acknowledged(snapshot(plane, kept, new))
-        assert plane.call("kept").body == me
+        assert plane.call("kept").body == instance
         assert plane.call("dropped").status == 404
         assert plane.call("new").body == b"hello"
 
 
-def test_garbage_on_the_line_breaks_the_line_and_nothing_else() -> None:
+def test_invalid_control_message_only_resets_the_connection() -> None:
     with running_data_plane() as plane:
         plane.deploy("steady", HELLO)
         before = plane.control.connections
@@ -116,18 +116,18 @@ def test_garbage_on_the_line_breaks_the_line_and_nothing_else() -> None:
         assert peer is not None
         peer.sendall(b"\x00\x00\x00\x04junk")
         wait_until(lambda: plane.control.connections > before)
-        assert plane.call("steady").status in (200, 404)  # the greeting of this test's control names no routes
+        assert plane.call("steady").status in (200, 404)  # the snapshot after a reconnect has no routes
 
 
-def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None:
+def test_sigterm_finishes_requests_and_cleans_up() -> None:
     with standing_gate() as gate, running_data_plane() as plane:
-        plane.deploy("slow", gate.source + HELD)
+        plane.deploy("slow", gate.source + BLOCKING)
         pids = [plane.process.pid, *plane.zygotes(), *plane.instances(), *children(plane.process.pid)]
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: slow.test\r\n\r\n")
             wait_until(lambda: gate.waiting == 1)
             plane.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: not is_open(plane))
+            wait_until(lambda: not accepts_connections(plane))
             gate.open()
             assert peer.recv(65536).endswith(b"done")
         assert plane.stop() == 0
@@ -137,10 +137,10 @@ def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None
         assert not list(plane.folder.glob("instances-*"))
 
 
-def test_what_is_still_held_at_the_end_of_the_drain_is_refused_and_not_left_without_a_word() -> None:
-    """It takes the ten seconds that a drain has."""
+def test_drain_timeout_rejects_remaining_requests() -> None:
+    """Takes ten seconds, the drain timeout."""
     with standing_gate() as gate, running_data_plane() as plane:
-        route = plane.deploy("endless", gate.source + HELD, max_scale=1)
+        route = plane.deploy("endless", gate.source + BLOCKING, max_scale=1)
         with plane.connect() as served, plane.connect() as waiting:
             served.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
             wait_until(lambda: gate.waiting == 1)
@@ -154,8 +154,8 @@ def test_what_is_still_held_at_the_end_of_the_drain_is_refused_and_not_left_with
         assert plane.stop() == 0
 
 
-def is_open(plane: DataPlaneProcess) -> bool:
-    """Whether somebody new is let in."""
+def accepts_connections(plane: DataPlaneProcess) -> bool:
+    """Whether the gateway accepts new connections."""
     try:
         plane.connect().close()
     except ConnectionRefusedError:
@@ -163,7 +163,7 @@ def is_open(plane: DataPlaneProcess) -> bool:
     return True
 
 
-def test_killed_outright_it_takes_every_instance_with_it() -> None:
+def test_sigkill_ends_every_instance() -> None:
     with running_data_plane() as plane:
         plane.deploy("here", HELLO, min_scale=2)
         pids = [*plane.zygotes(), *plane.instances()]
@@ -173,7 +173,7 @@ def test_killed_outright_it_takes_every_instance_with_it() -> None:
 
 
 @pytest.mark.parametrize("isolation", ["strongest", "cgroups"])
-def test_an_isolation_that_does_not_exist_is_refused_with_the_names_that_do(isolation: str) -> None:
+def test_unknown_isolation_level_is_rejected(isolation: str) -> None:
     with running_data_plane(isolation=isolation, greet=False) as plane:
         assert plane.process.wait(60) == 1
         assert (
@@ -182,19 +182,17 @@ def test_an_isolation_that_does_not_exist_is_refused_with_the_names_that_do(isol
         )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_level_that_was_asked_for_is_not_lowered_in_silence() -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_unavailable_isolation_level_is_rejected() -> None:
     with running_data_plane(isolation="cgroup", user=54321, greet=False) as plane:
         assert plane.process.wait(60) == 1
         assert "isolation" in (plane.folder / "stderr.log").read_text()
 
 
-def test_a_port_in_use_ends_it_with_a_sentence() -> None:
+def test_port_in_use_error_has_no_traceback() -> None:
     with running_data_plane() as first:
         settings = first.settings
         command = [sys.executable, "-m", "fnkit.platform.data_plane.process"]
-        import msgspec
-
         second = msgspec.structs.replace(settings, gateway_socket=settings.gateway_socket + "2", isolation="none")
         done = subprocess.run(
             command, input=msgspec.json.encode(second), capture_output=True, check=False, timeout=60
@@ -204,17 +202,17 @@ def test_a_port_in_use_ends_it_with_a_sentence() -> None:
         assert b"Traceback" not in done.stderr
 
 
-def test_settings_that_are_none_are_refused_without_showing_them() -> None:
+def test_invalid_settings_are_rejected_without_echoing_them() -> None:
     command = [sys.executable, "-m", "fnkit.platform.data_plane.process"]
     done = subprocess.run(command, input=b'{"secret_key": "x-x-x"}', capture_output=True, check=False, timeout=60)
     assert done.returncode == 2
     assert b"x-x-x" not in done.stderr
 
 
-def test_memory_of_all_instances_stays_within_the_budget() -> None:
+def test_instance_memory_stays_within_the_budget() -> None:
     with standing_gate() as gate, running_data_plane(memory_budget_mb=300) as plane:
         plane.deploy("one", HELLO, memory=256)
-        two = plane.deploy("two", HELLO, memory=256)  # the idle instance of `one` makes room
+        two = plane.deploy("two", HELLO, memory=256)  # evicts the idle instance of `one`
         assert plane.call("two").body == b"hello"
         assert plane.call("one").body == b"hello"
         route = plane.send_deploy("big", HELLO, memory=512)
@@ -223,7 +221,7 @@ def test_memory_of_all_instances_stays_within_the_budget() -> None:
         )
         assert isinstance(failed, routing.DeploymentFailed)
         assert "memory budget" in failed.message
-        plane.deploy("holder", gate.source + HELD, memory=256)
+        plane.deploy("holder", gate.source + BLOCKING, memory=256)
         with plane.connect() as peer, ThreadPoolExecutor(1) as threads:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: holder.test\r\n\r\n")
             wait_until(lambda: gate.waiting == 1)
@@ -234,7 +232,7 @@ def test_memory_of_all_instances_stays_within_the_budget() -> None:
             assert peer.recv(65536).endswith(b"done")
 
 
-def test_a_function_answers_under_the_names_it_was_last_given() -> None:
+def test_function_is_served_only_under_its_latest_hosts() -> None:
     with running_data_plane() as plane:
         first = plane.deploy("hello", HELLO)
         named = routing.HostsChanged(
@@ -246,7 +244,7 @@ def test_a_function_answers_under_the_names_it_was_last_given() -> None:
 
         assert plane.call("", host="a.example.com").body == b"hello"
         assert sum(isinstance(message, routing.DeploymentStarted) for message in plane.control.heard) == 1
-        # A deployment that is still being started when names change has them too, whatever its route said.
+        # A deployment that is starting while the hosts change gets the new ones instead of those of its route.
         second = plane.send_deploy("hello", HELLO.replace("hello", "again"), generation=2)
         renamed = msgspec.structs.replace(
             named, version=plane.control.next_version(), hosts=(*first.hosts, "b.example.com")

@@ -1,7 +1,7 @@
-"""Third-party modules imported once per deployment: what is shared, what never is, and what stays out.
+"""Deployment zygotes: third-party modules are imported once per deployment and shared by its instances.
 
-The packages are tiny ones of the test's own. Each takes some CPU to import, as real ones do, and notes a random
-token: two instances that show the same one were forked from where it was imported.
+The packages are small test packages. Each uses some CPU time to import, as real ones do, and stores a random token:
+two instances with the same token were forked from the process that imported the package.
 """
 
 from __future__ import annotations
@@ -64,21 +64,21 @@ def handle(event, context):
 
 
 @dataclass
-class Sleeper:
-    """A data plane whose clock a test moves, so that each call finds no instance."""
+class ColdStarter:
+    """A data plane whose clock a test advances, so that every call is a cold start."""
 
     plane: DataPlaneProcess
     now: float = field(default_factory=time.time)
 
-    def fall_asleep(self) -> None:
+    def scale_to_zero(self) -> None:
         self.now += 1000
         clock = ClockState(platform_time=self.now, real_time=time.time(), speed=0.0)
         self.plane.control.acknowledged(
             routing.ClockChanged(version=self.plane.control.next_version(), clock=clock)
         )
 
-    def cold(self, name: str, path: str = "/") -> dict[str, Any]:
-        self.fall_asleep()
+    def cold_call(self, name: str, path: str = "/") -> dict[str, Any]:
+        self.scale_to_zero()
         reply = self.plane.call(name, path)
         assert reply.status == 200, reply.body
         answer = reply.json()
@@ -88,16 +88,16 @@ class Sleeper:
     def deploy(self, name: str, heavy: str = HEAVY, **changes: object) -> Route:
         return self.plane.deploy(name, {"handler.py": HANDLER, "package/heavy.py": heavy}, **changes)
 
-    def preloaded(self, name: str) -> str:
-        """Wait until two cold starts show the same token, and return it."""
+    def wait_until_preloaded(self, name: str) -> str:
+        """Return the token once two cold starts show the same one."""
 
         def shared() -> str:
-            first, second = self.cold(name)["token"], self.cold(name)["token"]
+            first, second = self.cold_call(name)["token"], self.cold_call(name)["token"]
             return str(first) if first == second else ""
 
-        return wait_until(shared, what=f"{name} is not preloaded")
+        return wait_until(shared, what=f"{name} preloaded")
 
-    def said(self, route: Route) -> list[str]:
+    def preload_log(self, route: Route) -> list[str]:
         lines = [line.message for line in self.plane.lines(route) if line.stream == "system"]
         return [line for line in lines if line.startswith("preload:")]
 
@@ -106,25 +106,25 @@ LEVELS = ((0, "auto"), (USER, "auto"), (0, "none"))
 
 
 @pytest.fixture(scope="module", params=LEVELS, ids=["root", "user", "none"])
-def anywhere(request: pytest.FixtureRequest) -> Iterator[Sleeper]:
+def starter_at_level(request: pytest.FixtureRequest) -> Iterator[ColdStarter]:
     user, isolation = request.param
     if os.geteuid() != 0 and user:
         pytest.skip("only root can become another user")
     with running_data_plane(user=user, isolation=isolation) as plane:
-        yield Sleeper(plane)
+        yield ColdStarter(plane)
 
 
 @pytest.fixture(scope="module")
-def sleeper() -> Iterator[Sleeper]:
+def cold_starter() -> Iterator[ColdStarter]:
     with running_data_plane() as plane:
-        yield Sleeper(plane)
+        yield ColdStarter(plane)
 
 
-def test_instances_share_what_was_imported_and_nothing_else(anywhere: Sleeper) -> None:
+def test_instances_share_imports_but_no_other_state(starter_at_level: ColdStarter) -> None:
     environment = {"LEVEL": "debug", "KEY": "hidden"}
-    anywhere.deploy("shared", environment=environment, secret_names=("KEY",))
-    token = anywhere.preloaded("shared")
-    first, second = anywhere.cold("shared"), anywhere.cold("shared")
+    starter_at_level.deploy("shared", environment=environment, secret_names=("KEY",))
+    token = starter_at_level.wait_until_preloaded("shared")
+    first, second = starter_at_level.cold_call("shared"), starter_at_level.cold_call("shared")
     assert first["token"] == second["token"] == token
     assert first["random"] != second["random"]
     assert first["files"] == second["files"] == (["function"] if "function" in first["files"] else [])
@@ -133,14 +133,14 @@ def test_instances_share_what_was_imported_and_nothing_else(anywhere: Sleeper) -
         assert answer["descriptors"] == ["/dev/null", "pipe", "pipe", "socket"]
 
 
-def test_an_instance_of_a_deployment_zygote_has_the_walls_of_any_other(anywhere: Sleeper) -> None:
-    anywhere.deploy("walls", preload=False)
-    fresh = anywhere.cold("walls", "/attempts")
-    anywhere.deploy("walls")
-    token = anywhere.preloaded("walls")
-    forked = anywhere.cold("walls", "/attempts")
+def test_preloaded_instance_has_the_same_sandbox(starter_at_level: ColdStarter) -> None:
+    starter_at_level.deploy("sandboxed", preload=False)
+    fresh = starter_at_level.cold_call("sandboxed", "/attempts")
+    starter_at_level.deploy("sandboxed")
+    token = starter_at_level.wait_until_preloaded("sandboxed")
+    forked = starter_at_level.cold_call("sandboxed", "/attempts")
     assert forked["token"] == token != fresh["token"]
-    if anywhere.plane.settings.isolation == "none":
+    if starter_at_level.plane.settings.isolation == "none":
         return
     assert forked["status"] == fresh["status"]
     assert forked["status"]["CapEff"] == "0" * 16
@@ -149,7 +149,7 @@ def test_an_instance_of_a_deployment_zygote_has_the_walls_of_any_other(anywhere:
 
 
 @pytest.mark.parametrize(
-    ("extra", "said"),
+    ("extra", "reason"),
     [
         (
             "import threading\nthreading.Thread(target=time.sleep, args=(100,), daemon=True).start()\n",
@@ -167,20 +167,20 @@ def test_an_instance_of_a_deployment_zygote_has_the_walls_of_any_other(anywhere:
     ],
     ids=["thread", "secret", "whole-environment", "descriptor", "own-module", "error", "process"],
 )
-def test_what_an_instance_must_not_inherit_stays_out_and_is_named_once(
-    sleeper: Sleeper, extra: str, said: str, request: pytest.FixtureRequest
+def test_unsafe_import_is_excluded_from_preload_and_logged_once(
+    cold_starter: ColdStarter, extra: str, reason: str, request: pytest.FixtureRequest
 ) -> None:
     name = f"out-{request.node.callspec.id}"
     files = {"handler.py": HANDLER, "package/heavy.py": HEAVY + extra, "own.py": "VALUE = 'hidden'\n"}
-    route = sleeper.plane.deploy(name, files, environment={"KEY": "hidden"}, secret_names=("KEY",))
-    wait_until(lambda: sleeper.said(route), what="nothing was said")
-    first, second = sleeper.cold(name), sleeper.cold(name)
+    route = cold_starter.plane.deploy(name, files, environment={"KEY": "hidden"}, secret_names=("KEY",))
+    wait_until(lambda: cold_starter.preload_log(route), what="a preload log line")
+    first, second = cold_starter.cold_call(name), cold_starter.cold_call(name)
     assert first["token"] != second["token"]
     assert second["value"] == (None if "VALUE" not in extra else "hidden")
-    assert sleeper.said(route) == [f"preload: excluded heavy: {said}"]
+    assert cold_starter.preload_log(route) == [f"preload: excluded heavy: {reason}"]
 
 
-def test_the_rest_is_preloaded_where_one_module_stays_out(sleeper: Sleeper) -> None:
+def test_other_modules_are_preloaded_when_one_is_excluded(cold_starter: ColdStarter) -> None:
     files = {
         "handler.py": "import threaded\ntry:\n    import broken\nexcept ValueError:\n    pass\n" + HANDLER,
         "package/broken.py": "raise ValueError\n",
@@ -188,34 +188,34 @@ def test_the_rest_is_preloaded_where_one_module_stays_out(sleeper: Sleeper) -> N
         "package/threaded/__init__.py": "import threading, time\n"
         "threading.Thread(target=time.sleep, args=(100,), daemon=True).start()\n",
     }
-    route = sleeper.plane.deploy("rest", files)
-    sleeper.preloaded("rest")
-    assert sleeper.said(route) == [
+    route = cold_starter.plane.deploy("rest", files)
+    cold_starter.wait_until_preloaded("rest")
+    assert cold_starter.preload_log(route) == [
         "preload: excluded threaded: starts threads",
         "preload: excluded broken: could not be imported (ValueError)",
     ]
 
 
-def test_what_an_import_does_to_the_environment_and_the_disk_is_done_in_each_instance(sleeper: Sleeper) -> None:
+def test_import_side_effects_are_restored_in_each_instance(cold_starter: ColdStarter) -> None:
     extra = (
         "os.environ['HEAVY_HOME'] = '/tmp/heavy'\nos.makedirs('/tmp/heavy/cache', exist_ok=True)\n"
-        "open('/tmp/heavy/cache/index', 'w').write('made at import')\n"
+        "open('/tmp/heavy/cache/index', 'w').write('created at import')\n"
         "class Late:\n    def __repr__(self):\n        return open('/tmp/heavy/cache/index').read()\n"
         "LATE = Late()\n"
     )
     handler = HANDLER.replace('getattr(heavy, "VALUE", None)', "repr(heavy.LATE)")
-    sleeper.plane.deploy("traces", {"handler.py": handler, "package/heavy.py": HEAVY + extra})
-    before = sleeper.cold("traces")
-    sleeper.preloaded("traces")
-    after = sleeper.cold("traces")
+    cold_starter.plane.deploy("traces", {"handler.py": handler, "package/heavy.py": HEAVY + extra})
+    before = cold_starter.cold_call("traces")
+    cold_starter.wait_until_preloaded("traces")
+    after = cold_starter.cold_call("traces")
     assert after["environment"] == before["environment"]
     assert after["environment"]["HEAVY_HOME"] == "/tmp/heavy"
-    assert after["value"] == before["value"] == "made at import"
+    assert after["value"] == before["value"] == "created at import"
     assert after["files"] == before["files"]
 
 
-def test_only_what_runs_for_sure_is_imported_ahead(sleeper: Sleeper) -> None:
-    """Through the function's own modules, but not in functions, nor behind conditions."""
+def test_only_unconditional_imports_are_preloaded(cold_starter: ColdStarter) -> None:
+    """Imports of the function's own modules are followed; imports in functions or behind conditions are not."""
     mark = "import os\nopen('/tmp/' + __name__, 'w').close()\n"
     files = {
         "handler.py": "import first\nfrom parts import second\n"
@@ -230,68 +230,68 @@ def test_only_what_runs_for_sure_is_imported_ahead(sleeper: Sleeper) -> None:
             f"package/{name}": mark for name in ("lazy.py", "never.py", "deep.py", "big/__init__.py", "big/part.py")
         },
     }
-    sleeper.plane.deploy("chosen", files)
-    sleeper.preloaded("chosen")
-    assert sleeper.cold("chosen")["files"] == ["big", "big.part", "deep", "function"]
+    cold_starter.plane.deploy("chosen", files)
+    cold_starter.wait_until_preloaded("chosen")
+    assert cold_starter.cold_call("chosen")["files"] == ["big", "big.part", "deep", "function"]
 
 
-def test_preload_false_imports_nothing_ahead(sleeper: Sleeper) -> None:
-    route = sleeper.deploy("unwanted", preload=False)
-    tokens = {sleeper.cold("unwanted")["token"] for _ in range(4)}
+def test_preload_false_disables_preloading(cold_starter: ColdStarter) -> None:
+    route = cold_starter.deploy("unwanted", preload=False)
+    tokens = {cold_starter.cold_call("unwanted")["token"] for _ in range(4)}
     assert len(tokens) == 4
-    assert sleeper.said(route) == []
+    assert cold_starter.preload_log(route) == []
 
 
-def test_a_function_without_packages_has_no_zygote_of_its_own(sleeper: Sleeper) -> None:
-    sleeper.plane.deploy("plain", {"handler.py": HANDLER, "heavy.py": HEAVY})
-    assert len({sleeper.cold("plain")["token"] for _ in range(4)}) == 4
+def test_function_without_packages_is_not_preloaded(cold_starter: ColdStarter) -> None:
+    cold_starter.plane.deploy("plain", {"handler.py": HANDLER, "heavy.py": HEAVY})
+    assert len({cold_starter.cold_call("plain")["token"] for _ in range(4)}) == 4
 
 
-def test_a_killed_deployment_zygote_is_made_again_and_requests_are_answered_meanwhile(sleeper: Sleeper) -> None:
-    sleeper.deploy("killed")
-    token = sleeper.preloaded("killed")
-    sleeper.fall_asleep()
-    victims = deployment_zygotes(sleeper.plane)
+def test_requests_succeed_while_killed_zygote_is_replaced(cold_starter: ColdStarter) -> None:
+    cold_starter.deploy("killed")
+    token = cold_starter.wait_until_preloaded("killed")
+    cold_starter.scale_to_zero()
+    victims = deployment_zygotes(cold_starter.plane)
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in victims))
-    assert sleeper.cold("killed")["token"] != token
-    assert sleeper.preloaded("killed") != token
+    assert cold_starter.cold_call("killed")["token"] != token
+    assert cold_starter.wait_until_preloaded("killed") != token
 
 
-def test_an_update_imports_anew_and_the_old_zygote_goes(sleeper: Sleeper) -> None:
-    sleeper.deploy("updated")
-    token = sleeper.preloaded("updated")
-    old = set(deployment_zygotes(sleeper.plane))
-    sleeper.deploy("updated")
-    assert sleeper.cold("updated")["token"] != token
-    assert sleeper.preloaded("updated") != token
-    wait_until(lambda: len(old & set(deployment_zygotes(sleeper.plane))) < len(old))
+def test_update_imports_again_and_ends_old_zygote(cold_starter: ColdStarter) -> None:
+    cold_starter.deploy("updated")
+    token = cold_starter.wait_until_preloaded("updated")
+    old = set(deployment_zygotes(cold_starter.plane))
+    cold_starter.deploy("updated")
+    assert cold_starter.cold_call("updated")["token"] != token
+    assert cold_starter.wait_until_preloaded("updated") != token
+    wait_until(lambda: len(old & set(deployment_zygotes(cold_starter.plane))) < len(old))
 
 
-def test_a_deleted_functions_zygote_goes() -> None:
+def test_deleting_function_ends_its_zygote() -> None:
     with running_data_plane() as plane:
-        sleeper = Sleeper(plane)
-        route = sleeper.deploy("deleted")
-        sleeper.preloaded("deleted")
+        cold_starter = ColdStarter(plane)
+        route = cold_starter.deploy("deleted")
+        cold_starter.wait_until_preloaded("deleted")
         assert len(deployment_zygotes(plane)) == 1
         version = plane.control.next_version()
         plane.control.acknowledged(routing.RemoveFunction(version=version, function_id=route.function_id))
         wait_until(lambda: not deployment_zygotes(plane))
 
 
-def test_nothing_is_left_of_deployment_zygotes_that_go() -> None:
-    """Their spare forks go with them: processes, descriptors and control groups."""
+def test_ended_deployment_zygotes_leave_no_resources() -> None:
+    """Includes their spare forks: processes, descriptors and control groups."""
     with running_data_plane() as plane:
-        sleeper = Sleeper(plane)
-        remove(plane, sleeper.deploy("before", preload=False))
-        only_blanks(plane)
+        cold_starter = ColdStarter(plane)
+        remove(plane, cold_starter.deploy("before", preload=False))
+        wait_for_prewarmed_only(plane)
         before = traces_of(plane)
         routes = []
         for _ in range(3):
-            routes.append(sleeper.deploy("leaves-nothing"))
-            sleeper.preloaded("leaves-nothing")
+            routes.append(cold_starter.deploy("replaced"))
+            cold_starter.wait_until_preloaded("replaced")
         remove(plane, routes[-1])
         try:
             wait_until(lambda: traces_of(plane).within(before))
@@ -305,54 +305,56 @@ def remove(plane: DataPlaneProcess, route: Route) -> None:
     )
 
 
-def only_blanks(plane: DataPlaneProcess) -> None:
-    """Wait until nothing else is there; groups: none, one or, in version 1, three of each."""
-    wait_until(lambda: len(plane.instances()) == BLANKS, what="nothing but blanks")
-    wait_until(lambda: traces_of(plane).groups in (0, BLANKS, 3 * BLANKS), what="no group but theirs")
+def wait_for_prewarmed_only(plane: DataPlaneProcess) -> None:
+    """Wait until only pre-warmed workers are left. Each has no control group, one or, in version 1, three."""
+    wait_until(lambda: len(plane.instances()) == BLANKS, what="only pre-warmed workers")
+    wait_until(
+        lambda: traces_of(plane).groups in (0, BLANKS, 3 * BLANKS), what="only control groups of pre-warmed workers"
+    )
 
 
-def test_preloaded_modules_make_room_when_memory_is_short() -> None:
+def test_deployment_zygote_is_evicted_when_memory_is_short() -> None:
     with running_data_plane(memory_budget_mb=520) as plane:
-        sleeper = Sleeper(plane)
-        sleeper.deploy("first", memory=256)
-        sleeper.preloaded("first")
-        sleeper.fall_asleep()
+        cold_starter = ColdStarter(plane)
+        cold_starter.deploy("first", memory=256)
+        cold_starter.wait_until_preloaded("first")
+        cold_starter.scale_to_zero()
         assert len(deployment_zygotes(plane)) == 1
-        sleeper.deploy("second", memory=512, preload=False)
+        cold_starter.deploy("second", memory=512, preload=False)
         wait_until(lambda: not deployment_zygotes(plane))
-        assert sleeper.cold("first")["token"]
+        assert cold_starter.cold_call("first")["token"]
 
 
 def deployment_zygotes(plane: DataPlaneProcess) -> list[int]:
-    """Return the children of zygotes that have a zygote's process below them: an instance here has none."""
+    """Return the children of zygotes that have children themselves; instances in these tests have none."""
     return [pid for zygote in plane.zygotes() for pid in children(zygote) if children(pid)]
 
 
-def test_the_zone_of_the_environment_is_the_clocks(sleeper: Sleeper) -> None:
+def test_tz_variable_sets_the_time_zone(cold_starter: ColdStarter) -> None:
     source = "import time\ndef handle(e, c):\n    return {'body': time.strftime('%H', time.localtime(0))}\n"
-    sleeper.plane.deploy("zone", source, environment={"TZ": "Asia/Tokyo"})
+    cold_starter.plane.deploy("zone", source, environment={"TZ": "Asia/Tokyo"})
     expected = b"09" if Path("/usr/share/zoneinfo/Asia/Tokyo").exists() else b"00"
-    assert sleeper.plane.call("zone").body == expected
+    assert cold_starter.plane.call("zone").body == expected
 
 
-LIAR = """
+FORGER = """
 import stat, struct
 sockets = [number for number in range(3, 64) if os.path.exists(f'/proc/self/fd/{number}')
            and stat.S_ISSOCK(os.fstat(number).st_mode)]
-really_fork = os.fork
+original_fork = os.fork
 def fork():
     for number in sockets:
         os.write(number, struct.pack('!4sIi', b'EXIT', VICTIM, 0))
-    return really_fork()
+    return original_fork()
 os.fork = fork
 """
 
 
-def test_a_package_that_speaks_for_its_zygote_ends_nobody_elses_instance(sleeper: Sleeper) -> None:
-    bystander = sleeper.deploy("bystander", preload=False, min_scale=1)
-    before = sleeper.plane.call("bystander").body
-    (victim,) = {int(line.instance, 16) for line in sleeper.plane.lines(bystander) if line.stream == "stdout"}
-    sleeper.deploy("liar", heavy=HEAVY + LIAR.replace("VICTIM", str(victim)))
-    sleeper.preloaded("liar")
-    after = sleeper.plane.call("bystander").body
+def test_forged_zygote_message_does_not_end_other_instance(cold_starter: ColdStarter) -> None:
+    bystander = cold_starter.deploy("bystander", preload=False, min_scale=1)
+    before = cold_starter.plane.call("bystander").body
+    (victim,) = {int(line.instance, 16) for line in cold_starter.plane.lines(bystander) if line.stream == "stdout"}
+    cold_starter.deploy("forger", heavy=HEAVY + FORGER.replace("VICTIM", str(victim)))
+    cold_starter.wait_until_preloaded("forger")
+    after = cold_starter.plane.call("bystander").body
     assert [json.loads(body)["token"] for body in (before, after)] == [json.loads(before)["token"]] * 2

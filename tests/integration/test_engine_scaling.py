@@ -1,4 +1,4 @@
-"""From none to ``max_scale`` and back, queues, timeouts, replaced instances, rolling updates, kills."""
+"""Scaling from zero to ``max_scale`` and back, queues, timeouts, replaced instances, rolling updates, kills."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support.data_plane import DataPlaneProcess, Reply, children, running_
 from tests.support.gates import Gate, standing_gate
 from tests.support.waiting import wait_until
 
-GATE = """
+HANDLER = """
 import uuid
-ME = uuid.uuid4().hex
+INSTANCE = uuid.uuid4().hex
 
 def handle(event, context):
     if event["path"] == "/wait":
         wait_at_gate()
-    return {"body": {"me": ME}}
+    return {"body": {"instance": INSTANCE}}
 """
 
 
@@ -46,24 +46,26 @@ def gate() -> Iterator[Gate]:
         yield standing
 
 
-def gather(plane: DataPlaneProcess, gate: Gate, route: Route, count: int, refused: int = 0) -> list[Reply]:
-    """Call so many times at once; each call is held until all are there, but for those that are refused."""
+def call_concurrently(
+    plane: DataPlaneProcess, gate: Gate, route: Route, count: int, rejected: int = 0
+) -> list[Reply]:
+    """Call ``count`` times concurrently. Accepted calls are held until all have arrived."""
     busy = min(count, route.max_scale)
     with ThreadPoolExecutor(count) as pool:
         calls = [pool.submit(plane.call, route.name, "/wait") for _ in range(count)]
-        held(plane, route, busy=busy, waiting=count - busy - refused)
+        held(plane, route, busy=busy, waiting=count - busy - rejected)
         wait_until(lambda: gate.waiting == busy)
-        wait_until(lambda: sum(call.done() for call in calls) == refused)
+        wait_until(lambda: sum(call.done() for call in calls) == rejected)
         gate.open()
         replies = [call.result() for call in calls]
     gate.shut()
     return replies
 
 
-def who(reply: Reply) -> str:
+def instance_id(reply: Reply) -> str:
     document = reply.json()
     assert isinstance(document, dict)
-    return str(document["me"])
+    return str(document["instance"])
 
 
 def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
@@ -71,27 +73,25 @@ def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
     return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
-def test_each_concurrent_request_gets_an_instance_up_to_the_maximum_and_the_rest_wait(
-    plane: DataPlaneProcess, gate: Gate
-) -> None:
-    route = plane.deploy("gate", gate.source + GATE, max_scale=3)
-    replies = gather(plane, gate, route, 8)
+def test_concurrent_requests_scale_up_to_max_scale(plane: DataPlaneProcess, gate: Gate) -> None:
+    route = plane.deploy("gate", gate.source + HANDLER, max_scale=3)
+    replies = call_concurrently(plane, gate, route, 8)
     assert [reply.status for reply in replies] == [200] * 8
-    assert len({who(reply) for reply in replies}) == 3
+    assert len({instance_id(reply) for reply in replies}) == 3
 
 
-def test_requests_one_after_the_other_stay_on_one_instance(plane: DataPlaneProcess) -> None:
-    plane.deploy("serial", GATE, max_scale=5)
-    assert len({who(plane.call("serial")) for _ in range(10)}) == 1
+def test_sequential_requests_reuse_one_instance(plane: DataPlaneProcess) -> None:
+    plane.deploy("serial", HANDLER, max_scale=5)
+    assert len({instance_id(plane.call("serial")) for _ in range(10)}) == 1
 
 
-def test_a_full_queue_is_a_503(plane: DataPlaneProcess, gate: Gate) -> None:
-    route = plane.deploy("narrow", gate.source + GATE, max_scale=1)
-    statuses = [reply.status for reply in gather(plane, gate, route, 110, refused=9)]
+def test_request_returns_503_when_queue_is_full(plane: DataPlaneProcess, gate: Gate) -> None:
+    route = plane.deploy("narrow", gate.source + HANDLER, max_scale=1)
+    statuses = [reply.status for reply in call_concurrently(plane, gate, route, 110, rejected=9)]
     assert (statuses.count(200), statuses.count(503)) == (101, 9)  # one runs, a hundred wait
 
 
-def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane: DataPlaneProcess) -> None:
+def test_timed_out_request_returns_504_and_its_instance_is_killed(plane: DataPlaneProcess) -> None:
     source = (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "def handle(e, c):\n    if e['path'] == '/hang':\n        time.sleep(60)\n    return 'fine'\n"
@@ -101,60 +101,60 @@ def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane
     assert reply.status == 504
     assert reply.json() == {"message": "hang did not answer within 0.3 s"}
     wait_until(lambda: exits(plane, route.function_id) == ["timed out after 0.3 s"])
-    wait_until(lambda: plane.call("hang").body == b"fine")  # what the start of another one takes counts too
+    wait_until(lambda: plane.call("hang").body == b"fine")  # the timeout includes the start of the next instance
 
 
-def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess, gate: Gate) -> None:
-    plane.deploy("turn", gate.source + GATE, timeout=0.5, max_scale=1)
+def test_request_that_times_out_in_queue_returns_504(plane: DataPlaneProcess, gate: Gate) -> None:
+    plane.deploy("queue-timeout", gate.source + HANDLER, timeout=0.5, max_scale=1)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(plane.call, "turn", "/wait")
-        second = pool.submit(plane.call, "turn", "/wait")
+        first = pool.submit(plane.call, "queue-timeout", "/wait")
+        second = pool.submit(plane.call, "queue-timeout", "/wait")
         assert {first.result().status, second.result().status} == {504}
 
 
-def test_an_instance_without_memory_ends_alone_and_the_log_says_so(plane: DataPlaneProcess) -> None:
+def test_out_of_memory_instance_is_replaced_and_logged(plane: DataPlaneProcess) -> None:
     source = "def handle(e, c):\n    if e['path'] == '/eat':\n        x = b'x' * (400 << 20)\n    return 'fine'\n"
-    route = plane.deploy("eater", source, memory=128)
-    assert plane.call("eater", "/eat").status in (500, 502)
-    assert plane.call("eater").body == b"fine"
-    assert plane.call("eater", "/eat").status in (500, 502)
+    route = plane.deploy("oom", source, memory=128)
+    assert plane.call("oom", "/eat").status in (500, 502)
+    assert plane.call("oom").body == b"fine"
+    assert plane.call("oom", "/eat").status in (500, 502)
     if os.geteuid() == 0:
         assert any("out of memory" in line.message for line in plane.lines(route) if line.stream == "system")
 
 
-def test_a_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
-    plane.deploy("victim", GATE, min_scale=1, max_scale=1)
-    before = who(plane.call("victim"))
+def test_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
+    plane.deploy("victim", HANDLER, min_scale=1, max_scale=1)
+    before = instance_id(plane.call("victim"))
     [victim] = instances_of(plane, "victim")
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{victim}").exists())
-    assert who(plane.call("victim")) != before
+    assert instance_id(plane.call("victim")) != before
 
 
-def test_a_killed_zygote_takes_its_instances_and_is_replaced(plane: DataPlaneProcess) -> None:
-    plane.deploy("orphan", GATE, min_scale=1)
-    before = who(plane.call("orphan"))
+def test_killed_zygote_and_its_instances_are_replaced(plane: DataPlaneProcess) -> None:
+    plane.deploy("zygote-killed", HANDLER, min_scale=1)
+    before = instance_id(plane.call("zygote-killed"))
     for zygote in plane.zygotes():
         os.kill(zygote, signal.SIGKILL)
-    wait_until(lambda: after_a_kill(plane, "orphan", before))
+    wait_until(lambda: is_replaced(plane, "zygote-killed", before))
 
 
-def test_zygotes_killed_while_they_fork_leave_no_request_waiting(plane: DataPlaneProcess) -> None:
-    plane.deploy("hunted", "def handle(e, c):\n    return 'alive'\n", min_scale=1, max_scale=3)
+def test_killing_zygotes_during_forks_blocks_no_request(plane: DataPlaneProcess) -> None:
+    plane.deploy("zygotes-killed", "def handle(e, c):\n    return 'alive'\n", min_scale=1, max_scale=3)
     for _ in range(60):
         for zygote in plane.zygotes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(zygote, signal.SIGKILL)
-        assert plane.call("hunted").status in (200, 500, 502)
-    wait_until(lambda: plane.call("hunted").body == b"alive")
+        assert plane.call("zygotes-killed").status in (200, 500, 502)
+    wait_until(lambda: plane.call("zygotes-killed").body == b"alive")
 
 
-def after_a_kill(plane: DataPlaneProcess, name: str, before: str) -> bool:
+def is_replaced(plane: DataPlaneProcess, name: str, before: str) -> bool:
     reply = plane.call(name)
-    return reply.status == 200 and who(reply) != before
+    return reply.status == 200 and instance_id(reply) != before
 
 
-def test_a_zygotes_death_ends_what_a_handler_left_running(plane: DataPlaneProcess) -> None:
+def test_killed_zygote_ends_daemons_of_handlers(plane: DataPlaneProcess) -> None:
     source = (
         "import os, sys, time\n"
         "def handle(e, c):\n"
@@ -175,7 +175,7 @@ def descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in descendants(child)]
 
 
-def test_a_start_that_dies_is_reported_and_what_served_before_still_serves(plane: DataPlaneProcess) -> None:
+def test_failed_update_is_reported_and_previous_version_serves(plane: DataPlaneProcess) -> None:
     plane.deploy("steady", "def handle(e, c):\n    return 'one'\n")
     route = plane.send_deploy("steady", "import os\nos._exit(7)\n")
     failed = plane.control.wait(
@@ -188,7 +188,7 @@ def test_a_start_that_dies_is_reported_and_what_served_before_still_serves(plane
     assert plane.call("steady").body == b"one"
 
 
-def test_a_program_that_is_no_interpreter_is_a_failed_start(plane: DataPlaneProcess) -> None:
+def test_missing_interpreter_fails_the_deployment(plane: DataPlaneProcess) -> None:
     route = plane.send_deploy("nothing", "x = 1\n", interpreter="/no/such/python")
     failed = plane.control.wait(
         lambda m: isinstance(m, routing.DeploymentFailed) and m.function_id == route.function_id
@@ -197,7 +197,7 @@ def test_a_program_that_is_no_interpreter_is_a_failed_start(plane: DataPlaneProc
     assert "/no/such/python" in failed.message
 
 
-def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
+def test_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     plane.deploy("rolling", "def handle(e, c):\n    return 'v1'\n", max_scale=3)
     stop = threading.Event()
     seen: list[tuple[int, bytes]] = []
@@ -221,27 +221,27 @@ def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     assert {status for status, _ in seen} == {200}
 
 
-def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPlaneProcess, gate: Gate) -> None:
-    plane.deploy("held", gate.source + GATE.replace('{"me": ME}', '{"me": "old"}'), max_scale=1)
+def test_running_request_finishes_on_its_version(plane: DataPlaneProcess, gate: Gate) -> None:
+    plane.deploy("held", gate.source + HANDLER.replace("INSTANCE}", "'old'}"), max_scale=1)
     with ThreadPoolExecutor(1) as pool:
-        begun = pool.submit(plane.call, "held", "/wait")
+        running = pool.submit(plane.call, "held", "/wait")
         wait_until(lambda: gate.waiting == 1)
-        plane.deploy("held", GATE.replace('{"me": ME}', '{"me": "new"}'), max_scale=1)
-        assert who(plane.call("held")) == "new"
+        plane.deploy("held", HANDLER.replace("INSTANCE}", "'new'}"), max_scale=1)
+        assert instance_id(plane.call("held")) == "new"
         gate.open()
-        assert who(begun.result()) == "old"
+        assert instance_id(running.result()) == "old"
 
 
-def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProcess) -> None:
-    route = plane.deploy("kept", GATE)
-    before = who(plane.call("kept"))
+def test_update_without_runtime_effect_keeps_instances(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("kept", HANDLER)
+    before = instance_id(plane.call("kept"))
     changed = msgspec.structs.replace(route, hosts=("kept.test", "kept.example"), max_scale=2)
     plane.control.acknowledged(routing.UpsertRoute(version=plane.control.next_version(), route=changed))
-    assert who(plane.call("kept", host="kept.example")) == before
+    assert instance_id(plane.call("kept", host="kept.example")) == before
 
 
-def test_a_removed_function_is_a_404(plane: DataPlaneProcess) -> None:
-    route = plane.deploy("removed", GATE)
+def test_removed_function_returns_404(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("removed", HANDLER)
     assert plane.call("removed").status == 200
     plane.control.acknowledged(
         routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
@@ -249,8 +249,8 @@ def test_a_removed_function_is_a_404(plane: DataPlaneProcess) -> None:
     assert plane.call("removed").status == 404
 
 
-def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess, gate: Gate) -> None:
-    route = plane.deploy("idle", gate.source + GATE, max_scale=4)
+def test_idle_instances_end_by_platform_clock(plane: DataPlaneProcess, gate: Gate) -> None:
+    route = plane.deploy("idle", gate.source + HANDLER, max_scale=4)
     epoch = time.time() + 1_000_000
 
     def move(seconds: float) -> None:
@@ -258,23 +258,23 @@ def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess, gate
         plane.control.acknowledged(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
 
     move(0)
-    first = {who(reply) for reply in gather(plane, gate, route, 3)}
+    first = {instance_id(reply) for reply in call_concurrently(plane, gate, route, 3)}
     assert len(first) == 3
     move(29)
-    assert len({who(reply) for reply in gather(plane, gate, route, 3)} | first) == 3
+    assert len({instance_id(reply) for reply in call_concurrently(plane, gate, route, 3)} | first) == 3
     move(60)
     wait_until(lambda: len(instances_of(plane, "idle")) == 1)
-    survivor = who(plane.call("idle"))
+    survivor = instance_id(plane.call("idle"))
     assert survivor in first
     move(60 + 899)
     assert len(instances_of(plane, "idle")) == 1
     move(60 + 900)
     wait_until(lambda: not instances_of(plane, "idle"))
-    assert who(plane.call("idle")) not in first
+    assert instance_id(plane.call("idle")) not in first
 
 
 def instances_of(plane: DataPlaneProcess, name: str) -> list[int]:
-    """Return the pids of a function's instances: each is named like its function."""
+    """Return the pids of a function's instances. The host name of each is the name of its function."""
     return [pid for pid in plane.instances() if host_name(pid) == name]
 
 
@@ -283,7 +283,7 @@ def host_name(pid: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def test_many_functions_called_at_once_are_all_answered(plane: DataPlaneProcess) -> None:
+def test_concurrent_calls_to_many_functions_succeed(plane: DataPlaneProcess) -> None:
     names = [f"many-{number}" for number in range(60)]
     code = plane.write_code("many", {"handler.py": "def handle(e, c):\n    return c['functionName']\n"})
     routes = [plane.route(name, code, max_scale=1, memory=128) for name in names]

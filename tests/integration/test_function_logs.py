@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fnkit.platform.data_plane.workers.logs import LogWriter
-from fnkit.platform.model.log_record import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS, segment_number
+from fnkit.platform.model.log_record import (
+    MAX_LINE_BYTES,
+    MAX_SEGMENT_BYTES,
+    MAX_SEGMENTS,
+    LogRecord,
+    parse_time,
+    segment_number,
+)
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import standing_gate
 from tests.support.waiting import wait_until
@@ -20,7 +28,7 @@ def plane() -> Iterator[DataPlaneProcess]:
         yield running
 
 
-def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneProcess) -> None:
+def test_line_has_stream_instance_and_request_id(plane: DataPlaneProcess) -> None:
     source = (
         "import subprocess, sys\nprint('importing')\n"
         "def handle(e, c):\n"
@@ -48,7 +56,7 @@ def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneP
     assert all(line.time.endswith("Z") for line in lines)
 
 
-def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProcess) -> None:
+def test_line_is_logged_before_handler_returns(plane: DataPlaneProcess) -> None:
     with standing_gate() as gate:
         source = gate.source + "def handle(e, c):\n    print('now')\n    wait_at_gate()\n    return 'ok'\n"
         route = plane.deploy("early", source)
@@ -59,7 +67,7 @@ def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProces
             assert peer.recv(65536).endswith(b"ok")
 
 
-def test_a_traceback_names_the_users_lines_and_not_the_workers(plane: DataPlaneProcess) -> None:
+def test_traceback_omits_worker_frames(plane: DataPlaneProcess) -> None:
     route = plane.deploy("raiser", "def handle(e, c):\n    raise ValueError('boom')\n")
     plane.call("raiser")
     text = "\n".join(line.message for line in plane.lines(route))
@@ -68,23 +76,23 @@ def test_a_traceback_names_the_users_lines_and_not_the_workers(plane: DataPlaneP
     assert "fnkit/worker" not in text
 
 
-def test_an_unfinished_line_ends_with_the_request_that_wrote_it(plane: DataPlaneProcess) -> None:
+def test_unterminated_line_ends_with_its_request(plane: DataPlaneProcess) -> None:
     source = "import sys\ndef handle(e, c):\n    sys.stdout.write('of ' + e['path'])\n    return 'ok'\n"
     route = plane.deploy("unfinished", source, max_scale=1)
     for number in range(2):
         plane.call("unfinished", f"/{number}", headers={"X-Request-Id": f"id-{number}"})
-        last = plane.lines(route)[-1]  # there before the next request begins
+        last = plane.lines(route)[-1]  # logged before the next request starts
         assert (last.message, last.request_id) == (f"of /{number}", f"id-{number}")
 
 
-def test_an_unfinished_line_is_kept_when_the_instance_ends(plane: DataPlaneProcess) -> None:
-    source = "import os\ndef handle(e, c):\n    print('last words', end='')\n    os._exit(5)\n"
-    route = plane.deploy("leaver", source)
-    assert plane.call("leaver").status == 502
-    wait_until(lambda: {line.message for line in plane.lines(route)} >= {"last words", "instance ended: exit 5"})
+def test_unterminated_line_is_kept_when_instance_exits(plane: DataPlaneProcess) -> None:
+    source = "import os\ndef handle(e, c):\n    print('partial line', end='')\n    os._exit(5)\n"
+    route = plane.deploy("exits", source)
+    assert plane.call("exits").status == 502
+    wait_until(lambda: {line.message for line in plane.lines(route)} >= {"partial line", "instance ended: exit 5"})
 
 
-def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlaneProcess) -> None:
+def test_long_line_is_truncated_and_next_line_is_intact(plane: DataPlaneProcess) -> None:
     source = f"def handle(e, c):\n    print('x' * {3 * MAX_LINE_BYTES})\n    print('next')\n    return 'ok'\n"
     route = plane.deploy("long", source)
     plane.call("long")
@@ -92,24 +100,24 @@ def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlanePro
     assert [len(message) for message in messages] == [MAX_LINE_BYTES, 4]
 
 
-def test_lines_beyond_the_rate_are_dropped_and_counted(plane: DataPlaneProcess) -> None:
+def test_lines_over_the_rate_limit_are_dropped(plane: DataPlaneProcess) -> None:
     source = "def handle(e, c):\n    print('\\n'.join(['x'] * 50_000))\n    return 'ok'\n"
     route = plane.deploy("flood", source)
     assert plane.call("flood").status == 200
     assert sum(1 for line in plane.lines(route) if line.message == "x") == 30_000
 
 
-def test_a_handler_that_prints_without_end_hinders_nobody(plane: DataPlaneProcess) -> None:
+def test_endless_output_does_not_block_other_functions(plane: DataPlaneProcess) -> None:
     source = "def handle(e, c):\n    while True:\n        print('y' * 1000)\n"
     plane.deploy("endless", source, timeout=1.0)
-    plane.deploy("quiet", "def handle(e, c):\n    return 'fine'\n")
+    plane.deploy("other", "def handle(e, c):\n    return 'fine'\n")
     with plane.connect() as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
-        assert plane.call("quiet").body == b"fine"
+        assert plane.call("other").body == b"fine"
         assert peer.recv(100).startswith(b"HTTP/1.1 504 ")
 
 
-def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path) -> None:
+def test_dropped_line_count_is_logged_a_minute_later(tmp_path: Path) -> None:
     seconds = [0.0]
     writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
     writer.write("f", "i", "r", "stdout", [b"x"] * 30_005)
@@ -121,39 +129,39 @@ def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path)
     assert '"y"' in last[1]
 
 
-def test_what_was_dropped_is_said_when_the_minute_is_over_whether_more_is_written_or_not(tmp_path: Path) -> None:
+def test_dropped_line_count_is_logged_without_further_output(tmp_path: Path) -> None:
     seconds = [0.0]
     timers: list[tuple[float, Callable[[], None]]] = []
     writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0], lambda delay, call: timers.append((delay, call)))
     writer.write("f", "i", "r", "stdout", [b"x"] * 30_001)
     seconds[0] = 5.0
     writer.write("f", "i", "r", "stdout", [b"x"] * 10)
-    [(delay, settle)] = timers
+    [(delay, on_timer)] = timers
     assert delay == 60.0
     seconds[0] = 60.0
-    settle()
+    on_timer()
     assert '"dropped 11 lines (more than 30000 a minute)"' in (tmp_path / "f/00000001.jsonl").read_text()
     writer.close()
-    settle()  # a timer that comes late
+    on_timer()  # a timer that fires after close
 
 
 @pytest.mark.parametrize(
     "end", [lambda writer: writer.close_function("f"), LogWriter.close], ids=["function", "all"]
 )
-def test_what_was_dropped_is_said_in_the_end(tmp_path: Path, end: Callable[[LogWriter], None]) -> None:
+def test_dropped_line_count_is_logged_on_close(tmp_path: Path, end: Callable[[LogWriter], None]) -> None:
     writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
     writer.write("f", "i", "r", "stdout", [b"x"] * 30_001)
     end(writer)
     assert '"dropped 1 lines (more than 30000 a minute)"' in (tmp_path / "f/00000001.jsonl").read_text()
 
 
-def test_a_segment_that_cannot_be_opened_costs_lines_and_no_other_file(tmp_path: Path) -> None:
-    """A descriptor that was closed too early would be another file's by now."""
+def test_unopenable_segment_drops_lines_and_corrupts_no_file(tmp_path: Path) -> None:
+    """A descriptor that was closed too early could belong to another file by then."""
     seconds = [0.0]
     writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
     line = b"x" * MAX_LINE_BYTES
     writer.write("f", "i", "r", "stdout", [line])
-    (tmp_path / "f" / "00000002.jsonl").mkdir()  # in the next segment's place
+    (tmp_path / "f" / "00000002.jsonl").mkdir()  # occupies the name of the next segment
     for _ in range(MAX_SEGMENT_BYTES // MAX_LINE_BYTES + 1):
         writer.write("f", "i", "r", "stdout", [line])
     with (tmp_path / "other").open("wb") as other:
@@ -180,9 +188,25 @@ def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     assert (segment_number(segments[-1].name) or 0) > MAX_SEGMENTS
 
 
-def test_a_restarted_writer_goes_on_in_the_newest_segment(tmp_path: Path) -> None:
+def test_restarted_writer_appends_to_newest_segment(tmp_path: Path) -> None:
     for message in (b"one", b"two"):
         writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
         writer.write("f", "i", "r", "stdout", [message])
         writer.close()
     assert len((tmp_path / "f" / "00000001.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("size", [1, 4000, 8192, MAX_LINE_BYTES])
+@pytest.mark.parametrize("cut_off", [b"", b'{"time":"2026-', b"\0" * 9000])
+def test_restarted_writer_continues_after_the_last_complete_line(tmp_path: Path, size: int, cut_off: bytes) -> None:
+    """The clock is stopped, so the time of the next line depends on the file alone."""
+    file = tmp_path / "f" / "00000001.jsonl"
+    for message in (b"one", b"\0" * size, b"three"):
+        writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+        writer.write("f", "i", "r", "stdout", [message])
+        writer.close()
+        with file.open("ab") as log:
+            log.write(cut_off)
+    complete = [line for line in file.read_bytes().splitlines() if line.endswith(b"}")]
+    times = [parse_time(msgspec.json.decode(line, type=LogRecord).time) for line in complete]
+    assert times == [1, 2, 3]

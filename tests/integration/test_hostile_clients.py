@@ -1,4 +1,4 @@
-"""Clients that misbehave: what they send is refused or read in one way only, and others are served meanwhile."""
+"""Misbehaving clients: ambiguous requests are rejected, and other clients are served meanwhile."""
 
 from __future__ import annotations
 
@@ -37,95 +37,93 @@ def post(headers: bytes, body: bytes = b"") -> bytes:
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 AMBIGUOUS = {
-    "a length and chunks": post(b"Content-Length: 5\r\n" + CHUNKED, b"0\r\n\r\n"),
-    "chunks and a length": post(CHUNKED + b"Content-Length: 5\r\n", b"0\r\n\r\n"),
+    "length and chunks": post(b"Content-Length: 5\r\n" + CHUNKED, b"0\r\n\r\n"),
+    "chunks and length": post(CHUNKED + b"Content-Length: 5\r\n", b"0\r\n\r\n"),
     "two lengths": post(b"Content-Length: 0\r\nContent-Length: 5\r\n"),
-    "the same length twice": post(b"Content-Length: 0\r\nContent-Length: 0\r\n"),
-    "a list of lengths": post(b"Content-Length: 0, 0\r\n"),
-    "a signed length": post(b"Content-Length: +0\r\n"),
-    "a negative length": post(b"Content-Length: -1\r\n"),
-    "a hexadecimal length": post(b"Content-Length: 0x5\r\n"),
-    "a length of two numbers": post(b"Content-Length: 1 2\r\n"),
-    "a length without a number": post(b"Content-Length: \r\n"),
-    "a length that overflows": post(b"Content-Length: 18446744073709551616\r\n"),
-    "a blank before the colon of a length": post(b"Content-Length : 5\r\n"),
-    "a blank before the colon of a coding": post(b"Transfer-Encoding : chunked\r\n", b"0\r\n\r\n"),
-    "a coding that is nearly chunked": post(b"Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n"),
-    "a coding behind chunked": post(b"Transfer-Encoding: chunked, identity\r\n", b"0\r\n\r\n"),
-    "a coding before chunked": post(b"Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n"),
+    "same length twice": post(b"Content-Length: 0\r\nContent-Length: 0\r\n"),
+    "list of lengths": post(b"Content-Length: 0, 0\r\n"),
+    "signed length": post(b"Content-Length: +0\r\n"),
+    "negative length": post(b"Content-Length: -1\r\n"),
+    "hexadecimal length": post(b"Content-Length: 0x5\r\n"),
+    "length of two numbers": post(b"Content-Length: 1 2\r\n"),
+    "empty length": post(b"Content-Length: \r\n"),
+    "overflowing length": post(b"Content-Length: 18446744073709551616\r\n"),
+    "space before colon of length": post(b"Content-Length : 5\r\n"),
+    "space before colon of coding": post(b"Transfer-Encoding : chunked\r\n", b"0\r\n\r\n"),
+    "misspelled chunked": post(b"Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n"),
+    "coding after chunked": post(b"Transfer-Encoding: chunked, identity\r\n", b"0\r\n\r\n"),
+    "coding before chunked": post(b"Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n"),
     "two codings": post(CHUNKED + b"Transfer-Encoding: identity\r\n", b"0\r\n\r\n"),
     "chunked twice": post(CHUNKED + CHUNKED, b"0\r\n\r\n"),
-    "a tab before the coding": post(b"Transfer-Encoding: \x0bchunked\r\n", b"0\r\n\r\n"),
-    "a folded header": post(b"X-A: a\r\n b\r\n"),
-    "a folded coding": post(b"Transfer-Encoding:\r\n chunked\r\n", b"0\r\n\r\n"),
-    "a head of bare line feeds": b"POST /first HTTP/1.1\nHost: echo.test\n\n",
-    "a bare line feed in a head": post(b"X: a\nContent-Length: 5\r\n"),
-    "a bare return in a head": post(b"X: a\rContent-Length: 5\r\n"),
-    "a zero byte in a head": post(b"X: a\0b\r\n"),
-    "a header without a name": post(b": y\r\n"),
-    "a header without a colon": post(b"nothing\r\n"),
-    "a line that begins with a blank": b"POST /first HTTP/1.1\r\n X: y\r\n" + HOST + b"\r\n",
+    "vertical tab before coding": post(b"Transfer-Encoding: \x0bchunked\r\n", b"0\r\n\r\n"),
+    "folded header": post(b"X-A: a\r\n b\r\n"),
+    "folded coding": post(b"Transfer-Encoding:\r\n chunked\r\n", b"0\r\n\r\n"),
+    "bare line feeds only": b"POST /first HTTP/1.1\nHost: echo.test\n\n",
+    "bare line feed in header": post(b"X: a\nContent-Length: 5\r\n"),
+    "bare carriage return in header": post(b"X: a\rContent-Length: 5\r\n"),
+    "zero byte in header": post(b"X: a\0b\r\n"),
+    "header without name": post(b": y\r\n"),
+    "header without colon": post(b"nothing\r\n"),
+    "header line with leading space": b"POST /first HTTP/1.1\r\n X: y\r\n" + HOST + b"\r\n",
     "two hosts": post(b"Host: other.test\r\n"),
     "no host": b"GET /first HTTP/1.1\r\n\r\n",
-    "a chunk with a sign": post(CHUNKED, b"-1\r\nx\r\n0\r\n\r\n"),
-    "a chunk with a prefix": post(CHUNKED, b"0x1\r\nx\r\n0\r\n\r\n"),
-    "a chunk that overflows": post(CHUNKED, b"10000000000000001\r\nx\r\n0\r\n\r\n"),
-    "a chunk longer than it says": post(CHUNKED, b"1\r\nxy0\r\n\r\n"),
+    "signed chunk size": post(CHUNKED, b"-1\r\nx\r\n0\r\n\r\n"),
+    "chunk size with prefix": post(CHUNKED, b"0x1\r\nx\r\n0\r\n\r\n"),
+    "overflowing chunk size": post(CHUNKED, b"10000000000000001\r\nx\r\n0\r\n\r\n"),
+    "chunk longer than its size": post(CHUNKED, b"1\r\nxy0\r\n\r\n"),
     "chunks with bare line feeds": post(CHUNKED, b"1\nx\n0\n\n"),
-    "an extension that ends in a line feed": post(CHUNKED, b"1;a\nx\r\n0\r\n\r\n"),
-    "a version that is none": b"GET /first HTTP/1.2\r\n" + HOST + b"\r\n",
-    "HTTP/2 in the clear": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "chunk extension ending in line feed": post(CHUNKED, b"1;a\nx\r\n0\r\n\r\n"),
+    "unknown version": b"GET /first HTTP/1.2\r\n" + HOST + b"\r\n",
+    "HTTP/2 prior knowledge": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": bytes.fromhex("16030100a5010000a10303") + b"x" * 160,
 }
 
 
 @pytest.mark.parametrize("form", AMBIGUOUS)
-def test_what_can_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read(
-    plane: DataPlaneProcess, form: str
-) -> None:
+def test_ambiguous_request_is_rejected_and_closes_connection(plane: DataPlaneProcess, form: str) -> None:
     raw = plane.raw(AMBIGUOUS[form] + NEXT)
-    # What a request of two chunked headers means is clear; the parser may take it as one.
+    # Two identical chunked headers are unambiguous; the parser may accept them.
     if form == "chunked twice" and b"</first||" in raw:
         return
     assert raw.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ")), raw
     assert raw.count(b"server: envoy") == 1
 
 
-CLEAR = {
-    "an offer to upgrade with a body": (
+UNAMBIGUOUS = {
+    "upgrade with body": (
         post(b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n" % len(INNER), INNER),
         INNER,
     ),
-    "an offer to upgrade with chunks": (
+    "upgrade with chunks": (
         post(b"Connection: upgrade\r\nUpgrade: h2c\r\n" + CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(INNER), INNER)),
         INNER,
     ),
-    "a body that looks like a request": (post(b"Content-Length: %d\r\n" % len(INNER), INNER), INNER),
-    "a chunk with extensions": (post(CHUNKED, b'1;a=b;c="d"\r\nx\r\n0;e\r\n\r\n'), b"x"),
+    "body that looks like a request": (post(b"Content-Length: %d\r\n" % len(INNER), INNER), INNER),
+    "chunk with extensions": (post(CHUNKED, b'1;a=b;c="d"\r\nx\r\n0;e\r\n\r\n'), b"x"),
     "trailers": (post(CHUNKED, b"1\r\nx\r\n0\r\nX-Late: 1\r\nHost: other.test\r\n\r\n"), b"x"),
-    "empty lines before it": (b"\r\n\r\n" + post(b""), b""),
+    "leading empty lines": (b"\r\n\r\n" + post(b""), b""),
 }
 
 
-@pytest.mark.parametrize("form", CLEAR)
-def test_what_can_be_read_in_one_way_is_one_request(plane: DataPlaneProcess, form: str) -> None:
-    data, body = CLEAR[form]
-    for raw in (plane.raw(data + NEXT), byte_by_byte(plane, data + NEXT)):
+@pytest.mark.parametrize("form", UNAMBIGUOUS)
+def test_unambiguous_request_is_parsed_as_one(plane: DataPlaneProcess, form: str) -> None:
+    data, body = UNAMBIGUOUS[form]
+    for raw in (plane.raw(data + NEXT), send_byte_by_byte(plane, data + NEXT)):
         assert raw.count(b"HTTP/1.1 200 OK") == 2, raw
         assert b"</first|" + body + b"|" in raw
         assert b"</next||" in raw
         assert b"X-Late" not in raw
 
 
-def byte_by_byte(plane: DataPlaneProcess, data: bytes) -> bytes:
+def send_byte_by_byte(plane: DataPlaneProcess, data: bytes) -> bytes:
     with plane.connect() as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in data:
             peer.sendall(bytes([byte]))
-        return rest_of(peer)
+        return read_to_end(peer)
 
 
-def rest_of(peer: socket.socket) -> bytes:
+def read_to_end(peer: socket.socket) -> bytes:
     parts = []
     with contextlib.suppress(ConnectionError):
         while part := peer.recv(65536):
@@ -138,18 +136,18 @@ def rest_of(peer: socket.socket) -> bytes:
     [b"1;" + b"x" * 65536, b"0\r\n" + b"X-A: b\r\n" * 9000, b"0\r\nX: " + b"x" * 65536],
     ids=["extension", "trailers", "trailer"],
 )
-def test_framing_without_end_is_cut(plane: DataPlaneProcess, endless: bytes) -> None:
+def test_endless_framing_returns_400(plane: DataPlaneProcess, endless: bytes) -> None:
     with plane.connect() as peer:
         peer.sendall(post(CHUNKED))
         with contextlib.suppress(ConnectionError):
             for _ in range(16):
                 peer.sendall(endless)
                 endless = endless[-65536:]
-        assert b" 400 " in rest_of(peer)[:20]
+        assert b" 400 " in read_to_end(peer)[:20]
     assert plane.call("echo", "/x").status == 200
 
 
-def test_ten_thousand_headers_are_too_many_or_served(plane: DataPlaneProcess) -> None:
+def test_ten_thousand_headers_are_a_431(plane: DataPlaneProcess) -> None:
     few = b"".join(b"X-%d: y\r\n" % number for number in range(2000))
     raw = plane.raw(b"GET /few HTTP/1.1\r\n" + HOST + few + b"Connection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 200 ")
@@ -158,14 +156,14 @@ def test_ten_thousand_headers_are_too_many_or_served(plane: DataPlaneProcess) ->
     assert raw.startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_hundred_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> None:
+def test_hundred_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> None:
     requests = b"".join(b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, HOST) for number in range(100))
     raw = plane.raw(requests + NEXT)
     places = [raw.index(b"</%d|" % number) for number in range(100)] + [raw.index(b"</next|")]
     assert places == sorted(places)
 
 
-def test_two_hundred_clients_that_send_a_byte_now_and_then_hinder_nobody(plane: DataPlaneProcess) -> None:
+def test_slow_clients_do_not_block_others(plane: DataPlaneProcess) -> None:
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(plane.connect()) for _ in range(200)]
         for byte in b"GET / HT":
@@ -178,22 +176,22 @@ def test_two_hundred_clients_that_send_a_byte_now_and_then_hinder_nobody(plane: 
 
 
 def descriptors(plane: DataPlaneProcess) -> int:
-    return len(os.listdir(f"/proc/{plane.process.pid}/fd"))  # noqa: PTH208  (names, of a process that goes on)
+    return len(os.listdir(f"/proc/{plane.process.pid}/fd"))  # noqa: PTH208  (names are enough)
 
 
-def test_answers_that_a_client_asks_for_and_never_reads_do_not_pile_up_in_memory(plane: DataPlaneProcess) -> None:
-    plane.deploy("piler", "def handle(e, c):\n    return '{' + ' ' * 1_000_000\n", max_scale=1)
+def test_unread_responses_do_not_accumulate_in_memory(plane: DataPlaneProcess) -> None:
+    plane.deploy("unread-responses", "def handle(e, c):\n    return '{' + ' ' * 1_000_000\n", max_scale=1)
     before = resident(plane)
-    requests = b"GET / HTTP/1.1\r\nHost: piler.test\r\n\r\n" * 1000
+    requests = b"GET / HTTP/1.1\r\nHost: unread-responses.test\r\n\r\n" * 1000
     with plane.connect() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         peer.sendall(requests)
-        for _ in range(60):  # the function is free: what it could have answered, it would have by now
-            assert plane.call("piler").status == 200
+        for _ in range(60):  # the function is idle: further responses would have been produced by now
+            assert plane.call("unread-responses").status == 200
         assert resident(plane) - before < 30 * 1024 * 1024
-        answered = 0
-        while answered < 3:  # and it goes on when the client reads
-            answered += peer.recv(1 << 20).count(b"HTTP/1.1 200")
+        responses = 0
+        while responses < 3:  # responses continue once the client reads
+            responses += peer.recv(1 << 20).count(b"HTTP/1.1 200")
 
 
 def resident(plane: DataPlaneProcess) -> int:
@@ -202,20 +200,20 @@ def resident(plane: DataPlaneProcess) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_a_client_that_says_it_will_send_no_more_is_gone(plane: DataPlaneProcess) -> None:
-    """Half a connection cannot be told from a client that has left, and its instance is to be free."""
+def test_half_closed_connection_is_treated_as_disconnect(plane: DataPlaneProcess) -> None:
+    """A half-closed connection cannot be told apart from a disconnect, which must free the instance."""
     with standing_gate() as gate:
         source = gate.source + "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
         plane.deploy("one", source, max_scale=1)
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: one.test\r\n\r\n")
             peer.shutdown(socket.SHUT_WR)
-            assert rest_of(peer) == b""
+            assert read_to_end(peer) == b""
         gate.open()
         assert plane.call("one").body == b"done"
 
 
-def test_a_client_that_reads_nothing_holds_its_instance_until_the_timeout(plane: DataPlaneProcess) -> None:
+def test_client_that_reads_nothing_blocks_instance_until_timeout(plane: DataPlaneProcess) -> None:
     route = plane.deploy(
         "unread",
         "def handle(e, c):\n    return 'x' * (1 if e['path'] == '/small' else 50_000_000)\n",

@@ -1,8 +1,8 @@
-"""Handlers that misbehave, over real HTTP, at every level this machine gives, as root and as somebody else.
+"""Misbehaving handlers, over real HTTP, at every isolation level of this machine, as root and as another user.
 
-Whatever a handler does: its caller gets an answer of the right kind, the function's next request and other
-functions are served, and in the end nothing is left: no process, descriptor, mount, control group or folder. What
-a level does not enforce is not tried there; that the level says so is asserted instead.
+The caller of such a handler gets a response of the expected kind, the function's next request and other functions
+are served, and no process, descriptor, mount, control group or directory is left at the end. What a level does not
+enforce is not attempted there; instead, the level must report it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,22 @@ from tests.support.leftovers import BLANKS, Traces, traces_of
 from tests.support.waiting import DEADLINE, wait_until
 
 USER = 54300
-CUT_OFF = 0
+TRUNCATED = 0
 
 
 def levels() -> list[tuple[int, str]]:
-    everybody = [level.value for level in candidate_levels("auto", is_root=False)] + [Level.NONE.value]
+    unprivileged = [level.value for level in candidate_levels("auto", is_root=False)] + [Level.NONE.value]
     if os.geteuid() != 0:
-        return [(0, level) for level in everybody]
-    return [(0, Level.CGROUP.value), *((0, level) for level in everybody), *((USER, level) for level in everybody)]
+        return [(0, level) for level in unprivileged]
+    return [
+        (0, Level.CGROUP.value),
+        *((0, level) for level in unprivileged),
+        *((USER, level) for level in unprivileged),
+    ]
 
 
-class Hostage:
-    """A data plane, the neighbour that must not suffer, and what the data plane held before anything happened."""
+class SharedPlane:
+    """A data plane with a neighbour function that must not be affected, and the resources it held initially."""
 
     def __init__(self, plane: DataPlaneProcess) -> None:
         self.plane = plane
@@ -57,60 +61,60 @@ class Hostage:
         self.deployed.append(route)
         return name
 
-    def ask(self, name: str, path: str = "/") -> int:
-        """Return the status, ``CUT_OFF`` for an answer that ends in the middle."""
+    def status_of(self, name: str, path: str = "/") -> int:
+        """Return the status, ``TRUNCATED`` for an incomplete response."""
         try:
             return self.plane.call(name, path).status
         except (http.client.HTTPException, ConnectionError):
-            return CUT_OFF
+            return TRUNCATED
 
-    def ask_again(self, name: str) -> int:
-        """As ``ask``, for what everybody answers well; whatever came before, no other answer is given for it."""
+    def next_status(self, name: str) -> int:
+        """Return the status of a harmless request. If it is 200, the body must be that of this request."""
         reply = self.plane.call(name, "/fine")
         assert reply.status != 200 or reply.body == b"fine"
         return reply.status
 
-    def is_well(self, name: str) -> bool:
-        return self.ask_again(name) == 200
+    def is_served(self, name: str) -> bool:
+        return self.next_status(name) == 200
 
     def remove(self, *routes: Route) -> None:
         for route in routes:
             version = self.plane.control.next_version()
             self.plane.control.send(routing.RemoveFunction(version=version, function_id=route.function_id))
 
-    def everybody_else_is_well(self) -> None:
+    def check_neighbour(self) -> None:
         assert self.plane.call("neighbour").body == b"good day"
 
 
 @pytest.fixture(scope="module", params=level_parameters(levels()))
-def hostage(request: pytest.FixtureRequest) -> Iterator[Hostage]:
+def shared(request: pytest.FixtureRequest) -> Iterator[SharedPlane]:
     user, level = request.param
     with running_data_plane(isolation=level, user=user) as plane:
-        yield Hostage(plane)
+        yield SharedPlane(plane)
 
 
-def may_be_tried(hostage: Hostage, hostility: Hostility) -> bool:
-    """Whether the level holds this; where it does not, it has said so."""
-    if hostility.needs is None or hostility.needs in TABLE[hostage.level]:
+def is_enforced(shared: SharedPlane, hostility: Hostility) -> bool:
+    """Return whether the level enforces this; otherwise check that the level reported it."""
+    if hostility.needs is None or hostility.needs in TABLE[shared.level]:
         return True
-    assert hostility.needs in unenforced(hostage.level)
-    assert hostility.needs.value in (hostage.plane.folder / "stderr.log").read_text()
+    assert hostility.needs in unenforced(shared.level)
+    assert hostility.needs.value in (shared.plane.folder / "stderr.log").read_text()
     return False
 
 
 @pytest.mark.parametrize("hostility", HOSTILITIES, ids=lambda one: one.name)
-def test_its_caller_is_answered_and_nobody_else_notices(hostage: Hostage, hostility: Hostility) -> None:
-    if not may_be_tried(hostage, hostility):
+def test_hostile_handler_does_not_affect_other_functions(shared: SharedPlane, hostility: Hostility) -> None:
+    if not is_enforced(shared, hostility):
         return
-    name = hostage.deploy(hostility, timeout=DEADLINE)
-    assert hostage.ask(name) in hostility.statuses
-    assert hostage.ask_again(name) in hostility.next_statuses
-    assert hostage.ask_again(name) == 200
-    hostage.everybody_else_is_well()
-    hostage.remove(hostage.deployed.pop())
+    name = shared.deploy(hostility, timeout=DEADLINE)
+    assert shared.status_of(name) in hostility.statuses
+    assert shared.next_status(name) in hostility.next_statuses
+    assert shared.next_status(name) == 200
+    shared.check_neighbour()
+    shared.remove(shared.deployed.pop())
 
 
-def test_headers_of_a_handler_cannot_become_lines_of_their_own(hostage: Hostage) -> None:
+def test_handler_cannot_inject_response_headers(shared: SharedPlane) -> None:
     source = (
         "HEADERS = {\n"
         "    'X-A': 'a\\r\\nX-Injected: 1\\r\\n\\r\\nbody', 'X-B\\r\\nX-Injected': '1', 'X-C': ['\\n', 'c'],\n"
@@ -118,8 +122,8 @@ def test_headers_of_a_handler_cannot_become_lines_of_their_own(hostage: Hostage)
         "}\n"
         "def handle(event, context):\n    return {'body': 'x', 'headers': HEADERS}\n"
     )
-    hostage.deployed.append(hostage.plane.deploy("injects", source))
-    raw = hostage.plane.raw(b"GET / HTTP/1.1\r\nHost: injects.test\r\nConnection: close\r\n\r\n")
+    shared.deployed.append(shared.plane.deploy("injects", source))
+    raw = shared.plane.raw(b"GET / HTTP/1.1\r\nHost: injects.test\r\nConnection: close\r\n\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     assert body == b"x"
     names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")]
@@ -128,26 +132,26 @@ def test_headers_of_a_handler_cannot_become_lines_of_their_own(hostage: Hostage)
     assert b"\r\ncontent-length: 1\r\n" in head.lower()
 
 
-def test_handlers_that_never_end_are_ended_and_their_functions_serve_on(hostage: Hostage) -> None:
-    tried = [one for one in NEVER_ENDING if may_be_tried(hostage, one)]
-    # Who begins to answer has time to: all of them are at work at once.
-    names = [hostage.deploy(one, timeout=0.7 if one.statuses == (504,) else 3.0) for one in tried]
+def test_endless_handlers_are_ended_and_functions_keep_serving(shared: SharedPlane) -> None:
+    tried = [one for one in NEVER_ENDING if is_enforced(shared, one)]
+    # Handlers that start a response get more time, since all run concurrently.
+    names = [shared.deploy(one, timeout=0.7 if one.statuses == (504,) else 3.0) for one in tried]
     with ThreadPoolExecutor(len(names)) as callers:
-        statuses = [callers.submit(hostage.ask, name) for name in names]
-        hostage.everybody_else_is_well()
+        statuses = [callers.submit(shared.status_of, name) for name in names]
+        shared.check_neighbour()
         for one, status in zip(tried, statuses, strict=True):
             assert status.result() in one.statuses, one.name
-    for name in names:  # one that answered and goes on is found out by its next request's timeout
-        assert wait_until(functools.partial(hostage.is_well, name)), name
-    hostage.everybody_else_is_well()
+    for name in names:  # one that responded and still runs is ended by the timeout of its next request
+        assert wait_until(functools.partial(shared.is_served, name)), name
+    shared.check_neighbour()
 
 
-@pytest.mark.parametrize("what", AT_IMPORT)
-def test_an_import_that_misbehaves_hurts_its_own_function_alone(hostage: Hostage, what: str) -> None:
-    source, status = AT_IMPORT[what]
-    plane = hostage.plane
-    route = plane.send_deploy(what.replace(" ", "-"), source, environment={"MARK": plane.folder.name})
-    hostage.deployed.append(route)
+@pytest.mark.parametrize("case", AT_IMPORT)
+def test_hostile_import_affects_only_its_own_function(shared: SharedPlane, case: str) -> None:
+    source, status = AT_IMPORT[case]
+    plane = shared.plane
+    route = plane.send_deploy(case.replace(" ", "-"), source, environment={"MARK": plane.folder.name})
+    shared.deployed.append(route)
     settled = plane.control.wait(
         lambda heard: (
             isinstance(heard, routing.DeploymentStarted | routing.DeploymentFailed)
@@ -157,26 +161,26 @@ def test_an_import_that_misbehaves_hurts_its_own_function_alone(hostage: Hostage
     assert isinstance(settled, routing.DeploymentFailed if status is None else routing.DeploymentStarted)
     if status is not None:
         for _ in range(3):
-            assert hostage.ask(route.name) == status
-    hostage.everybody_else_is_well()
+            assert shared.status_of(route.name) == status
+    shared.check_neighbour()
 
 
-def test_what_it_prints_is_bounded_line_by_line_and_as_a_whole(hostage: Hostage) -> None:
-    [printer] = [route for route in hostage.deployed if route.name == "prints-without-end"]
-    [liner] = [route for route in hostage.deployed if route.name == "prints-a-line-without-end"]
-    lines = hostage.plane.lines(printer)
+def test_handler_output_is_bounded_by_line_and_in_total(shared: SharedPlane) -> None:
+    [printer] = [route for route in shared.deployed if route.name == "prints-without-end"]
+    [liner] = [route for route in shared.deployed if route.name == "prints-a-line-without-end"]
+    lines = shared.plane.lines(printer)
     assert sum(line.stream != "system" for line in lines) <= 30_000
-    for line in hostage.plane.lines(liner):
+    for line in shared.plane.lines(liner):
         assert len(line.message) <= MAX_LINE_BYTES
     for route in (printer, liner):
-        folder = hostage.plane.folder / "logs" / route.function_id
+        folder = shared.plane.folder / "logs" / route.function_id
         assert sum(path.stat().st_size for path in folder.iterdir()) < 9 * 8 * 1024 * 1024
 
 
-def test_in_the_end_nothing_is_left(hostage: Hostage) -> None:
-    hostage.remove(*hostage.deployed)
-    hostage.everybody_else_is_well()
+def test_removed_hostile_functions_leave_no_resources(shared: SharedPlane) -> None:
+    shared.remove(*shared.deployed)
+    shared.check_neighbour()
     try:
-        wait_until(lambda: traces_of(hostage.plane).within(hostage.before))
+        wait_until(lambda: traces_of(shared.plane).within(shared.before))
     except AssertionError:
-        raise AssertionError(f"{hostage.before} → {traces_of(hostage.plane)}") from None
+        raise AssertionError(f"{shared.before} → {traces_of(shared.plane)}") from None

@@ -1,6 +1,6 @@
-"""A hostile handler, at every level this machine gives, as root and as a fresh unprivileged user.
+"""A hostile handler at every isolation level of this machine, as root and as an unprivileged user.
 
-Each enforced cell of ``isolation.TABLE`` is tried from inside a handler.
+Each enforced cell of ``isolation.TABLE`` is attempted from inside a handler.
 """
 
 from __future__ import annotations
@@ -109,22 +109,22 @@ def libc(name, *arguments):
     return result
 
 def handle(event, context):
-    ask = event["queryStringParameters"]
-    path = ask.get("path", "")
-    what = event["path"][1:]
+    query = event["queryStringParameters"]
+    path = query.get("path", "")
+    action = event["path"][1:]
     actions = {
         "read": lambda: read(path),
         "list": lambda: os.listdir(path),
         "walk": lambda: walk(path),
         "write": lambda: open(path, "w").write("x"),
         "environs": environs,
-        "memories": lambda: memories([int(pid) for pid in ask["pids"].split(",")]),
+        "memories": lambda: memories([int(pid) for pid in query["pids"].split(",")]),
         "pids": lambda: sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
-        "kill": lambda: [attempt(lambda pid=int(pid): os.kill(pid, 0)) for pid in ask["pids"].split(",")],
+        "kill": lambda: [attempt(lambda pid=int(pid): os.kill(pid, 0)) for pid in query["pids"].split(",")],
         "connect": lambda: connect(path),
-        "fill": lambda: fill(path, int(ask["size"])),
-        "forks": lambda: forks(int(ask["count"])),
-        "descriptors": lambda: descriptors(int(ask["count"])),
+        "fill": lambda: fill(path, int(query["size"])),
+        "forks": lambda: forks(int(query["count"])),
+        "descriptors": lambda: descriptors(int(query["count"])),
         "identity": lambda: {"uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(),
                              "status": dict(line.rstrip().split(":\\t", 1) for line in open("/proc/self/status")
                                             if line.startswith(("Cap", "NoNewPrivs", "Seccomp:")))},
@@ -137,7 +137,7 @@ def handle(event, context):
         "environment": lambda: dict(os.environ),
         "raise-limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000)),
     }
-    return {"body": attempt(actions[what])}
+    return {"body": attempt(actions[action])}
 """
 
 OTHER = "SECRET = 'code of another function'\ndef handle(e, c):\n    return 'other'\n"
@@ -162,20 +162,20 @@ def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
             if user:
                 os.chown(path, user, user)
         running.folder.chmod(0o700)
-        # the memory lets Python start a hundred processes; what it may take is tried elsewhere
+        # enough memory for a hundred Python processes; the memory limit has its own test
         running.deploy("hostile", HOSTILE, memory=512)
         running.deploy("other", OTHER, environment={"PASSWORD": "secret of another"}, min_scale=1)
         assert running.call("other").body == b"other"
         yield running
 
 
-def enforced(plane: DataPlaneProcess, aspect: Protection) -> bool:
-    return aspect in TABLE[Level(plane.settings.isolation)]
+def enforced(plane: DataPlaneProcess, protection: Protection) -> bool:
+    return protection in TABLE[Level(plane.settings.isolation)]
 
 
-def ask(plane: DataPlaneProcess, what: str, **query: object) -> dict[str, object]:
+def call_hostile(plane: DataPlaneProcess, action: str, **query: object) -> dict[str, object]:
     text = "&".join(f"{key}={value}" for key, value in query.items())
-    reply = plane.call("hostile", f"/{what}?{text}")
+    reply = plane.call("hostile", f"/{action}?{text}")
     assert reply.status == 200, reply.body
     answer = reply.json()
     assert isinstance(answer, dict)
@@ -183,99 +183,99 @@ def ask(plane: DataPlaneProcess, what: str, **query: object) -> dict[str, object
 
 
 @pytest.mark.parametrize("name", ["platform.json", "keys/secret", "logs", "deployments", "stderr.log", ""])
-def test_the_data_folder_cannot_be_read(plane: DataPlaneProcess, name: str) -> None:
+def test_data_directory_cannot_be_read(plane: DataPlaneProcess, name: str) -> None:
     assert enforced(plane, Protection.DATA_DIRECTORY)
-    for what in ("read", "list"):
-        assert "ok" not in ask(plane, what, path=plane.folder / name)
+    for action in ("read", "list"):
+        assert "ok" not in call_hostile(plane, action, path=plane.folder / name)
 
 
-def test_nothing_can_be_written_outside_the_instances_own_disk(plane: DataPlaneProcess) -> None:
+def test_writes_outside_the_instance_disk_fail(plane: DataPlaneProcess) -> None:
     for path in ("/etc/x", "/usr/x", plane.folder / "x", "/x", "/dev/x", "/home/app/function/x"):
-        assert "ok" not in ask(plane, "write", path=path)
+        assert "ok" not in call_hostile(plane, "write", path=path)
 
 
-def test_the_machines_own_secrets_are_not_among_its_settings(plane: DataPlaneProcess) -> None:
-    assert "ok" in ask(plane, "read", path="/etc/os-release")
+def test_host_secrets_cannot_be_read(plane: DataPlaneProcess) -> None:
+    assert "ok" in call_hostile(plane, "read", path="/etc/os-release")
     for path in ("/etc/shadow", "/etc/ssh", "/etc/sudoers"):
-        assert "ok" not in ask(plane, "list" if path == "/etc/ssh" else "read", path=path)
+        assert "ok" not in call_hostile(plane, "list" if path == "/etc/ssh" else "read", path=path)
 
 
-def test_other_functions_code_cannot_be_found(plane: DataPlaneProcess) -> None:
+def test_code_of_other_functions_cannot_be_read(plane: DataPlaneProcess) -> None:
     assert enforced(plane, Protection.OTHER_CODE)
     other = next(path for path in (plane.folder / "deployments").iterdir() if path.name.startswith("other"))
-    assert "ok" not in ask(plane, "read", path=other / "handler.py")
-    assert "ok" not in ask(plane, "list", path=other)
+    assert "ok" not in call_hostile(plane, "read", path=other / "handler.py")
+    assert "ok" not in call_hostile(plane, "list", path=other)
 
 
 def platform_pids(plane: DataPlaneProcess) -> str:
     return ",".join(map(str, {plane.process.pid, os.getpid(), *plane.zygotes(), *plane.instances()}))
 
 
-def test_no_other_process_can_be_looked_into(plane: DataPlaneProcess) -> None:
+def test_other_processes_cannot_be_inspected(plane: DataPlaneProcess) -> None:
     assert enforced(plane, Protection.PROCESSES)
-    assert ask(plane, "environs") == {"ok": []}
+    assert call_hostile(plane, "environs") == {"ok": []}
     if Level(plane.settings.isolation) is Level.LANDLOCK:
         pids = ",".join(map(str, {plane.process.pid, os.getpid(), *plane.zygotes()}))
-        assert ask(plane, "memories", pids=pids) == {"ok": []}
+        assert call_hostile(plane, "memories", pids=pids) == {"ok": []}
     else:
-        assert ask(plane, "pids") == {"ok": [1]}
+        assert call_hostile(plane, "pids") == {"ok": [1]}
 
 
-def test_no_other_process_can_be_signalled(plane: DataPlaneProcess) -> None:
+def test_other_processes_cannot_be_signalled(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Protection.SIGNALS):
-        pytest.skip("not enforced at this level, and said so at start-up")
+        pytest.skip("not enforced at this level, as reported at startup")
     foreign = [pid for pid in platform_pids(plane).split(",") if pid != "1"]
-    answer = ask(plane, "kill", pids=",".join(foreign))["ok"]
+    answer = call_hostile(plane, "kill", pids=",".join(foreign))["ok"]
     assert answer == [{"error": "ProcessLookupError"}] * len(foreign)
 
 
-def test_the_platforms_private_sockets_cannot_be_connected_to(plane: DataPlaneProcess) -> None:
+def test_platform_sockets_cannot_be_connected_to(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Protection.PLATFORM_SOCKETS):
-        pytest.skip("not enforced at this level, and said so at start-up")
+        pytest.skip("not enforced at this level, as reported at startup")
     settings = plane.settings
     for path in (settings.control_socket, settings.gateway_socket, settings.delivery_socket):
-        assert "ok" not in ask(plane, "connect", path=path)
+        assert "ok" not in call_hostile(plane, "connect", path=path)
 
 
-def test_the_environment_is_the_functions_own(plane: DataPlaneProcess) -> None:
-    text = str(ask(plane, "environment"))
+def test_environment_has_no_secrets_of_others(plane: DataPlaneProcess) -> None:
+    text = str(call_hostile(plane, "environment"))
     assert SECRET_KEY not in text
     assert "secret of another" not in text
-    assert SECRET_KEY not in str(ask(plane, "read", path="/proc/self/environ"))
+    assert SECRET_KEY not in str(call_hostile(plane, "read", path="/proc/self/environ"))
 
 
-def test_an_instance_holds_its_own_socket_and_pipes_and_nothing_of_its_zygote(plane: DataPlaneProcess) -> None:
-    assert ask(plane, "open") == {"ok": ["/dev/null", "pipe", "pipe", "socket"]}
+def test_instance_inherits_no_zygote_descriptors(plane: DataPlaneProcess) -> None:
+    assert call_hostile(plane, "open") == {"ok": ["/dev/null", "pipe", "pipe", "socket"]}
 
 
-def test_privileges_are_gone_for_good(plane: DataPlaneProcess) -> None:
-    identity = ask(plane, "identity")["ok"]
+def test_privileges_are_dropped_permanently(plane: DataPlaneProcess) -> None:
+    identity = call_hostile(plane, "identity")["ok"]
     assert isinstance(identity, dict)
     status = identity["status"]
     assert status["CapEff"] == status["CapPrm"] == status["CapInh"] == status["CapAmb"] == "0" * 16
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
-    for what in ("unshare", "mount"):
-        assert ask(plane, what) == {"error": "PermissionError"}
+    for action in ("unshare", "mount"):
+        assert call_hostile(plane, action) == {"error": "PermissionError"}
     if identity["uid"] != 0:
-        assert "ok" not in ask(plane, "setuid")
+        assert "ok" not in call_hostile(plane, "setuid")
 
 
-def test_deployments_have_users_of_their_own_when_the_platform_is_root(plane: DataPlaneProcess) -> None:
+def test_deployments_have_separate_users_when_platform_is_root(plane: DataPlaneProcess) -> None:
     if plane.settings.isolation != "cgroup":
-        pytest.skip("users of their own need root and namespaces")
+        pytest.skip("separate users need root and namespaces")
     plane.deploy("neighbour", HOSTILE)
     reply = plane.call("neighbour", "/identity").json()
     assert isinstance(reply, dict)
-    mine = ask(plane, "identity")["ok"]
+    mine = call_hostile(plane, "identity")["ok"]
     assert isinstance(mine, dict)
     assert mine["uid"] not in (0, reply["ok"]["uid"])
     assert mine["groups"] == []
 
 
-def test_the_disk_has_an_end(plane: DataPlaneProcess) -> None:
+def test_disk_usage_is_limited(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Protection.DISK):
-        pytest.skip("not enforced at this level, and said so at start-up")
+        pytest.skip("not enforced at this level, as reported at startup")
     plane.deploy("filler", HOSTILE, memory=2048)
     reply = plane.call("filler", f"/fill?path=/tmp/x&size={2 << 30}").json()
     assert isinstance(reply, dict)
@@ -283,47 +283,47 @@ def test_the_disk_has_an_end(plane: DataPlaneProcess) -> None:
     assert reply["ok"] > 900 << 20
 
 
-def test_the_instances_own_disk_is_writable_and_its_own(plane: DataPlaneProcess) -> None:
+def test_instance_disk_is_writable_and_private(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Protection.DISK):
-        pytest.skip("there is no disk of its own at this level")
+        pytest.skip("instances have no disk of their own at this level")
     for path in ("/tmp/x", "/home/app/x", "/var/tmp/y", "/dev/shm/z"):
-        assert ask(plane, "write", path=path) == {"ok": 1}
+        assert call_hostile(plane, "write", path=path) == {"ok": 1}
     plane.deploy("disk-neighbour", HOSTILE)
     for path in ("/tmp", "/dev/shm"):
         reply = plane.call("disk-neighbour", f"/list?path={path}").json()
         assert reply == {"ok": []}
 
 
-def test_processes_have_an_end(plane: DataPlaneProcess) -> None:
+def test_process_count_is_limited(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Protection.PIDS):
-        pytest.skip("not enforced at this level, and said so at start-up")
-    forked = ask(plane, "forks", count=700)["ok"]
+        pytest.skip("not enforced at this level, as reported at startup")
+    forked = call_hostile(plane, "forks", count=700)["ok"]
     assert isinstance(forked, int)
     assert forked < 520
 
 
-def test_descriptors_have_an_end(plane: DataPlaneProcess) -> None:
+def test_descriptor_count_is_limited(plane: DataPlaneProcess) -> None:
     assert enforced(plane, Protection.DESCRIPTORS)
-    opened = ask(plane, "descriptors", count=5000)["ok"]
+    opened = call_hostile(plane, "descriptors", count=5000)["ok"]
     assert isinstance(opened, int)
     assert 3000 < opened < 4096
-    assert ask(plane, "raise-limit") == {"error": "ValueError"}
+    assert call_hostile(plane, "raise-limit") == {"error": "ValueError"}
 
 
-def test_memory_has_an_end(plane: DataPlaneProcess) -> None:
-    """At the best level of the whole instance, below it of each process (``left_open`` says so)."""
-    source = "def handle(e, c):\n    x = bytearray(300 << 20)\n    return 'got it'\n"
+def test_memory_is_limited(plane: DataPlaneProcess) -> None:
+    """The best level limits the memory of the whole instance, the others that of each process."""
+    source = "def handle(e, c):\n    x = bytearray(300 << 20)\n    return 'allocated'\n"
     plane.deploy("hungry", source, memory=128)
     assert plane.call("hungry").status in (500, 502)
 
 
-def test_start_up_names_what_is_not_enforced(plane: DataPlaneProcess) -> None:
+def test_startup_log_names_unenforced_protections(plane: DataPlaneProcess) -> None:
     log = (plane.folder / "stderr.log").read_text()
-    for aspect in unenforced(Level(plane.settings.isolation)):
-        assert aspect.value in log
+    for protection in unenforced(Level(plane.settings.isolation)):
+        assert protection.value in log
 
 
-def test_a_level_that_does_not_hide_the_data_folder_is_only_taken_when_asked_for() -> None:
+def test_auto_isolation_always_hides_the_data_directory() -> None:
     for is_root in (True, False):
         for level in candidate_levels("auto", is_root=is_root):
             assert Protection.DATA_DIRECTORY in TABLE[level]
@@ -331,11 +331,11 @@ def test_a_level_that_does_not_hide_the_data_folder_is_only_taken_when_asked_for
     assert sys.platform == "linux"
 
 
-def test_the_isolation_page_shows_the_table() -> None:
+def test_isolation_page_matches_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "isolation.md").read_text()
     order = (Level.CGROUP, Level.NAMESPACES, Level.LANDLOCK, Level.NONE)
-    for aspect in Protection:
-        row = next(line for line in page.splitlines() if line.startswith(f"| {aspect.value}"))
+    for protection in Protection:
+        row = next(line for line in page.splitlines() if line.startswith(f"| {protection.value}"))
         cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
         shown = [level for level, cell in zip(order, cells, strict=True) if cell.startswith("yes")]
-        assert shown == [level for level in order if aspect in TABLE[level]], row
+        assert shown == [level for level in order if protection in TABLE[level]], row

@@ -42,7 +42,7 @@ def handle(event, context):
 
 
 @pytest.mark.parametrize("level", level_parameters(levels()))
-def test_its_instances_and_what_they_left_behind_end_with_it(level: tuple[int, str]) -> None:
+def test_killed_data_plane_ends_instances_and_their_daemons(level: tuple[int, str]) -> None:
     user, isolation = level
     with running_data_plane(isolation=isolation, user=user) as plane:
         plane.deploy("busy", BUSY, environment={"MARK": plane.folder.name})
@@ -54,45 +54,45 @@ def test_its_instances_and_what_they_left_behind_end_with_it(level: tuple[int, s
             with contextlib.suppress(ConnectionError):
                 assert peer.recv(1) == b""
         plane.process.wait()
-        wait_until(lambda: not marked_processes(plane.folder.name), what="every process is gone")
+        wait_until(lambda: not marked_processes(plane.folder.name), what="all processes ended")
 
 
-def test_a_zygote_whose_words_nobody_hears_goes_on_to_hear_that() -> None:
-    """An instance may end right before it is heard that the data plane is gone; what others left must still end."""
-    told = (
+def test_zygote_detects_closed_socket_after_failed_send() -> None:
+    """A failed send must not hide the end of the data plane; otherwise daemons of other instances would remain."""
+    program = (
         "import socket, sys\n"
         f"sys.path.insert(0, {str(WORKER)!r})\n"
         "import launch\n"
         "fork_server = launch.load('fork_server')\n"
-        "ours, theirs = socket.socketpair()\n"
-        "zygote = fork_server.ForkServer(ours, namespaces=False, run_child=lambda _: None)\n"
-        "theirs.close()\n"
+        "local, remote = socket.socketpair()\n"
+        "zygote = fork_server.ForkServer(local, namespaces=False, run_child=lambda _: None)\n"
+        "remote.close()\n"
         "zygote.send(b'EXIT', 1, 0)\n"
-        "print(zygote.receive(ours, ours))\n"
+        "print(zygote.receive(local, local))\n"
     )
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
-def test_what_a_killed_one_left_in_its_folder_is_removed_by_the_next() -> None:
+def test_startup_removes_directories_of_killed_data_plane() -> None:
     with running_data_plane() as plane:
         [own] = plane.folder.glob("instances-*")
         ended = subprocess.Popen([sys.executable, "-c", ""])
         ended.wait()
-        left = plane.folder / f"instances-{ended.pid}-x" / "home-00000001"
-        left.mkdir(parents=True)
-        (left / "data").write_text("x")
+        stale = plane.folder / f"instances-{ended.pid}-x" / "home-00000001"
+        stale.mkdir(parents=True)
+        (stale / "data").write_text("x")
         other = plane.folder / f"instances-{os.getpid()}-x"
         other.mkdir()
-        settings = msgspec.structs.replace(plane.settings, isolation="none")  # its port is taken: it ends again
+        settings = msgspec.structs.replace(plane.settings, isolation="none")  # exits, since the port is in use
         command = [sys.executable, "-m", "fnkit.platform.data_plane.process"]
         subprocess.run(command, input=msgspec.json.encode(settings), capture_output=True, check=False, timeout=60)
         assert {*plane.folder.glob("instances-*")} == {own, other}
 
 
-def test_an_import_that_never_ends_ends_with_its_deployment() -> None:
+def test_hanging_import_is_ended_with_its_deployment() -> None:
     with running_data_plane() as plane:
-        hanging = "import time\ntime.sleep(1000)\ndef handle(e, c):\n    return 'never'\n"
+        hanging = "import time\ntime.sleep(1000)\ndef handle(e, c):\n    return 'unreachable'\n"
         mark = {"MARK": plane.folder.name}
         before = len(marked_processes(plane.folder.name))
         plane.send_deploy("hangs", hanging, environment=mark)
@@ -103,13 +103,13 @@ def test_an_import_that_never_ends_ends_with_its_deployment() -> None:
         plane.control.send(
             routing.RemoveFunction(version=plane.control.next_version(), function_id=again.function_id)
         )
-        # blanks, and one instance of the next deployment
-        wait_until(lambda: len(plane.instances()) <= 1 + BLANKS, what=f"{plane.instances()}")
+        # pre-warmed workers, and one instance of the next deployment
+        wait_until(lambda: len(plane.instances()) <= 1 + BLANKS, what="the hanging import ended")
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux only")
-def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
-    """Each of a hundred requests wants an instance of its own, and each instance three descriptors."""
+def test_data_plane_recovers_from_descriptor_exhaustion() -> None:
+    """Each concurrent request needs an instance of its own, and each instance three descriptors."""
     slow = "import time\ndef handle(e, c):\n    time.sleep(0.05)\n    return e['path']\n"
     with running_data_plane() as plane:
         route = plane.deploy("echo", slow, max_scale=50)
@@ -126,17 +126,17 @@ def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
                     answer = peer.recv(65536)
                     assert not answer or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 50"))
             assert plane.process.poll() is None
-        wait_until(lambda: answered(plane.port), what="it serves again")
-        wait_until(lambda: at_rest(of(plane, route)), what="nobody waits, nothing starts")
+        wait_until(lambda: is_served(plane.port), what="requests served again")
+        wait_until(lambda: is_idle(of(plane, route)), what="no waiting request and no start")
         for pid in plane.instances():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: answered(plane.port), what="it starts instances again")
-        wait_until(lambda: descriptors(plane) <= held + 1, what=f"no more than {held} descriptors")
+        wait_until(lambda: is_served(plane.port), what="instances started again")
+        wait_until(lambda: descriptors(plane) <= held + 1, what=f"at most {held + 1} descriptors")
         assert "Traceback" not in (plane.folder / "stderr.log").read_text()
 
 
-def at_rest(now: FunctionMetricsSnapshot) -> bool:
+def is_idle(now: FunctionMetricsSnapshot) -> bool:
     return (now.busy, now.starting, now.queued) == (0, 0, 0)
 
 
@@ -144,7 +144,7 @@ def descriptors(plane: DataPlaneProcess) -> int:
     return len(os.listdir(f"/proc/{plane.process.pid}/fd"))  # noqa: PTH208  (names are enough)
 
 
-def answered(port: int) -> bool:
+def is_served(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
         peer.sendall(b"GET /after HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
         return peer.recv(65536).endswith(b"/after")

@@ -1,4 +1,4 @@
-"""What an instance may take at most, and how it ends when it takes more: at every level that enforces it."""
+"""Resource limits of an instance, and how it ends when it exceeds one, at every level that enforces them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import DEADLINE, wait_until
 
 USER = 54323
 LEVELS = ((0, "auto"), (USER, "namespaces"), (USER, "landlock"))
-FAMILY = """
+FORKING = """
 import os, time
 def handle(event, context):
     if event["path"] == "/eat":
@@ -68,24 +68,24 @@ def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
     return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
-def test_memory_is_counted_over_all_processes_of_an_instance(plane: DataPlaneProcess) -> None:
-    """Each of them alone is within the limit; daemons count too."""
-    route = plane.deploy("family", FAMILY, memory=128)
-    reply = plane.call("family", "/eat")
+def test_memory_limit_covers_all_processes_of_an_instance(plane: DataPlaneProcess) -> None:
+    """Each process alone is within the limit; daemons count too."""
+    route = plane.deploy("forking", FORKING, memory=128)
+    reply = plane.call("forking", "/eat")
     assert reply.status == 502
     assert b"out of memory" in reply.body
     wait_until(lambda: exits(plane, route.function_id) == ["out of memory"])
-    assert plane.call("family").body == b"fine"
-    said = [line.message for line in plane.lines(route) if line.stream == "system"]
-    assert said == ["instance ended: out of memory"]
+    assert plane.call("forking").body == b"fine"
+    logged = [line.message for line in plane.lines(route) if line.stream == "system"]
+    assert logged == ["instance ended: out of memory"]
 
 
-def test_sandbox_v1_is_a_fresh_process_without_a_filter_whose_disk_is_a_disk(plane: DataPlaneProcess) -> None:
-    answers = {}
+def test_sandbox_v1_uses_fresh_process_without_seccomp_filter(plane: DataPlaneProcess) -> None:
+    results = {}
     for sandbox in ("v1", "v2"):
         plane.deploy(f"box-{sandbox}", DISK, sandbox=sandbox)
-        answers[sandbox] = plane.call(f"box-{sandbox}").json()
-    first, second = answers["v1"], answers["v2"]
+        results[sandbox] = plane.call(f"box-{sandbox}").json()
+    first, second = results["v1"], results["v2"]
     assert isinstance(first, dict)
     assert isinstance(second, dict)
     assert (first["seccomp"], second["seccomp"]) == ("0", "2")
@@ -97,11 +97,11 @@ def test_sandbox_v1_is_a_fresh_process_without_a_filter_whose_disk_is_a_disk(pla
         assert first["tmp"] is not None
 
 
-@pytest.mark.parametrize("how", ["/fill", "/hide"])
-def test_the_disk_of_sandbox_v1_has_an_end_too(plane: DataPlaneProcess, how: str) -> None:
-    """No file alone is over it; one that is removed takes its place as long as it is open."""
-    route = plane.deploy(f"full-{how[1:]}", DISK, sandbox="v1", memory=2048, timeout=2 * DEADLINE)
-    assert plane.call(route.name, how).status == 502
+@pytest.mark.parametrize("path", ["/fill", "/hide"])
+def test_sandbox_v1_disk_usage_is_limited(plane: DataPlaneProcess, path: str) -> None:
+    """No single file exceeds the limit; deleted files count while they are open."""
+    route = plane.deploy(f"full-{path[1:]}", DISK, sandbox="v1", memory=2048, timeout=2 * DEADLINE)
+    assert plane.call(route.name, path).status == 502
     wait_until(lambda: exits(plane, route.function_id) == ["out of disk: more than 1024 MiB"])
     answer = plane.call(route.name).json()
     assert isinstance(answer, dict)
@@ -109,9 +109,9 @@ def test_the_disk_of_sandbox_v1_has_an_end_too(plane: DataPlaneProcess, how: str
 
 
 def level_of(plane: DataPlaneProcess) -> Level:
-    hello = plane.control.wait(lambda heard: isinstance(heard, routing.Handshake))
-    assert isinstance(hello, routing.Handshake)
-    return Level(hello.isolation)
+    handshake = plane.control.wait(lambda heard: isinstance(heard, routing.Handshake))
+    assert isinstance(handshake, routing.Handshake)
+    return Level(handshake.isolation)
 
 
 BURN = """
@@ -124,24 +124,24 @@ def handle(event, context):
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
-def test_hard_cpu_limits_give_a_function_its_mvcpu_and_no_more() -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
+def test_hard_cpu_limit_caps_function_at_its_mvcpu() -> None:
     with running_data_plane(cpu_limits="hard") as plane:
         plane.deploy("slow", BURN, cpu=100)
         answer = plane.call("slow").json()
         assert isinstance(answer, dict)
-        assert answer["elapsed"] > 0.4  # 80 ms of CPU at a tenth of one, but for the first period's share
+        assert answer["elapsed"] > 0.4  # 80 ms at a tenth of a CPU, less the share of the first period
         assert "not enforced: --cpu-limits" not in (plane.folder / "stderr.log").read_text()
 
 
-def test_hard_cpu_limits_are_said_not_to_be_enforced_where_they_are_not() -> None:
+def test_unenforced_hard_cpu_limit_is_logged() -> None:
     with running_data_plane(cpu_limits="hard", isolation="namespaces", user=0 if os.geteuid() else USER) as plane:
         assert "--cpu-limits=hard is not enforced" in (plane.folder / "stderr.log").read_text()
 
 
-def test_processes_of_one_function_leave_another_its_own(plane: DataPlaneProcess) -> None:
+def test_process_limit_is_per_function(plane: DataPlaneProcess) -> None:
     if Protection.PIDS not in TABLE[level_of(plane)]:
-        pytest.skip("not enforced at this level, and said so at start-up")
+        pytest.skip("not enforced at this level, as reported at startup")
     source = (
         "import os, signal\ndef handle(event, context):\n    made = 0\n    try:\n"
         "        while made < int(event['path'][1:]):\n"
@@ -154,7 +154,7 @@ def test_processes_of_one_function_leave_another_its_own(plane: DataPlaneProcess
     assert plane.call("careful", "/100").json() == 100
 
 
-def test_an_instance_is_free_again_when_its_client_left_an_answer_that_it_had_stopped_reading(
+def test_instance_is_freed_when_stalled_client_disconnects(
     plane: DataPlaneProcess,
 ) -> None:
     source = "def handle(e, c):\n    return 'x' * (96 << 20) if e['path'] == '/big' else 'free'\n"
@@ -165,17 +165,17 @@ def test_an_instance_is_free_again_when_its_client_left_an_answer_that_it_had_st
     client.connect(("127.0.0.1", plane.port))
     client.sendall(b"GET /big HTTP/1.1\r\nHost: stream.test\r\n\r\n")
     assert client.recv(1024).startswith(b"HTTP/1.1 200")
-    wait_until(stands_still(plane), what="the answer flows on")
+    wait_until(reads_stopped(plane), what="no more response data read")
     client.close()
     assert plane.call("stream").body == b"free"
 
 
-def stands_still(plane: DataPlaneProcess) -> Stillness:
-    return Stillness(plane.process.pid)
+def reads_stopped(plane: DataPlaneProcess) -> ReadsStopped:
+    return ReadsStopped(plane.process.pid)
 
 
-class Stillness:
-    """The data plane reads no more: so many looks in a row found its input unchanged."""
+class ReadsStopped:
+    """True once the data plane's count of read bytes was unchanged in 20 consecutive checks."""
 
     def __init__(self, pid: int) -> None:
         self.path = Path(f"/proc/{pid}/io")

@@ -1,4 +1,4 @@
-"""Trace context at the handler, and spans at a real collector over HTTP."""
+"""Trace context passed to handlers, and spans exported to a real collector over HTTP."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def exporting(collector_url: str, **variables: str) -> Iterator[DataPlaneProcess
         yield plane
 
 
-def seen(plane: DataPlaneProcess, headers: dict[str, str], name: str = "show") -> tuple[str | None, str | None]:
+def trace_headers(
+    plane: DataPlaneProcess, headers: dict[str, str], name: str = "show"
+) -> tuple[str | None, str | None]:
     document = plane.call(name, headers=headers).json()
     assert isinstance(document, dict)
     return document["Traceparent"], document["Tracestate"]
@@ -67,7 +69,7 @@ def span_counts(plane: DataPlaneProcess) -> SpanCounts | None:
 
 
 @pytest.fixture(scope="module")
-def silent() -> Iterator[DataPlaneProcess]:
+def without_export() -> Iterator[DataPlaneProcess]:
     with running_data_plane() as plane:
         plane.deploy("show", SHOW)
         yield plane
@@ -86,56 +88,57 @@ def silent() -> Iterator[DataPlaneProcess]:
         ({"traceparent": PARENT, "tracestate": "NO=1"}, (PARENT, None)),
     ],
 )
-def test_a_trace_context_reaches_the_handler_and_none_is_made_up(
-    silent: DataPlaneProcess, headers: dict[str, str], expected: tuple[str | None, str | None]
+def test_only_valid_trace_context_reaches_the_handler(
+    without_export: DataPlaneProcess, headers: dict[str, str], expected: tuple[str | None, str | None]
 ) -> None:
-    assert seen(silent, headers) == expected
+    assert trace_headers(without_export, headers) == expected
 
 
-def test_two_traceparents_are_none(silent: DataPlaneProcess) -> None:
-    answer = silent.raw(
+def test_duplicate_traceparent_is_ignored(without_export: DataPlaneProcess) -> None:
+    answer = without_export.raw(
         f"GET / HTTP/1.1\r\nHost: show.test\r\ntraceparent: {PARENT}\r\nTraceparent: {PARENT}\r\n"
         "Connection: close\r\n\r\n".encode()
     )
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"Traceparent": None, "Tracestate": None}
 
 
-def test_without_an_export_no_spans_are_counted(silent: DataPlaneProcess) -> None:
-    assert span_counts(silent) is None
+def test_no_spans_are_counted_without_export(without_export: DataPlaneProcess) -> None:
+    assert span_counts(without_export) is None
 
 
-# With one
+# With an export
 
 
 Headers = tuple[str | None, str | None]
 
 
 @dataclass
-class Driven:
-    """What was driven: trace headers as the handler saw them, by what its caller had sent.
+class TracedRequests:
+    """Trace headers as the handler saw them, by the context that the caller sent.
 
-    waited: nanoseconds for which the second of two requests at one instance waited, at least.
+    Attributes:
+        waited: How long the second of two requests waited for the instance at least, in nanoseconds.
     """
 
     collector: Collector
     forwarded: Headers
-    made: Headers
+    generated: Headers
     unsampled: Headers
     waited: int
 
 
 @pytest.fixture(scope="module")
-def traced() -> Iterator[Driven]:
-    """Everything is driven first and read after all of it was exported."""
+def traced() -> Iterator[TracedRequests]:
+    """Send all requests, and yield once their spans are exported."""
     with running_collector() as collector, standing_gate() as gate:
         with exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS="x-key=s3cret") as plane:
             show = plane.deploy("show", gate.source + SHOW, max_scale=1)
             cold = plane.deploy("cold", gate.source + SHOW, memory=512, max_scale=2)
-            forwarded = seen(
+            forwarded = trace_headers(
                 plane, {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "req-1", "user-agent": "test"}
             )
-            made = seen(plane, {"traceparent": "garbage", "tracestate": "a=1"})
-            unsampled = seen(plane, {"traceparent": PARENT[:-1] + "0"})
+            generated = trace_headers(plane, {"traceparent": "garbage", "tracestate": "a=1"})
+            unsampled = trace_headers(plane, {"traceparent": PARENT[:-1] + "0"})
             plane.call("show", "/boom?token=hidden")
             threads = [
                 threading.Thread(
@@ -156,22 +159,24 @@ def traced() -> Iterator[Driven]:
             for thread in threads:
                 thread.join()
             gate.shut()
-            leaving = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
-            leaving.request("GET", "/wait", headers={"Host": "show.test", "x-request-id": "left"})
+            disconnecting = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
+            disconnecting.request("GET", "/wait", headers={"Host": "show.test", "x-request-id": "disconnected"})
             held(plane, show, busy=1)
-            leaving.close()
+            disconnecting.close()
             wait_until(lambda: of(plane, show).requests.get(499))
             gate.open()
-            drive(plane, 512)  # so many are exported at once
-            wait_until(lambda: any(one.attributes["faas.invocation_id"] == "left" for one in collector.servers()))
-        yield Driven(collector, forwarded, made, unsampled, waited)
+            send_requests(plane, 512)  # the size of one batch
+            wait_until(
+                lambda: any(one.attributes["faas.invocation_id"] == "disconnected" for one in collector.servers())
+            )
+        yield TracedRequests(collector, forwarded, generated, unsampled, waited)
 
 
 def by_request(collector: Collector, request_id: str) -> ReceivedSpan:
     return next(span for span in collector.servers() if span.attributes["faas.invocation_id"] == request_id)
 
 
-def below(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]:
+def child_spans(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]:
     return {
         span.name: span
         for span in collector.spans
@@ -179,14 +184,14 @@ def below(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]
     }
 
 
-def test_exports_go_to_the_right_place_with_their_headers(traced: Driven) -> None:
+def test_export_request_has_path_and_headers(traced: TracedRequests) -> None:
     export = traced.collector.exports[0]
     assert export.path == "/v1/traces"
     assert export.headers["content-type"] == "application/x-protobuf"
     assert export.headers["x-key"] == "s3cret"
 
 
-def test_a_request_is_a_server_span_of_its_callers_trace(traced: Driven) -> None:
+def test_request_is_a_server_span_in_the_callers_trace(traced: TracedRequests) -> None:
     collector = traced.collector
     span = by_request(collector, "req-1")
     document = span.document
@@ -219,9 +224,9 @@ def test_a_request_is_a_server_span_of_its_callers_trace(traced: Driven) -> None
     assert traced.forwarded == (f"00-{TRACE}-{document['spanId']}-01", "a=1")
 
 
-def test_a_malformed_context_begins_a_new_trace(traced: Driven) -> None:
+def test_malformed_context_starts_a_new_trace(traced: TracedRequests) -> None:
     collector = traced.collector
-    parent, state = traced.made
+    parent, state = traced.generated
     found = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01", parent or "")
     assert found is not None
     assert state is None
@@ -232,16 +237,16 @@ def test_a_malformed_context_begins_a_new_trace(traced: Driven) -> None:
     assert span.document["flags"] == 0x100
 
 
-def test_what_its_caller_does_not_sample_is_passed_on_and_not_exported(
-    traced: Driven,
+def test_unsampled_request_is_propagated_but_not_exported(
+    traced: TracedRequests,
 ) -> None:
     collector = traced.collector
     assert traced.unsampled == (PARENT[:-1] + "0", None)
     assert sum(span.document["traceId"] == TRACE for span in collector.servers()) == 1
 
 
-def test_an_error_of_the_handler_is_an_error_of_its_span_and_no_query_is_exported(
-    traced: Driven,
+def test_handler_error_sets_span_status_and_query_is_not_exported(
+    traced: TracedRequests,
 ) -> None:
     collector = traced.collector
     span = next(span for span in collector.servers() if span.attributes["url.path"] == "/boom")
@@ -251,10 +256,10 @@ def test_an_error_of_the_handler_is_an_error_of_its_span_and_no_query_is_exporte
     assert not any(b"hidden" in export.body for export in collector.exports)
 
 
-def test_waiting_is_a_span_of_its_own(traced: Driven) -> None:
+def test_queue_wait_is_a_child_span(traced: TracedRequests) -> None:
     collector = traced.collector
     spans = [by_request(collector, f"show-{number}") for number in range(2)]
-    waits = [below(collector, span) for span in spans]
+    waits = [child_spans(collector, span) for span in spans]
     assert sorted(map(set, waits), key=len) == [set(), {"queue"}]
     (waited,) = [(span, children["queue"]) for span, children in zip(spans, waits, strict=True) if children]
     whole, queue = waited[0].interval, waited[1].interval
@@ -264,43 +269,43 @@ def test_waiting_is_a_span_of_its_own(traced: Driven) -> None:
     assert waited[1].document["traceId"] == waited[0].document["traceId"]
 
 
-def test_a_cold_start_is_a_span_within_its_requests(traced: Driven) -> None:
+def test_cold_start_is_a_child_span(traced: TracedRequests) -> None:
     collector = traced.collector
     spans = [by_request(collector, f"cold-{number}") for number in range(2)]
     (cold,) = [span for span in spans if span.attributes["faas.coldstart"]]
-    children = below(collector, cold)
+    children = child_spans(collector, cold)
     assert set(children) == {"queue", "cold start"}
     start, queue = children["cold start"].interval, children["queue"].interval
     assert queue[0] <= start[0] < start[1] <= queue[1]
 
 
-def test_a_client_that_left_has_no_status(traced: Driven) -> None:
-    span = by_request(traced.collector, "left")
+def test_client_disconnect_has_no_status_code(traced: TracedRequests) -> None:
+    span = by_request(traced.collector, "disconnected")
     assert "http.response.status_code" not in span.attributes
     assert span.attributes["error.type"] == "client_disconnected"
 
 
-def test_ids_are_hexadecimal_and_unique(traced: Driven) -> None:
+def test_span_ids_are_hexadecimal_and_unique(traced: TracedRequests) -> None:
     ids = [span.document["spanId"] for span in traced.collector.spans]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[0-9a-f]{16}", one) for one in ids)
     assert all(re.fullmatch(r"[0-9a-f]{32}", span.document["traceId"]) for span in traced.collector.spans)
 
 
-def test_one_service_name_for_all_where_one_is_given() -> None:
+def test_configured_service_name_applies_to_all_spans() -> None:
     with running_collector() as collector:
         with exporting(collector.url, OTEL_SERVICE_NAME="mine") as plane:
             plane.deploy("show", SHOW)
-            drive(plane, 512)
+            send_requests(plane, 512)
             wait_until(collector.servers)
         assert {span.resource["service.name"] for span in collector.servers()} == {"mine"}
 
 
-# A collector that is not what it should be
+# A failing collector
 
 
-def drive(plane: DataPlaneProcess, number: int) -> None:
-    """Send requests over one connection; all are answered."""
+def send_requests(plane: DataPlaneProcess, number: int) -> None:
+    """Send requests over one connection; each must succeed."""
     connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
     for _ in range(number):
         connection.request("GET", "/", headers={"Host": "show.test"})
@@ -314,25 +319,25 @@ def log_of(plane: DataPlaneProcess) -> str:
     return (plane.folder / "stderr.log").read_text()
 
 
-def test_a_collector_that_is_away_costs_no_request_and_one_line() -> None:
+def test_unreachable_collector_fails_no_request_and_logs_once() -> None:
     with exporting(f"http://127.0.0.1:{free_port()}") as plane:
         plane.deploy("show", SHOW)
-        drive(plane, 1100)  # two batches
+        send_requests(plane, 1100)  # two batches
         wait_until(lambda: (span_counts(plane) or SpanCounts(exported=0, dropped=0)).dropped >= 512)
         line = "the OTLP collector does not accept spans"
         wait_until(lambda: line in log_of(plane))
         assert log_of(plane).count(line) == 1
 
 
-def test_a_collector_that_never_answers_holds_nobody_up_not_even_the_end() -> None:
+def test_hanging_collector_delays_neither_requests_nor_shutdown() -> None:
     with running_collector() as collector:
         over = threading.Event()
         collector.answer = lambda _: (200, b"" if over.wait(2 * DEADLINE) else b"late")
         with exporting(collector.url, OTEL_EXPORTER_OTLP_TIMEOUT=str(2 * DEADLINE)) as plane:
             plane.deploy("show", SHOW)
-            drive(plane, 600)
+            send_requests(plane, 600)
             wait_until(lambda: collector.exports)
-            drive(plane, 10)
+            send_requests(plane, 10)
             assert plane.stop() == 0
             over.set()
 
@@ -351,38 +356,38 @@ def all_counted(plane: DataPlaneProcess) -> SpanCounts | None:
         (301, b"", 512),
     ],
 )
-def test_what_the_collector_answers_decides_what_counts(status: int, body: bytes, rejected: int) -> None:
-    """``rejected``: of each export. There is one, or several when 512 requests take longer than five seconds."""
+def test_collector_response_determines_dropped_span_count(status: int, body: bytes, rejected: int) -> None:
+    """``rejected`` is per export. There is one export, or several if 512 requests take longer than five seconds."""
     with running_collector() as collector:
         collector.answer = lambda _: (status, body)
         with exporting(collector.url) as plane:
             plane.deploy("show", SHOW)
-            drive(plane, 512)
+            send_requests(plane, 512)
             counts = wait_until(lambda: all_counted(plane))
         dropped = sum(min(rejected, export.requests) for export in collector.exports)
         assert counts == SpanCounts(exported=512 - dropped, dropped=dropped)
 
 
-def test_what_is_retryable_is_tried_again() -> None:
+def test_retryable_export_error_is_retried() -> None:
     with running_collector() as collector:
         collector.answer = lambda _: (503, b"") if len(collector.exports) < 2 else (200, b"")
         with exporting(collector.url) as plane:
             plane.deploy("show", SHOW)
-            drive(plane, 512)
+            send_requests(plane, 512)
             wait_until(lambda: len(collector.exports) >= 2)
         assert collector.exports[0].body == collector.exports[1].body
 
 
 @pytest.mark.parametrize("headers", ["s3cret", "a=s3cret%0d%0ax: y"])
-def test_a_header_that_cannot_be_sent_is_not_logged(headers: str) -> None:
+def test_invalid_export_header_is_not_logged(headers: str) -> None:
     with running_collector() as collector, exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS=headers) as plane:
         plane.deploy("show", SHOW)
-        drive(plane, 512)
+        send_requests(plane, 512)
         wait_until(lambda: all_counted(plane))
         assert "s3cret" not in log_of(plane)
 
 
-def test_a_handler_does_not_inherit_the_variables_of_opentelemetry() -> None:
+def test_handler_does_not_inherit_otel_variables() -> None:
     source = (
         "import os\n\ndef handle(event, context):\n    return {'body': [n for n in os.environ if 'OTEL' in n]}\n"
     )

@@ -1,4 +1,4 @@
-"""``http_option: redirected``: plain HTTP is sent to https, everything else is served."""
+"""``http_option: redirected``: plain HTTP is redirected to HTTPS, all other requests are served."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.tls import SecurePlane, running_secure_plane
 from tests.support.waiting import wait_until
 
 SOURCE = """
-print("woke")
+print("started")
 def handle(event, context):
     return event["path"] + "|" + event["headers"]["X-Forwarded-Proto"]
 """
@@ -34,66 +34,64 @@ def secure() -> Iterator[SecurePlane]:
     ("host", "path"),
     [("strict.test", "/a/b?c=d&e=%20f"), ("SHOP.example:8481", "/"), ("127.0.0.1", "/fr-par/tests/strict/x?y")],
 )
-def test_plain_http_is_a_301_to_the_same_place_by_https(
-    secure: SecurePlane, method: str, host: str, path: str
-) -> None:
+def test_plain_http_returns_301_to_the_https_url(secure: SecurePlane, method: str, host: str, path: str) -> None:
     reply = secure.plane.call("strict", path, method=method, host=host, body=b"x" if method == "POST" else None)
     assert (reply.status, reply.body) == (301, b"")
     assert reply.header("Location") == f"https://{host.partition(':')[0]}:{secure.port}{path}"
     assert reply.header("Content-Length") == "0"
     assert reply.header("Server") == "envoy"
-    assert reply.header("Access-Control-Allow-Origin") is None, "the function's runtime never saw it"
+    assert reply.header("Access-Control-Allow-Origin") is None, "the request did not reach the runtime"
 
 
-def test_bytes_that_are_no_uri_are_escaped_in_the_new_place(secure: SecurePlane) -> None:
+def test_invalid_uri_bytes_are_escaped_in_location(secure: SecurePlane) -> None:
     raw = secure.plane.raw(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: strict.test\r\nConnection: close\r\n\r\n")
-    if raw.startswith(b"HTTP/1.1 301 "):  # a parser may refuse it before
+    if raw.startswith(b"HTTP/1.1 301 "):  # a parser may reject it earlier
         assert b"Location: https://strict.test:%d/%%C3%%A9\r\n" % secure.port in raw
     else:
         assert raw.startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_connection_stays_open_after_a_redirect(secure: SecurePlane) -> None:
+def test_connection_is_kept_alive_after_redirect(secure: SecurePlane) -> None:
     with secure.plane.connect() as peer:
         for _ in range(2):
             peer.sendall(b"GET / HTTP/1.1\r\nHost: strict.test\r\n\r\n")
             assert peer.recv(65536).startswith(b"HTTP/1.1 301 ")
 
 
-def test_it_comes_before_any_token_is_looked_at(secure: SecurePlane) -> None:
+def test_redirect_precedes_token_check(secure: SecurePlane) -> None:
     assert secure.plane.call("strict-private").status == 301
     assert secure.call("strict-private.test").status == 403
 
 
-def test_a_client_that_uses_the_gateway_as_its_proxy_is_sent_to_the_name_as_written(secure: SecurePlane) -> None:
+def test_absolute_form_request_redirects_to_its_host(secure: SecurePlane) -> None:
     raw = secure.plane.raw(b"GET http://shop.example/a?b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert b"\r\nLocation: https://shop.example/a?b\r\n" in raw
 
 
-def test_https_is_served(secure: SecurePlane) -> None:
+def test_https_request_is_served(secure: SecurePlane) -> None:
     assert secure.call("shop.example", "/a").body == b"/a|https"
 
 
-def test_the_platforms_own_calls_are_served(secure: SecurePlane) -> None:
+def test_private_socket_request_is_served(secure: SecurePlane) -> None:
     assert secure.plane.private_call("strict.test", "/cron").body == b"/cron|http"
 
 
-def test_nothing_wakes_for_it() -> None:
+def test_redirected_request_starts_no_instance() -> None:
     with running_data_plane(greet=False, tls_port=free_port()) as plane:
-        code = plane.write_code("sleeper", {"handler.py": SOURCE})
-        asleep = plane.route("sleeper", code, http_option="redirected")
+        code = plane.write_code("idle", {"handler.py": SOURCE})
+        idle = plane.route("idle", code, http_option="redirected")
         clock = ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
-        plane.control.acknowledged(Snapshot(version=plane.control.next_version(), clock=clock, routes=(asleep,)))
+        plane.control.acknowledged(Snapshot(version=plane.control.next_version(), clock=clock, routes=(idle,)))
         for _ in range(5):
-            assert plane.call("sleeper").status == 301
-        assert plane.private_call("sleeper.test").status == 200
-        wait_until(lambda: plane.lines(asleep))
-        assert [line.message for line in plane.lines(asleep)].count("woke") == 1
+            assert plane.call("idle").status == 301
+        assert plane.private_call("idle.test").status == 200
+        wait_until(lambda: plane.lines(idle))
+        assert [line.message for line in plane.lines(idle)].count("started") == 1
 
 
-def test_without_a_tls_port_it_is_served_and_the_log_says_so() -> None:
+def test_plain_http_is_served_with_warning_when_tls_is_off() -> None:
     with running_data_plane() as plane:
         plane.deploy("strict", SOURCE, http_option="redirected")
         assert plane.call("strict", "/a").body == b"/a|http"
-        words = (plane.folder / "stderr.log").read_text()
-        assert "strict redirects HTTP to HTTPS, but TLS is off: plain HTTP requests are served" in words
+        log = (plane.folder / "stderr.log").read_text()
+        assert "strict redirects HTTP to HTTPS, but TLS is off: plain HTTP requests are served" in log

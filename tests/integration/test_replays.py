@@ -1,4 +1,4 @@
-"""Deliveries of every kind delivered again: same bytes, a new delivery, each original once."""
+"""Replays of deliveries: same bytes, a new delivery record, each original replayed once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BINARY = bytes(range(256)) * 10
 Scenario = Callable[[SchedulerUnderTest, FakeGateway], Awaitable[None]]
 
 
-def play(home: Path, scenario: Scenario, *, serving: bool = True) -> None:
+def run_scenario(home: Path, scenario: Scenario, *, serving: bool = True) -> None:
     """Run a scenario with one trigger, ``t``, of a function."""
 
     async def run() -> None:
@@ -52,7 +52,7 @@ def play(home: Path, scenario: Scenario, *, serving: bool = True) -> None:
     asyncio.run(run())
 
 
-def log(under_test: SchedulerUnderTest, name: str, body: bytes, status: str = "dead") -> None:
+def record_delivery(under_test: SchedulerUnderTest, name: str, body: bytes, status: str = "dead") -> None:
     one = Delivery(
         id=name, kind="nats", name="orders", function="hello", at="t", cause="message", body_size=len(body)
     ).with_attempt(http_status=500, duration_ms=1.0, error="HTTP 500")
@@ -60,8 +60,8 @@ def log(under_test: SchedulerUnderTest, name: str, body: bytes, status: str = "d
 
 
 def replay(under_test: SchedulerUnderTest, **request: object) -> tuple[dict[str, str], dict[str, str]]:
-    """Original → new delivery, and original → why not."""
-    answer = under_test.history.replay("fr-par", "triggers", "t", ReplayRequest(**request))  # type: ignore[arg-type]  # the test's own
+    """Return the new delivery ids and the skip reasons, both by original id."""
+    answer = under_test.history.replay("fr-par", "triggers", "t", ReplayRequest(**request))  # type: ignore[arg-type]  # fields named by a test
     return (
         {one.id: one.delivery.id for one in answer.replayed},
         {one.id: one.reason for one in answer.skipped},
@@ -79,38 +79,38 @@ def body_of(delivery: DeliveryView) -> bytes:
 @pytest.mark.parametrize(
     "body", [b"", b"plain", "é\0".encode(), BINARY, b"x" * (TRUNCATED_BODY_BYTES * 4)], ids=len
 )
-def test_a_dead_message_goes_to_the_function_as_the_bytes_that_it_was(tmp_path: Path, body: bytes) -> None:
+def test_replayed_message_has_the_original_bytes(tmp_path: Path, body: bytes) -> None:
     async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
-        log(under_test, "d", body)
+        record_delivery(under_test, "d", body)
         assert body_of(view(under_test, "d")) == body
-        begun, skipped = replay(under_test, ids=["d"])
+        replayed, skipped = replay(under_test, ids=["d"])
         await under_test.quiet()
         assert (gateway.arrived, skipped) == ([body], {})
-        again = view(under_test, begun["d"])
+        again = view(under_test, replayed["d"])
         assert (again.status, again.cause, again.replay_of, again.kind) == ("succeeded", "replay", "d", "nats")
         original = view(under_test, "d")
         assert (original.status, original.replayed_by) == ("dead", again.id)
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_by_status_only_what_was_not_repeated_yet_oldest_first(tmp_path: Path) -> None:
+def test_replay_by_status_is_oldest_first_and_skips_replayed(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
         for number, status in enumerate(["dead", "failed", "succeeded", "pending", "failed"]):
-            log(under_test, f"d-{number}", b"%d" % number, status)
+            record_delivery(under_test, f"d-{number}", b"%d" % number, status)
         assert list(replay(under_test, status="dead")[0]) == ["d-0"]
         assert list(replay(under_test, status="any")[0]) == ["d-1", "d-4"]
         await under_test.quiet()
         assert replay(under_test, status="any") == ({}, {})
         assert sorted(gateway.arrived) == [b"0", b"1", b"4"]
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_replay_that_fails_is_what_the_next_one_repeats(tmp_path: Path) -> None:
+def test_failed_replay_is_itself_replayed_next(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
         gateway.mode = "fails"
-        log(under_test, "d", b"x")
+        record_delivery(under_test, "d", b"x")
         first = replay(under_test, status="any")[0]["d"]
         await under_test.quiet()
         assert view(under_test, first).status == "failed"
@@ -119,18 +119,18 @@ def test_a_replay_that_fails_is_what_the_next_one_repeats(tmp_path: Path) -> Non
         await under_test.quiet()
         assert replay(under_test, status="any") == ({}, {})
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_what_cannot_be_repeated_says_why_and_the_others_go(tmp_path: Path) -> None:
+def test_unreplayable_deliveries_are_skipped_with_reason(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
-        log(under_test, "cut", b"x" * (TRUNCATED_BODY_BYTES + 1), "succeeded")
-        log(under_test, "busy", b"x", "pending")
-        log(under_test, "fine", b"x", "succeeded")
+        record_delivery(under_test, "cut", b"x" * (TRUNCATED_BODY_BYTES + 1), "succeeded")
+        record_delivery(under_test, "busy", b"x", "pending")
+        record_delivery(under_test, "fine", b"x", "succeeded")
         assert view(under_test, "cut").is_truncated
-        begun, skipped = replay(under_test, ids=["cut", "busy", "gone", "fine", "fine"])
+        replayed, skipped = replay(under_test, ids=["cut", "busy", "gone", "fine", "fine"])
         await under_test.quiet()
-        assert list(begun) == ["fine"]
+        assert list(replayed) == ["fine"]
         assert {name: reason[:20] for name, reason in skipped.items()} == {
             "cut": "its stored body is t",
             "busy": "it is still pending",
@@ -138,61 +138,61 @@ def test_what_cannot_be_repeated_says_why_and_the_others_go(tmp_path: Path) -> N
         }
         assert gateway.arrived == [b"x"]
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_nothing_is_repeated_where_nothing_is_deployed(tmp_path: Path) -> None:
+def test_replay_is_skipped_when_function_is_not_deployed(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
-        log(under_test, "d", b"x")
-        begun, skipped = replay(under_test, ids=["d"])
-        assert (begun, list(skipped)) == ({}, ["d"])
+        record_delivery(under_test, "d", b"x")
+        replayed, skipped = replay(under_test, ids=["d"])
+        assert (replayed, list(skipped)) == ({}, ["d"])
         assert view(under_test, "d").replayed_by is None
         assert gateway.arrived == []
 
-    play(tmp_path, scenario, serving=False)
+    run_scenario(tmp_path, scenario, serving=False)
 
 
 @pytest.mark.parametrize(
     "request_", [{}, {"ids": [], "status": "any"}, {"status": "succeeded"}, {"status": ""}, {"ids": ["x"] * 1001}]
 )
-def test_a_request_that_cannot_be_is_refused(tmp_path: Path, request_: dict[str, object]) -> None:
+def test_invalid_replay_request_returns_400(tmp_path: Path, request_: dict[str, object]) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
-        with pytest.raises(ControlError) as refused:
+        with pytest.raises(ControlError) as error:
             replay(under_test, **request_)
-        assert refused.value.status == 400
+        assert error.value.status == 400
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
     "body", ["é" * LISTED_BODY_MAX_BYTES, "a" + "é" * LISTED_BODY_MAX_BYTES, "😀" * LISTED_BODY_MAX_BYTES]
 )
-def test_a_list_cuts_long_texts_between_two_characters(tmp_path: Path, body: str) -> None:
+def test_list_truncates_bodies_at_character_boundary(tmp_path: Path, body: str) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
-        log(under_test, "d", body.encode())
+        record_delivery(under_test, "d", body.encode())
         (one,) = under_test.history.page("fr-par", "triggers", "t", {}).deliveries
         assert one.is_truncated
         assert not one.is_base64
         assert body.startswith(one.body)
         assert LISTED_BODY_MAX_BYTES - 4 < len(one.body.encode()) <= LISTED_BODY_MAX_BYTES
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
-def test_a_page_behind_a_delivery_that_is_not_kept_is_refused_rather_than_empty(tmp_path: Path) -> None:
+def test_page_before_pruned_delivery_returns_400(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
-        log(under_test, "d", b"")
-        with pytest.raises(ControlError, match="before") as refused:
+        record_delivery(under_test, "d", b"")
+        with pytest.raises(ControlError, match="before") as error:
             under_test.history.page("fr-par", "triggers", "t", {"before": "displaced"})
-        assert refused.value.status == 400
+        assert error.value.status == 400
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 def test_pages_cover_every_delivery_once(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
         for number in range(25):
-            log(under_test, f"d-{number:02}", b"", "failed" if number % 2 else "dead")
+            record_delivery(under_test, f"d-{number:02}", b"", "failed" if number % 2 else "dead")
         for query, expected in (({}, 25), ({"status": "failed"}, 12), ({"failed": "true"}, 25)):
             seen: list[str] = []
             before: str | None = ""
@@ -204,4 +204,4 @@ def test_pages_cover_every_delivery_once(tmp_path: Path) -> None:
             assert len(seen) == len(set(seen)) == expected
             assert seen == sorted(seen, reverse=True)
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)

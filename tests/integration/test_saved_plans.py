@@ -1,4 +1,4 @@
-"""A plan saved in the project's folder is no part of the project."""
+"""A plan that is saved in the project directory is not part of the archive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fnkit.plan import Plan
 from fnkit.plan.model import encode_plan
 
 
-def test_a_saved_plan_is_left_out_and_other_json_is_not(tmp_path: Path) -> None:
+def test_saved_plan_is_excluded_and_other_json_is_not(tmp_path: Path) -> None:
     plan = Plan(api_url="", region="", project_id="", project="", stage="", namespace="", changes=())
     (tmp_path / "plan.json").write_bytes(encode_plan(plan))
     (tmp_path / "data.json").write_text('{"fnkit": "data"}')

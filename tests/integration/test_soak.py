@@ -1,4 +1,4 @@
-"""``make soak`` for a moment, and that its oracle sees what is wrong."""
+"""A short ``make soak`` run, and tests of its oracle."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.soak.run import soak
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_platform_under_load_answers_right_whatever_is_killed_and_leaves_nothing() -> None:
+def test_soak_run_reports_no_faults() -> None:
     report = soak(seconds=12, seed=7, clients=4)
     assert report.is_good, report.text()
     assert set(report.rolling) == {"200"}
 
 
-def known() -> Function:
-    """Version 1 until 10, then version 2; private from 20; gone from 30."""
+def known_function() -> Function:
+    """Version 1 until 10, then version 2; private from 20; removed from 30."""
     return Function(
         "f",
         "id",
@@ -32,7 +32,7 @@ def known() -> Function:
 
 def observed(began: float, ended: float, status: int, **changes: object) -> Observed:
     body: dict[str, object] = {"version": 1, "name": "f", "nonce": "n"}
-    seen = Observed(known(), began, ended, status, "n", None, body)
+    seen = Observed(known_function(), began, ended, status, "n", None, body)
     return dataclasses.replace(seen, **changes)  # type: ignore[arg-type]  # a test names fields of Observed
 
 
@@ -52,7 +52,7 @@ def body(**changes: object) -> dict[str, object]:
         observed(29, 31, 404),
     ],
 )
-def test_the_oracle_lets_pass_what_is_right(seen: Observed) -> None:
+def test_oracle_accepts_correct_responses(seen: Observed) -> None:
     oracle = Oracle()
     oracle.judge(seen)
     assert oracle.faults == []
@@ -62,7 +62,7 @@ def test_the_oracle_lets_pass_what_is_right(seen: Observed) -> None:
     "seen",
     [
         observed(11, 12, 200),  # the version before
-        observed(1, 2, 200, body=body(version=2)),  # one that is not there yet
+        observed(1, 2, 200, body=body(version=2)),  # the version after, too early
         observed(1, 2, 200, body=body(nonce="another")),
         observed(1, 2, 200, body=body(name="g")),
         observed(1, 2, 200, body=None),
@@ -77,14 +77,14 @@ def test_the_oracle_lets_pass_what_is_right(seen: Observed) -> None:
         observed(1, 2, 0),
     ],
 )
-def test_the_oracle_sees_what_is_wrong(seen: Observed) -> None:
+def test_oracle_reports_wrong_responses(seen: Observed) -> None:
     oracle = Oracle()
     oracle.judge(seen)
     assert len(oracle.faults) == 1
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "is_right"),
+    ("kind", "status", "is_excused"),
     [
         ("instance", 502, True),
         ("instance", 503, False),
@@ -97,10 +97,10 @@ def test_the_oracle_sees_what_is_wrong(seen: Observed) -> None:
         ("pause", 502, False),
     ],
 )
-def test_what_was_killed_excuses_what_it_must_and_no_more(kind: str, status: int, *, is_right: bool) -> None:
+def test_disturbance_excuses_only_the_failures_it_causes(kind: str, status: int, *, is_excused: bool) -> None:
     oracle = Oracle()
     disturbance = oracle.disturb(kind)
     disturbance.since, disturbance.until = 1, 2
     oracle.judge(observed(1.5, 1.6, status))
     oracle.judge(observed(2.5, 2.6, status))
-    assert len(oracle.faults) == (1 if is_right else 2)
+    assert len(oracle.faults) == (1 if is_excused else 2)

@@ -1,4 +1,4 @@
-"""Clients that stop in the middle of a request, or keep a connection for nothing."""
+"""Clients that stall during a request, or keep an idle connection."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from fnkit.platform.model.clock import SyncedClock
 from tests.support.ports import free_port
 
 
-async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
-    """Send, let so many seconds pass on the gateway's watch, and return what comes until the end."""
+async def response_after_silence(folder: Path, sent: bytes, silence: float) -> bytes:
+    """Send data, then check timeouts as if ``silence`` seconds had passed, and return the response.
+
+    The result is ``open`` if the connection was not closed.
+    """
     settings = EngineSettings(
         level=Level.NONE, runtime_directory=folder, logs_directory=folder / "logs", prewarmed=0
     )
@@ -27,7 +30,7 @@ async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
     gateway = Gateway(engine, Router(), Authorizer("key"))
     gateway.has_snapshot = True
     port = free_port()
-    doors = await open_listeners(gateway, "127.0.0.1", port, folder / "private.sock", folder / "delivery.sock")
+    listeners = await open_listeners(gateway, "127.0.0.1", port, folder / "private.sock", folder / "delivery.sock")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     loop = asyncio.get_running_loop()
@@ -38,18 +41,18 @@ async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
         assert loop.time() < before + 10
         await asyncio.sleep(0)
     [connection] = clients
-    closed = connection.check_timeouts(loop.time() + quiet, request_timeout=60, idle_timeout=300)
+    closed = connection.check_timeouts(loop.time() + silence, request_timeout=60, idle_timeout=300)
     answer = await asyncio.wait_for(reader.read(), 10) if closed else b"open"
     writer.close()
-    for door in doors:
-        door.close()
+    for listener in listeners:
+        listener.close()
     gateway.close()
     engine.close()
     return answer
 
 
 @pytest.mark.parametrize(
-    ("sent", "quiet", "got"),
+    ("sent", "silence", "expected"),
     [
         (b"GET / HT", 61, b"HTTP/1.1 408 "),
         (b"GET / HTTP/1.1\r\nHost: a", 61, b"HTTP/1.1 408 "),
@@ -58,9 +61,9 @@ async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
         (b"", 301, b""),
     ],
 )
-def test_a_client_that_stalls_is_told_and_an_idle_connection_closed(
-    tmp_path: Path, sent: bytes, quiet: float, got: bytes
+def test_stalled_request_returns_408_and_idle_connection_is_closed(
+    tmp_path: Path, sent: bytes, silence: float, expected: bytes
 ) -> None:
-    answer = asyncio.run(what_a_client_gets(tmp_path, sent, quiet))
-    assert answer.startswith(got)
-    assert (answer == b"") == (got == b"")
+    answer = asyncio.run(response_after_silence(tmp_path, sent, silence))
+    assert answer.startswith(expected)
+    assert (answer == b"") == (expected == b"")

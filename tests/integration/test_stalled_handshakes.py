@@ -1,4 +1,4 @@
-"""Clients that connect to the TLS door, or open a tunnel, and then say nothing, or half of something."""
+"""Clients that connect to the TLS port, or open a tunnel, and stall before or during the handshake."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from tests.support.ports import free_port
 
-QUIET = 0.2
-PATIENCE = 60.0
+HANDSHAKE_TIMEOUT = 0.2
+WAIT_SECONDS = 60.0
 ROUTE = Route(
     function_id="f",
     generation=1,
@@ -53,8 +53,10 @@ ROUTE = Route(
 
 
 @asynccontextmanager
-async def doors(folder: Path, quiet: float = QUIET) -> AsyncIterator[tuple[int, int, TlsListener]]:
-    """A gateway with a plain and a TLS port, at which nobody may be quiet for longer than that."""
+async def running_listeners(
+    folder: Path, handshake_timeout: float = HANDSHAKE_TIMEOUT
+) -> AsyncIterator[tuple[int, int, TlsListener]]:
+    """A gateway with a plain and a TLS port; yields both ports and the TLS listener."""
     ensure_certificate_authority(DataLayout(folder))
     settings = EngineSettings(
         level=Level.NONE, runtime_directory=folder, logs_directory=folder / "logs", prewarmed=0
@@ -68,20 +70,20 @@ async def doors(folder: Path, quiet: float = QUIET) -> AsyncIterator[tuple[int, 
         DataLayout(folder).ca_file, folder, gateway_names=("localhost",), is_routed=table.find_by_host
     )
     plain, tls = free_port(), free_port()
-    gateway.connect_proxy = ConnectProxy(table, plain, certificates, handshake_timeout=quiet)
+    gateway.connect_proxy = ConnectProxy(table, plain, certificates, handshake_timeout=handshake_timeout)
     opened = await open_listeners(gateway, "127.0.0.1", plain, folder / "private.sock", folder / "delivery.sock")
-    door = TlsListener(gateway, certificates, "127.0.0.1", tls, handshake_timeout=quiet)
+    listener = TlsListener(gateway, certificates, "127.0.0.1", tls, handshake_timeout=handshake_timeout)
     try:
-        yield plain, tls, door
+        yield plain, tls, listener
     finally:
-        for one in (*opened, door):
+        for one in (*opened, listener):
             one.close()
         gateway.close()
         engine.close()
 
 
-def hello() -> bytes:
-    """What a client sends first."""
+def client_hello() -> bytes:
+    """Return the first message of a TLS client."""
     outgoing = ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="f.test")
     with pytest.raises(ssl.SSLWantReadError):
@@ -89,12 +91,12 @@ def hello() -> bytes:
     return outgoing.read()
 
 
-async def until_closed(port: int, sent: bytes) -> None:
-    """Send, say nothing more, and wait for the other end to close."""
+async def wait_until_closed(port: int, sent: bytes) -> None:
+    """Send data, stall, and wait for the other end to close."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     try:
-        await asyncio.wait_for(reader.read(), PATIENCE)
+        await asyncio.wait_for(reader.read(), WAIT_SECONDS)
     except ConnectionResetError:
         pass
     finally:
@@ -105,44 +107,45 @@ CONNECT = b"CONNECT f.test:443 HTTP/1.1\r\nHost: f.test:443\r\n\r\n"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
-def test_whoever_is_quiet_at_the_tls_door_is_let_go(tmp_path: Path, share: float) -> None:
+def test_stalled_tls_handshake_is_closed(tmp_path: Path, share: float) -> None:
     async def run() -> None:
-        async with doors(tmp_path) as (_, tls, _):
-            data = hello()
-            await until_closed(tls, data[: round(len(data) * share)])
+        async with running_listeners(tmp_path) as (_, tls, _):
+            data = client_hello()
+            await wait_until_closed(tls, data[: round(len(data) * share)])
 
     asyncio.run(run())
 
 
-def test_whoever_is_quiet_in_a_tunnel_is_let_go(tmp_path: Path) -> None:
+def test_stalled_tunnel_is_closed(tmp_path: Path) -> None:
     async def run() -> None:
-        async with doors(tmp_path) as (plain, _, _):
-            await until_closed(plain, CONNECT)
+        async with running_listeners(tmp_path) as (plain, _, _):
+            await wait_until_closed(plain, CONNECT)
 
     asyncio.run(run())
 
 
-def test_a_door_that_closes_lets_those_go_that_have_said_nothing_yet(tmp_path: Path) -> None:
+def test_closing_listener_closes_pending_handshakes(tmp_path: Path) -> None:
     async def run() -> None:
-        async with doors(tmp_path, quiet=2 * PATIENCE) as (_, tls, door):
+        async with running_listeners(tmp_path, handshake_timeout=2 * WAIT_SECONDS) as (_, tls, listener):
             reader, writer = await asyncio.open_connection("127.0.0.1", tls)
-            await until_closed(tls, b"GET / HTTP/1.1\r\n\r\n")  # who came later was heard, so the first is inside
-            door.close()
-            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+            # A later client was served, so the first was accepted.
+            await wait_until_closed(tls, b"GET / HTTP/1.1\r\n\r\n")
+            listener.close()
+            assert await asyncio.wait_for(reader.read(), WAIT_SECONDS) == b""
             writer.close()
 
     asyncio.run(run())
 
 
-def test_many_quiet_clients_keep_nobody_else_out(tmp_path: Path) -> None:
+def test_stalled_handshakes_do_not_block_other_clients(tmp_path: Path) -> None:
     async def run() -> None:
-        async with doors(tmp_path, quiet=2 * PATIENCE) as (_, tls, _):
-            quiet = [await asyncio.open_connection("127.0.0.1", tls) for _ in range(200)]
+        async with running_listeners(tmp_path, handshake_timeout=2 * WAIT_SECONDS) as (_, tls, _):
+            stalled = [await asyncio.open_connection("127.0.0.1", tls) for _ in range(200)]
             trusting = ssl.create_default_context(cafile=DataLayout(tmp_path).ca_certificate_file)
             reader, writer = await asyncio.open_connection("127.0.0.1", tls, ssl=trusting, server_hostname="f.test")
             writer.write(b"GET /favicon.ico HTTP/1.1\r\nHost: f.test\r\nConnection: close\r\n\r\n")
-            assert (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"HTTP/1.1 404 ")
-            for _, one in (*quiet, (reader, writer)):
+            assert (await asyncio.wait_for(reader.read(), WAIT_SECONDS)).startswith(b"HTTP/1.1 404 ")
+            for _, one in (*stalled, (reader, writer)):
                 one.close()
 
     asyncio.run(run())

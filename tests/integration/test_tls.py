@@ -1,4 +1,4 @@
-"""The TLS door, with real clients: which certificate is shown, what is served, and what cannot hurt it."""
+"""The TLS port with real clients: certificates, served requests and invalid input."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ def secure() -> Iterator[SecurePlane]:
 
 
 @pytest.mark.parametrize("name", [NATIVE, SCALEWAYS, CUSTOM])
-def test_a_functions_name_has_a_certificate_of_its_own(secure: SecurePlane, name: str) -> None:
+def test_function_host_has_its_own_certificate(secure: SecurePlane, name: str) -> None:
     with secure.shake(name) as peer:
         assert certificate_names(peer) == {name}
     assert secure.call(name, "/a").json()["path"] == "/a"  # type: ignore[index]  # the event
 
 
-def test_a_name_in_capitals_is_the_same_name(secure: SecurePlane) -> None:
+def test_server_name_is_case_insensitive(secure: SecurePlane) -> None:
     context = secure.context
     context.check_hostname = False
     with secure.shake(CUSTOM.upper(), context) as peer:
         assert certificate_names(peer) == {CUSTOM}
 
 
-@pytest.mark.parametrize("name", ["nobody.example", "echo.example", "localhost", "x" * 60 + "." + "y" * 60, None])
-def test_whoever_asks_for_another_name_is_shown_the_gateways_own(secure: SecurePlane, name: str | None) -> None:
+@pytest.mark.parametrize("name", ["unknown.example", "echo.example", "localhost", "x" * 60 + "." + "y" * 60, None])
+def test_unknown_server_name_gets_the_gateway_certificate(secure: SecurePlane, name: str | None) -> None:
     context = secure.context
     context.check_hostname = False
     with secure.shake(name, context) as peer:
         assert {"localhost", "127.0.0.1", socket.gethostname()} <= certificate_names(peer)
 
 
-def test_a_client_refuses_a_name_that_no_function_answers_for(secure: SecurePlane) -> None:
-    with pytest.raises(ssl.SSLCertVerificationError, match=r"nobody\.example"):
-        secure.shake("nobody.example")
+def test_client_rejects_the_certificate_for_an_unknown_host(secure: SecurePlane) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"unknown\.example"):
+        secure.shake("unknown.example")
 
 
-def test_a_name_that_was_removed_is_shown_no_more(secure: SecurePlane) -> None:
+def test_removed_host_has_no_certificate(secure: SecurePlane) -> None:
     secure.plane.deploy("brief", ECHO, hosts=("first.example",))
     secure.shake("first.example").close()
     secure.plane.deploy("brief", ECHO, hosts=("second.example",))
@@ -71,32 +71,32 @@ def test_a_name_that_was_removed_is_shown_no_more(secure: SecurePlane) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_the_path_form_is_served_under_the_gateways_own_names(secure: SecurePlane, host: str) -> None:
+def test_path_url_is_served_on_gateway_hosts(secure: SecurePlane, host: str) -> None:
     event = secure.call(host, "/fr-par/tests/echo/a?x=1").json()
     assert isinstance(event, dict)
     assert (event["path"], event["queryStringParameters"]) == ("/a", {"x": "1"})
 
 
 @pytest.mark.parametrize("claimed", [{}, {"X-Forwarded-Proto": "http"}])
-def test_the_event_says_https_whatever_the_client_claims(secure: SecurePlane, claimed: dict[str, str]) -> None:
+def test_forwarded_proto_is_https_regardless_of_client_header(secure: SecurePlane, claimed: dict[str, str]) -> None:
     event = secure.call(CUSTOM, headers=claimed).json()
     assert isinstance(event, dict)
     assert event["headers"]["X-Forwarded-Proto"] == "https"
     assert event["headers"]["X-Forwarded-For"] == event["headers"]["X-Envoy-External-Address"] == "127.0.0.1"
 
 
-def test_nobody_can_claim_https_at_the_plain_door(secure: SecurePlane) -> None:
+def test_plain_port_ignores_client_forwarded_proto(secure: SecurePlane) -> None:
     event = secure.plane.call("echo", headers={"X-Forwarded-Proto": "https"}).json()
     assert isinstance(event, dict)
     assert event["headers"]["X-Forwarded-Proto"] == "http"
 
 
-def test_a_private_function_asks_for_its_token_here_too(secure: SecurePlane) -> None:
+def test_private_function_requires_token_over_tls(secure: SecurePlane) -> None:
     assert secure.call("secret.test").status == 403
     assert secure.call("secret.test", headers={"X-Auth-Token": SECRET_KEY}).status == 200
 
 
-def test_a_connection_stays_open_between_requests_and_pipelined_ones_are_answered_in_order(
+def test_pipelined_requests_over_tls_are_answered_in_order(
     secure: SecurePlane,
 ) -> None:
     with secure.shake(CUSTOM) as peer:
@@ -108,25 +108,25 @@ def test_a_connection_stays_open_between_requests_and_pipelined_ones_are_answere
     assert positions == sorted(positions)
 
 
-def test_bodies_of_any_size_go_through(secure: SecurePlane) -> None:
+def test_body_at_size_limit_is_accepted_and_returned(secure: SecurePlane) -> None:
     secure.plane.deploy("size", "def handle(event, context):\n    return event['body'] * 2\n")
     body = b"x" * 6291456
     assert secure.call("size.test", method="POST", body=body).body == body * 2
 
 
-def test_a_client_that_leaves_in_the_middle_frees_the_instance(secure: SecurePlane) -> None:
+def test_client_disconnect_frees_the_instance(secure: SecurePlane) -> None:
     source = (
         "import time\ndef handle(e, c):\n    time.sleep(0.2 if e['path'] == '/slow' else 0)\n    return 'done'\n"
     )
-    secure.plane.deploy("leaver", source, max_scale=1)
+    secure.plane.deploy("disconnect", source, max_scale=1)
     for _ in range(3):
-        with secure.shake("leaver.test") as peer:
-            peer.sendall(b"GET /slow HTTP/1.1\r\nHost: leaver.test\r\n\r\n")
-    assert secure.call("leaver.test").body == b"done"
+        with secure.shake("disconnect.test") as peer:
+            peer.sendall(b"GET /slow HTTP/1.1\r\nHost: disconnect.test\r\n\r\n")
+    assert secure.call("disconnect.test").body == b"done"
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_todays_versions_of_tls_are_spoken(secure: SecurePlane, version: ssl.TLSVersion) -> None:
+def test_tls_1_2_and_1_3_are_supported(secure: SecurePlane, version: ssl.TLSVersion) -> None:
     context = secure.context
     context.minimum_version = context.maximum_version = version
     with secure.shake(CUSTOM, context) as peer:
@@ -134,7 +134,7 @@ def test_todays_versions_of_tls_are_spoken(secure: SecurePlane, version: ssl.TLS
 
 
 @pytest.mark.parametrize(("version", "agreed"), [("-tls1_1", False), ("-tls1_2", True)])
-def test_an_older_version_is_refused(secure: SecurePlane, version: str, *, agreed: bool) -> None:
+def test_tls_1_1_is_rejected_and_1_2_accepted(secure: SecurePlane, version: str, *, agreed: bool) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
     address = f"127.0.0.1:{secure.port}"
@@ -143,14 +143,14 @@ def test_an_older_version_is_refused(secure: SecurePlane, version: str, *, agree
     assert (done.returncode == 0) is agreed
 
 
-def test_a_client_that_offers_http2_gets_http1(secure: SecurePlane) -> None:
+def test_alpn_selects_http_1_1(secure: SecurePlane) -> None:
     context = secure.context
     context.set_alpn_protocols(["h2", "http/1.1"])
     with secure.shake(CUSTOM, context) as peer:
         assert peer.selected_alpn_protocol() == "http/1.1"
 
 
-def test_plain_http_on_the_tls_port_is_told_so(secure: SecurePlane) -> None:
+def test_plain_http_on_tls_port_returns_400(secure: SecurePlane) -> None:
     with socket.create_connection(("127.0.0.1", secure.port), timeout=DEADLINE) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: www.shop.example\r\n\r\n")
         raw = everything(peer)
@@ -158,8 +158,8 @@ def test_plain_http_on_the_tls_port_is_told_so(secure: SecurePlane) -> None:
     assert json.loads(raw.partition(b"\r\n\r\n")[2]) == {"message": "this port requires TLS: use https://"}
 
 
-def test_garbage_hurts_nobody(secure: SecurePlane) -> None:
-    source = random.Random(4)  # noqa: S311  (the same garbage every time)
+def test_random_bytes_do_not_affect_other_connections(secure: SecurePlane) -> None:
+    source = random.Random(4)  # noqa: S311  (reproducible input)
     with secure.shake(CUSTOM) as bystander:
         for number in range(60):
             start = b"\x16\x03\x01" if number % 2 else b"\x16" if number % 3 else b""
@@ -173,7 +173,7 @@ def test_garbage_hurts_nobody(secure: SecurePlane) -> None:
         assert b'"path":"/still"' in everything(bystander)
 
 
-def test_half_a_handshake_is_forgotten_when_its_client_leaves(secure: SecurePlane) -> None:
+def test_aborted_handshake_does_not_affect_others(secure: SecurePlane) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     hello = secure.context.wrap_bio(incoming, outgoing, server_hostname=CUSTOM)
     with pytest.raises(ssl.SSLWantReadError):
@@ -185,7 +185,7 @@ def test_half_a_handshake_is_forgotten_when_its_client_leaves(secure: SecurePlan
     assert secure.call(CUSTOM).status == 200
 
 
-def test_requests_trusts_it_by_its_bundle(secure: SecurePlane) -> None:
+def test_requests_trusts_the_ca_by_verify_option(secure: SecurePlane) -> None:
     url = f"https://localhost:{secure.port}/fr-par/tests/echo/x"
     with requests.Session() as session:
         session.trust_env = False
@@ -194,7 +194,7 @@ def test_requests_trusts_it_by_its_bundle(secure: SecurePlane) -> None:
             session.get(url, timeout=DEADLINE)
 
 
-def test_curl_trusts_it_by_its_option(secure: SecurePlane) -> None:
+def test_curl_trusts_the_ca_by_cacert_option(secure: SecurePlane) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
     address = f"{CUSTOM}:{secure.port}"
@@ -207,7 +207,7 @@ def test_curl_trusts_it_by_its_option(secure: SecurePlane) -> None:
     assert json.loads(done.stdout)["path"] == "/c"
 
 
-def test_node_trusts_it_by_its_variable(secure: SecurePlane) -> None:
+def test_node_trusts_the_ca_by_environment_variable(secure: SecurePlane) -> None:
     if shutil.which("node") is None:
         pytest.skip("needs node")
     url = f"https://localhost:{secure.port}/fr-par/tests/echo/n"

@@ -1,4 +1,4 @@
-"""The gateway as a client's proxy: what tunnels lead to, and that they lead nowhere else."""
+"""The gateway as an HTTP proxy: CONNECT tunnels lead to functions only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def proxied(secure: SecurePlane) -> Iterator[requests.Session]:
 @pytest.mark.parametrize(
     "url", [f"http://{HOST}/a", f"https://{HOST}/a", "https://echo.functions.fnc.fr-par.localhost/a"]
 )
-def test_a_function_is_reached_as_its_name_is_written(proxied: requests.Session, url: str) -> None:
+def test_function_is_reached_by_its_host_through_the_proxy(proxied: requests.Session, url: str) -> None:
     for _ in range(2):
         event = proxied.get(url, timeout=DEADLINE).json()
         assert event["path"] == "/a"
@@ -50,7 +50,7 @@ def test_a_function_is_reached_as_its_name_is_written(proxied: requests.Session,
         assert [name for name in event["headers"] if name.startswith("Proxy")] == []
 
 
-def test_curl_takes_the_proxy_from_its_environment(secure: SecurePlane) -> None:
+def test_curl_uses_the_proxy_from_its_environment(secure: SecurePlane) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
     environment = {"PATH": os.environ["PATH"], "HTTPS_PROXY": f"http://127.0.0.1:{secure.plane.port}"}
@@ -60,7 +60,7 @@ def test_curl_takes_the_proxy_from_its_environment(secure: SecurePlane) -> None:
 
 
 @pytest.mark.parametrize("port", [443, 8443, 1])
-def test_tls_is_served_in_the_tunnel_itself(secure: SecurePlane, port: int) -> None:
+def test_tunnel_serves_tls(secure: SecurePlane, port: int) -> None:
     peer, head = secure.tunnel(b"www.shop.example:%d" % port)
     assert head == b"HTTP/1.1 200 Connection established\r\n\r\n"
     with peer, secure.context.wrap_socket(peer, server_hostname=HOST) as inner:
@@ -71,7 +71,7 @@ def test_tls_is_served_in_the_tunnel_itself(secure: SecurePlane, port: int) -> N
             assert b'"path":"%b"' % path in answer
 
 
-def test_plain_http_is_spoken_in_a_tunnel_to_a_plain_port(secure: SecurePlane) -> None:
+def test_tunnel_to_plain_port_serves_http(secure: SecurePlane) -> None:
     for port in (80, secure.plane.port):
         peer, head = secure.tunnel(b"www.shop.example:%d" % port)
         with peer:
@@ -81,7 +81,7 @@ def test_plain_http_is_spoken_in_a_tunnel_to_a_plain_port(secure: SecurePlane) -
         assert b'"X-Forwarded-Proto":"http"' in raw
 
 
-def test_a_tunnel_through_the_tls_door_is_one_too(secure: SecurePlane) -> None:
+def test_tunnel_over_the_tls_port_is_supported(secure: SecurePlane) -> None:
     with secure.shake("localhost") as outer:
         outer.sendall(b"CONNECT www.shop.example:443 HTTP/1.1\r\nHost: www.shop.example:443\r\n\r\n")
         assert outer.recv(100).startswith(b"HTTP/1.1 200 ")
@@ -106,9 +106,7 @@ def test_a_tunnel_through_the_tls_door_is_one_too(secure: SecurePlane) -> None:
 
 
 @pytest.mark.parametrize("authority", [b"example.com:443", b"127.0.0.1:%d", b"localhost:%d", b"[::1]:%d"])
-def test_a_tunnel_to_anything_else_is_refused_and_nothing_is_connected_to(
-    secure: SecurePlane, authority: bytes
-) -> None:
+def test_tunnel_to_unknown_host_returns_403_without_connecting(secure: SecurePlane, authority: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as victim:
         if b"%d" in authority:
             authority %= victim.getsockname()[1]
@@ -124,18 +122,18 @@ def test_a_tunnel_to_anything_else_is_refused_and_nothing_is_connected_to(
 
 
 @pytest.mark.parametrize("authority", [b"www.shop.example", b":443", b"www.shop.example:", b"x:0", b"x:65536"])
-def test_a_tunnel_to_no_address_is_a_400(secure: SecurePlane, authority: bytes) -> None:
+def test_tunnel_to_invalid_address_returns_400(secure: SecurePlane, authority: bytes) -> None:
     peer, head = secure.tunnel(authority)
     peer.close()
     assert head.startswith(b"HTTP/1.1 400 ")
 
 
-def test_the_private_door_opens_no_tunnel(secure: SecurePlane) -> None:
+def test_private_socket_rejects_connect(secure: SecurePlane) -> None:
     reply = secure.plane.private_call(HOST, "www.shop.example:443", method="CONNECT")
     assert reply.status == 405
 
 
-def test_garbage_in_a_tunnel_hurts_nobody(secure: SecurePlane) -> None:
+def test_invalid_data_in_tunnel_does_not_affect_others(secure: SecurePlane) -> None:
     for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x00" * 100, b""):
         peer, head = secure.tunnel(b"www.shop.example:443")
         with peer:
@@ -147,7 +145,7 @@ def test_garbage_in_a_tunnel_hurts_nobody(secure: SecurePlane) -> None:
         assert b'"path":"/still"' in inner.recv(65536)
 
 
-def test_without_tls_only_plain_tunnels_are_opened() -> None:
+def test_only_plain_tunnels_are_opened_when_tls_is_off() -> None:
     with running_data_plane() as plane:
         plane.deploy("echo", ECHO)
         head = plane.raw(b"CONNECT echo.test:443 HTTP/1.1\r\nHost: echo.test\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Law: whatever is asked, in whatever order, ``kill -9`` in between: the control plane is what the model says."""
+"""After any sequence of requests, with ``kill -9`` in between, the control plane has the model's state."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ VARIABLES = st.dictionaries(
     max_size=2,
 )
 KILLS = 3
-"""In one run; each takes half a second."""
-MOVING = ("pending", "creating", "deleting")
+"""Per run; each takes half a second."""
+TRANSIENT_STATUSES = ("pending", "creating", "deleting")
 Fields: TypeAlias = dict[str, object]
 
 CHILDREN: dict[str, st.SearchStrategy[Fields]] = {
@@ -52,7 +52,7 @@ CHILDREN: dict[str, st.SearchStrategy[Fields]] = {
     ),
     "tokens": st.fixed_dictionaries({}, optional={"description": WORDS}),
 }
-FIRST: dict[str, Fields] = {
+INITIAL: dict[str, Fields] = {
     "crons": {"schedule": "0 0 * * *"},
     "domains": {"hostname": "first"},
     "triggers": {"name": "first"},
@@ -69,7 +69,7 @@ DEFAULTS: dict[str, Fields] = {
 
 
 class Platform:
-    """A control process with a data plane that starts everything; both can be killed and started again."""
+    """A control process and a data plane that accepts every deployment; both can be killed and restarted."""
 
     def __init__(self, home: Path) -> None:
         quotas = Quotas(namespaces=None, functions=None, memory=None)
@@ -84,7 +84,7 @@ class Platform:
         self.control.kill()
         self._peer.close()
 
-    def ask(self, method: str, region: str, path: str, body: object = None, **query: object) -> Answer:
+    def request(self, method: str, region: str, path: str, body: object = None, **query: object) -> Answer:
         target = f"/functions/v1beta1/regions/{region}/{path}"
         return self.control.request(method, target, body, query=query or None)
 
@@ -101,7 +101,7 @@ def platform() -> Iterator[Platform]:
 
 
 class ControlPlane(RuleBasedStateMachine):
-    """Each run has a project of its own, and leaves nothing behind."""
+    """Compares the control plane with the model. Each run has its own project and deletes its resources."""
 
     platform: ClassVar[Platform]
 
@@ -112,17 +112,17 @@ class ControlPlane(RuleBasedStateMachine):
         self.kills = 0
 
     @initialize(region=REGIONS, name=NAMES)
-    def begin_with_a_function_and_what_can_hang_on_it(self, region: str, name: str) -> None:
+    def create_one_of_each_kind(self, region: str, name: str) -> None:
         self.create("namespaces", region, "", {"name": name}, {"project_id": self.project})
         (namespace,) = self.model.of("namespaces")
         more: Fields = {"namespace_id": namespace.id, "runtime": "python311"}
         self.create("functions", region, namespace.id, {"name": name}, more)
         (function,) = self.model.of("functions")
-        for kind, fields in FIRST.items():
+        for kind, fields in INITIAL.items():
             config: Fields = {"scw_sqs_config": {"queue": "q"}} if kind == "triggers" else {}
             self.create(kind, region, function.id, fields, {"function_id": function.id, **config})
 
-    # What is asked
+    # Writes
 
     @rule(region=REGIONS, name=NAMES, variables=VARIABLES, words=WORDS)
     def create_a_namespace(self, region: str, name: str, variables: Fields, words: str) -> None:
@@ -138,11 +138,11 @@ class ControlPlane(RuleBasedStateMachine):
             self.create("functions", parent.region, parent.id, fields, more)
 
     @rule(data=st.data(), kind=st.sampled_from(sorted(CHILDREN)))
-    def create_what_hangs_on_a_function(self, data: st.DataObject, kind: str) -> None:
+    def create_function_resource(self, data: st.DataObject, kind: str) -> None:
         if parent := self.any_of(data, "functions"):
             fields = dict(data.draw(CHILDREN[kind]))
-            given = {"scw_sqs_config": config} if (config := fields.pop("scw_sqs_config", None)) else {}
-            self.create(kind, parent.region, parent.id, fields, {"function_id": parent.id, **given})
+            config_field = {"scw_sqs_config": config} if (config := fields.pop("scw_sqs_config", None)) else {}
+            self.create(kind, parent.region, parent.id, fields, {"function_id": parent.id, **config_field})
 
     @rule(data=st.data(), variables=st.none() | VARIABLES, words=st.none() | WORDS)
     def change_a_namespace(self, data: st.DataObject, variables: Fields | None, words: str | None) -> None:
@@ -151,14 +151,14 @@ class ControlPlane(RuleBasedStateMachine):
     @rule(data=st.data(), words=st.none() | WORDS, scale=st.none() | st.integers(-1, 60), deploy=st.booleans())
     def change_a_function(self, data: st.DataObject, words: str | None, scale: int | None, *, deploy: bool) -> None:
         fields: Fields = {"description": words, "max_scale": scale}
-        fine = scale is None or 1 <= scale <= 50
-        changed = self.change(data, "functions", fields, {"redeploy": deploy}, fine=fine)
+        valid = scale is None or 1 <= scale <= 50
+        changed = self.change(data, "functions", fields, {"redeploy": deploy}, valid=valid)
         if changed and deploy:
             self.model.deployed(changed)
 
     @rule(data=st.data(), schedule=st.sampled_from((None, "1 2 3 4 5", "every day")))
     def change_a_cron(self, data: st.DataObject, schedule: str | None) -> None:
-        self.change(data, "crons", {"schedule": schedule}, fine=schedule != "every day")
+        self.change(data, "crons", {"schedule": schedule}, valid=schedule != "every day")
 
     @rule(data=st.data(), words=st.none() | WORDS)
     def change_a_trigger(self, data: st.DataObject, words: str | None) -> None:
@@ -170,42 +170,42 @@ class ControlPlane(RuleBasedStateMachine):
         if functions:
             function = data.draw(st.sampled_from(functions))
             self.platform.control.upload(function.id, archive())
-            self.platform.ask("POST", function.region, f"functions/{function.id}/deploy", {}).ok()
+            self.platform.request("POST", function.region, f"functions/{function.id}/deploy", {}).ok()
             function.has_code = True
             self.model.deployed(function)
 
     @rule(data=st.data(), kind=st.sampled_from(KINDS))
     def delete(self, data: st.DataObject, kind: str) -> None:
         if thing := self.any_of(data, kind):
-            answer = self.platform.ask("DELETE", thing.region, f"{kind}/{thing.id}")
+            answer = self.platform.request("DELETE", thing.region, f"{kind}/{thing.id}")
             assert answer.status == (200 if thing.id in self.model.things else 404), answer
             if answer.status == 200:
                 assert answer.json["status"] == "deleting"
                 self.model.remove(thing)
-                self.gone(thing)
+                self.wait_until_deleted(thing)
 
     @precondition(lambda self: self.kills < KILLS)
     @rule()
-    def kill_and_start_again(self) -> None:
+    def kill_and_restart(self) -> None:
         self.kills += 1
         self.platform.kill()
         self.platform.start()
 
-    # What is seen
+    # Reads
 
     @rule(data=st.data(), kind=st.sampled_from(KINDS))
-    def look_at_one(self, data: st.DataObject, kind: str) -> None:
+    def read_one(self, data: st.DataObject, kind: str) -> None:
         if thing := self.any_of(data, kind):
             self.compare(thing)
 
     @rule(data=st.data(), kind=st.sampled_from(KINDS))
-    def look_in_another_region(self, data: st.DataObject, kind: str) -> None:
+    def read_from_another_region(self, data: st.DataObject, kind: str) -> None:
         if thing := self.any_of(data, kind):
-            assert self.platform.ask("GET", "nl-ams", f"{kind}/{thing.id}").status == 404
+            assert self.platform.request("GET", "nl-ams", f"{kind}/{thing.id}").status == 404
 
     @precondition(lambda self: self.model.things)
     @rule(size=st.integers(1, 4), descending=st.booleans())
-    def page_through_everything(self, size: int, *, descending: bool) -> None:
+    def list_all_pages(self, size: int, *, descending: bool) -> None:
         for kind, parents in self.lists():
             for parent, query in parents:
                 expected = [one.id for one in self.model.of(kind, region=parent.region, parent=parent.id)]
@@ -219,60 +219,63 @@ class ControlPlane(RuleBasedStateMachine):
                 self.compare(thing)
         finally:
             for namespace in self.model.of("namespaces"):
-                self.platform.ask("DELETE", namespace.region, f"namespaces/{namespace.id}")
+                self.platform.request("DELETE", namespace.region, f"namespaces/{namespace.id}")
         for thing in everything:
-            self.gone(thing)
+            self.wait_until_deleted(thing)
 
-    # How
+    # Steps and comparisons
 
     def any_of(self, data: st.DataObject, kind: str) -> Thing | None:
-        """Something of a kind, sometimes gone."""
-        there = self.model.of(kind)
-        away = [thing for thing in self.model.gone.values() if thing.kind == kind][-2:]
-        return data.draw(st.sampled_from([*there, *away])) if there or away else None
+        """Draw a resource of a kind, sometimes a deleted one."""
+        existing = self.model.of(kind)
+        deleted = [thing for thing in self.model.gone.values() if thing.kind == kind][-2:]
+        return data.draw(st.sampled_from([*existing, *deleted])) if existing or deleted else None
 
     def create(self, kind: str, region: str, parent: str, fields: Fields, more: Fields) -> None:
         if kind == "domains":
             fields = {"hostname": f"{fields['hostname']}.{self.project}.example.com"}
-        refusal = self.model.refusal(kind, region, parent, fields)
-        answer = self.platform.ask("POST", region, kind, {**fields, **more})
-        assert answer.status == refusal, answer
-        if refusal == 200:
+        expected_status = self.model.refusal(kind, region, parent, fields)
+        answer = self.platform.request("POST", region, kind, {**fields, **more})
+        assert answer.status == expected_status, answer
+        if expected_status == 200:
             status = {"functions": "created"}.get(kind, "ready")
             shown = {**DEFAULTS[kind], **fields, "status": status}
             self.model.add(Thing(str(answer.json["id"]), kind, region, parent, shown))
 
     def change(
-        self, data: st.DataObject, kind: str, fields: Fields, more: Fields | None = None, *, fine: bool = True
+        self, data: st.DataObject, kind: str, fields: Fields, more: Fields | None = None, *, valid: bool = True
     ) -> Thing | None:
         thing = self.any_of(data, kind)
         if thing is None:
             return None
-        there = thing.id in self.model.things
-        answer = self.platform.ask("PATCH", thing.region, f"{kind}/{thing.id}", {**fields, **(more or {})})
-        if not there:
-            assert answer.status in ((404,) if fine else (400, 404)), answer
+        exists = thing.id in self.model.things
+        answer = self.platform.request("PATCH", thing.region, f"{kind}/{thing.id}", {**fields, **(more or {})})
+        if not exists:
+            assert answer.status in ((404,) if valid else (400, 404)), answer
             return None
-        assert answer.status == (200 if fine else 400), answer
-        if fine:
+        assert answer.status == (200 if valid else 400), answer
+        if valid:
             thing.shown |= {name: value for name, value in fields.items() if value is not None}
-        return thing if fine else None
+        return thing if valid else None
 
     def compare(self, thing: Thing) -> None:
         path = f"{thing.kind}/{thing.id}"
         if thing.id in self.model.gone:
-            assert self.platform.ask("GET", thing.region, path).status == 404
+            assert self.platform.request("GET", thing.region, path).status == 404
             return
-        wait_until(lambda: self.platform.ask("GET", thing.region, path).ok()["status"] not in MOVING, what=path)
-        found = self.platform.ask("GET", thing.region, path).ok()
+        wait_until(
+            lambda: self.platform.request("GET", thing.region, path).ok()["status"] not in TRANSIENT_STATUSES,
+            what=path,
+        )
+        found = self.platform.request("GET", thing.region, path).ok()
         assert {name: found[name] for name in thing.shown} == thing.shown
         if thing.kind == "functions":
             thing.ready_at = thing.ready_at or found["ready_at"]
             assert found["ready_at"] == thing.ready_at, "set once"
 
-    def gone(self, thing: Thing) -> None:
+    def wait_until_deleted(self, thing: Thing) -> None:
         path = f"{thing.kind}/{thing.id}"
-        wait_until(lambda: self.platform.ask("GET", thing.region, path).status == 404, what=path)
+        wait_until(lambda: self.platform.request("GET", thing.region, path).status == 404, what=path)
 
     def lists(self) -> Iterator[tuple[str, list[tuple[Thing, Fields]]]]:
         regions = sorted({thing.region for thing in self.model.things.values()})
@@ -287,7 +290,7 @@ class ControlPlane(RuleBasedStateMachine):
         order = "created_at_desc" if descending else "created_at_asc"
         found: list[object] = []
         for number in range(1, 100):
-            listed = self.platform.ask(
+            listed = self.platform.request(
                 "GET", region, kind, page=number, page_size=size, order_by=order, **query
             ).ok()
             page = listed[kind]
@@ -296,19 +299,19 @@ class ControlPlane(RuleBasedStateMachine):
                 assert listed["total_count"] == len(found)
                 return found
             found += [one["id"] for one in page]
-        raise AssertionError("the pages never end")
+        raise AssertionError("no empty page within 100 pages")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_control_plane_is_what_the_model_says(platform: Platform) -> None:
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_control_plane_state_equals_the_model(platform: Platform) -> None:
     run_state_machine_as_test(
         type("OnThisPlatform", (ControlPlane,), {"platform": platform}),
         settings=settings(
             max_examples=examples(20),
             stateful_step_count=50,
             deadline=None,
-            phases=(Phase.generate,),  # a shorter sequence would take minutes of restarts to find
+            phases=(Phase.generate,),  # shrinking would take minutes of restarts
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
         ),

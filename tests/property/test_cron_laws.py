@@ -1,4 +1,4 @@
-"""The documented rule, read minute by minute, against the schedule's own answer."""
+"""CronSchedule agrees with a direct, minute-by-minute implementation of the documented rule."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STARTS = st.integers(0, 4_000_000_000)
 
 
 def allowed(field: str, position: int) -> set[int]:
-    """One field's values, by the plainest reading of its words."""
+    """Return one field's values, computed directly from its text."""
     low, high = RANGES[position]
     values: set[int] = set()
     for item in field.split(","):
@@ -65,12 +65,16 @@ def allowed(field: str, position: int) -> set[int]:
 
 def matches(schedule: str, moment: datetime) -> bool:
     minute, hour, day, month, weekday = schedule.split()
-    free = [any(item in ("*", "*/1") for item in field.split(",")) for field in (day, weekday)]
+    unrestricted = [any(item in ("*", "*/1") for item in field.split(",")) for field in (day, weekday)]
     on_day = moment.day in allowed(day, 2)
     on_weekday = moment.isoweekday() % 7 in allowed(weekday, 4)
-    right_day = (on_day or on_weekday) if not any(free) else (on_day or free[0]) and (on_weekday or free[1])
+    day_matches = (
+        (on_day or on_weekday)
+        if not any(unrestricted)
+        else (on_day or unrestricted[0]) and (on_weekday or unrestricted[1])
+    )
     return (
-        right_day
+        day_matches
         and moment.minute in allowed(minute, 0)
         and moment.hour in allowed(hour, 1)
         and moment.month in allowed(month, 3)
@@ -78,7 +82,7 @@ def matches(schedule: str, moment: datetime) -> bool:
 
 
 @given(schedules(), STARTS)
-def test_the_next_tick_matches_and_no_earlier_minute_does(schedule: str, start: int) -> None:
+def test_next_run_is_the_first_matching_minute(schedule: str, start: int) -> None:
     tick = CronSchedule.parse(schedule).next_after(start)
     scanned = datetime.fromtimestamp(start // 60 * 60 + 60, tz=UTC)
     end = scanned + timedelta(hours=30)
@@ -94,8 +98,8 @@ def test_the_next_tick_matches_and_no_earlier_minute_does(schedule: str, start: 
 
 
 @given(schedules(), STARTS)
-def test_the_days_between_two_ticks_hold_none(schedule: str, start: int) -> None:
-    """The same law over years: whole days that match are found by their date, whatever the minute."""
+def test_no_day_before_the_next_run_matches(schedule: str, start: int) -> None:
+    """The same law over years: days match by their date, whatever the minute."""
     parsed = CronSchedule.parse(schedule)
     tick = parsed.next_after(start)
     _, _, day, month, weekday = schedule.split()
@@ -109,7 +113,7 @@ def test_the_days_between_two_ticks_hold_none(schedule: str, start: int) -> None
 
 
 @given(schedules(), STARTS)
-def test_ticks_strictly_increase(schedule: str, start: int) -> None:
+def test_run_times_strictly_increase(schedule: str, start: int) -> None:
     parsed = CronSchedule.parse(schedule)
     ticks: list[float] = [start]
     while len(ticks) < 6 and (tick := parsed.next_after(ticks[-1])) is not None:
@@ -118,7 +122,7 @@ def test_ticks_strictly_increase(schedule: str, start: int) -> None:
 
 
 @given(schedules(), STARTS)
-def test_cronsim_agrees_where_no_day_field_has_a_step(schedule: str, start: int) -> None:
+def test_next_run_equals_that_of_cronsim_without_steps_in_day_fields(schedule: str, start: int) -> None:
     fields = schedule.split()
     assume("*" not in fields[2] or fields[2] == "*")
     assume("*" not in fields[4] or fields[4] == "*")
@@ -129,20 +133,20 @@ def test_cronsim_agrees_where_no_day_field_has_a_step(schedule: str, start: int)
 
 
 @given(st.text() | st.text(alphabet="0123456789*-,/ LW#?@JANSUN"))
-def test_any_text_is_a_schedule_or_has_a_fault(text: str) -> None:
-    fault = schedule_error(text)
-    if fault is None:
+def test_any_text_is_a_schedule_or_has_an_error(text: str) -> None:
+    error = schedule_error(text)
+    if error is None:
         CronSchedule.parse(text).next_after(0)
     else:
-        assert fault.endswith(".")
+        assert error.endswith(".")
 
 
-FIRST_YEAR, LAST_YEAR = 2023, 2028  # two leap years, every weekday on a 29 February's neighbours
+FIRST_YEAR, LAST_YEAR = 2023, 2028  # includes the leap years 2024 and 2028
 
 
 @st.composite
 def day_schedules(draw: st.DrawFn) -> str:
-    """Schedules of all fields, most of them rare enough that every tick of six years can be compared."""
+    """Generate schedules that are mostly rare enough to compare every run of six years."""
     minute = draw(st.one_of(items(0), st.integers(0, 59).map(str)))
     hour = draw(st.one_of(items(1), st.integers(0, 23).map(str)))
     return " ".join([minute, hour, draw(items(2)), draw(items(3)), draw(items(4))])
@@ -150,15 +154,15 @@ def day_schedules(draw: st.DrawFn) -> str:
 
 @settings(max_examples=examples(60), deadline=None)
 @given(day_schedules() | schedules(), st.lists(st.integers(0, 6 * 366 * 1440), max_size=40))
-def test_six_years_hold_exactly_the_ticks_of_the_rule(schedule: str, offsets: list[int]) -> None:
+def test_runs_of_six_years_equal_the_rule(schedule: str, offsets: list[int]) -> None:
     minute, hour, *rest = schedule.split()
     begin = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
     days = [begin + timedelta(days=number) for number in range((LAST_YEAR - FIRST_YEAR + 1) * 366)]
-    right_days = [day for day in days if matches(" ".join(["*", "*", *rest]), day)]
-    right_minutes = [60 * h + m for h in sorted(allowed(hour, 1)) for m in sorted(allowed(minute, 0))]
-    parsed, sparse = CronSchedule.parse(schedule), len(right_days) * len(right_minutes) <= 1500
+    matching_days = [day for day in days if matches(" ".join(["*", "*", *rest]), day)]
+    matching_minutes = [60 * h + m for h in sorted(allowed(hour, 1)) for m in sorted(allowed(minute, 0))]
+    parsed, sparse = CronSchedule.parse(schedule), len(matching_days) * len(matching_minutes) <= 1500
     if sparse:
-        expected = [day.timestamp() + 60 * one for day in right_days for one in right_minutes]
+        expected = [day.timestamp() + 60 * one for day in matching_days for one in matching_minutes]
         found: list[float] = []
         at = begin.timestamp() - 1
         while len(found) < len(expected) and (tick := parsed.next_after(at)) is not None:
@@ -167,15 +171,15 @@ def test_six_years_hold_exactly_the_ticks_of_the_rule(schedule: str, offsets: li
         assert found == expected
     starts = [begin.timestamp() + 60 * offset for offset in offsets]
     for start in [moment + step for moment in starts for step in (-1, 0, 1)]:
-        following = _first_after(start, right_days, right_minutes)
-        if following is not None:
-            assert parsed.next_after(start) == following
+        expected_next = _first_after(start, matching_days, matching_minutes)
+        if expected_next is not None:
+            assert parsed.next_after(start) == expected_next
 
 
-def _first_after(start: float, right_days: list[datetime], right_minutes: list[int]) -> float | None:
+def _first_after(start: float, matching_days: list[datetime], matching_minutes: list[int]) -> float | None:
     today = datetime.fromtimestamp(start, tz=UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for day in right_days[bisect_left(right_days, today) :][:2]:
-        for one in right_minutes:
+    for day in matching_days[bisect_left(matching_days, today) :][:2]:
+        for one in matching_minutes:
             if (tick := day.timestamp() + 60 * one) > start:
                 return tick
     return None
@@ -186,20 +190,20 @@ def _first_after(start: float, right_days: list[datetime], right_minutes: list[i
     "schedule",
     ["1 1 1 1 1", "*/17 5-9/2 */2 * MON-FRI", "59 23 28-31 2 *", "0 0 29 FEB SUN,3", "5/15 */7 * 3,11 */2"],
 )
-def test_each_minute_of_a_leap_year_and_the_next_is_read_by_the_rule(schedule: str) -> None:
+def test_runs_of_a_leap_year_and_the_next_equal_the_rule(schedule: str) -> None:
     fields = [allowed(field, position) for position, field in enumerate(schedule.split())]
     _, _, day_field, _, weekday_field = schedule.split()
-    free_day = any(item in ("*", "*/1") for item in day_field.split(","))
-    free_weekday = any(item in ("*", "*/1") for item in weekday_field.split(","))
+    any_day = any(item in ("*", "*/1") for item in day_field.split(","))
+    any_weekday = any(item in ("*", "*/1") for item in weekday_field.split(","))
     moment = datetime(2024, 1, 1, tzinfo=UTC)
     expected: list[float] = []
     while moment.year < 2026:
         on_day, on_weekday = moment.day in fields[2], moment.isoweekday() % 7 in fields[4]
-        if free_day or free_weekday:
-            right = (on_day or free_day) and (on_weekday or free_weekday)
+        if any_day or any_weekday:
+            day_matches = (on_day or any_day) and (on_weekday or any_weekday)
         else:
-            right = on_day or on_weekday
-        if right and moment.minute in fields[0] and moment.hour in fields[1] and moment.month in fields[3]:
+            day_matches = on_day or on_weekday
+        if day_matches and moment.minute in fields[0] and moment.hour in fields[1] and moment.month in fields[3]:
             expected.append(moment.timestamp())
         moment += timedelta(minutes=1)
     parsed, at = CronSchedule.parse(schedule), datetime(2024, 1, 1, tzinfo=UTC).timestamp() - 1

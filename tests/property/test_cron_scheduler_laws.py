@@ -1,10 +1,10 @@
-"""Whatever happens to processes, clocks and crons: no tick fires twice, and none is lost to a short death."""
+"""Across crashes, clock changes and cron updates, no run fires twice, and short outages lose no run."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,9 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), st.integers(1, 150)),
         st.tuples(st.just("set"), st.integers(-4000, 4000)),
-        st.tuples(st.just("die"), st.sampled_from(["before commit", "after commit", "idle"]), st.integers(0, 110)),
+        st.tuples(
+            st.just("crash"), st.sampled_from(["before commit", "after commit", "idle"]), st.integers(0, 110)
+        ),
         st.tuples(st.just("args"), st.sampled_from(CRONS)),
         st.tuples(st.just("schedule"), st.sampled_from(CRONS), st.sampled_from(SCHEDULES)),
         st.tuples(st.just("fire"), st.sampled_from(CRONS)),
@@ -35,21 +37,20 @@ STEPS = st.lists(
 
 
 @dataclass
-class World:
-    """One machine: its clock, its store, and the control process that runs at the moment."""
+class Simulation:
+    """One machine: its clock, its store, and its current control process."""
 
     home: Path
     running: SchedulerUnderTest
     schedules: dict[str, set[str]]
-    fired_by_hand: int = 0
-    dead: set[str] = field(default_factory=set)
+    manual_runs: int = 0
 
-    async def take(self, step: tuple[object, ...]) -> None:
+    async def apply(self, step: tuple[object, ...]) -> None:
         clock = self.running.clock
         match step:
             case ("pass" | "set", int(seconds)):
                 await self.running.at(clock.wall + seconds)
-            case ("die", str(when), int(seconds)):
+            case ("crash", str(when), int(seconds)):
                 await self.running.dies_at(clock.wall + seconds, when)
                 self.running = SchedulerUnderTest(self.home, MachineClock(clock.wall))
                 await self.running.start()
@@ -60,44 +61,47 @@ class World:
                 self.running.change(name, schedule=schedule, schedule_changed_at=int(clock.wall * 10**9))
             case ("fire", str(name)):
                 self.running.history.fire("fr-par", name)
-                self.fired_by_hand += 1
+                self.manual_runs += 1
             case _:
                 raise AssertionError(step)
 
 
-async def lived(home: Path, steps: list[tuple[object, ...]]) -> tuple[World, FakeGateway]:
-    """Run the steps; everything is quiet at the end."""
+async def simulate(home: Path, steps: list[tuple[object, ...]]) -> tuple[Simulation, FakeGateway]:
+    """Run the steps and wait until the scheduler is idle."""
     running = SchedulerUnderTest(home, MachineClock(NOON))
     for name in CRONS:
         store_cron(running.store, name, created_at=NOON)
     async with fake_gateway(home) as gateway:
         await running.start()
-        world = World(home, running, {name: {"* * * * *"} for name in CRONS})
+        simulation = Simulation(home, running, {name: {"* * * * *"} for name in CRONS})
         for step in steps:
-            await world.take(step)
-        await world.running.quiet()
-    return world, gateway
+            await simulation.apply(step)
+        await simulation.running.quiet()
+    return simulation, gateway
 
 
-def ticks(world: World, name: str) -> list[float]:
-    return [datetime.fromisoformat(one.at).timestamp() for one in world.running.fired(name)]
+def run_times(simulation: Simulation, name: str) -> list[float]:
+    return [datetime.fromisoformat(one.at).timestamp() for one in simulation.running.fired(name)]
 
 
 @pytest.mark.slow
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
-def test_no_tick_is_begun_twice_and_each_is_one_of_the_schedules(steps: list[tuple[object, ...]]) -> None:
+def test_no_run_starts_twice_and_each_matches_a_schedule(steps: list[tuple[object, ...]]) -> None:
     async def run(home: Path) -> None:
-        world, gateway = await lived(home, steps)
-        begun = 0
+        simulation, gateway = await simulate(home, steps)
+        started = 0
         for name in CRONS:
-            found = ticks(world, name)
+            found = run_times(simulation, name)
             assert len(set(found)) == len(found), steps
-            for tick in found:
-                assert any(CronSchedule.parse(text).next_after(tick - 1) == tick for text in world.schedules[name])
-            begun += len(found)
-        assert len(gateway.arrived) <= begun + world.fired_by_hand
-        await world.running.kill()
+            for run_time in found:
+                assert any(
+                    CronSchedule.parse(text).next_after(run_time - 1) == run_time
+                    for text in simulation.schedules[name]
+                )
+            started += len(found)
+        assert len(gateway.arrived) <= started + simulation.manual_runs
+        await simulation.running.kill()
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(Path(folder)))
@@ -108,18 +112,18 @@ def test_no_tick_is_begun_twice_and_each_is_one_of_the_schedules(steps: list[tup
 @given(
     st.lists(st.tuples(st.sampled_from(["pass", "before commit", "after commit"]), st.integers(1, 59)), max_size=25)
 )
-def test_no_tick_is_lost_to_deaths_that_last_less_than_a_minute(steps: list[tuple[str, int]]) -> None:
+def test_no_run_is_lost_in_outages_of_less_than_a_minute(steps: list[tuple[str, int]]) -> None:
     async def run(home: Path) -> None:
-        taken: list[tuple[object, ...]] = [
-            ("pass", seconds) if what == "pass" else ("die", what, seconds) for what, seconds in steps
+        simulated_steps: list[tuple[object, ...]] = [
+            ("pass", seconds) if what == "pass" else ("crash", what, seconds) for what, seconds in steps
         ]
-        world, gateway = await lived(home, taken)
-        passed = int((world.running.clock.wall - NOON) // 60)
+        simulation, gateway = await simulate(home, simulated_steps)
+        minutes = int((simulation.running.clock.wall - NOON) // 60)
         for name in CRONS:
-            assert ticks(world, name) == [NOON + 60 * number for number in range(1, passed + 1)]
-        cut = sum(one.status == "failed" for name in CRONS for one in world.running.fired(name))
-        assert len(gateway.arrived) >= 2 * passed - cut
-        await world.running.kill()
+            assert run_times(simulation, name) == [NOON + 60 * number for number in range(1, minutes + 1)]
+        interrupted = sum(one.status == "failed" for name in CRONS for one in simulation.running.fired(name))
+        assert len(gateway.arrived) >= 2 * minutes - interrupted
+        await simulation.running.kill()
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(Path(folder)))

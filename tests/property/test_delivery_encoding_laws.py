@@ -1,4 +1,4 @@
-"""The event of a message is the one that the same request of an HTTP client would get."""
+"""A message produces the event that the same request of an HTTP client would produce."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ IDS = st.uuids().map(str)
 
 
 @given(ROUTES, TYPES, BODIES, IDS)
-def test_a_message_is_encoded_as_the_request_of_a_client(
+def test_message_event_equals_that_of_an_equal_http_request(
     route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
 ) -> None:
-    post, same = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
-    request = ClientRequest.from_delivery(post)
+    delivery, typed_route = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
+    request = ClientRequest.from_delivery(delivery)
     request.id = request_id
-    plain = encode_invocation(request, same, "/", "", hide_credentials=False)
+    http_event = encode_invocation(request, typed_route, "/", "", hide_credentials=False)
 
-    assert json.loads(encode_delivery(post, same, request_id)) == json.loads(plain)
+    assert json.loads(encode_delivery(delivery, typed_route, request_id)) == json.loads(http_event)

@@ -1,4 +1,4 @@
-"""Laws of what control and the gateway say to each other: frames survive any splitting, garbage is no frame."""
+"""The delivery protocol between control and gateway: frames survive any splitting; invalid ones are rejected."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from fnkit.platform.model.delivery_protocol import (
     encode_response_frame,
 )
 
-Said: TypeAlias = tuple[int, str, str, bytes] | tuple[int, DeliveryResponse] | tuple[int]
+Sent: TypeAlias = tuple[int, str, str, bytes] | tuple[int, DeliveryResponse] | tuple[int]
 
 NUMBERS = st.integers(0, 2**64 - 1)
 TEXTS = st.text(st.characters(max_codepoint=255), max_size=40)
-POSTS = st.tuples(NUMBERS, TEXTS, TEXTS, st.binary(max_size=200))
-ANSWERS = st.tuples(
+REQUESTS = st.tuples(NUMBERS, TEXTS, TEXTS, st.binary(max_size=200))
+RESPONSES = st.tuples(
     NUMBERS, st.builds(DeliveryResponse, st.integers(100, 999), st.booleans(), st.binary(max_size=60))
 )
 
 
-def frame_of(said: Said) -> bytes:
-    if len(said) == 4:
-        return encode_request_frame(*said)
-    return encode_response_frame(*said) if len(said) == 2 else encode_cancel_frame(*said)
+def encode(sent: Sent) -> bytes:
+    if len(sent) == 4:
+        return encode_request_frame(*sent)
+    return encode_response_frame(*sent) if len(sent) == 2 else encode_cancel_frame(*sent)
 
 
-def said_by(frame: Frame) -> Said:
+def decode(frame: Frame) -> Sent:
     if frame.kind == REQUEST:
         host, content_type, body = decode_request(frame.payload)
         return frame.delivery_id, host.decode("latin-1"), content_type.decode("latin-1"), body
@@ -49,30 +49,30 @@ def said_by(frame: Frame) -> Said:
     return (frame.delivery_id,)
 
 
-@given(st.lists(POSTS | ANSWERS | st.tuples(NUMBERS), max_size=12), st.data())
-def test_what_was_said_is_heard_however_it_comes_in_pieces(said: list[Said], data: st.DataObject) -> None:
-    whole = b"".join(map(frame_of, said))
+@given(st.lists(REQUESTS | RESPONSES | st.tuples(NUMBERS), max_size=12), st.data())
+def test_frames_are_decoded_however_the_bytes_are_split(sent: list[Sent], data: st.DataObject) -> None:
+    whole = b"".join(map(encode, sent))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=20)))
-    reader, heard = FrameDecoder(), list[Frame]()
+    reader, received = FrameDecoder(), list[Frame]()
     for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
-        heard += reader.feed(whole[start:end])
+        received += reader.feed(whole[start:end])
 
-    assert [said_by(frame) for frame in heard] == said
+    assert [decode(frame) for frame in received] == sent
 
 
 @given(st.integers(0, 8) | st.integers(64 * 1024 * 1024 + 1, 2**32 - 1))
-def test_a_length_that_no_frame_has_is_refused(length: int) -> None:
+def test_invalid_frame_length_is_rejected(length: int) -> None:
     with pytest.raises(ValueError, match="invalid frame length"):
         FrameDecoder().feed(length.to_bytes(4, "little") + bytes(9))
 
 
 @pytest.mark.parametrize("read", [decode_request, decode_response])
-def test_a_frame_that_holds_too_little_is_refused(read: object) -> None:
+def test_truncated_payload_is_rejected(read: object) -> None:
     with pytest.raises(ValueError, match=r"without"):
         read(b"\x01")  # type: ignore[operator]  # one of two functions
 
 
-def test_a_post_is_three_parts() -> None:
+def test_request_payload_has_host_content_type_and_body() -> None:
     [frame] = FrameDecoder().feed(encode_request_frame(7, "f.localhost", "text/plain", b"body"))
 
     assert decode_request(frame.payload) == DeliveryRequest(b"f.localhost", b"text/plain", b"body")

@@ -1,4 +1,4 @@
-"""Laws of the event and response rules, for any request and any answer."""
+"""The event and response rules, for any request and any response."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADERS = st.lists(st.tuples(st.text(st.characters(codec="ascii"), max_size=12),
 
 
 @given(method=st.sampled_from(["GET", "POST"]), query=st.text(), headers=HEADERS, body=st.binary())
-def test_every_request_makes_an_event_that_is_json(
+def test_event_of_any_request_survives_json(
     method: str, query: str, headers: list[tuple[str, str]], body: bytes
 ) -> None:
     event = build_event(
@@ -35,45 +35,45 @@ def test_every_request_makes_an_event_that_is_json(
 
 
 @given(st.binary())
-def test_whatever_a_bridge_answers_there_is_a_response(answer: bytes) -> None:
+def test_any_worker_output_maps_to_a_valid_status(answer: bytes) -> None:
     mapped = map_response(200, [("content-type", "application/json")], answer)
     assert 200 <= mapped.status <= 999
 
 
 @given(JSON_VALUES)
-def test_whatever_json_a_bridge_answers_no_header_line_is_broken(value: object) -> None:
+def test_headers_of_any_json_contain_no_line_breaks(value: object) -> None:
     mapped = map_response(200, [], json.dumps({"statusCode": 200, "headers": value, "body": value}).encode())
     assert all("\n" not in text and "\r" not in text for line in mapped.headers for text in line)
 
 
 @given(JSON_VALUES.filter(lambda value: not isinstance(value, str) and value is not None))
-def test_a_body_that_is_no_text_is_passed_on_as_its_json(value: object) -> None:
+def test_non_string_body_is_returned_as_its_json(value: object) -> None:
     raw = json.dumps(value).encode()
     assert map_response(200, [], b'{"body":' + raw + b"}").body == raw
 
 
 @given(st.text())
-def test_a_text_body_comes_out_as_its_text(text: str) -> None:
+def test_string_body_is_returned_as_utf_8(text: str) -> None:
     document = json.dumps({"body": text}).encode()
     assert map_response(200, [], document).body == text.encode("utf-8", "replace")
 
 
 @given(st.binary())
-def test_a_base64_body_comes_out_as_its_bytes(data: bytes) -> None:
+def test_base64_body_is_returned_decoded(data: bytes) -> None:
     document = json.dumps({"body": base64.b64encode(data).decode(), "isBase64Encoded": True}).encode()
     assert map_response(200, [], document).body == data
 
 
 @given(st.binary())
 @example(b"plain")
-def test_what_the_first_byte_lets_through_is_what_the_mapping_leaves_alone(answer: bytes) -> None:
+def test_body_streamed_by_its_first_byte_is_unchanged_by_the_mapping(answer: bytes) -> None:
     start = answer.lstrip(b" \t\r\n")
     if start and not needs_complete_body(start[0]):
         assert map_response(200, [], answer).body == answer
 
 
 @given(st.binary().map(base64.b64encode) | st.binary())
-def test_base64_is_what_decodes(body: bytes) -> None:
+def test_is_base64_accepts_every_encoder_output_and_only_valid_base64(body: bytes) -> None:
     if is_base64(body):
         binascii.a2b_base64(body)
     if body == base64.b64encode(binascii.a2b_base64(body) if is_base64(body) else b"?"):
@@ -81,7 +81,7 @@ def test_base64_is_what_decodes(body: bytes) -> None:
 
 
 @given(st.text(st.sampled_from("abcABC-xyz0"), min_size=1))
-def test_spelling_a_header_twice_changes_nothing(name: str) -> None:
+def test_canonical_header_is_idempotent_and_ignores_case(name: str) -> None:
     once = canonical_header(name)
     assert canonical_header(once) == once
     assert canonical_header(name.upper()) == once

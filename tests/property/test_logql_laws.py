@@ -1,4 +1,4 @@
-"""Log queries: spacing means nothing; numbers are what a plain reading of the definitions gives."""
+"""Log queries: whitespace has no meaning, and metrics equal a direct implementation of their definitions."""
 
 from __future__ import annotations
 
@@ -98,25 +98,25 @@ def metrics() -> st.SearchStrategy[str]:
     return st.recursive(lines | samples | st.just("vector(1)"), larger, max_leaves=4)
 
 
-BLANKS = st.sampled_from(["", "", " ", "\t", "\n", " # a comment\n", "#}\n"])
+SPACES = st.sampled_from(["", "", " ", "\t", "\n", " # a comment\n", "#}\n"])
 
 
 @settings(deadline=None)
 @given(text=LOG_QUERIES | metrics(), data=st.data())
-def test_white_space_and_comments_between_tokens_change_nothing(text: str, data: st.DataObject) -> None:
+def test_whitespace_and_comments_between_tokens_are_ignored(text: str, data: st.DataObject) -> None:
     query = parse_query(text)
     starts = [token.start for token in tokenize(text)]
-    blanks = data.draw(st.lists(BLANKS, min_size=len(starts), max_size=len(starts)))
+    spaces = data.draw(st.lists(SPACES, min_size=len(starts), max_size=len(starts)))
     pieces = (
-        blank + text[start:end] for blank, (start, end) in zip(blanks, itertools.pairwise(starts), strict=False)
+        space + text[start:end] for space, (start, end) in zip(spaces, itertools.pairwise(starts), strict=False)
     )
-    spaced = "".join(pieces) + blanks[-1]
+    spaced = "".join(pieces) + spaces[-1]
     assert parse_query(spaced) == query, spaced
 
 
 @settings(deadline=None)
 @given(value=TEXTS)
-def test_a_quoted_text_is_read_as_itself(value: str) -> None:
+def test_quoted_string_parses_to_its_value(value: str) -> None:
     query = parse_query(f'{{a="b"}} |= {json.dumps(value, ensure_ascii=False)}')
     assert query == LogQuery((Matcher("a", "=", "b"),), (LineFilter("|=", (value,)),))
 
@@ -144,16 +144,16 @@ FRAGMENTS = [
 
 @settings(deadline=None, max_examples=examples(300))
 @given(text=st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(" ".join) | st.text(max_size=30))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_parses_or_raises_a_parse_error(text: str) -> None:
     try:
         query = parse_query(text)
-    except QueryError as refused:
-        assert refused.message.startswith("parse error")  # noqa: PT017  either way is right
+    except QueryError as error:
+        assert error.message.startswith("parse error")  # noqa: PT017  both outcomes are valid
     else:
         assert parse_query(f" {text}\n# a comment") == query
 
 
-# Numbers, by the plainest reading of their definitions
+# Metrics, computed directly from their definitions
 
 LINES = st.lists(
     st.tuples(st.integers(0, 60), st.sampled_from(["out", "err"]), st.sampled_from(["x", "y"]), st.integers(-5, 5)),
@@ -167,15 +167,15 @@ def source(lines: list[Line]) -> Iterator[LogEntry]:
         yield LogEntry(time * SECOND, json.dumps({"level": level, "value": value}), {"stream": stream}, {})
 
 
-def answer(query: str, lines: list[Line], moments: TimeSteps) -> dict[tuple[str, ...], list[float | None]]:
+def evaluate_metric(query: str, lines: list[Line], moments: TimeSteps) -> dict[tuple[str, ...], list[float | None]]:
     def read(_query: LogQuery, after: int, until: int) -> Iterator[LogEntry]:
         return (entry for entry in source(lines) if after < entry.time <= until)
 
     metric = parse_query(query)
     assert not isinstance(metric, LogQuery)
-    made = evaluate(metric, moments, read, lambda _numbers: None)
-    assert isinstance(made, list)
-    return {tuple(series.labels[name] for name in sorted(series.labels)): series.values for series in made}
+    result = evaluate(metric, moments, read, lambda _numbers: None)
+    assert isinstance(result, list)
+    return {tuple(series.labels[name] for name in sorted(series.labels)): series.values for series in result}
 
 
 @settings(deadline=None)
@@ -188,7 +188,7 @@ def answer(query: str, lines: list[Line], moments: TimeSteps) -> dict[tuple[str,
     offset=st.integers(-10, 10),
 )
 @pytest.mark.parametrize(
-    ("function", "of"),
+    ("function", "aggregate"),
     [
         ("count_over_time", len),
         ("sum_over_time", sum),
@@ -197,9 +197,9 @@ def answer(query: str, lines: list[Line], moments: TimeSteps) -> dict[tuple[str,
         ("avg_over_time", lambda values: sum(values) / len(values)),
     ],
 )
-def test_each_moment_has_what_its_window_holds(
+def test_range_aggregation_equals_the_aggregate_of_each_window(
     function: str,
-    of: Callable[[list[int]], float],
+    aggregate: Callable[[list[int]], float],
     lines: list[Line],
     start: int,
     length: int,
@@ -211,24 +211,26 @@ def test_each_moment_has_what_its_window_holds(
     query = f'max by (level) ({function}({{s="t"}} {stages} [{interval}s] offset {offset}s))'
     moments = TimeSteps(start * SECOND, (start + length) * SECOND, step * SECOND)
 
-    wanted: dict[tuple[str, ...], list[object]] = defaultdict(lambda: [None] * moments.count)
+    expected: dict[tuple[str, ...], list[object]] = defaultdict(lambda: [None] * moments.count)
     for index in range(moments.count):
         moment = start + index * step - offset
         for level in ("x", "y"):
-            there = [line for line in sorted(lines) if moment - interval < line[0] <= moment and line[2] == level]
-            if there:
-                wanted[(level,)][index] = pytest.approx(of([line[3] for line in there]))
+            in_window = [
+                line for line in sorted(lines) if moment - interval < line[0] <= moment and line[2] == level
+            ]
+            if in_window:
+                expected[(level,)][index] = pytest.approx(aggregate([line[3] for line in in_window]))
 
-    assert answer(query, lines, moments) == dict(wanted)
+    assert evaluate_metric(query, lines, moments) == dict(expected)
 
 
 @settings(deadline=None)
 @given(lines=LINES, interval=st.integers(1, 30))
-def test_sums_of_sums_are_sums(lines: list[Line], interval: int) -> None:
+def test_nested_sums_equal_the_total_sum(lines: list[Line], interval: int) -> None:
     moments = TimeSteps(10 * SECOND, 50 * SECOND, 5 * SECOND)
     count = f'count_over_time({{s="t"}} | json | keep level, stream [{interval}s])'
-    whole = answer(f"sum({count})", lines, moments)
+    whole = evaluate_metric(f"sum({count})", lines, moments)
 
-    assert answer(f"sum(sum by (level) ({count}))", lines, moments) == whole
-    assert answer(f"sum(max by (level, stream) ({count}))", lines, moments) == whole
-    assert answer(f"sum({count}) * {interval}.0 / {interval}", lines, moments) == whole
+    assert evaluate_metric(f"sum(sum by (level) ({count}))", lines, moments) == whole
+    assert evaluate_metric(f"sum(max by (level, stream) ({count}))", lines, moments) == whole
+    assert evaluate_metric(f"sum({count}) * {interval}.0 / {interval}", lines, moments) == whole

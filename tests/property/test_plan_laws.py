@@ -1,4 +1,4 @@
-"""The planner's laws, over random projects and an API that others write to as well."""
+"""Laws of the planner, over random projects and an API that other clients also change."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
         )
         for trigger in sorted(draw(st.sets(st.sampled_from(["created", "all"]))))
     )
-    made = [
+    owned = [
         *(owned_hash("cron", cron.name) for cron in crons),
         *(owned_hash("domain", hostname) for hostname in domains),
         *(owned_hash("trigger", trigger.name) for trigger in triggers),
@@ -85,7 +85,7 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
             private_network_id=draw(st.sampled_from(["", "11111111-1111-1111-1111-111111111111"])),
         ),
         secrets=tuple(sorted(draw(SECRETS))),
-        tags=(*sorted(tags), *owner_tags("shop", ""), *owned_hash_tags(made), *draw(PRELOAD)),
+        tags=(*sorted(tags), *owner_tags("shop", ""), *owned_hash_tags(owned), *draw(PRELOAD)),
         crons=crons,
         domains=domains,
         triggers=triggers,
@@ -127,15 +127,14 @@ def deploy(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan
 
 
 def refreshed(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan:
-    """As with --refresh: every list is fetched."""
+    """Plan as with --refresh, which fetches every list."""
     return make_plan(
         desired, api.observe(), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
     )
 
 
 def contents(api: ModelApi) -> object:
-    """Everything but ids, and but what is recorded of ids."""
-    blank = {"id": "", "function_id": "", "namespace_id": ""}
+    """Return the resources without their ids and without tags that contain ids."""
     children = {
         function.name: sorted(
             msgspec.json.encode(msgspec.structs.replace(child, id="", function_id=""))
@@ -146,8 +145,8 @@ def contents(api: ModelApi) -> object:
     listed = {
         name: msgspec.structs.replace(
             one,
-            id=blank["id"],
-            namespace_id=blank["namespace_id"],
+            id="",
+            namespace_id="",
             tags=sorted(tag for tag in one.tags if not tag.startswith("fnkit.links=")),
             secret_environment_variables=sorted(one.secret_environment_variables, key=lambda secret: secret.key),
         )
@@ -157,24 +156,24 @@ def contents(api: ModelApi) -> object:
 
 
 @given(projects(), VALUES)
-def test_after_a_deploy_everything_is_kept(desired: DesiredState, values: dict[str, str]) -> None:
+def test_plan_after_a_deploy_is_empty(desired: DesiredState, values: dict[str, str]) -> None:
     api = ModelApi()
     deploy(desired, api, values)
     again = plan(desired, api, values)
     assert again.is_empty, again
-    assert resources_to_fetch(desired, api.observe()) == (), "links tell that no list need be fetched"
-    assert refreshed(desired, api, values).is_empty, "nor does fetching all of them find anything"
+    assert resources_to_fetch(desired, api.observe()) == (), "recorded links make fetching lists unnecessary"
+    assert refreshed(desired, api, values).is_empty, "fetching every list finds no change"
 
 
 @given(projects(), projects(), VALUES, VALUES)
-def test_deploying_a_then_b_leaves_what_b_leaves(
+def test_deploying_a_then_b_equals_deploying_b(
     a: DesiredState, b: DesiredState, first: dict[str, str], then: dict[str, str]
 ) -> None:
-    api, fresh = ModelApi(), ModelApi()
+    api, only_b = ModelApi(), ModelApi()
     deploy(a, api, first)
     deploy(b, api, then)
-    deploy(b, fresh, then)
-    assert contents(api) == contents(fresh)
+    deploy(b, only_b, then)
+    assert contents(api) == contents(only_b)
     assert plan(b, api, then).is_empty
     assert refreshed(b, api, then).is_empty
 
@@ -196,7 +195,7 @@ def foreign_function(name: str) -> Function:
         api,
         {},
     )
-    return msgspec.structs.replace(api.functions[name], id=f"foreign-{name}", tags=["somebody"])
+    return msgspec.structs.replace(api.functions[name], id=f"foreign-{name}", tags=["foreign"])
 
 
 def _example(name: str) -> DesiredFunction:
@@ -225,36 +224,36 @@ def _example(name: str) -> DesiredFunction:
 
 
 @given(projects(), projects(), VALUES)
-def test_nothing_that_is_not_ours_is_changed_or_deleted(
+def test_foreign_resources_are_neither_changed_nor_deleted(
     a: DesiredState, b: DesiredState, values: dict[str, str]
 ) -> None:
     api = ModelApi()
     deploy(a, api, values)
-    stranger = foreign_function("theirs")
-    api.functions["theirs"] = stranger
+    foreign = foreign_function("theirs")
+    api.functions["theirs"] = foreign
     for function in a.functions[:1]:
         function_id = api.functions[function.name].id
         api.children[function_id]["foreign-cron"] = Cron(
             id="foreign-cron", function_id=function_id, schedule="1 1 1 1 1", args={}, status="ready", name="theirs"
         )
-    made = deploy(b, api, values)
-    assert api.functions["theirs"] == stranger
-    assert "function theirs" in made.foreign
-    kept = {function.name for function in a.functions[:1]} & {function.name for function in b.functions}
-    for name in kept:
-        change = next(one for one in made.changes if isinstance(one, FunctionChange) and one.name == name)
+    applied = deploy(b, api, values)
+    assert api.functions["theirs"] == foreign
+    assert "function theirs" in applied.foreign
+    in_both = {function.name for function in a.functions[:1]} & {function.name for function in b.functions}
+    for name in in_both:
+        change = next(one for one in applied.changes if isinstance(one, FunctionChange) and one.name == name)
         if change.action is not Action.REPLACE:
             assert "foreign-cron" in api.children[api.functions[name].id]
-    gone = plan_destroy(
+    destruction = plan_destroy(
         api.observe(), project="shop", stage="", namespace="shop", api_url="", region="", project_id=""
     )
-    api.apply(gone, values)
+    api.apply(destruction, values)
     assert list(api.functions) == ["theirs"]
-    assert api.namespace is not None, "a namespace with strangers in it stays"
+    assert api.namespace is not None, "a namespace with foreign functions is kept"
 
 
 @given(projects(), VALUES)
-def test_destroy_leaves_nothing(desired: DesiredState, values: dict[str, str]) -> None:
+def test_destroy_deletes_every_resource(desired: DesiredState, values: dict[str, str]) -> None:
     api = ModelApi()
     deploy(desired, api, values)
     api.apply(
@@ -267,7 +266,7 @@ def test_destroy_leaves_nothing(desired: DesiredState, values: dict[str, str]) -
 
 
 @given(projects(), projects(), VALUES)
-def test_a_plan_survives_json(a: DesiredState, b: DesiredState, values: dict[str, str]) -> None:
+def test_plan_round_trips_through_json(a: DesiredState, b: DesiredState, values: dict[str, str]) -> None:
     api = ModelApi()
     deploy(a, api, values)
     made = plan(b, api, values)
@@ -275,14 +274,14 @@ def test_a_plan_survives_json(a: DesiredState, b: DesiredState, values: dict[str
 
 
 @given(projects(), VALUES)
-def test_no_secret_value_is_in_a_plan(desired: DesiredState, values: dict[str, str]) -> None:
+def test_plan_contains_no_secret_value(desired: DesiredState, values: dict[str, str]) -> None:
     marked = {name: f"s3cr3t-{value}" for name, value in values.items()}
     text = encode_plan(plan(desired, ModelApi(), marked)).decode()
     assert "s3cr3t" not in text
 
 
 @given(st.text(max_size=80), st.text(max_size=80), st.sets(st.text(max_size=8), max_size=60))
-def test_every_tag_fits_the_api(project: str, stage: str, children: set[str]) -> None:
+def test_fnkit_tags_fit_the_limits_of_the_api(project: str, stage: str, children: set[str]) -> None:
     tags = (*owner_tags(project, stage), *owned_hash_tags(owned_hash("cron", child) for child in children))
     for tag in tags:
         assert len(tag) <= MAX_TAG_LENGTH

@@ -73,7 +73,7 @@ TABLES = st.fixed_dictionaries(
 
 
 @given(st.text() | st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True))
-def test_any_text_as_a_name_is_taken_or_refused_as_the_contract_says(name: str) -> None:
+def test_function_name_is_valid_exactly_when_the_contract_allows_it(name: str) -> None:
     table = {"name": name, "runtime": "go126"}
     with tempfile.TemporaryDirectory() as folder:
         text = f'name = "shop"\n[[function]]\nname = {toml_string(name)}\nruntime = "{table["runtime"]}"\n'
@@ -82,12 +82,12 @@ def test_any_text_as_a_name_is_taken_or_refused_as_the_contract_says(name: str) 
 
 
 def toml_string(text: str) -> str:
-    """A basic TOML string: every character by its number, which no reader can misread."""
+    """Return a basic TOML string with every character as an escape."""
     return '"' + "".join(f"\\U{ord(character):08x}" for character in text) + '"'
 
 
 @given(TABLES)
-def test_settings_that_are_written_out_are_read_back(raw: dict[str, object]) -> None:
+def test_settings_table_round_trips(raw: dict[str, object]) -> None:
     table, problems = decode_table(SettingsTable, raw, "fnkit.toml", TomlLines({}))
     assert problems == ()
     again, problems = decode_table(SettingsTable, msgspec.to_builtins(table), "fnkit.toml", TomlLines({}))
@@ -106,13 +106,13 @@ KNOWN = st.sampled_from(
 
 
 @given(st.dictionaries(KNOWN, JSON | st.dictionaries(KNOWN, JSON) | st.lists(st.dictionaries(KNOWN, JSON))))
-def test_any_table_is_settings_or_has_problems(raw: dict[str, object]) -> None:
+def test_any_table_decodes_or_has_problems(raw: dict[str, object]) -> None:
     table, problems = decode_table(SettingsTable, raw, "fnkit.toml", TomlLines({}))
     assert (table is None) == bool(problems)
 
 
 @given(st.binary() | st.text().map(str.encode))
-def test_any_file_is_settings_or_an_error_of_ours(content: bytes) -> None:
+def test_any_settings_file_is_read_or_has_located_problems(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "fnkit.toml").write_bytes(content)
         found: tuple[Problem, ...] = ()
@@ -138,7 +138,7 @@ TOML_VALUES = st.sampled_from(
 
 
 @given(st.dictionaries(KEYS, st.dictionaries(KEYS, TOML_VALUES, min_size=1), min_size=1))
-def test_every_key_s_line_is_the_one_it_stands_on(document: dict[str, dict[str, str]]) -> None:
+def test_line_of_every_toml_key_is_found(document: dict[str, dict[str, str]]) -> None:
     text, expected = "", {}
     for table, values in document.items():
         text += f"\n[{table}] # table\n"
@@ -155,15 +155,15 @@ def test_every_key_s_line_is_the_one_it_stands_on(document: dict[str, dict[str, 
         st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True), st.text().filter(lambda t: "'" not in t)
     )
 )
-def test_values_in_single_quotes_are_read_back(values: dict[str, str]) -> None:
+def test_single_quoted_dotenv_values_are_literal(values: dict[str, str]) -> None:
     assert parse_dotenv("".join(f"{name}='{value}'\n" for name, value in values.items())) == values
 
 
 @given(st.text(alphabet=st.sampled_from("AB=#'\"\\\n\r\t $ex")))
-def test_any_text_is_an_env_file_or_has_a_line_at_fault(text: str) -> None:
+def test_any_text_is_dotenv_or_has_an_error_line(text: str) -> None:
     line = 1
     try:
         parse_dotenv(text)
-    except DotenvError as fault:
-        line = fault.line
+    except DotenvError as error:
+        line = error.line
     assert 1 <= line <= text.count("\n") + 1

@@ -1,4 +1,4 @@
-"""Whatever a folder is called, the project in it gets a name that the platform accepts."""
+"""Every folder name yields a project name that the platform accepts."""
 
 import re
 
@@ -11,12 +11,12 @@ RULE = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
 @given(st.text())
-def test_every_folder_name_gives_a_valid_project_name(folder: str) -> None:
+def test_any_folder_name_yields_a_valid_project_name(folder: str) -> None:
     name = project_name(folder)
     assert RULE.fullmatch(name)
     assert len(name) <= 40
 
 
 @given(st.text())
-def test_a_project_name_is_its_own_project_name(folder: str) -> None:
+def test_project_name_is_idempotent(folder: str) -> None:
     assert project_name(project_name(folder)) == project_name(folder)

@@ -1,4 +1,4 @@
-"""Laws of queue triggers' pure parts: whose broker, which stream, how many are asked for, when one is due."""
+"""Laws of queue triggers: broker selection, subject matching, retry decisions, prefetching, the retry queue."""
 
 from __future__ import annotations
 
@@ -31,129 +31,129 @@ PATTERNS = st.builds(
 )
 
 
-def named(selector: Selector) -> set[str]:
+def specified(selector: Selector) -> set[str]:
     return {name for name in ("account", "project", "region") if getattr(selector, name) is not None}
 
 
 @given(SELECTORS, NAMES, NAMES, NAMES, st.randoms())
-def test_the_most_specific_broker_wins_in_whatever_order_they_stand(
+def test_most_specific_broker_is_selected_in_any_order(
     selectors: list[Selector], account: str, project: str, region: str, random: object
 ) -> None:
     brokers = [NatsBroker(url=f"nats://{number}", selector=one) for number, one in enumerate(selectors)]
     found = most_specific(brokers, account, project, region)
-    fitting = [one for one in brokers if one.selector.matches(account, project, region)]
+    matching = [one for one in brokers if one.selector.matches(account, project, region)]
 
-    assert (found is None) == (fitting == [])
+    assert (found is None) == (matching == [])
     if found is not None:
-        assert found in fitting
-        assert all(not named(one.selector) > named(found.selector) for one in fitting)
-        assert all(len(named(one.selector)) <= len(named(found.selector)) for one in fitting)
+        assert found in matching
+        assert all(not specified(one.selector) > specified(found.selector) for one in matching)
+        assert all(len(specified(one.selector)) <= len(specified(found.selector)) for one in matching)
         random.shuffle(brokers)  # type: ignore[attr-defined]  # hypothesis' own Random
         assert most_specific(brokers, account, project, region) == found
 
 
 def matches(pattern: str, words: list[str]) -> bool:
-    """The plain reading of a pattern, as a regular expression."""
+    """Match words with the pattern converted to a regular expression."""
     parts = [{"*": r"[^.]+", ">": r"[^.]+(\.[^.]+)*"}.get(word, word) for word in pattern.split(".")]
     return re.fullmatch(r"\.".join(parts), ".".join(words)) is not None
 
 
 @given(PATTERNS, PATTERNS)
-def test_a_pattern_covers_another_only_where_it_stands_for_all_of_it(wide: str, narrow: str) -> None:
+def test_pattern_matches_another_if_it_matches_all_its_subjects(wide: str, narrow: str) -> None:
     subjects = [list(words) for size in range(1, 6) for words in itertools.product("ab", repeat=size)]
-    stands_for_all = all(matches(wide, words) for words in subjects if matches(narrow, words))
+    matches_all = all(matches(wide, words) for words in subjects if matches(narrow, words))
 
-    assert subject_matches([wide], narrow) == stands_for_all
+    assert subject_matches([wide], narrow) == matches_all
 
 
 @given(PATTERNS, WORDS)
-def test_a_pattern_covers_a_subject_as_it_reads(pattern: str, words: list[str]) -> None:
+def test_subject_matching_equals_the_regular_expression(pattern: str, words: list[str]) -> None:
     assert subject_matches([pattern], ".".join(words)) == matches(pattern, words)
 
 
 @given(st.lists(st.sampled_from([None, 200, 299, 300, 404, 500, 503]), max_size=12))
-def test_a_message_is_given_up_after_four_failures_and_never_for_what_nobody_answered(
+def test_message_is_given_up_after_four_failed_responses(
     statuses: list[int | None],
 ) -> None:
     delivery = Delivery(id="d", kind="nats", name="n", function="f", at="now")
     failed = 0
     for status in statuses:
         delivery = delivery.with_attempt(http_status=status, duration_ms=1.0)
-        judged = decide(DeliveryOutcome(status, 1.0), delivery, None)
+        decision = decide(DeliveryOutcome(status, 1.0), delivery, None)
         failed += status is not None and status >= 300
         if status is None:
-            assert judged is RetryDecision.RETRY_NOW
+            assert decision is RetryDecision.RETRY_NOW
         elif status < 300:
-            assert judged is RetryDecision.ACK
+            assert decision is RetryDecision.ACK
             return
         else:
-            assert judged is (RetryDecision.GIVE_UP if failed >= MAX_ATTEMPTS else RetryDecision.RETRY_LATER)
+            assert decision is (RetryDecision.GIVE_UP if failed >= MAX_ATTEMPTS else RetryDecision.RETRY_LATER)
             if failed >= MAX_ATTEMPTS:
                 return
 
 
 @settings(deadline=None)
-@given(st.integers(0, 6), st.lists(st.sampled_from(["hand", "offer", "cancel"]), max_size=40))
-def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps: list[str]) -> None:
+@given(st.integers(0, 6), st.lists(st.sampled_from(["get", "put", "cancel"]), max_size=40))
+def test_prefetch_loses_no_message_and_demand_matches_free_slots(limit: int, steps: list[str]) -> None:
     async def scenario() -> None:
-        intake, hands, offered = Prefetch(), list[asyncio.Task[Message]](), 0
-        intake.limit = ahead
+        prefetch, slots, put_count = Prefetch(), list[asyncio.Task[Message]](), 0
+        prefetch.limit = limit
         for step in steps:
-            if step == "hand":
-                hands.append(asyncio.ensure_future(intake.get()))
+            if step == "get":
+                slots.append(asyncio.ensure_future(prefetch.get()))
             elif step == "cancel":
-                waiting = [hand for hand in hands if not hand.done()]
+                waiting = [slot for slot in slots if not slot.done()]
                 if waiting:
                     waiting[0].cancel()
             else:
-                intake.put(CoreMessage(intake, b"%d" % offered))
-                offered += 1
+                prefetch.put(CoreMessage(prefetch, "", b"%d" % put_count))
+                put_count += 1
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            free = sum(not hand.done() for hand in hands)
-            assert intake.demand == free - len(intake.buffered) + ahead
-            assert not (free and intake.buffered)
-        got = [hand.result().body for hand in hands if hand.done() and not hand.cancelled()]
-        rest = [message.body for message in intake.buffered]
-        assert sorted(got + rest, key=int) == [b"%d" % number for number in range(offered)]
-        for hand in hands:
-            hand.cancel()
-        await asyncio.gather(*hands, return_exceptions=True)
+            free = sum(not slot.done() for slot in slots)
+            assert prefetch.demand == free - len(prefetch.buffered) + limit
+            assert not (free and prefetch.buffered)
+        got = [slot.result().body for slot in slots if slot.done() and not slot.cancelled()]
+        rest = [message.body for message in prefetch.buffered]
+        assert sorted(got + rest, key=int) == [b"%d" % number for number in range(put_count)]
+        for slot in slots:
+            slot.cancel()
+        await asyncio.gather(*slots, return_exceptions=True)
 
     asyncio.run(scenario())
 
 
-def test_a_message_that_no_broker_keeps_comes_again_from_memory() -> None:
+def test_nacked_core_message_is_redelivered_from_memory() -> None:
     async def scenario() -> None:
-        intake = Prefetch()
-        message = CoreMessage(intake, b"x")
+        prefetch = Prefetch()
+        message = CoreMessage(prefetch, "", b"x")
         await message.nack(0)
-        again = await intake.get()
+        again = await prefetch.get()
         assert (again.id, again.body, again.deliveries) == (message.id, b"x", 2)
 
     asyncio.run(scenario())
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), max_size=20), st.integers(0, 60))
-def test_what_is_parked_comes_out_when_it_is_due_and_not_before(
-    parked: list[tuple[int, int]], advanced: int
+def test_retry_queue_returns_messages_when_due_and_not_before(
+    entries: list[tuple[int, int]], advanced: int
 ) -> None:
     async def scenario() -> None:
         clock = VirtualClock(ClockState(platform_time=1000.0, real_time=1000.0, speed=0.0))
-        parking: RetryQueue[int] = RetryQueue(clock)
-        for number, (delay, size) in enumerate(parked):
-            assert parking.put(number, size, 1000.0 + delay)
-        assert all(parked[number][0] == 0 for number in parking.pop_due())
+        queue: RetryQueue[int] = RetryQueue(clock)
+        for number, (delay, size) in enumerate(entries):
+            assert queue.put(number, size, 1000.0 + delay)
+        assert all(entries[number][0] == 0 for number in queue.pop_due())
         clock.advance(advanced)
-        due = parking.pop_due()
-        assert sorted(due) == [n for n, (delay, _) in enumerate(parked) if 0 < delay <= advanced]
-        assert [parked[number][0] for number in due] == sorted(parked[number][0] for number in due)
+        due = queue.pop_due()
+        assert sorted(due) == [n for n, (delay, _) in enumerate(entries) if 0 < delay <= advanced]
+        assert [entries[number][0] for number in due] == sorted(entries[number][0] for number in due)
 
     asyncio.run(scenario())
 
 
 @given(st.lists(st.integers(0, 30), max_size=60))
-def test_the_newest_finished_messages_are_known(ids: list[int]) -> None:
+def test_recent_ids_contain_the_newest_ids(ids: list[int]) -> None:
     finished = RecentIds()
     for one in ids:
         finished.add(str(one))

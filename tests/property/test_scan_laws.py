@@ -1,4 +1,4 @@
-"""Whatever files hold, a scan answers."""
+"""A scan returns a report for any file content."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def scan_bytes(content: bytes) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_can_be_scanned(content: bytes) -> None:
+def test_scan_reports_on_any_bytes(content: bytes) -> None:
     scan_bytes(b"from fnkit import function\n" + content)
 
 
 @given(st.lists(FRAGMENTS, max_size=12))
-def test_any_jumble_of_code_can_be_scanned(lines: list[str]) -> None:
+def test_scan_reports_on_any_sequence_of_code_lines(lines: list[str]) -> None:
     scan_bytes(("from fnkit import function, cron\n" + "\n".join(lines)).encode())
 
 
@@ -60,7 +60,7 @@ def parsed(expression: str) -> ast.expr:
 
 
 @given(VALUES)
-def test_a_literal_folds_to_itself(value: object) -> None:
+def test_literal_folds_to_its_value(value: object) -> None:
     assert fold(parsed(repr(value)), unknown) == value
 
 
@@ -69,7 +69,7 @@ OPERATORS = st.sampled_from(["+", "-", "*", "//", "%", "**", "|", "&", "^", "<<"
 
 
 @given(st.lists(st.tuples(OPERATORS, NUMBERS), max_size=4), NUMBERS)
-def test_folding_agrees_with_running(parts: list[tuple[str, int]], first: int) -> None:
+def test_folded_expression_equals_its_evaluation(parts: list[tuple[str, int]], first: int) -> None:
     expression = str(first)
     for operator, number in parts:
         expression = f"({expression}) {operator} ({number})"

@@ -1,4 +1,4 @@
-"""Selection agrees with git on trees that nobody would write by hand."""
+"""File selection agrees with git on random trees and ignore files."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ _trees = st.tuples(
 )
 
 
-def _plant(root: Path, paths: set[str], ignores: dict[str, str]) -> None:
+def _write_tree(root: Path, paths: set[str], ignores: dict[str, str]) -> None:
     for path in sorted(paths):
         under_a_file = any((root / path).parents[depth].is_file() for depth in range(path.count("/") + 1))
         if not under_a_file and not (root / path).is_dir():
@@ -46,13 +46,13 @@ def _git(root: Path, *arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=root, env=environment, capture_output=True, check=True).stdout
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is the oracle here, never a need of the product")
+@pytest.mark.skipif(shutil.which("git") is None, reason="compares with git, which fnkit itself does not need")
 @settings(deadline=None, max_examples=examples(150))
 @given(_trees)
-def test_selection_is_what_git_would_list(tree: tuple[set[str], dict[str, str]]) -> None:
+def test_selected_files_equal_those_that_git_lists(tree: tuple[set[str], dict[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _plant(root, *tree)
+        _write_tree(root, *tree)
         _git(root, "init", "-q")
         listed = _git(root, "ls-files", "-co", "--exclude-standard", "-z").decode().split("\0")
         expected = {name for name in listed if name and not name.endswith(".gitignore")}

@@ -28,7 +28,7 @@ _handlers = st.lists(
 )
 
 
-def _place(module: str) -> str:
+def _path_of(module: str) -> str:
     return "lib/__init__.py" if module == "lib" else module.replace(".", "/") + ".py"
 
 
@@ -43,26 +43,28 @@ def _line(form: str, module: str, index: int) -> str:
 
 def _source(value: int, imports: list[tuple[str, str]]) -> str:
     lines = [_line(form, module, index) for index, (module, form) in enumerate(imports)]
-    seen = " + ".join([str(value), *(f"getattr(m{index}, 'VALUE', 0)" for index in range(len(imports)))])
-    return "\n".join([*lines, f"VALUE = {seen}", ""])
+    total = " + ".join([str(value), *(f"getattr(m{index}, 'VALUE', 0)" for index in range(len(imports)))])
+    return "\n".join([*lines, f"VALUE = {total}", ""])
 
 
-def _project(edges: list[tuple[int, int, str]], wanted: list[tuple[str, str]], *, reads: bool) -> dict[str, str]:
+def _project(
+    edges: list[tuple[int, int, str]], handler_imports: list[tuple[str, str]], *, reads: bool
+) -> dict[str, str]:
     files = {
-        # Edges go one way, so that no circle hides a value.
-        _place(module): _source(
+        # Modules import only later modules, so that no import cycle hides a value.
+        _path_of(module): _source(
             10**index, [(_MODULES[to], form) for start, to, form in edges if start == index and to > start]
         )
         for index, module in enumerate(_MODULES)
     }
-    handler = _source(0, wanted) + (_READ if reads else "DATA = ''")
+    handler = _source(0, handler_imports) + (_READ if reads else "DATA = ''")
     files["handlers/h.py"] = handler + "\ndef handle(event, context):\n    return [VALUE, DATA]\n"
     files["data.txt"] = "data"
     return files
 
 
 def _bundled(folder: Path, files: dict[str, str]) -> tuple[str, str]:
-    """Return a function's digest and its answer, the latter from the archive itself."""
+    """Return a function's digest, and its result when it runs from the archive."""
     write_files(folder / "project", files)
     project = a_project(folder / "project", a_function("h", "handlers/h.handle"))
     bundle = Bundling(folder).bundle(project)
@@ -72,44 +74,44 @@ def _bundled(folder: Path, files: dict[str, str]) -> tuple[str, str]:
 
 
 @settings(deadline=None, max_examples=examples(25))
-@given(_edges, _handlers, st.sampled_from((*_MODULES, "data")), st.sampled_from(("read", "left")))
-def test_an_edit_that_changes_the_answer_changes_the_digest(
-    edges: list[tuple[int, int, str]], wanted: list[tuple[str, str]], edited: str, data: str
+@given(_edges, _handlers, st.sampled_from((*_MODULES, "data")), st.sampled_from(("read", "unread")))
+def test_edit_that_changes_the_result_changes_the_digest(
+    edges: list[tuple[int, int, str]], handler_imports: list[tuple[str, str]], edited: str, data: str
 ) -> None:
-    before = _project(edges, wanted, reads=data == "read")
+    before = _project(edges, handler_imports, reads=data == "read")
     after = dict(before)
     if edited == "data":
         after["data.txt"] = "other"
     else:
-        after[_place(edited)] += "VALUE += 5\n"
+        after[_path_of(edited)] += "VALUE += 5\n"
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        digest, answer = _bundled(Path(first), before)
-        digest_after, answer_after = _bundled(Path(second), after)
-    assert answer == answer_after or digest != digest_after
+        digest, result = _bundled(Path(first), before)
+        digest_after, result_after = _bundled(Path(second), after)
+    assert result == result_after or digest != digest_after
 
 
-def test_an_edit_out_of_reach_changes_nothing(tmp_path: Path) -> None:
+def test_edit_of_unreachable_code_keeps_the_digest(tmp_path: Path) -> None:
     files = _project([(0, 1, _FORMS[0])], [("lib.three", _FROM)], reads=False)
     digest, _ = _bundled(tmp_path / "before", files)
     digest_after, _ = _bundled(tmp_path / "after", files | {"one.py": "VALUE = 7\n", "new.py": ""})
     assert digest == digest_after
 
 
-def test_each_kind_of_edit_that_counts_is_seen(tmp_path: Path) -> None:
+def test_every_kind_of_relevant_edit_changes_the_digest(tmp_path: Path) -> None:
     files = _project([], [("lib.three", _FROM)], reads=True)
     base, _ = _bundled(tmp_path / "base", files)
     edits: dict[str, dict[str, str]] = {
-        "the module": {"lib/three.py": "VALUE = 7\n"},
-        "its package": {"lib/__init__.py": "VALUE = 7\n"},
+        "module": {"lib/three.py": "VALUE = 7\n"},
+        "package": {"lib/__init__.py": "VALUE = 7\n"},
         "data": {"data.txt": "other"},
         "new data": {"more.txt": ""},
-        "the handler": {"handlers/h.py": files["handlers/h.py"] + "\n"},
-        "a module that shadows the standard library's": {"json.py": ""},
-        "a module that shadows the one imported": {"handlers/lib/three.py": ""},
+        "handler": {"handlers/h.py": files["handlers/h.py"] + "\n"},
+        "module that shadows the standard library": {"json.py": ""},
+        "module that shadows the imported one": {"handlers/lib/three.py": ""},
     }
     digests = {name: _bundled(tmp_path / name.replace(" ", "-"), files | edit)[0] for name, edit in edits.items()
                if "shadows" not in name}  # fmt: skip
-    for name in ("a module that shadows the standard library's", "a module that shadows the one imported"):
+    for name in ("module that shadows the standard library", "module that shadows the imported one"):
         folder = tmp_path / name.replace(" ", "-")
         write_files(folder / "project", files | edits[name])
         bundle = Bundling(folder).bundle(a_project(folder / "project", a_function("h", "handlers/h.handle")))

@@ -1,4 +1,4 @@
-"""W3C Trace Context: the reader against a slow reading of the Recommendation, sentence by sentence."""
+"""W3C Trace Context: the parser agrees with a direct implementation of the Recommendation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fnkit.platform.data_plane.gateway.tracing import TraceContext, parse_trace_
 
 TRACE = "0123456789abcdef0123456789abcdef"
 SPAN = "1234567890abcdef"
-GOOD = f"00-{TRACE}-{SPAN}-01"
+VALID = f"00-{TRACE}-{SPAN}-01"
 
 KEY_CHARACTERS = set(string.ascii_lowercase + string.digits + "_-*/")
 VALUE_CHARACTERS = {chr(code) for code in range(0x20, 0x7F)} - {",", "="}
@@ -22,7 +22,7 @@ def lower_hexadecimal(text: str) -> bool:
     return all(character in "0123456789abcdef" for character in text)
 
 
-def parent_by_the_book(value: str) -> tuple[str, str, bool] | None:
+def expected_parent(value: str) -> tuple[str, str, bool] | None:
     """§3.2.2 and §4.3: trace id, parent id, sampled."""
     value = value.strip(" \t")
     version, trace, parent, flags, rest = value[0:2], value[3:35], value[36:52], value[53:55], value[55:]
@@ -39,7 +39,7 @@ def parent_by_the_book(value: str) -> tuple[str, str, bool] | None:
     return trace, parent, int(flags, 16) % 2 == 1
 
 
-def key_by_the_book(key: str) -> bool:
+def is_valid_key(key: str) -> bool:
     """§3.3.1.3.1: a simple key, or tenant@system."""
     tenant, at, system = key.partition("@")
     if not at:
@@ -54,17 +54,17 @@ def key_by_the_book(key: str) -> bool:
     )
 
 
-def value_by_the_book(value: str) -> bool:
-    """§3.3.1.3.2: up to 256 printable characters, the last one no blank."""
+def is_valid_value(value: str) -> bool:
+    """§3.3.1.3.2: up to 256 printable characters, the last one not a space."""
     return 1 <= len(value) <= 256 and set(value) <= VALUE_CHARACTERS and value[-1] != " "
 
 
-def state_by_the_book(values: list[str]) -> str:
+def expected_state(values: list[str]) -> str:
     members = [member.strip(" \t") for member in ",".join(values).split(",")]
     members = [member for member in members if member]
     for member in members:
         key, equals, value = member.partition("=")
-        if not (equals and key_by_the_book(key) and value_by_the_book(value)):
+        if not (equals and is_valid_key(key) and is_valid_value(value)):
             return ""
     return ",".join(members) if len(members) <= 32 else ""
 
@@ -95,8 +95,8 @@ parents = st.builds(lambda a, b, c: a + b + c, starts, fields, ends) | st.text(
 
 
 @given(parents)
-def test_a_traceparent_is_read_as_the_recommendation_reads_it(value: str) -> None:
-    expected = parent_by_the_book(value)
+def test_traceparent_is_parsed_as_the_recommendation_defines(value: str) -> None:
+    expected = expected_parent(value)
     context = read([value])
     assert (context and (context.trace_id, context.parent_id, context.is_sampled)) == expected
 
@@ -132,14 +132,14 @@ lists = st.lists(st.one_of(members, st.sampled_from(["", " ", "\t", "a=1", "b@c=
 
 
 @given(st.lists(lists, max_size=3))
-def test_a_tracestate_is_kept_whole_or_left_out_as_the_recommendation_says(values: list[str]) -> None:
-    context = read([GOOD], values)
+def test_tracestate_is_kept_if_valid_and_dropped_otherwise(values: list[str]) -> None:
+    context = read([VALID], values)
     assert context is not None
-    assert context.tracestate.decode("latin-1") == state_by_the_book(values)
+    assert context.tracestate.decode("latin-1") == expected_state(values)
 
 
 @given(parents, st.lists(lists, max_size=2))
-def test_what_is_passed_on_unchanged_is_read_as_the_same(value: str, states: list[str]) -> None:
+def test_propagated_headers_parse_to_the_same_context(value: str, states: list[str]) -> None:
     context = read([value], states)
     if context is not None:
         again = parse_trace_context(context.headers())
@@ -147,9 +147,7 @@ def test_what_is_passed_on_unchanged_is_read_as_the_same(value: str, states: lis
 
 
 @given(parents, st.lists(lists, max_size=2), st.sampled_from(["00f067aa0ba902b7", "f" * 16]))
-def test_a_continued_trace_keeps_trace_flag_and_state_and_is_of_version_00(
-    value: str, states: list[str], span: str
-) -> None:
+def test_child_headers_keep_trace_id_flag_and_state_in_version_00(value: str, states: list[str], span: str) -> None:
     context = read([value], states)
     if context is not None:
         headers = context.child_headers(span)
@@ -164,24 +162,24 @@ def test_a_continued_trace_keeps_trace_flag_and_state_and_is_of_version_00(
         )
 
 
-@pytest.mark.parametrize("values", [[], [GOOD, GOOD], [GOOD, "x"]], ids=["none", "the same twice", "two"])
-def test_anything_but_one_traceparent_is_none(values: list[str]) -> None:
+@pytest.mark.parametrize("values", [[], [VALID, VALID], [VALID, "x"]], ids=["none", "duplicate", "two"])
+def test_missing_or_repeated_traceparent_yields_no_context(values: list[str]) -> None:
     assert read(values, ["a=1"]) is None
 
 
-def test_several_tracestates_are_one_list_in_their_order() -> None:
-    context = read([GOOD], ["a=1, b=2", "", "c=3"])
+def test_multiple_tracestate_headers_are_joined_in_order() -> None:
+    context = read([VALID], ["a=1, b=2", "", "c=3"])
     assert context is not None
     assert context.tracestate == b"a=1,b=2,c=3"
 
 
 @pytest.mark.parametrize(("count", "kept"), [(32, 32), (33, 0)])
-def test_a_list_has_32_members_at_most(count: int, kept: int) -> None:
-    context = read([GOOD], [",".join(f"a{number}=1" for number in range(count))])
+def test_tracestate_with_more_than_32_members_is_dropped(count: int, kept: int) -> None:
+    context = read([VALID], [",".join(f"a{number}=1" for number in range(count))])
     assert context is not None
     assert len([member for member in context.tracestate.split(b",") if member]) == kept
 
 
-def test_other_headers_are_left_as_they_are() -> None:
+def test_stripping_trace_headers_keeps_all_others() -> None:
     headers = [(b"a", b"1"), (b"traceparent", b"x"), (b"b", b"2"), (b"tracestate", b"y"), (b"a", b"3")]
     assert strip_trace_context(headers) == [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]

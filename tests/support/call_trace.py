@@ -8,6 +8,7 @@ Each call of a function is appended to one file as a line: monotonic time, proce
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ class CallTrace:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that make a process, and its children, record their calls."""
-        return {"PYTHONPATH": str(self._directory)}
+        # The repository too: an installed fnkit may be another checkout than the one that the tests import.
+        return {"PYTHONPATH": f"{self._directory}{os.pathsep}{_PACKAGE.parent}"}
 
     def calls(self, start: float, end: float) -> list[TracedCall]:
         """Return the calls of a period of ``time.monotonic``, in order."""

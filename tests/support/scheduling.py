@@ -177,8 +177,7 @@ class SchedulerUnderTest:
         self.ticks = _DyingTicks(self.context, self.log)
         self.hand_over = Dispatcher(self.context, self.log, retry_period=gateway_retry_period)
         self.scheduler = CronScheduler(self.context, self.ticks, self.hand_over, wall_clock=lambda: self.clock.wall)
-        self.history = DeliveryHistory(self.context, self.log, self.ticks)
-        self.history.dispatch = self.hand_over.dispatch
+        self.history = DeliveryHistory(self.context, self.log, self.ticks, self.hand_over)
         with self.store.transaction():
             self.log.mark_interrupted()
 

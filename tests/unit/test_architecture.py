@@ -1,4 +1,4 @@
-"""Imports run one way: every module is held to the table below, which docs/architecture.md shows and explains."""
+"""Imports are limited to the table below, which docs/architecture.md shows and explains."""
 
 from __future__ import annotations
 
@@ -48,13 +48,12 @@ ALLOWED: dict[str, str] = {
         "platform.control.control_plane platform.control.resources platform.control.logs platform.logql " + _CONTROL
     ),
     "platform.control.process": (
-        "platform.control.api platform.control.control_plane platform.control.events platform.control.logs "
-        f"platform.brokers {_CONTROL}"
+        f"platform.control.api platform.control.control_plane platform.control.logs {_CONTROL}"
     ),
     "platform.supervisor": f"platform.control.store platform.brokers {_PLATFORM}",
     "platform.supervisor.launcher": f"platform.supervisor {_PLATFORM}",
 }
-"""Row → what it may import from fnkit. A module belongs to the longest row that its name starts with."""
+"""Row → what it may import from fnkit. A module belongs to the row with the longest matching prefix."""
 
 ROOTS = {"fnkit", "fnkit.platform"}
 """Modules without a row."""
@@ -65,25 +64,25 @@ def may_import(row: str, target: str) -> bool:
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_module_imports_only_what_its_row_of_the_table_names(module: Module) -> None:
+def test_module_imports_only_what_its_row_of_the_table_allows(module: Module) -> None:
     if module.name in ROOTS:
-        return  # the roots have a test of their own
+        return  # tested separately
     row = row_of(module.name, ALLOWED)
-    refused = [
+    violations = [
         f"{module.path}:{one.line} imports {one.target}"
         for one in imports_of(module)
         if one.target not in ROOTS and not may_import(row, row_of(one.target, ALLOWED))
     ]
-    assert refused == []
+    assert violations == []
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_the_root_gives_its_version_to_fnkit_and_nothing_else(module: Module) -> None:
-    taken = {name for one in imports_of(module) if one.target == "fnkit" for name in one.names or ("fnkit",)}
-    assert taken <= {"__version__"}
+def test_modules_import_only_the_version_from_the_root(module: Module) -> None:
+    imported = {name for one in imports_of(module) if one.target == "fnkit" for name in one.names or ("fnkit",)}
+    assert imported <= {"__version__"}
 
 
-def test_the_roots_import_the_authoring_names_and_nothing_else() -> None:
+def test_roots_import_nothing_but_the_authoring_package() -> None:
     imported = {one.name: {row_of(target.target, ALLOWED) for target in imports_of(one)} for one in modules()}
     assert imported["fnkit"] <= {"authoring"}
     assert imported["fnkit.platform"] == set()
@@ -95,23 +94,23 @@ def test_every_module_has_a_row_and_every_row_a_module() -> None:
     assert {row_of(name, ALLOWED) for name in names} == set(ALLOWED)
 
 
-def test_the_table_has_no_cycle() -> None:
+def test_table_has_no_cycle() -> None:
     TopologicalSorter({row: allowed.split() for row, allowed in ALLOWED.items()}).prepare()
 
 
-def test_the_kit_and_the_platform_meet_in_the_contract_the_worker_and_the_launcher() -> None:
+def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
     shared = {"contract", "errors", "worker"}
     platform = {row for row in ALLOWED if row.startswith("platform.")}
     kit = set(ALLOWED) - platform - shared
-    meetings = {(a, b) for a in kit for b in platform if may_import(a, b) or may_import(b, a)}
-    assert meetings == {("cli", "platform.supervisor.launcher")}
+    crossings = {(a, b) for a in kit for b in platform if may_import(a, b) or may_import(b, a)}
+    assert crossings == {("cli", "platform.supervisor.launcher")}
     assert {row for row in ALLOWED if may_import(row, "worker")} == {"worker", "invoke", "platform.data_plane"}
 
 
 @pytest.mark.parametrize(
     "module", [one for one in modules() if one.name.startswith("fnkit.worker")], ids=lambda module: module.name
 )
-def test_the_worker_imports_the_standard_library_alone(module: Module) -> None:
+def test_worker_imports_only_the_standard_library(module: Module) -> None:
     imported = set()
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -121,15 +120,15 @@ def test_the_worker_imports_the_standard_library_alone(module: Module) -> None:
     assert {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names} == set()
 
 
-def test_no_modules_import_each_other_in_a_circle_not_even_for_their_types() -> None:
+def test_no_import_cycles_even_for_types() -> None:
     assert import_circles() == []
 
 
-def test_no_two_public_classes_have_one_name() -> None:
+def test_public_class_names_are_unique() -> None:
     assert duplicate_public_classes() == []
 
 
-def test_the_architecture_page_shows_this_table() -> None:
+def test_architecture_page_shows_the_table() -> None:
     page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([a-z._]+)` \| (.*) \|$", page, re.MULTILINE)
     shown = {row: set(re.findall(r"`([a-z._]+)`", cell)) for row, cell in rows}

@@ -1,6 +1,6 @@
-"""The distribution has a name of its own, and nothing asks a package index for it while it is not published there.
+"""The distribution's name, and that nothing installs it from a package index, where it is not published.
 
-``fnkit`` on PyPI is somebody else's project: whoever followed such a hint would run foreign code.
+``fnkit`` on PyPI is an unrelated project, so such a command would run foreign code.
 """
 
 import re
@@ -21,7 +21,7 @@ FOLDERS = ("fnkit", "templates", "examples", "docs", "tests", "benchmarks", ".ci
 TOP_FILES = ("Makefile", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 BINARY_SUFFIXES = {".pyc", ".png", ".gz", ".zip", ".whl"}
 
-ASKS_AN_INDEX = re.compile(
+INDEX_INSTALLATION = re.compile(
     r"""
     \b(?: pipx? | pip3 | uv(?:\s+(?:pip|tool))? | poetry | pdm | rye )
       \s+ (?: install | add | run | inject | download )
@@ -37,9 +37,9 @@ EXTRA = re.compile(r"""(?:\.\[|extra_install_hint\(['"])(\w+)(?=\]['"]|['"]\))""
 
 
 def text_files() -> list[Path]:
-    """Return every file of the repository that people or programs read as text, except this one."""
-    inside = (path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*"))
-    found = [*inside, *(REPOSITORY / name for name in TOP_FILES)]
+    """Return every text file of the repository except this one."""
+    in_folders = (path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*"))
+    found = [*in_folders, *(REPOSITORY / name for name in TOP_FILES)]
     return sorted(
         path
         for path in found
@@ -62,36 +62,36 @@ def own_requirements(pyproject: Path) -> list[str]:
     return [one.name for one in requirements_of(pyproject) if canonicalize_name(one.name) in OWN_REQUIREMENTS]
 
 
-def test_the_project_file_and_the_installed_metadata_use_the_constant_s_name() -> None:
+def test_pyproject_and_installed_metadata_have_the_distribution_name() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == DISTRIBUTION
     assert project["version"] == version(DISTRIBUTION) == fnkit.__version__
 
 
-def test_every_extra_that_a_hint_names_exists() -> None:
+def test_every_extra_named_in_a_hint_exists() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = {extra for path in text_files() for extra in EXTRA.findall(path.read_text(encoding="utf-8"))}
     assert "queues" in named
     assert named <= set(project["optional-dependencies"])
 
 
-def test_no_file_tells_anybody_to_install_fnkit_from_an_index() -> None:
+def test_no_file_installs_fnkit_from_an_index() -> None:
     found = {
         f"{path.relative_to(REPOSITORY)}: {match[0]}"
         for path in text_files()
-        for match in ASKS_AN_INDEX.finditer(path.read_text(encoding="utf-8"))
+        for match in INDEX_INSTALLATION.finditer(path.read_text(encoding="utf-8"))
     }
     assert found == set()
 
 
 @pytest.mark.parametrize("template", [template.name for template in list_templates()])
-def test_a_new_project_does_not_require_fnkit(tmp_path: Path, template: str) -> None:
+def test_new_project_does_not_require_fnkit(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "shop", template, {})
     assert own_requirements(tmp_path / "shop" / "pyproject.toml") == []
 
 
 @pytest.mark.parametrize("example", ["hello", "invoices", "orders"])
-def test_an_example_does_not_require_fnkit(example: str) -> None:
+def test_example_does_not_require_fnkit(example: str) -> None:
     assert own_requirements(REPOSITORY / "examples" / example / "pyproject.toml") == []
 
 
@@ -112,8 +112,8 @@ def test_an_example_does_not_require_fnkit(example: str) -> None:
         "NATS needs fnkit[queues]",
     ],
 )
-def test_a_text_that_asks_an_index_is_found(text: str) -> None:
-    assert ASKS_AN_INDEX.search(text)
+def test_installation_from_an_index_is_detected(text: str) -> None:
+    assert INDEX_INSTALLATION.search(text)
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_a_text_that_asks_an_index_is_found(text: str) -> None:
         "[tool.fnkit]",
     ],
 )
-def test_an_installation_from_a_clone_is_not_mistaken_for_one(text: str) -> None:
-    assert not ASKS_AN_INDEX.search(text)
+def test_installation_from_a_clone_is_not_detected(text: str) -> None:
+    assert not INDEX_INSTALLATION.search(text)

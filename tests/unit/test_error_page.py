@@ -1,4 +1,4 @@
-"""Every code that can be met is explained in docs/errors.md."""
+"""docs/errors.md explains every error code."""
 
 import inspect
 
@@ -7,18 +7,18 @@ from tests.support.error_codes import CODE, error_codes
 from tests.support.error_page import PAGE, page
 
 
-def test_the_page_shows_what_the_source_says() -> None:
+def test_error_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.support.error_page"
 
 
-def test_every_error_class_has_a_code_on_the_page() -> None:
+def test_code_of_every_error_class_is_on_the_page() -> None:
     classes = [
         kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.FnkitError)
     ]
     assert {kind.default_code for kind in classes} <= {one.code for one in error_codes()}
 
 
-def test_every_row_says_what_its_code_means() -> None:
+def test_every_row_has_a_meaning() -> None:
     rows = [line.split(" | ") for line in page().splitlines() if line.startswith("| `")]
     assert [row[0] for row in rows if not row[1].strip()] == []
 

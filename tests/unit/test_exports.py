@@ -1,4 +1,4 @@
-"""``__all__`` of every module lists its public definitions, and nothing that does not exist."""
+"""``__all__`` of every module lists all its public definitions, and only names that exist."""
 
 import ast
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""``import fnkit`` is in every handler, so it loads only a small part of the standard library."""
+"""``import fnkit`` runs in every handler, so it loads only a small part of the standard library."""
 
 import json
 import subprocess
@@ -27,8 +27,8 @@ def loaded_by(name: str) -> list[str]:
 
 def test_importing_fnkit_loads_only_the_standard_library_and_authoring() -> None:
     loaded = loaded_by("fnkit")
-    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"fnkit"}
-    assert foreign == set()
+    third_party = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"fnkit"}
+    assert third_party == set()
     own = {name for name in loaded if name.startswith("fnkit.")}
     assert {name.split(".")[1] for name in own} <= {"authoring", "errors"}
 
@@ -64,6 +64,7 @@ sys.exit(bool(failed))
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.long
 def test_every_module_can_be_imported_alone() -> None:
     names = [name for name in module_names() if not name.endswith("__main__") and ".worker." not in name]
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Everything public is completely annotated, so that type checkers of users see no implicit ``Any``."""
+"""All public functions are fully annotated, so that type checkers of users infer no implicit ``Any``."""
 
 import ast
 import inspect
@@ -62,14 +62,14 @@ def test_every_public_function_and_method_is_annotated() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in fnkit.__all__ if not name.startswith("__")])
-def test_the_types_of_the_authoring_names_resolve(name: str) -> None:
+def test_type_hints_of_the_authoring_names_resolve(name: str) -> None:
     thing = getattr(fnkit, name)
     assert get_type_hints(thing)
     if inspect.isfunction(thing):
         assert set(inspect.signature(thing).parameters) | {"return"} == set(get_type_hints(thing))
 
 
-def test_type_checkers_are_told_that_the_package_is_typed() -> None:
+def test_package_has_a_py_typed_marker() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
@@ -81,7 +81,7 @@ def test_type_checkers_are_told_that_the_package_is_typed() -> None:
         ("async def f(a: list) -> dict: ...", ["list", "dict"]),
     ],
 )
-def test_a_missing_annotation_is_found(source: str, missing: list[str]) -> None:
+def test_missing_annotation_is_detected(source: str, missing: list[str]) -> None:
     (function,) = ast.parse(source).body
     assert isinstance(function, FUNCTIONS)
     assert [*unannotated(function), *bare_generics(function)] == missing

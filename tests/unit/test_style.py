@@ -1,4 +1,4 @@
-"""Rules of style that a reviewer would otherwise have to check by eye."""
+"""Style rules that would otherwise be checked in review."""
 
 import ast
 import re
@@ -25,16 +25,16 @@ SUPPRESSION = re.compile(r"#\s*(?:ruff:\s*)?(noqa|type:\s*ignore|pragma|mypy|pyr
 CODE = re.compile(r"(?::\s*[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*|\[[a-z-]+(?:,\s*[a-z-]+)*\])\s*(.*)")
 REASON = re.compile(r"\w+\W+\w+")
 SUPPRESSIONS_MAX = 85
-"""In fnkit/. It may fall; whoever raises it explains why in the change."""
+"""In fnkit/. Lower it freely; a change that raises it must explain why."""
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_module_has_at_most_600_lines(module: Module) -> None:
+def test_module_has_at_most_600_lines(module: Module) -> None:
     assert len(module.text.splitlines()) <= LINES_MAX
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_only_the_command_line_and_entry_points_of_processes_print_or_exit(module: Module) -> None:
+def test_only_command_line_and_process_entry_points_print_or_exit(module: Module) -> None:
     if module.path.startswith(MAY_PRINT):
         return
     calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
@@ -44,7 +44,7 @@ def test_only_the_command_line_and_entry_points_of_processes_print_or_exit(modul
     assert found == []
 
 
-def test_no_module_has_a_name_without_a_meaning() -> None:
+def test_no_module_has_a_generic_name() -> None:
     assert [module.path for module in modules() if FORBIDDEN_NAMES & set(module.name.split("."))] == []
 
 
@@ -64,10 +64,10 @@ def suppressions(folder: Path) -> Iterator[tuple[str, bool]]:
         for line, token in lines.items():
             if found := SUPPRESSION.search(token.string):
                 above = lines.get(line - 1)
-                stands_alone = above is not None and above.line.lstrip().startswith("#")
+                is_comment_line = above is not None and above.line.lstrip().startswith("#")
                 yield (
                     f"{path.relative_to(REPOSITORY)}:{line}",
-                    is_explained(found[2], has_comment_above=stands_alone),
+                    is_explained(found[2], has_comment_above=is_comment_line),
                 )
 
 
@@ -80,15 +80,15 @@ def is_explained(rest: str, *, has_comment_above: bool) -> bool:
 @pytest.mark.parametrize(
     ("rest", "explained"),
     [
-        (": S101 - a fault of ours", True),
-        (": S608, S101  own names", True),
+        (": S101 - an internal error", True),
+        (": S608, S101  constant names", True),
         ("[arg-type]  # the library's own type is too narrow", True),
         (": S101", False),
         ("", False),
         (" - because", False),
     ],
 )
-def test_a_suppression_without_a_reason_is_found(rest: str, *, explained: bool) -> None:
+def test_suppression_without_reason_is_detected(rest: str, *, explained: bool) -> None:
     assert is_explained(rest, has_comment_above=False) is explained
 
 
@@ -97,6 +97,6 @@ def test_every_suppression_names_a_rule_and_a_reason(folder: str) -> None:
     assert [place for place, explained in suppressions(REPOSITORY / folder) if not explained] == []
 
 
-def test_the_number_of_suppressions_is_limited() -> None:
+def test_number_of_suppressions_is_limited() -> None:
     found = [place for place, _ in suppressions(PACKAGE)]
     assert len(found) <= SUPPRESSIONS_MAX, "\n".join(found)

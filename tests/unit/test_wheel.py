@@ -1,4 +1,4 @@
-"""What people install works where there is no repository: the wheel in a clean environment, and editable."""
+"""fnkit works outside the repository: installed from the wheel in a clean environment, and as editable."""
 
 import zipfile
 from pathlib import Path
@@ -20,13 +20,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installation(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Installation:
-    what = [str(wheel)] if request.param == "wheel" else ["--editable", str(REPOSITORY)]
-    return install(tmp_path_factory.mktemp("environment") / "env", *what)
+    arguments = [str(wheel)] if request.param == "wheel" else ["--editable", str(REPOSITORY)]
+    return install(tmp_path_factory.mktemp("environment") / "env", *arguments)
 
 
-def test_the_wheel_carries_every_module_and_template_and_nothing_else(wheel: Path) -> None:
+def test_wheel_contains_exactly_the_modules_and_templates(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        carried = {name for name in archive.namelist() if ".dist-info/" not in name}
+        packaged = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {
         path.relative_to(REPOSITORY).as_posix()
         for path in PACKAGE.rglob("*")
@@ -37,16 +37,16 @@ def test_the_wheel_carries_every_module_and_template_and_nothing_else(wheel: Pat
         for path in (REPOSITORY / "templates").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert carried == code | templates
-    assert "fnkit/py.typed" in carried
+    assert packaged == code | templates
+    assert "fnkit/py.typed" in packaged
 
 
 @pytest.mark.parametrize("template", ["http", "cron", "api"])
-def test_a_project_is_made_and_scanned_far_from_the_repository(
+def test_project_is_created_and_scanned_outside_the_repository(
     installation: Installation, tmp_path: Path, template: str
 ) -> None:
-    made = installation.run("new", "shop", "--template", template, cwd=tmp_path)
-    assert made["path"] == str(tmp_path / "shop")
+    created = installation.run("new", "shop", "--template", template, cwd=tmp_path)
+    assert created["path"] == str(tmp_path / "shop")
     scanned = installation.run("scan", cwd=tmp_path / "shop")
     assert scanned["problems"] == []
     assert scanned["functions"]

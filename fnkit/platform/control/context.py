@@ -74,11 +74,7 @@ async def retry_until_written(write: Callable[[], T]) -> T:
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-def _noop(_cron_id: str) -> None:
-    """Do nothing."""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ControlContext:
     """Dependencies of the operations, created once by ``build_control_plane``.
 
@@ -91,7 +87,6 @@ class ControlContext:
         secrets: Hashing and encryption of secrets.
         tasks: Tasks that continue after their request.
         counters: Counters for the metrics.
-        on_cron_changed: Called with a cron's id after the cron changed or was deleted.
     """
 
     settings: ProcessSettings
@@ -102,7 +97,6 @@ class ControlContext:
     secrets: SecretStore
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     counters: ControlCounters = field(default_factory=ControlCounters)
-    on_cron_changed: Callable[[str], None] = _noop
 
     @property
     def runtimes(self) -> RuntimeTable:

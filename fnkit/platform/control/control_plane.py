@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,25 +13,28 @@ import msgspec
 
 from fnkit.contract.distribution import DISTRIBUTION
 from fnkit.contract.enums import Status
-from fnkit.contract.platform import TriggerStatus
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.routes import serving_routes
 from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.platform.control.events.cron_scheduler import CronScheduler, ExpiryScheduler
 from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState
+from fnkit.platform.control.events.gateway_client import GatewayClient
 from fnkit.platform.control.events.history import DeliveryHistory
+from fnkit.platform.control.events.queues.triggers import QueueTriggers
 from fnkit.platform.control.logs.query import LogQueries
-from fnkit.platform.control.resources.access import ApiKeyRegistry
+from fnkit.platform.control.resources.access import ApiKeyRegistry, key_grants
 from fnkit.platform.control.resources.archives import Uploads
 from fnkit.platform.control.resources.crons import Crons
 from fnkit.platform.control.resources.domains import DnsVerifier, Domains
 from fnkit.platform.control.resources.functions import Functions
 from fnkit.platform.control.resources.namespaces import Namespaces
 from fnkit.platform.control.resources.token_key import SigningKeyStore
-from fnkit.platform.control.resources.tokens import Tokens
+from fnkit.platform.control.resources.tokens import Tokens, active_token_ids
 from fnkit.platform.control.resources.triggers import Triggers, TriggerSourceFactory
 from fnkit.platform.control.secrets import SecretStore
 from fnkit.platform.control.store.api_keys import ApiKeyFile
@@ -55,18 +58,9 @@ They lie below the ids that Debian reserves from 60000, and far above the first 
 CLOCK_KEY: Final = "clock"
 
 
-async def _noop() -> None:
-    """Do nothing."""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """The parts of the control plane. The API serves its operations; the control process opens and closes it.
-
-    Attributes:
-        on_clock_moved: Starts everything that became due because the clock was moved.
-        list_trigger_states: Returns the state of each trigger's connection to its broker.
-    """
+    """The parts of the control plane. The API serves its operations; the control process opens and closes it."""
 
     context: ControlContext
     clock: VirtualClock
@@ -75,7 +69,9 @@ class ControlPlane:
     namespaces: Namespaces
     functions: Functions
     crons: Crons
-    cron_state: CronState
+    cron_scheduler: CronScheduler
+    queue_triggers: QueueTriggers
+    gateway_client: GatewayClient
     delivery_log: DeliveryLog
     history: DeliveryHistory
     domains: Domains
@@ -88,16 +84,19 @@ class ControlPlane:
     dns_verifier: DnsVerifier
     signing_keys: SigningKeyStore
     logs: LogQueries
-    on_clock_moved: Callable[[], Awaitable[None]] = _noop
-    list_trigger_states: Callable[[], list[TriggerStatus]] = list
     version: str = field(default_factory=lambda: version(DISTRIBUTION))
 
     async def open(self) -> None:
-        """Listen for the data plane and resume the work of an earlier process."""
+        """Listen for the data plane, resume the work of an earlier process, and start schedulers and triggers."""
         await self.link.open()
         await self._reconcile()
         self.garbage_collector.collect()
-        self.context.tasks.start(self.signing_keys.generate_later(), "the token key")
+        tasks = self.context.tasks
+        tasks.start(self.signing_keys.generate_later(), "the token key")
+        self.cron_scheduler.load()
+        tasks.start(self.cron_scheduler.run(), "cron scheduler")
+        tasks.start(ExpiryScheduler(self.context, self.functions).run(), "expiry scheduler")
+        self.queue_triggers.start()
 
     async def advance(self, seconds: float) -> float:
         """Move the clock forward and start what became due.
@@ -112,12 +111,16 @@ class ControlPlane:
         with self.context.store.transaction():
             self.context.store.key_values.put(CLOCK_KEY, state)
         await self.link.update_clock()
-        await self.on_clock_moved()
+        await self.cron_scheduler.fire_due()
+        await self.queue_triggers.retry_due()
+        await self.functions.expire_deployments()
+        await asyncio.sleep(0)  # run the first step of the tasks that were just created
         return self.clock.now()
 
     async def close(self) -> None:
         """Stop all work and close the store, which holds everything needed to resume the work."""
-        # Tasks first: they use everything that is closed after them. The store last.
+        # Messages in flight first: they need the tasks, and those use everything that is closed after them.
+        await self.queue_triggers.stop()
         await self.context.tasks.stop()
         self.delivery_log.close()
         await self.signing_keys.close()
@@ -127,6 +130,7 @@ class ControlPlane:
         self.dns_verifier.close()
         self.context.secrets.close()
         self.context.store.close()
+        self.gateway_client.close()
 
     async def _reconcile(self) -> None:
         """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
@@ -171,21 +175,29 @@ def build_control_plane(settings: ProcessSettings) -> ControlPlane:
         blobs=BlobStore(layout.blobs_dir),
         secrets=SecretStore(vault),
     )
-    link = DataPlaneLink(Path(settings.control_socket), lambda: serving_routes(context), lambda: clock.state)
+    signing_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
+    key_file = ApiKeyFile(layout.api_keys_file)
+    link = DataPlaneLink(
+        Path(settings.control_socket),
+        routes=lambda: serving_routes(context),
+        clock=lambda: clock.state,
+        credentials=lambda: AcceptedCredentials(
+            public_key=signing_keys.public_pem, tokens=active_token_ids(store), keys=key_grants(key_file)
+        ),
+    )
+    # Before the resources, which report changed crons to the scheduler.
+    gateway_client = GatewayClient(settings.delivery_socket)
+    delivery_log = DeliveryLog(store, context.counters)
+    cron_state = CronState(context, delivery_log)
+    dispatcher = Dispatcher(context, delivery_log, gateway_client)
+    cron_scheduler = CronScheduler(context, cron_state, dispatcher)
     toolchains = Toolchains(strict=settings.strict_runtimes)
     garbage_collector = GarbageCollector(context)
     deployments = Deployments(context, link, toolchains, garbage_collector)
     uid_range = FUNCTION_UIDS if os.geteuid() == 0 else None
     dns_verifier = DnsVerifier()
-    functions = Functions(context, link, deployments, garbage_collector, uid_range)
-    signing_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
-    tokens = Tokens(context, link, signing_keys)
-    api_keys = ApiKeyRegistry(context, link, ApiKeyFile(layout.api_keys_file))
-    delivery_log = DeliveryLog(store, context.counters)
-    cron_state = CronState(context, delivery_log)
-    link.get_credentials = lambda: AcceptedCredentials(
-        public_key=signing_keys.public_pem, tokens=tokens.active_ids(), keys=api_keys.grants()
-    )
+    functions = Functions(context, link, deployments, garbage_collector, cron_scheduler.on_cron_changed, uid_range)
+    triggers = Triggers(context, TriggerSourceFactory(vault))
     return ControlPlane(
         context=context,
         clock=clock,
@@ -193,14 +205,16 @@ def build_control_plane(settings: ProcessSettings) -> ControlPlane:
         toolchains=toolchains,
         namespaces=Namespaces(context, functions),
         functions=functions,
-        crons=Crons(context),
-        cron_state=cron_state,
+        crons=Crons(context, cron_scheduler.on_cron_changed),
+        cron_scheduler=cron_scheduler,
+        queue_triggers=QueueTriggers(context, triggers, delivery_log, gateway_client),
+        gateway_client=gateway_client,
         delivery_log=delivery_log,
-        history=DeliveryHistory(context, delivery_log, cron_state),
+        history=DeliveryHistory(context, delivery_log, cron_state, dispatcher),
         domains=Domains(context, link, dns_verifier),
-        tokens=tokens,
-        api_keys=api_keys,
-        triggers=Triggers(context, TriggerSourceFactory(vault)),
+        tokens=Tokens(context, link, signing_keys),
+        api_keys=ApiKeyRegistry(context, link, key_file),
+        triggers=triggers,
         uploads=Uploads(context, functions, garbage_collector, vault.derive_key("signed URLs")),
         deployments=deployments,
         garbage_collector=garbage_collector,

@@ -175,18 +175,20 @@ class DataPlaneLink:
         path: The Unix socket.
         routes: Returns the routes of all serving deployments.
         clock: Returns the state of the platform's clock.
-
-    Attributes:
-        get_credentials: Returns the credentials that grant access to private functions. Set it before ``open``.
+        credentials: Returns the credentials that grant access to private functions.
     """
 
     def __init__(
-        self, path: Path, routes: Callable[[], tuple[Route, ...]], clock: Callable[[], ClockState]
+        self,
+        path: Path,
+        routes: Callable[[], tuple[Route, ...]],
+        clock: Callable[[], ClockState],
+        credentials: Callable[[], AcceptedCredentials],
     ) -> None:
         self._path = path
         self._get_routes = routes
         self._get_clock = clock
-        self.get_credentials: Callable[[], AcceptedCredentials] = AcceptedCredentials
+        self._get_credentials = credentials
         self._version = 0
         # Hostnames that changed while a deployment may be waiting for a data plane with the old ones in its route.
         self._hosts: dict[str, tuple[str, ...]] = {}
@@ -313,7 +315,7 @@ class DataPlaneLink:
                 version=self._next_version(),
                 clock=self._get_clock(),
                 routes=self._get_routes(),
-                credentials=self.get_credentials(),
+                credentials=self._get_credentials(),
             )
         )
         self._current = connection

@@ -15,29 +15,18 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator
 
 import msgspec
 import uvicorn
 
-from fnkit.contract.platform import TriggerStatus
 from fnkit.errors import PlatformError
-from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.api.app import create_application
 from fnkit.platform.control.control_plane import ControlPlane, build_control_plane
-from fnkit.platform.control.events.cron_scheduler import CronScheduler, ExpiryScheduler
-from fnkit.platform.control.events.dispatcher import Dispatcher
-from fnkit.platform.control.events.gateway_client import GatewayClient
-from fnkit.platform.control.events.queues.broker_config import BrokerConfig
-from fnkit.platform.control.events.queues.nats.source import NatsBackend
-from fnkit.platform.control.events.queues.sqs.source import SqsBackend
-from fnkit.platform.control.events.queues.triggers import TriggerManager
 from fnkit.platform.control.logs.push import LokiPush
-from fnkit.platform.model.settings import ProcessSettings, QueueSettings
+from fnkit.platform.model.settings import ProcessSettings
 
-__all__ = ["QueueTriggers", "main", "serve"]
+__all__ = ["main", "serve"]
 
 _BACKLOG = 512
 _GC_THRESHOLD = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
@@ -47,60 +36,6 @@ _DRAIN_TIMEOUT = 10
 _KEEP_ALIVE_TIMEOUT = 75
 _GIL_SWITCH_INTERVAL = 0.0005
 """Switch interval of the GIL: how long a busy thread, such as a log query, may delay the event loop."""
-
-
-class QueueTriggers:
-    """Runs the queue triggers. It registers itself with ``plane`` as the source of their states.
-
-    Args:
-        plane: The control plane.
-        gateway_client: Delivers messages to the gateway.
-        settings: Brokers of queue triggers.
-    """
-
-    def __init__(self, plane: ControlPlane, gateway_client: GatewayClient, settings: QueueSettings) -> None:
-        self._tasks = plane.context.tasks
-        self._triggers = plane.triggers
-        named = plane.context.settings.brokers_file
-        file = Path(named) if named else plane.context.layout.brokers_file
-        self._broker_config = BrokerConfig(
-            file, settings.environment, _own_nats_broker(settings.nats_url), settings.nats_unavailable_reason
-        )
-        self._nats = NatsBackend(plane.context, self._broker_config.nats_for)
-        sqs = SqsBackend(self._broker_config.sqs_for, plane.triggers.decrypt_secret_key)
-        self.manager = TriggerManager(
-            plane.context, plane.triggers, plane.delivery_log, gateway_client, (self._nats, sqs)
-        )
-
-        plane.list_trigger_states = self._trigger_states
-
-    def start(self) -> None:
-        """Start the trigger manager and its background tasks."""
-        self._tasks.start(self.manager.run(), "queue triggers")
-        self._tasks.start(self._broker_config.watch(self.manager.on_brokers_changed), "broker settings")
-        self._tasks.start(self._nats.run_cleanup(), "consumers of deleted triggers")
-
-    async def stop(self) -> None:
-        """Stop requesting messages, and give those in flight a few seconds."""
-        await self.manager.stop()
-
-    def _trigger_states(self) -> list[TriggerStatus]:
-        triggers, found = self._triggers, []
-        for trigger_id, report in self.manager.statuses().items():
-            if (record := triggers.get_active(trigger_id)) is not None:
-                found.append(
-                    TriggerStatus(id=trigger_id, name=record.name, state=report.state, words=report.message)
-                )
-        return found
-
-
-def _own_nats_broker(url: str) -> NatsBroker | None:
-    if not url:
-        return None
-    parts = urlsplit(url)
-    return NatsBroker(
-        url=f"nats://{parts.hostname}:{parts.port}", user=parts.username or "", password=parts.password or ""
-    )
 
 
 class _HttpServer(uvicorn.Server):
@@ -120,38 +55,13 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
         stop: Set to stop; ``None`` to stop on SIGTERM and SIGINT.
     """
     plane = build_control_plane(settings)
-    gateway_client = GatewayClient(settings.delivery_socket)
-    dispatcher = Dispatcher(plane.context, plane.delivery_log, gateway_client)
-    queues = QueueTriggers(plane, gateway_client, settings.queues)
-    crons = CronScheduler(plane.context, plane.cron_state, dispatcher)
-    plane.history.dispatch = dispatcher.dispatch
-    plane.context.on_cron_changed = crons.on_cron_changed
-    plane.on_clock_moved = _create_due_runner(crons, queues, plane)
     try:
         await plane.open()
-        crons.load()
-        plane.context.tasks.start(crons.run(), "cron scheduler")
-        plane.context.tasks.start(ExpiryScheduler(plane.context, plane.functions).run(), "expiry scheduler")
-        queues.start()
         if settings.loki_push is not None:
             plane.context.tasks.start(LokiPush(plane.context, plane.logs, settings.loki_push).run(), "log push")
         await _serve_http(plane, listener, stop or _stop_event_on_signal())
     finally:
-        await queues.stop()
         await plane.close()
-        gateway_client.close()
-
-
-def _create_due_runner(
-    crons: CronScheduler, queues: QueueTriggers, plane: ControlPlane
-) -> Callable[[], Awaitable[None]]:
-    async def due() -> None:
-        await crons.fire_due()
-        await queues.manager.retry_due()
-        await plane.functions.expire_deployments()
-        await asyncio.sleep(0)  # run the first step of the tasks that were just created
-
-    return due
 
 
 async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asyncio.Event) -> None:

@@ -7,7 +7,7 @@ that older rows still decode. Times are platform time in Unix nanoseconds unless
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, TypeAlias, TypeVar
+from typing import ClassVar, Final, TypeAlias, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -25,6 +25,7 @@ __all__ = [
     "NamespaceRecord",
     "NatsSource",
     "QueueSource",
+    "RecordChanges",
     "ResourceRecord",
     "SqsSource",
     "StoredSecret",
@@ -413,7 +414,28 @@ class InvalidTransition(PlatformError):
     default_code = "impossible-transition"
 
 
-def transition(record: Record, status: Status, **changes: object) -> Record:
+class RecordChanges(TypedDict, total=False):
+    """The fields that change together with a status, of all kinds of records."""
+
+    args: dict[str, object]
+    build_message: str | None
+    error_message: str | None
+    expires_at: int | None
+    function_id: str
+    generation: int
+    name: str
+    ready_at: int | None
+    registry_namespace_id: str
+    routed: bool
+    schedule: str
+    schedule_changed_at: int
+    serving: Deployment | None
+    source: TriggerSource
+    updated_at: int
+    was_ready: bool
+
+
+def transition(record: Record, status: Status, **changes: Unpack[RecordChanges]) -> Record:
     """Return a copy of the record with the new status.
 
     Args:
@@ -423,6 +445,7 @@ def transition(record: Record, status: Status, **changes: object) -> Record:
 
     Raises:
         InvalidTransition: The current status does not allow the new one.
+        TypeError: The record has no such field.
     """
     if status not in record.transitions.get(record.status, ()):
         raise InvalidTransition(

@@ -1,4 +1,4 @@
-"""Scaleway's Go SDK: what the ``scw`` command and the Terraform provider are built on."""
+"""Scaleway's Go SDK, on which the ``scw`` command and the Terraform provider are built."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.clients.driving import ARCHIVE, drive
-from tests.conformance.clients.installing import client_environment, go_sdk
+from tests.conformance.clients.packages import client_environment, go_sdk
+from tests.conformance.clients.sdk_driver import ARCHIVE, drive
 from tests.support.platform import PlatformUnderTest
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(900)]
 DRIVER = Path(__file__).parent / "drivers" / "sdk.go"
 
 
-def test_the_go_sdk_is_served(platform: PlatformUnderTest, tmp_path: Path) -> None:
+def test_go_sdk_driver_completes_every_step(platform: PlatformUnderTest, tmp_path: Path) -> None:
     runtime = f"python3{sys.version_info.minor}"
     command = [str(go_sdk(DRIVER)), platform.gateway_url, ARCHIVE, runtime]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.clients.driving import ARCHIVE, drive
-from tests.conformance.clients.installing import client_environment, javascript_sdk
+from tests.conformance.clients.packages import client_environment, javascript_sdk
+from tests.conformance.clients.sdk_driver import ARCHIVE, drive
 from tests.support.platform import PlatformUnderTest
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(900)]
 DRIVER = Path(__file__).parent / "drivers" / "sdk.mjs"
 
 
-def test_the_javascript_sdk_is_served(platform: PlatformUnderTest, tmp_path: Path) -> None:
+def test_javascript_sdk_driver_completes_every_step(platform: PlatformUnderTest, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(javascript_sdk() / "node_modules")
     shutil.copy(DRIVER, tmp_path)
     runtime = f"python3{sys.version_info.minor}"

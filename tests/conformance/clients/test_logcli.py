@@ -1,4 +1,4 @@
-"""``logcli``, Grafana's own command for Loki, unchanged, against the platform: lists, queries, pages, following."""
+"""``logcli``, Grafana's command for Loki, unmodified, against the platform: lists, queries, pagination, tailing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.clients.installing import loki_program
+from tests.conformance.clients.packages import loki_program
 from tests.support.control_process import ControlProcess, running_control
 from tests.support.logged_lines import LoggedLine, write_lines
 
@@ -40,9 +40,9 @@ class Logcli:
         )
 
     def lines(self, *arguments: str) -> list[str]:
-        done = self(*arguments, "--quiet")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+        process = self(*arguments, "--quiet")
+        assert process.returncode == 0, process.stderr
+        return process.stdout.splitlines()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -65,21 +65,21 @@ def logcli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logcli]:
         yield Logcli(program, control, function)
 
 
-def test_labels_values_and_series(logcli: Logcli) -> None:
+def test_logcli_lists_labels_values_and_series(logcli: Logcli) -> None:
     assert "resource_name" in logcli.lines("labels")
     assert logcli.lines("labels", "resource_name") == ["orders"]
     (series,) = logcli.lines("series", ORDERS)
     assert f'resource_id="{logcli.function}"' in series
 
 
-def test_pages_have_every_line_once(logcli: Logcli) -> None:
+def test_logcli_pages_contain_every_line_once(logcli: Logcli) -> None:
     for direction in ((), ("--forward",)):
         lines = logcli.lines("query", ORDERS, f"--limit={COUNT}", "--batch=300", "-o", "raw", *direction)
         numbers = [json.loads(line)["n"] for line in lines]
         assert numbers == sorted(range(COUNT), reverse=not direction)
 
 
-def test_lines_numbers_and_statistics(logcli: Logcli) -> None:
+def test_logcli_prints_lines_metrics_and_statistics(logcli: Logcli) -> None:
     lines = logcli.lines("query", ORDERS + ' | json | level="error"', "--limit=3", "-o", "jsonl")
     assert [json.loads(line)["labels"]["n"] for line in lines] == ["2490", "2480", "2470"]
     count = json.loads(logcli("instant-query", f"sum by (level) (count_over_time({ORDERS} | json [1h]))").stdout)
@@ -90,20 +90,20 @@ def test_lines_numbers_and_statistics(logcli: Logcli) -> None:
     assert f"entries: {COUNT}" in logcli("stats", ORDERS).stdout
 
 
-def test_a_refusal_is_shown_with_its_place(logcli: Logcli) -> None:
-    done = logcli("query", ORDERS + " | unpack")
-    assert done.returncode == 1
-    assert "parse error at line 1, col 28: the stage unpack is not supported here" in done.stderr
+def test_logcli_shows_a_parse_error_with_its_position(logcli: Logcli) -> None:
+    process = logcli("query", ORDERS + " | unpack")
+    assert process.returncode == 1
+    assert "parse error at line 1, col 28: the stage unpack is not supported here" in process.stderr
 
 
-def test_new_lines_are_followed(logcli: Logcli) -> None:
+def test_logcli_tail_receives_new_lines_in_order(logcli: Logcli) -> None:
     command = [str(logcli.program), "query", ORDERS + ' |= "new"', "--tail", "-o", "raw", "--quiet"]
-    with subprocess.Popen(command, env=logcli.environment, stdout=subprocess.PIPE, text=True) as following:
-        assert following.stdout is not None
+    with subprocess.Popen(command, env=logcli.environment, stdout=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout is not None
         for number in range(3):
             line = LoggedLine(time.time_ns(), f"a new line {number}")
             write_lines(Path(logcli.control.settings.data_dir), logcli.function, [line])
-        # Written before or after it began to follow: each comes, once, in order.
-        read = [following.stdout.readline() for _ in range(3)]
-        following.terminate()
+        # Some lines are written before the tail starts, some after. Each arrives once, in order.
+        read = [tail.stdout.readline() for _ in range(3)]
+        tail.terminate()
     assert read == [f"a new line {number}\n" for number in range(3)]

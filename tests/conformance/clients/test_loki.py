@@ -1,6 +1,6 @@
-"""The real Loki as the judge: the same lines in both, the same questions to both, the same answers from both.
+"""Compares the platform's log API with Loki's: the same lines and queries must give equal responses.
 
-And as the receiver of ``--loki-url``: what it stored is what the platform has.
+Loki receives its lines through ``--loki-url``, so these tests also check what the platform pushed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 from fnkit.platform.model.log_record import LogStream
 from fnkit.platform.model.settings import LokiPushSettings
-from tests.conformance.clients.installing import loki_program
+from tests.conformance.clients.packages import loki_program
 from tests.support.control_process import running_control
 from tests.support.logged_lines import LoggedLine, write_lines
 from tests.support.loki_queries import LokiAnswer, LokiClient
@@ -35,13 +35,13 @@ PUSHED = "/loki/api/v1/push"
 
 
 @dataclass(frozen=True)
-class Both:
-    ours: LokiClient
-    theirs: LokiClient
+class LogServers:
+    platform: LokiClient
+    loki: LokiClient
 
 
-def message(dice: random.Random) -> str:
-    """A line of one of the kinds that functions write, some of them broken."""
+def random_message(dice: random.Random) -> str:
+    """Return a log line as functions write them: JSON, logfmt, access log or text, some of them malformed."""
     level, number = dice.choice(["info", "error", "warn"]), dice.randrange(100)
     fields = {
         "level": level,
@@ -67,20 +67,20 @@ def message(dice: random.Random) -> str:
     )
 
 
-def lines(seed: int) -> list[LoggedLine]:
+def random_lines(seed: int) -> list[LoggedLine]:
     dice = random.Random(seed)  # noqa: S311  the same lines each time
-    moment, made = START, []
+    moment, lines = START, []
     streams: list[LogStream] = ["stdout", "stderr", "system"]
     for _ in range(LINES):
         moment += dice.randrange(1, 3 * SECOND)
         stream, instance = dice.choice(streams), f"i-{dice.randrange(2)}"
-        made.append(LoggedLine(moment, message(dice), stream, instance, dice.choice(["", "r1", "r2"])))
-    return made
+        lines.append(LoggedLine(moment, random_message(dice), stream, instance, dice.choice(["", "r1", "r2"])))
+    return lines
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    """A platform and a Loki that it pushed everything to."""
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogServers]:
+    """A platform, and a Loki to which it has pushed all its lines."""
     program = loki_program("loki")
     with running_loki(program, tmp_path_factory.mktemp("loki")) as address:
         push = LokiPushSettings(url=address + PUSHED, headers=(("X-Scope-OrgID", "team"),))
@@ -88,15 +88,15 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             namespace = control.namespace()["id"]
             for seed, name in enumerate(("orders", "mail")):
                 function = str(control.function(namespace, name)["id"])
-                write_lines(Path(control.settings.data_dir), function, lines(seed))
-            ours = f"http://127.0.0.1:{control.settings.api_port}"
-            found = Both(
-                LokiClient(ours, {"X-Token": control.settings.secret_key}),
+                write_lines(Path(control.settings.data_dir), function, random_lines(seed))
+            platform = f"http://127.0.0.1:{control.settings.api_port}"
+            servers = LogServers(
+                LokiClient(platform, {"X-Token": control.settings.secret_key}),
                 LokiClient(address, {"X-Scope-OrgID": "team"}),
             )
             count = 'sum(count_over_time({resource_type="serverless_function"}[1h]))'
-            wait_until(lambda: 2 * LINES in total(found.theirs.get("query", query=count, time=END)), 60)
-            yield found
+            wait_until(lambda: 2 * LINES in total(servers.loki.get("query", query=count, time=END)), 60)
+            yield servers
 
 
 def total(answer: LokiAnswer) -> list[float]:
@@ -175,7 +175,7 @@ UNWRAPPED = [
     )
 ]
 BY_STREAM = "sum by (stream) (count_over_time({}[1m]))"
-OURS_MAIL = (BY_STREAM.format(ONE), BY_STREAM.format(MAIL))
+ORDERS_AND_MAIL = (BY_STREAM.format(ONE), BY_STREAM.format(MAIL))
 AGGREGATIONS = [
     *(
         f"{f} by (resource_name) (count_over_time({ALL}[1m]))"
@@ -192,14 +192,14 @@ AGGREGATIONS = [
     f'sum by (level) (sum_over_time({CLEAN} | unwrap bytes(size) | __error__="" [2m]))',
     f"sum by (level) (sum_over_time({CLEAN} | unwrap took [2m]))",
     f"rate({CLEAN} | keep level, status | unwrap status [1m])",
-    # Of equals each takes another one, so their sum is compared.
-    f"sum(topk(2, {OURS_MAIL[0]}))",
-    f"sum(bottomk(1, {OURS_MAIL[0]}))",
-    f"sort_desc({OURS_MAIL[0]})",
-    f"sort({OURS_MAIL[0]})",
+    # Among equal values, each implementation selects a different one, so the sums are compared.
+    f"sum(topk(2, {ORDERS_AND_MAIL[0]}))",
+    f"sum(bottomk(1, {ORDERS_AND_MAIL[0]}))",
+    f"sort_desc({ORDERS_AND_MAIL[0]})",
+    f"sort({ORDERS_AND_MAIL[0]})",
     f"absent_over_time({ONE}[10s])",
     'absent_over_time({resource_name="nothing", stream="x"}[1m])',
-    f"sum({OURS_MAIL[0]})",
+    f"sum({ORDERS_AND_MAIL[0]})",
     "sum(vector(3))",
     "vector(1)+vector(1)",
     "vector(2) > 1",
@@ -207,20 +207,20 @@ AGGREGATIONS = [
 ]
 OPERATORS = [
     *(
-        f"{OURS_MAIL[0]} {o} {OURS_MAIL[1]}"
+        f"{ORDERS_AND_MAIL[0]} {o} {ORDERS_AND_MAIL[1]}"
         for o in ("+", "-", "*", "/", "%", "^", ">", "<=", "!=", "> bool", "and", "or", "unless")
     ),
-    *(f"{OURS_MAIL[0]} {o} 5" for o in ("+", "-", "*", "/", "%", "^", ">", "<=", "== bool")),
-    *(f"5 {o} {OURS_MAIL[0]}" for o in ("-", "/", "^", "<", ">= bool")),
-    f"({OURS_MAIL[0]} > 5) or {OURS_MAIL[1]}",
-    f"{OURS_MAIL[0]} unless ({OURS_MAIL[1]} > 3)",
+    *(f"{ORDERS_AND_MAIL[0]} {o} 5" for o in ("+", "-", "*", "/", "%", "^", ">", "<=", "== bool")),
+    *(f"5 {o} {ORDERS_AND_MAIL[0]}" for o in ("-", "/", "^", "<", ">= bool")),
+    f"({ORDERS_AND_MAIL[0]} > 5) or {ORDERS_AND_MAIL[1]}",
+    f"{ORDERS_AND_MAIL[0]} unless ({ORDERS_AND_MAIL[1]} > 3)",
     *(
         f"sum by (stream, resource_name) (rate({ONE}[1m])) / {on} sum by (stream, resource_name) (rate({MAIL}[1m]))"
         for on in ("on (stream)", "ignoring (resource_name)")
     ),
     f"sum(rate({ONE} |= `error` [1m])) / sum(rate({ONE}[1m])) * 100",
 ]
-REFUSED = [
+INVALID = [
     "{}",
     '{a=~".*"}',
     '{a="b"',
@@ -246,55 +246,61 @@ REFUSED = [
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize("stages", PIPELINES)
-def test_lines_and_their_labels_are_the_same(both: Both, stages: str, direction: str) -> None:
-    ask = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 150, "direction": direction}
-    assert found(both.ours.get("query_range", **ask)) == found(both.theirs.get("query_range", **ask))
+def test_query_returns_the_lines_and_labels_that_loki_returns(
+    servers: LogServers, stages: str, direction: str
+) -> None:
+    parameters = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 150, "direction": direction}
+    assert normalised(servers.platform.get("query_range", **parameters)) == normalised(
+        servers.loki.get("query_range", **parameters)
+    )
 
 
 @pytest.mark.parametrize("stages", PIPELINES)
-def test_labels_shown_apart_are_the_same(both: Both, stages: str) -> None:
+def test_categorized_labels_equal_those_of_loki(servers: LogServers, stages: str) -> None:
     flags = "categorize-labels"
-    ask = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 500}
-    ours, theirs = (
-        one.saying(X_Loki_Response_Encoding_Flags=flags).get("query_range", **ask)
-        for one in (both.ours, both.theirs)
+    parameters = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 500}
+    platform, loki = (
+        one.saying(X_Loki_Response_Encoding_Flags=flags).get("query_range", **parameters)
+        for one in (servers.platform, servers.loki)
     )
-    assert found(ours) == found(theirs)
+    assert normalised(platform) == normalised(loki)
 
 
 @pytest.mark.parametrize("query", [*RANGES, *UNWRAPPED, *AGGREGATIONS, *OPERATORS])
-def test_numbers_are_the_same(both: Both, query: str) -> None:
+def test_metric_query_returns_the_values_that_loki_returns(servers: LogServers, query: str) -> None:
     for step in ("17", "60"):
         span = {"query": query, "start": START, "end": END, "step": step}
-        assert found(both.ours.get("query_range", **span)) == found(both.theirs.get("query_range", **span))
+        assert normalised(servers.platform.get("query_range", **span)) == normalised(
+            servers.loki.get("query_range", **span)
+        )
     for moment in (START + 200 * SECOND, END):
-        assert found(both.ours.get("query", query=query, time=moment)) == found(
-            both.theirs.get("query", query=query, time=moment)
+        assert normalised(servers.platform.get("query", query=query, time=moment)) == normalised(
+            servers.loki.get("query", query=query, time=moment)
         )
 
 
-@pytest.mark.parametrize("query", REFUSED)
-def test_what_loki_refuses_is_refused(both: Both, query: str) -> None:
-    assert both.theirs.get("query_range", query=query).status == 400
-    ours = both.ours.get("query_range", query=query)
-    assert (ours.status, ours.text[:11]) == (400, "parse error")
+@pytest.mark.parametrize("query", INVALID)
+def test_query_that_loki_rejects_is_rejected(servers: LogServers, query: str) -> None:
+    assert servers.loki.get("query_range", query=query).status == 400
+    platform = servers.platform.get("query_range", query=query)
+    assert (platform.status, platform.text[:11]) == (400, "parse error")
 
 
-def test_labels_values_and_series_are_the_same(both: Both) -> None:
+def test_labels_values_and_series_equal_those_of_loki(servers: LogServers) -> None:
     span = {"start": START, "end": END}
     for path in ("labels", "label/stream/values", "label/resource_name/values", "label/region/values"):
-        assert both.ours.get(path, **span).data == both.theirs.get(path, **span).data
-    ours, theirs = (one.get("series", **span, match=ALL).data for one in (both.ours, both.theirs))
-    assert isinstance(ours, list)
-    assert isinstance(theirs, list)
-    assert sorted(map(_text, ours)) == sorted(map(_text, theirs))
+        assert servers.platform.get(path, **span).data == servers.loki.get(path, **span).data
+    platform, loki = (one.get("series", **span, match=ALL).data for one in (servers.platform, servers.loki))
+    assert isinstance(platform, list)
+    assert isinstance(loki, list)
+    assert sorted(map(_text, platform)) == sorted(map(_text, loki))
 
 
 PARSERS = ("| json", "| logfmt", "| regexp", "| pattern")
 
 
-def combined(seed: int) -> str:
-    """A query made of parts that make sense, put together by chance; with one parser, for Loki mixes up two."""
+def random_query(seed: int) -> str:
+    """Return a random query of valid stages, with one parser because Loki mixes up the labels of two."""
     dice = random.Random(seed)  # noqa: S311  the same queries each time
     filters = [stage for stage in PIPELINES if not stage.startswith(PARSERS)]
     parsers = [stage for stage in PIPELINES if stage.startswith(PARSERS) and "| json | logfmt" not in stage]
@@ -310,7 +316,7 @@ def combined(seed: int) -> str:
             ),
         ]
     )
-    query = query.replace("--keep-empty", "")  # Loki shows series with empty labels as one, twice
+    query = query.replace("--keep-empty", "")  # Loki returns series with empty labels twice, merged
     clean = "| drop __error__, __error_details__" if dice.randrange(4) else ""
     numbers = f"{function}({query} {clean} {unwrap} [{dice.choice(['30s', '1m', '5m'])}])"
     by = dice.choice(["by (stream)", "by (level)", "by (resource_name, level)", "without (request_id)", ""])
@@ -319,16 +325,19 @@ def combined(seed: int) -> str:
 
 
 @pytest.mark.parametrize("seed", range(250))
-def test_whatever_is_put_together_is_answered_alike(both: Both, seed: int) -> None:
-    ask = {"query": combined(seed), "start": START, "end": END, "step": "45", "limit": 1000}
-    ours, theirs = both.ours.get("query_range", **ask), both.theirs.get("query_range", **ask)
-    if theirs.text.startswith("maximum number of series"):
-        return  # counted by Loki before they are aggregated
-    assert found(ours) == found(theirs), (ask["query"], ours.text[:300], theirs.text[:300])
+def test_random_query_returns_what_loki_returns(servers: LogServers, seed: int) -> None:
+    parameters = {"query": random_query(seed), "start": START, "end": END, "step": "45", "limit": 1000}
+    platform, loki = (
+        servers.platform.get("query_range", **parameters),
+        servers.loki.get("query_range", **parameters),
+    )
+    if loki.text.startswith("maximum number of series"):
+        return  # Loki counts series before it aggregates them
+    assert normalised(platform) == normalised(loki), (parameters["query"], platform.text[:300], loki.text[:300])
 
 
-def found(answer: LokiAnswer) -> object:
-    """What an answer says, without figures about the query, in an order of its own, numbers but for rounding."""
+def normalised(answer: LokiAnswer) -> object:
+    """Return a response's data, sorted, without statistics, and with numbers that allow for rounding."""
     if answer.status != 200:
         return answer.status
     data = json.loads(answer.body)["data"]
@@ -350,13 +359,13 @@ def found(answer: LokiAnswer) -> object:
 
 
 class Near(float):
-    """A number that equals what rounding makes of it; no number equals itself."""
+    """A number that equals any number within a rounding error; NaN equals NaN."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Near):
             return False
-        both_none = math.isnan(self) and math.isnan(other)
-        return both_none or math.isclose(self, other, rel_tol=1e-9, abs_tol=1e-9)
+        both_nan = math.isnan(self) and math.isnan(other)
+        return both_nan or math.isclose(self, other, rel_tol=1e-9, abs_tol=1e-9)
 
     __hash__ = float.__hash__
 
@@ -367,7 +376,7 @@ def _near(value: list[object]) -> tuple[float, Near]:
 
 
 def _text(labels: object) -> str:
-    """Labels as text, without the words in which a parser complains."""
+    """Return labels as JSON, without the wording of parser errors."""
     if isinstance(labels, dict):
         labels = {name: value for name, value in labels.items() if name != "__error_details__"}
     if isinstance(labels, list):

@@ -1,4 +1,4 @@
-"""scw-serverless, the tool whose users fnkit is for: deployed twice and called."""
+"""scw-serverless, the tool whose users fnkit addresses: two deploys, and calls."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.clients.installing import client_environment, scw_serverless
+from tests.conformance.clients.packages import client_environment, scw_serverless
 from tests.support.calling import ask_api, call_function
 from tests.support.platform import PlatformUnderTest
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROJECT = Path(__file__).parents[2] / "projects" / "scw_serverless" / "app.py"
-RUNTIME = "python311"  # the newest that its SDK knows, the oldest that the API still takes
+RUNTIME = "python311"  # the newest that its SDK supports, the oldest that the API still accepts
 
 
 def run_deploy(platform: PlatformUnderTest, folder: Path, source: str, runtime: str = RUNTIME) -> str:
-    """Run ``scw-serverless deploy``; return what it said. It exits with 0 whatever happens, so its words count."""
+    """Run ``scw-serverless deploy`` and return its output. It exits with 0 even when it fails."""
     (folder / "app.py").write_text(source)
-    done = subprocess.run(
+    process = subprocess.run(
         [str(scw_serverless() / "scw-serverless"), "deploy", "--runtime", runtime, "app.py"],
         cwd=folder,
         env=client_environment(platform),
@@ -31,14 +31,14 @@ def run_deploy(platform: PlatformUnderTest, folder: Path, source: str, runtime: 
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 def deploy(platform: PlatformUnderTest, folder: Path, source: str) -> str:
-    said = run_deploy(platform, folder, source)
-    assert "Could not deploy" not in said, said
-    return said
+    output = run_deploy(platform, folder, source)
+    assert "Could not deploy" not in output, output
+    return output
 
 
 def deployed(platform: PlatformUnderTest, namespace: str) -> dict[str, Any]:
@@ -53,14 +53,14 @@ def crons(platform: PlatformUnderTest, function: dict[str, Any]) -> list[dict[st
     return [cron for cron in listed["crons"] if cron["status"] != "deleting"]
 
 
-def test_an_app_is_deployed_called_changed_and_deployed_again(platform: PlatformUnderTest, tmp_path: Path) -> None:
+def test_second_deploy_updates_functions_and_crons_in_place(platform: PlatformUnderTest, tmp_path: Path) -> None:
     namespace = f"scwsls-{uuid.uuid4().hex[:8]}"
     source = PROJECT.read_text().replace("NAMESPACE", namespace)
-    said = deploy(platform, tmp_path, source)
+    output = deploy(platform, tmp_path, source)
     first = deployed(platform, namespace)
 
     assert sorted(first) == ["clean-up", "hello-world"]
-    assert "Function hello-world deployed to: https://" in said
+    assert "Function hello-world deployed to: https://" in output
     assert {function["status"] for function in first.values()} == {"ready"}
     hello = first["hello-world"]
     assert (hello["memory_limit"], hello["timeout"], hello["description"]) == (256, "30s", "Says hello.")
@@ -79,7 +79,7 @@ def test_an_app_is_deployed_called_changed_and_deployed_again(platform: Platform
     assert cron["schedule"] == "*/7 * * * *"
 
 
-def test_a_function_that_left_the_code_is_removed(platform: PlatformUnderTest, tmp_path: Path) -> None:
+def test_deploy_deletes_a_function_removed_from_the_code(platform: PlatformUnderTest, tmp_path: Path) -> None:
     namespace = f"scwsls-{uuid.uuid4().hex[:8]}"
     source = PROJECT.read_text().replace("NAMESPACE", namespace)
     deploy(platform, tmp_path, source)
@@ -90,9 +90,9 @@ def test_a_function_that_left_the_code_is_removed(platform: PlatformUnderTest, t
     assert left == ["hello-world"]
 
 
-def test_a_runtime_past_its_end_is_refused_in_the_api_s_words(platform: PlatformUnderTest, tmp_path: Path) -> None:
+def test_deploy_to_ended_runtime_shows_the_message_of_the_api(platform: PlatformUnderTest, tmp_path: Path) -> None:
     source = PROJECT.read_text().replace("NAMESPACE", f"scwsls-{uuid.uuid4().hex[:8]}")
-    said = run_deploy(platform, tmp_path, source, "python310")
+    output = run_deploy(platform, tmp_path, source, "python310")
 
-    assert "CRITICAL: Could not deploy the application" in said
-    assert "runtime reached end of support, could not create new functions" in said
+    assert "CRITICAL: Could not deploy the application" in output
+    assert "runtime reached end of support, could not create new functions" in output

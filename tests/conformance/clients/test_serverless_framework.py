@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.clients.installing import client_environment, serverless_framework
+from tests.conformance.clients.packages import client_environment, serverless_framework
 from tests.support.calling import ask_api, call_function
 from tests.support.platform import PlatformUnderTest
 
@@ -25,7 +25,7 @@ Serverless = Callable[..., str]
 
 @pytest.fixture
 def namespace(tmp_path: Path) -> str:
-    """The name of a new service whose project lies in ``tmp_path``."""
+    """The name of a new service; ``tmp_path`` contains its project."""
     name = f"sls-{uuid.uuid4().hex[:8]}"
     shutil.copytree(PROJECT, tmp_path, dirs_exist_ok=True)
     settings = tmp_path / "serverless.yml"
@@ -36,7 +36,7 @@ def namespace(tmp_path: Path) -> str:
 
 @pytest.fixture
 def serverless(platform: PlatformUnderTest, tmp_path: Path) -> Serverless:
-    """``serverless`` in the project there; returns what it said, and fails when it failed."""
+    """Runs ``serverless`` in the project and returns its output; a nonzero exit code fails the test."""
     packages = serverless_framework() / "node_modules"
     (tmp_path / "node_modules").symlink_to(packages)
     environment = {
@@ -47,7 +47,7 @@ def serverless(platform: PlatformUnderTest, tmp_path: Path) -> Serverless:
     }
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             ["node", str(packages / "serverless" / "bin" / "serverless.js"), *arguments],
             cwd=tmp_path,
             env=environment,
@@ -57,8 +57,8 @@ def serverless(platform: PlatformUnderTest, tmp_path: Path) -> Serverless:
             timeout=240,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout + process.stderr
 
     return run
 
@@ -83,13 +83,13 @@ def secrets(function: dict[str, Any]) -> dict[str, str]:
     return {secret["key"]: secret["hashed_value"] for secret in function["secret_environment_variables"]}
 
 
-def test_a_service_is_deployed_shown_called_and_removed(
+def test_service_is_deployed_listed_called_and_removed(
     platform: PlatformUnderTest, namespace: str, serverless: Serverless
 ) -> None:
-    said = serverless("deploy")
+    output = serverless("deploy")
     deployed = functions(platform, namespace)
 
-    assert "Function hello has been deployed to: https://" in said
+    assert "Function hello has been deployed to: https://" in output
     assert {name: function["status"] for name, function in deployed.items()} == {
         "hello": "ready",
         "closed": "ready",
@@ -108,7 +108,7 @@ def test_a_service_is_deployed_shown_called_and_removed(
     assert namespaces(platform, namespace) == []
 
 
-def test_a_second_deploy_changes_what_changed_and_leaves_equal_secrets_alone(
+def test_second_deploy_applies_changes_and_keeps_unchanged_secrets(
     platform: PlatformUnderTest, tmp_path: Path, namespace: str, serverless: Serverless
 ) -> None:
     serverless("deploy")
@@ -131,14 +131,14 @@ def test_a_second_deploy_changes_what_changed_and_leaves_equal_secrets_alone(
     assert call_function(platform, third["domain_name"]).text == "changed other everywhere hidden /"
 
 
-def test_a_token_of_jwt_opens_a_private_function_and_logs_show_the_call(
+def test_jwt_authorizes_private_function_and_logs_show_the_call(
     platform: PlatformUnderTest, namespace: str, serverless: Serverless
 ) -> None:
     serverless("deploy")
-    said = serverless("jwt")
+    output = serverless("jwt")
     closed = functions(platform, namespace)["closed"]
-    tokens = {word.strip("[]()'\",") for word in said.split() if "eyJ" in word}
+    tokens = {word.strip("[]()'\",") for word in output.split() if "eyJ" in word}
     answers = {call_function(platform, closed["domain_name"], headers={"X-Auth-Token": one}).text for one in tokens}
 
-    assert "in" in answers, said
+    assert "in" in answers, output
     assert "closed was called" in serverless("logs", "--function", "closed")

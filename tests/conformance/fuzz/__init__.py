@@ -1,1 +1,1 @@
-"""schemathesis over the served document, against a real platform: short in the tests, long as ``make fuzz``."""
+"""Runs schemathesis with the served OpenAPI document against a platform: ``make fuzz``, and briefly the tests."""

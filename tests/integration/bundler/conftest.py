@@ -1,4 +1,4 @@
-"""An index on loopback for each test, and nothing of the machine's own index settings."""
+"""Fixtures: a package index on loopback for each test, isolated from the machine's index settings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +11,14 @@ from tests.support.package_index import PackageIndex, package_index
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
-    with package_index(tmp_path / "index") as running:
+    with package_index(tmp_path / "index") as server:
         for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("UV_DEFAULT_INDEX", running.url)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", server.url)
         monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
         monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-        yield running
+        yield server
 
 
 @pytest.fixture

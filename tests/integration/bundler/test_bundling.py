@@ -1,4 +1,4 @@
-"""Archives made end to end, read back by zipfile and run by an interpreter."""
+"""Archives bundled end to end, read with ``zipfile`` and run by an interpreter."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def handle(event, context):
 """
 
 
-def shop(tmp_path: Path, *requirements: str, files: dict[str, str | bytes] | None = None) -> Project:
+def shop_project(tmp_path: Path, *requirements: str, files: dict[str, str | bytes] | None = None) -> Project:
     root = tmp_path / "project"
     write_files(root, {"handlers/a.py": HANDLER, "handlers/b.py": HANDLER, "shared.py": "NAME = 'shop'\n"})
     write_files(root, files or {})
@@ -40,35 +40,35 @@ def shop(tmp_path: Path, *requirements: str, files: dict[str, str | bytes] | Non
     )
 
 
-def unpacked(bundle: Bundle, folder: Path) -> Path:
+def extract(bundle: Bundle, folder: Path) -> Path:
     with zipfile.ZipFile(bundle.path) as archive:
         assert archive.testzip() is None
         archive.extractall(folder)
     return folder
 
 
-def listed(bundle: Bundle) -> set[str]:
+def member_names(bundle: Bundle) -> set[str]:
     with zipfile.ZipFile(bundle.path) as archive:
         return set(archive.namelist())
 
 
-def test_an_archive_runs(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_bundled_handler_runs_from_the_archive(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
     make_wheel(index.folder, "pure", "1.5")
-    bundle = bundling.bundle(shop(tmp_path))
-    assert call(unpacked(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
+    bundle = bundling.bundle(shop_project(tmp_path))
+    assert call(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
     assert [one.function for one in bundle.slices] == ["a", "b"]
     assert [(one.name, one.version) for one in bundle.dependencies] == [("pure", "1.5")]
-    assert not any("fnkit/cli" in name or name.endswith("RECORD") for name in listed(bundle))
+    assert not any("fnkit/cli" in name or name.endswith("RECORD") for name in member_names(bundle))
     assert {
         "package/pure/__init__.py",
         "package/pure-1.5.dist-info/METADATA",
         "package/fnkit/__init__.py",
-    } <= listed(bundle)
+    } <= member_names(bundle)
 
 
-def test_nothing_changed_means_nothing_done(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_unchanged_project_is_not_bundled_again(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path)
+    project = shop_project(tmp_path)
     first = bundling.bundle(project)
     assert bundling.steps == ["lock", "fetch", "layer", "archive"]
     written = first.path.stat()
@@ -79,11 +79,11 @@ def test_nothing_changed_means_nothing_done(tmp_path: Path, index: PackageIndex,
     assert first.path.stat().st_ino == written.st_ino
 
 
-def test_changing_one_handler_changes_its_digest_alone(
+def test_handler_change_keeps_the_digests_of_other_slices(
     tmp_path: Path, index: PackageIndex, bundling: Bundling
 ) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path)
+    project = shop_project(tmp_path)
     before = bundling.bundle(project)
     write_files(project.root, {"handlers/b.py": HANDLER + "# more\n"})
     after = bundling.bundle(project)
@@ -93,29 +93,29 @@ def test_changing_one_handler_changes_its_digest_alone(
     assert bundling.steps == ["archive"]
 
 
-def test_another_version_of_a_dependency_changes_every_digest(
+def test_dependency_version_change_updates_every_slice_digest(
     tmp_path: Path, index: PackageIndex, bundling: Bundling
 ) -> None:
     make_wheel(index.folder, "pure", "1.0")
     make_wheel(index.folder, "pure", "2.0")
-    before, after = (bundling.bundle(shop(tmp_path, f"pure=={version}")) for version in ("1.0", "2.0"))
+    before, after = (bundling.bundle(shop_project(tmp_path, f"pure=={version}")) for version in ("1.0", "2.0"))
     assert all(before.slice_of(name).digest != after.slice_of(name).digest for name in ("a", "b"))
 
 
-def test_change_detection_by_project_updates_a_function_on_any_change(tmp_path: Path, bundling: Bundling) -> None:
+def test_project_change_detection_updates_function_on_any_change(tmp_path: Path, bundling: Bundling) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context):\n    return 1\n", "other.py": ""})
-    whole, sliced = a_function("w", "h.handle", change_detection="project"), a_function("s", "h.handle")
-    before = bundling.bundle(a_project(root, whole, sliced))
+    by_project, by_function = a_function("w", "h.handle", change_detection="project"), a_function("s", "h.handle")
+    before = bundling.bundle(a_project(root, by_project, by_function))
     write_files(root, {"other.py": "x = 1\n"})
-    after = bundling.bundle(a_project(root, whole, sliced))
+    after = bundling.bundle(a_project(root, by_project, by_function))
     assert before.slice_of("w").digest != after.slice_of("w").digest
     assert before.slice_of("s").digest == after.slice_of("s").digest
     assert after.slice_of("w").whole_project_reason == 'change_detection = "project"'
     assert after.notes == ()
 
 
-def test_a_dynamic_import_is_noted_with_its_place(tmp_path: Path, bundling: Bundling) -> None:
+def test_dynamic_import_note_names_file_and_line(tmp_path: Path, bundling: Bundling) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "import importlib\ndef handle(event, context):\n    return 1\n"})
     bundle = bundling.bundle(a_project(root, a_function("h", "h.handle")))
@@ -134,7 +134,7 @@ def test_a_dynamic_import_is_noted_with_its_place(tmp_path: Path, bundling: Bund
         ("import fnkit.bundler", "fnkit-import", "fnkit.bundler"),
     ],
 )
-def test_an_import_that_would_fail_is_refused_with_its_line(
+def test_unavailable_import_error_names_file_and_line(
     tmp_path: Path, bundling: Bundling, source: str, code: str, word: str
 ) -> None:
     root = tmp_path / "project"
@@ -143,35 +143,35 @@ def test_an_import_that_would_fail_is_refused_with_its_line(
         {"h.py": "import part\ndef handle(event, context):\n    return 1\n", "part.py": f"\n{source}\n",
          "hidden.py": "", ".gitignore": "hidden.py\n"},
     )  # fmt: skip
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         bundling.bundle(a_project(root, a_function("h", "h.handle")), target="cpython-3.13-x86_64-linux-gnu")
-    assert (refused.value.code, refused.value.file, refused.value.line) == (code, "part.py", 2)
-    assert word in refused.value.message
+    assert (raised.value.code, raised.value.file, raised.value.line) == (code, "part.py", 2)
+    assert word in raised.value.message
 
 
-def test_a_handler_that_does_not_ship_is_refused(tmp_path: Path, bundling: Bundling) -> None:
+def test_ignored_handler_file_is_rejected(tmp_path: Path, bundling: Bundling) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "", ".gitignore": "h.py\n"})
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         bundling.bundle(a_project(root, a_function("h", "h.handle")))
-    assert refused.value.code == "handler-not-shipped"
+    assert raised.value.code == "handler-not-shipped"
 
 
-def test_an_archive_over_the_limit_names_what_weighs_most(tmp_path: Path, bundling: Bundling) -> None:
+def test_oversized_archive_error_names_the_largest_folder(tmp_path: Path, bundling: Bundling) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context): ...\n"})
     (root / "heavy").mkdir()
     with (root / "heavy" / "noise.bin").open("wb") as noise:
         for _ in range(101):
             noise.write(os.urandom(1 << 20))
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         bundling.bundle(a_project(root, a_function("h", "h.handle")))
-    assert refused.value.code == "archive-too-large"
-    assert "heavy (101.0 MiB)" in refused.value.message
+    assert raised.value.code == "archive-too-large"
+    assert "heavy (101.0 MiB)" in raised.value.message
     assert not bundling.out.exists()
 
 
-def test_wheels_are_spread_as_installers_do(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_wheel_files_are_placed_as_installers_do(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
     make_wheel(
         index.folder,
         "pure",
@@ -186,7 +186,7 @@ def test_wheels_are_spread_as_installers_do(tmp_path: Path, index: PackageIndex,
             "pure/__pycache__/x.cpython-31.pyc": b"",
         },
     )
-    names = {name for name in listed(bundling.bundle(shop(tmp_path))) if "pure" in name}
+    names = {name for name in member_names(bundling.bundle(shop_project(tmp_path))) if "pure" in name}
     assert names == {
         "package/pure/__init__.py",
         "package/pure_more.py",
@@ -197,41 +197,39 @@ def test_wheels_are_spread_as_installers_do(tmp_path: Path, index: PackageIndex,
     }
 
 
-def test_two_dependencies_with_one_file_are_noted(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_file_conflict_between_dependencies_is_noted(
+    tmp_path: Path, index: PackageIndex, bundling: Bundling
+) -> None:
     make_wheel(index.folder, "pure", files={"pure.py": "VERSION = 1\n", "tests/t.py": "1", "same.py": "x"})
     make_wheel(index.folder, "zeta", files={"zeta.py": "", "tests/t.py": "2", "same.py": "x"})
-    bundle = bundling.bundle(shop(tmp_path, "pure", "zeta"))
+    bundle = bundling.bundle(shop_project(tmp_path, "pure", "zeta"))
     assert bundle.notes == ("package/tests/t.py is in both pure and zeta; the latter is used.",)
     with zipfile.ZipFile(bundle.path) as archive:
         assert archive.read("package/tests/t.py") == b"2"
 
 
 @pytest.mark.parametrize("name", ["../outside.py", "/rooted.py", "pure/../../x.py", "pure\\x.py"])
-def test_a_wheel_with_a_dangerous_name_is_refused(
+def test_wheel_with_unsafe_member_path_is_rejected(
     tmp_path: Path, index: PackageIndex, bundling: Bundling, name: str
 ) -> None:
     make_wheel(index.folder, "pure", files={"pure.py": "", name: "x"})
-    with pytest.raises(BundleError) as refused:
-        bundling.bundle(shop(tmp_path))
-    assert refused.value.code == "wheel-unusable"
+    with pytest.raises(BundleError) as raised:
+        bundling.bundle(shop_project(tmp_path))
+    assert raised.value.code == "wheel-unusable"
 
 
-def test_what_the_index_sends_must_have_the_locked_hash(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling
-) -> None:
+def test_download_with_wrong_hash_is_rejected(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
     wheel = make_wheel(index.folder, "pure")
     index.replaced[wheel.name] = wheel.read_bytes() + b"more"
-    with pytest.raises(BundleError) as refused:
-        bundling.bundle(shop(tmp_path))
-    assert refused.value.code == "hash-mismatch"
+    with pytest.raises(BundleError) as raised:
+        bundling.bundle(shop_project(tmp_path))
+    assert raised.value.code == "hash-mismatch"
     assert list((bundling.cache / "wheels").iterdir()) == []
 
 
-def test_a_cached_wheel_that_went_bad_is_fetched_again(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling
-) -> None:
+def test_corrupt_cached_wheel_is_downloaded_again(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path)
+    project = shop_project(tmp_path)
     first = bundling.bundle(project)
     good = first.path.read_bytes()
     [wheel] = (bundling.cache / "wheels").iterdir()
@@ -243,48 +241,48 @@ def test_a_cached_wheel_that_went_bad_is_fetched_again(
     assert len(index.downloads()) == 2
 
 
-@pytest.mark.parametrize("kept", [0, 1, 100, -1])
-def test_cut_off_files_in_the_cache_and_the_output_are_made_again(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling, kept: int
+@pytest.mark.parametrize("length", [0, 1, 100, -1])
+def test_truncated_cache_and_output_files_are_rebuilt(
+    tmp_path: Path, index: PackageIndex, bundling: Bundling, length: int
 ) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path)
+    project = shop_project(tmp_path)
     first = bundling.bundle(project)
     good = first.path.read_bytes()
     for path in (first.path, *(bundling.cache / "layers").iterdir(), *(bundling.cache / "facts").iterdir()):
-        path.write_bytes(path.read_bytes()[:kept])
+        path.write_bytes(path.read_bytes()[:length])
     assert bundling.bundle(project).path.read_bytes() == good
 
 
-def test_a_vendored_package_folder_is_left_at_home(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_vendored_package_folder_is_not_bundled(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
     make_wheel(index.folder, "pure", "1.5")
     vendored: dict[str, str | bytes] = {
         "package/pure/__init__.py": "VERSION = 'old'\n",
         "package/pure-1.dist-info/METADATA": "",
     }
-    bundle = bundling.bundle(shop(tmp_path, files=vendored))
-    assert call(unpacked(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
+    bundle = bundling.bundle(shop_project(tmp_path, files=vendored))
+    assert call(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
 
 
-def test_own_code_in_the_way_of_a_dependency_is_refused(
+def test_project_file_conflicting_with_dependency_is_rejected(
     tmp_path: Path, index: PackageIndex, bundling: Bundling
 ) -> None:
     make_wheel(index.folder, "pure")
-    with pytest.raises(BundleError) as refused:
-        bundling.bundle(shop(tmp_path, files={"package/pure/__init__.py": ""}))
-    assert refused.value.code == "package-folder-conflict"
+    with pytest.raises(BundleError) as raised:
+        bundling.bundle(shop_project(tmp_path, files={"package/pure/__init__.py": ""}))
+    assert raised.value.code == "package-folder-conflict"
 
 
-def test_another_language_is_refused_clearly_for_now(tmp_path: Path, bundling: Bundling) -> None:
+def test_unsupported_language_is_rejected(tmp_path: Path, bundling: Bundling) -> None:
     function: FunctionSpec = a_function("n", "handler.handle", runtime="node22")
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         bundle_project(a_project(tmp_path, function), {}, out=bundling.out, cache=bundling.cache, kind="scaleway")
-    assert refused.value.code == "language-not-bundled"
+    assert raised.value.code == "language-not-bundled"
 
 
-def test_named_functions_alone_get_slices(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_only_selected_functions_get_slices(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path)
+    project = shop_project(tmp_path)
     whole = bundling.bundle(project, kind="scaleway")
     [some] = bundle_project(
         project, {}, out=bundling.out, cache=bundling.cache, kind="scaleway", names=frozenset({"b"})
@@ -298,19 +296,19 @@ import os, resource, signal, sys
 from pathlib import Path
 from fnkit.errors import BundleError
 from tests.support.bundle_projects import Bundling, a_function, a_project
-what, folder, requirement = sys.argv[1:]
+mode, folder, requirement = sys.argv[1:]
 project = a_project(Path(folder, "project"), a_function("a", "handlers/a.handle"),
                     a_function("b", "handlers/b.handle"), requirements=(requirement,))
 bundling = Bundling(Path(folder))
-if what == "limited":
+if mode == "limited":
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-if what.startswith("killed"):
+if mode.startswith("killed"):
     from fnkit.bundler.archive import archive, layer
-    def die(*_):
+    def kill_self(*_):
         os.kill(os.getpid(), signal.SIGKILL)
     steps = {"killed-archive": (archive, "_write_user_file"), "killed-layer": (layer, "central_directory_header")}
-    module, name = steps[what]
-    setattr(module, name, die)
+    module, name = steps[mode]
+    setattr(module, name, kill_self)
 try:
     print(bundling.bundle(project).digest)
 except BundleError as error:
@@ -318,47 +316,49 @@ except BundleError as error:
 """
 
 
-def start(what: str, folder: Path) -> subprocess.Popen[str]:
+def start(mode: str, folder: Path) -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parents[3]
     return subprocess.Popen(
-        [sys.executable, "-c", _CHILD, what, str(folder), "pure"], cwd=root, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _CHILD, mode, str(folder), "pure"], cwd=root, stdout=subprocess.PIPE, text=True
     )
 
 
-@pytest.mark.parametrize("moment", ["killed-layer", "killed-archive"])
-def test_being_killed_while_writing_leaves_nothing_that_misleads(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling, moment: str
+@pytest.mark.parametrize("mode", ["killed-layer", "killed-archive"])
+def test_bundling_recovers_after_kill_during_write(
+    tmp_path: Path, index: PackageIndex, bundling: Bundling, mode: str
 ) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path)
-    with start(moment, tmp_path) as child:
+    project = shop_project(tmp_path)
+    with start(mode, tmp_path) as child:
         assert child.wait() == -signal.SIGKILL
-    left = [path for path in tmp_path.rglob(f"{TEMPORARY_PREFIX}*") if path.is_file()]
-    assert len(left) == 1
+    temporary_files = [path for path in tmp_path.rglob(f"{TEMPORARY_PREFIX}*") if path.is_file()]
+    assert len(temporary_files) == 1
     assert list(tmp_path.rglob("*.zip")) == []
     bundle = bundling.bundle(project)
-    assert call(unpacked(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.0"'
+    assert call(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.0"'
 
 
-def test_two_processes_may_bundle_at_once(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_concurrent_processes_bundle_the_same_archive(
+    tmp_path: Path, index: PackageIndex, bundling: Bundling
+) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path)
+    project = shop_project(tmp_path)
     children = [start("plain", tmp_path) for _ in range(3)]
-    answers = {child.communicate()[0].strip() for child in children}
-    assert answers == {bundling.bundle(project).digest}
+    digests = {child.communicate()[0].strip() for child in children}
+    assert digests == {bundling.bundle(project).digest}
     assert bundling.steps == []
     assert list(tmp_path.rglob(f"{TEMPORARY_PREFIX}*")) == []
 
 
-@pytest.mark.parametrize("emptied", [("layers", "wheels"), ("layers",), ()])
-def test_a_full_disk_is_told_and_leaves_nothing(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling, emptied: tuple[str, ...]
+@pytest.mark.parametrize("removed_caches", [("layers", "wheels"), ("layers",), ()])
+def test_full_disk_is_reported_and_leaves_no_partial_files(
+    tmp_path: Path, index: PackageIndex, bundling: Bundling, removed_caches: tuple[str, ...]
 ) -> None:
     noise: dict[str, str | bytes] = {"pure/__init__.py": "VERSION = 1\n", "pure/noise.bin": os.urandom(30_000)}
     make_wheel(index.folder, "pure", files=noise)
-    bundling.bundle(shop(tmp_path))
+    bundling.bundle(shop_project(tmp_path))
     shutil.rmtree(bundling.out)
-    for name in emptied:
+    for name in removed_caches:
         shutil.rmtree(bundling.cache / name)
     with start("limited", tmp_path) as child:
         assert child.communicate()[0].strip() == "disk-full"
@@ -366,10 +366,10 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert list(tmp_path.rglob("*.zip")) == []
 
 
-def test_only_the_newest_archives_stay(tmp_path: Path, bundling: Bundling) -> None:
+def test_only_the_four_newest_archives_are_kept(tmp_path: Path, bundling: Bundling) -> None:
     root = tmp_path / "project"
-    made = []
+    archives = []
     for number in range(7):
         write_files(root, {"h.py": f"N = {number}\ndef handle(event, context): ...\n"})
-        made.append(bundling.bundle(a_project(root, a_function("h", "h.handle"))).path)
-    assert set(bundling.out.iterdir()) == set(made[-4:])
+        archives.append(bundling.bundle(a_project(root, a_function("h", "h.handle"))).path)
+    assert set(bundling.out.iterdir()) == set(archives[-4:])

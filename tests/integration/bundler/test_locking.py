@@ -1,4 +1,4 @@
-"""Locks made by the real resolvers against a real index."""
+"""Lock files written by the real resolvers with an index on loopback."""
 
 import hashlib
 import sys
@@ -13,12 +13,12 @@ from tests.support.bundle_projects import LOCAL, Bundling, a_function, a_project
 from tests.support.package_index import PackageIndex, make_wheel, package_index
 
 MUSL = "cp313-cp313-musllinux_1_2_x86_64"
-_HERE = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-GNU = f"{_HERE}-{_HERE}-manylinux_2_17_x86_64"
+_CPYTHON = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+GNU = f"{_CPYTHON}-{_CPYTHON}-manylinux_2_17_x86_64"
 LOCAL_TARGETS = {"python313": BundleTarget.parse("python313", LOCAL)}
 
 
-def shop(tmp_path: Path, *requirements: str, source_builds: tuple[str, ...] = ()) -> Project:
+def shop_project(tmp_path: Path, *requirements: str, source_builds: tuple[str, ...] = ()) -> Project:
     root = tmp_path / "project"
     write_files(root, {"handler.py": "def handle(event, context):\n    return 1\n"})
     return a_project(
@@ -35,20 +35,20 @@ def versions(lock: Lock) -> dict[str, str]:
     return {one.name: one.version for one in lock.packages}
 
 
-def test_a_lock_names_the_targets_own_wheels_with_their_hashes(tmp_path: Path, index: PackageIndex) -> None:
+def test_lock_records_the_targets_wheels_with_hashes(tmp_path: Path, index: PackageIndex) -> None:
     musl = make_wheel(index.folder, "fast", tag=MUSL, requires=("Pure-Lib>=1", "never; python_version < '3.13'"))
     make_wheel(index.folder, "fast", tag="cp313-cp313-manylinux_2_17_x86_64")
     make_wheel(index.folder, "pure_lib", "1.2")
-    lock = scaleway_lock(shop(tmp_path, "fast"))
+    lock = scaleway_lock(shop_project(tmp_path, "fast"))
     assert versions(lock) == {"fast": "1.0", "pure-lib": "1.2"}
     assert lock.packages[0].filename == musl.name
     assert lock.packages[0].sha256 == hashlib.sha256(musl.read_bytes()).hexdigest()
     assert read_lock(lock.path) == lock
 
 
-def test_unchanged_requirements_ask_nobody(tmp_path: Path, index: PackageIndex) -> None:
+def test_unchanged_requirements_send_no_index_request(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path, "pure")
+    project = shop_project(tmp_path, "pure")
     lock = scaleway_lock(project)
     before = lock.path.stat()
     index.requests.clear()
@@ -57,22 +57,22 @@ def test_unchanged_requirements_ask_nobody(tmp_path: Path, index: PackageIndex) 
     assert lock.path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_a_lock_keeps_its_versions_until_it_is_upgraded(tmp_path: Path, index: PackageIndex) -> None:
+def test_locked_versions_are_kept_until_upgrade(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "pure")
     make_wheel(index.folder, "more")
-    scaleway_lock(shop(tmp_path, "pure"))
+    scaleway_lock(shop_project(tmp_path, "pure"))
     make_wheel(index.folder, "pure", "2.0")
-    kept = scaleway_lock(shop(tmp_path, "pure", "more"))
+    kept = scaleway_lock(shop_project(tmp_path, "pure", "more"))
     assert versions(kept) == {"more": "1.0", "pure": "1.0"}
-    upgraded = scaleway_lock(shop(tmp_path, "pure", "more"), upgrade=True)
+    upgraded = scaleway_lock(shop_project(tmp_path, "pure", "more"), upgrade=True)
     assert versions(upgraded) == {"more": "1.0", "pure": "2.0"}
 
 
-def test_the_local_lock_follows_scaleways_and_says_where_it_could_not(tmp_path: Path, index: PackageIndex) -> None:
+def test_local_lock_follows_scaleway_lock_and_notes_differences(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", "1.0", tag=MUSL)
     make_wheel(index.folder, "fast", "2.0", tag=GNU)
     make_wheel(index.folder, "pure", "1.0")
-    project = shop(tmp_path, "fast", "pure")
+    project = shop_project(tmp_path, "fast", "pure")
     assert versions(scaleway_lock(project)) == {"fast": "1.0", "pure": "1.0"}
     make_wheel(index.folder, "pure", "3.0")
     [local] = lock_project(project, LOCAL_TARGETS, kind="local")
@@ -81,14 +81,14 @@ def test_the_local_lock_follows_scaleways_and_says_where_it_could_not(tmp_path: 
     assert local.path.name == "fnkit.python313.local.lock"
 
 
-def test_a_version_held_back_by_the_c_library_is_said(tmp_path: Path, index: PackageIndex) -> None:
+def test_version_limited_by_c_library_is_noted(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", "1.0", tag=MUSL)
     make_wheel(index.folder, "fast", "2.0", tag="cp313-cp313-manylinux_2_17_x86_64")
-    assert scaleway_lock(shop(tmp_path, "fast")).notes == ("fast 1.0 is locked: 2.0 has no musl wheel.",)
+    assert scaleway_lock(shop_project(tmp_path, "fast")).notes == ("fast 1.0 is locked: 2.0 has no musl wheel.",)
 
 
 @pytest.mark.parametrize(
-    ("requirements", "code", "words"),
+    ("requirements", "code", "parts"),
     [
         (("absent-thing",), "unknown-package", ("absent-thing", "requirements.txt")),
         (("gnu-only",), "no-wheel", ("gnu-only", "Python 3.13", "musllinux_1_2_x86_64")),
@@ -97,43 +97,43 @@ def test_a_version_held_back_by_the_c_library_is_said(tmp_path: Path, index: Pac
         (("pure @ file:///nowhere/at/all",), "requirement-not-lockable", ("requirements.txt",)),
     ],
 )
-def test_what_cannot_be_locked_is_told_in_one_sentence(
-    tmp_path: Path, index: PackageIndex, requirements: tuple[str, ...], code: str, words: tuple[str, ...]
+def test_unlockable_requirement_error_gives_reason_and_hint(
+    tmp_path: Path, index: PackageIndex, requirements: tuple[str, ...], code: str, parts: tuple[str, ...]
 ) -> None:
     make_wheel(index.folder, "gnu_only", tag="cp313-cp313-manylinux_2_17_x86_64")
     make_wheel(index.folder, "pure")
     make_wheel(index.folder, "pure", "2.0")
     make_wheel(index.folder, "wants_two", requires=("pure>=2",))
-    project = shop(tmp_path, *requirements)
-    with pytest.raises(BundleError) as refused:
+    project = shop_project(tmp_path, *requirements)
+    with pytest.raises(BundleError) as raised:
         scaleway_lock(project)
-    assert refused.value.code == code
-    assert all(word in refused.value.message for word in words), refused.value.message
-    assert "fnkit-lock" not in refused.value.message
-    assert "warning" not in refused.value.message
-    assert refused.value.hint is not None
+    assert raised.value.code == code
+    assert all(part in raised.value.message for part in parts), raised.value.message
+    assert "fnkit-lock" not in raised.value.message
+    assert "warning" not in raised.value.message
+    assert raised.value.hint is not None
     assert not list(project.root.glob("*.lock"))
 
 
 @pytest.mark.usefixtures("index")
-def test_no_network_and_nothing_cached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locking_offline_without_cache_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
-    with pytest.raises(BundleError) as refused:
-        scaleway_lock(shop(tmp_path, "pure"))
-    assert refused.value.code == "offline"
+    with pytest.raises(BundleError) as raised:
+        scaleway_lock(shop_project(tmp_path, "pure"))
+    assert raised.value.code == "offline"
 
 
 @pytest.mark.usefixtures("index")
-def test_an_index_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with package_index(tmp_path / "gone") as gone:
-        monkeypatch.setenv("UV_DEFAULT_INDEX", gone.url)
+def test_unreachable_index_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with package_index(tmp_path / "stopped") as stopped:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", stopped.url)
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    with pytest.raises(BundleError) as refused:
-        scaleway_lock(shop(tmp_path, "pure"))
-    assert refused.value.code == "index-unreachable"
+    with pytest.raises(BundleError) as raised:
+        scaleway_lock(shop_project(tmp_path, "pure"))
+    assert raised.value.code == "index-unreachable"
 
 
-def test_a_lock_holds_neither_credentials_nor_paths(
+def test_lock_contains_no_credentials_or_local_paths(
     tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch, bundling: Bundling
 ) -> None:
     make_wheel(index.folder, "pure")
@@ -142,63 +142,63 @@ def test_a_lock_holds_neither_credentials_nor_paths(
     monkeypatch.setenv("UV_DEFAULT_INDEX", index.url_for(index.credentials))
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
-    project = shop(tmp_path, "pure", "linked")
+    project = shop_project(tmp_path, "pure", "linked")
     lock = scaleway_lock(project)
     text = lock.path.read_text()
     assert "hidden-word" not in text
     assert str(tmp_path) not in text
-    # Such files come through pip, which knows the credentials and the folder; it checks the hash.
+    # pip downloads these files: it has the credentials and the links folder, and checks the hash.
     bundle = bundling.bundle(project, kind="scaleway")
     assert [one.name for one in bundle.dependencies] == ["linked", "pure"]
 
 
-def test_wrong_credentials_are_told_and_not_shown(
+def test_wrong_index_credentials_are_an_error_that_hides_them(
     tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_wheel(index.folder, "pure")
     index.credentials = "someone:hidden-word"
     monkeypatch.setenv("UV_DEFAULT_INDEX", index.url_for("someone:wrong-word"))
-    with pytest.raises(BundleError) as refused:
-        scaleway_lock(shop(tmp_path, "pure"))
-    assert "wrong-word" not in refused.value.message + str(refused.value.hint)
-    assert refused.value.code == "index-credentials"
+    with pytest.raises(BundleError) as raised:
+        scaleway_lock(shop_project(tmp_path, "pure"))
+    assert "wrong-word" not in raised.value.message + str(raised.value.hint)
+    assert raised.value.code == "index-credentials"
 
 
-def test_piptools_locks_for_a_python_that_is_here(tmp_path: Path, index: PackageIndex) -> None:
+def test_piptools_locks_for_an_installed_python(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", tag=GNU, requires=("pure",))
     make_wheel(index.folder, "pure")
-    project = shop(tmp_path, "fast")
+    project = shop_project(tmp_path, "fast")
     [lock] = lock_project(project, LOCAL_TARGETS, kind="local", backend="pip-tools")
     assert versions(lock) == {"fast": "1.0", "pure": "1.0"}
     [by_uv] = lock_project(project, LOCAL_TARGETS, kind="local", upgrade=True)
     assert [one.sha256 for one in by_uv.packages] == [one.sha256 for one in lock.packages]
 
 
-def test_piptools_refuses_what_it_cannot_answer(tmp_path: Path, index: PackageIndex) -> None:
+def test_piptools_rejects_targets_it_cannot_lock_for(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", tag=GNU)
     minor = sys.version_info[1]
-    here = BundleTarget.parse("python313", f"cpython-3.{minor}-x86_64-linux-musl")
-    nowhere = BundleTarget.parse("python313", "cpython-3.99-x86_64-linux-gnu")
-    for target, code in ((here, "no-wheel"), (nowhere, "no-interpreter")):
-        with pytest.raises(BundleError) as refused:
-            lock_project(shop(tmp_path, "fast"), {"python313": target}, kind="local", backend="pip-tools")
-        assert refused.value.code == code
+    musl = BundleTarget.parse("python313", f"cpython-3.{minor}-x86_64-linux-musl")
+    missing = BundleTarget.parse("python313", "cpython-3.99-x86_64-linux-gnu")
+    for target, code in ((musl, "no-wheel"), (missing, "no-interpreter")):
+        with pytest.raises(BundleError) as raised:
+            lock_project(shop_project(tmp_path, "fast"), {"python313": target}, kind="local", backend="pip-tools")
+        assert raised.value.code == code
 
 
-def test_a_lock_that_is_none_is_refused_with_its_name(tmp_path: Path) -> None:
-    project = shop(tmp_path, "pure")
+def test_invalid_lock_file_error_names_the_file(tmp_path: Path) -> None:
+    project = shop_project(tmp_path, "pure")
     for text in ("not toml [", "a = 1\n", '[tool.fnkit]\nversion = 99\nruntime=""\ntarget=""\nkey=""\n'):
         (project.root / "fnkit.python313.scaleway.lock").write_text(text)
-        with pytest.raises(BundleError) as refused:
+        with pytest.raises(BundleError) as raised:
             scaleway_lock(project)
-        assert refused.value.code == "lock-file"
-        assert "fnkit.python313.scaleway.lock" in refused.value.message
+        assert raised.value.code == "lock-file"
+        assert "fnkit.python313.scaleway.lock" in raised.value.message
 
 
-def test_the_projects_own_constraints_for_uv_hold_and_count(tmp_path: Path, index: PackageIndex) -> None:
+def test_uv_constraints_apply_and_invalidate_the_lock(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "pure", "1.0")
     make_wheel(index.folder, "pure", "2.0")
-    project = shop(tmp_path, "pure")
+    project = shop_project(tmp_path, "pure")
     assert versions(scaleway_lock(project)) == {"pure": "2.0"}
     write_files(
         project.root,
@@ -207,7 +207,7 @@ def test_the_projects_own_constraints_for_uv_hold_and_count(tmp_path: Path, inde
     assert versions(scaleway_lock(project)) == {"pure": "1.0"}
 
 
-def test_a_project_without_requirements_has_no_lock(tmp_path: Path) -> None:
-    project = shop(tmp_path)
+def test_project_without_requirements_has_no_lock(tmp_path: Path) -> None:
+    project = shop_project(tmp_path)
     assert lock_project(project, {}, kind="scaleway") == ()
     assert [path.name for path in project.root.iterdir()] == ["handler.py"]

@@ -1,4 +1,4 @@
-"""A few small packages from the real registry: wheels of others' making, and a source build."""
+"""Packages from the real registry: published wheels and a source build."""
 
 import zipfile
 from pathlib import Path
@@ -15,7 +15,7 @@ def handle(event, context):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_and_source_packages_are_bundled_and_run(tmp_path: Path) -> None:
     root, bundling = tmp_path / "project", Bundling(tmp_path)
     write_files(root, {"h.py": HANDLER})
@@ -39,11 +39,11 @@ def test_compiled_and_source_packages_are_bundled_and_run(tmp_path: Path) -> Non
     assert bundling.steps == []
 
 
-@pytest.mark.slow
-def test_a_source_build_with_compiled_parts_is_refused(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_source_build_with_extension_modules_is_rejected(tmp_path: Path) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context): ...\n"})
     project = a_project(root, a_function("h", "h.handle"), requirements=("crcmod==1.7",), source_builds=("crcmod",))
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         Bundling(tmp_path).bundle(project)
-    assert refused.value.code in ("source-build-compiled", "source-build")
+    assert raised.value.code in ("source-build-compiled", "source-build")

@@ -1,4 +1,4 @@
-"""The installed command: shapes of errors, purity of ``--json``, interrupts, closed pipes, speed of nothing."""
+"""The installed ``fnkit`` command: help, usage errors, ``--json`` errors, closed pipes and encodings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.support.command import FNKIT, Command
 from tests.support.golden import Golden
 
 
-@pytest.mark.parametrize("verb", [(), *every_verb()], ids=lambda verb: " ".join(verb) or "fnkit")
-def test_help_is_what_the_golden_file_says(verb: tuple[str, ...], fnkit: Command, golden: Golden) -> None:
-    shown = fnkit(*verb, "--help").ok()
-    assert shown.stderr == ""
-    golden.check(f"cli/help/{'-'.join(verb) or 'fnkit'}.txt", shown.stdout)
+@pytest.mark.parametrize("command", [(), *every_verb()], ids=lambda command: " ".join(command) or "fnkit")
+def test_help_matches_the_golden_file(command: tuple[str, ...], fnkit: Command, golden: Golden) -> None:
+    result = fnkit(*command, "--help").ok()
+    assert result.stderr == ""
+    golden.check(f"cli/help/{'-'.join(command) or 'fnkit'}.txt", result.stdout)
 
 
 @pytest.mark.usefixtures("project")
-def test_bare_fnkit_names_three_commands(fnkit: Command) -> None:
-    shown = fnkit().ok()
-    assert shown.stdout == (
+def test_fnkit_without_arguments_suggests_commands(fnkit: Command) -> None:
+    result = fnkit().ok()
+    assert result.stdout == (
         "Next commands in this directory:\n\n"
         "  fnkit new shop        create a project\n"
         "  fnkit platform start  start the local platform\n"
@@ -30,17 +30,17 @@ def test_bare_fnkit_names_three_commands(fnkit: Command) -> None:
     )
 
 
-def test_the_version_is_one_line(fnkit: Command) -> None:
+def test_version_is_one_line(fnkit: Command) -> None:
     from fnkit import __version__
 
     assert fnkit("--version").ok().stdout == f"fnkit {__version__}\n"
 
 
-def test_an_unknown_verb_is_wrong_use_and_names_the_nearest(fnkit: Command) -> None:
-    done = fnkit("depoy")
-    assert done.code == 2
-    assert done.stdout == ""
-    assert done.stderr == (
+def test_unknown_command_error_suggests_the_closest_match(fnkit: Command) -> None:
+    result = fnkit("depoy")
+    assert result.code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
         "error: There is no command `depoy`. Did you mean `fnkit deploy`?\n  hint: Run `fnkit --help` for usage.\n"
     )
 
@@ -64,24 +64,24 @@ def test_an_unknown_verb_is_wrong_use_and_names_the_nearest(fnkit: Command) -> N
     ids=" ".join,
 )
 @pytest.mark.usefixtures("project")
-def test_with_json_a_failure_is_the_one_document(arguments: tuple[str, ...], fnkit: Command) -> None:
-    done = fnkit(*arguments)
-    error = done.json()["error"]
+def test_json_error_is_a_single_document(arguments: tuple[str, ...], fnkit: Command) -> None:
+    result = fnkit(*arguments)
+    error = result.json()["error"]
     assert isinstance(error, dict)
     assert list(error) == ["code", "message", "hint", "file", "line"]
-    assert done.code == (1 if arguments[:2] == ("platform", "env") else 2)
-    assert done.stderr == ""
+    assert result.code == (1 if arguments[:2] == ("platform", "env") else 2)
+    assert result.stderr == ""
 
 
-def test_a_group_without_a_verb_is_wrong_use(fnkit: Command) -> None:
-    done = fnkit("platform")
-    assert (done.code, done.stderr) == (
+def test_command_group_without_command_is_a_usage_error(fnkit: Command) -> None:
+    result = fnkit("platform")
+    assert (result.code, result.stderr) == (
         2,
         "error: `fnkit platform` needs a command.\n  hint: Run `fnkit platform --help` for a list.\n",
     )
 
 
-def test_a_reader_that_leaves_hears_no_complaint() -> None:
+def test_closed_stdout_causes_no_error_output() -> None:
     writer = subprocess.Popen([str(FNKIT), "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert writer.stdout is not None
     writer.stdout.close()
@@ -89,10 +89,10 @@ def test_a_reader_that_leaves_hears_no_complaint() -> None:
     assert stderr == b""
 
 
-def test_a_terminal_that_cannot_show_a_character_is_no_crash(fnkit: Command, project: Path) -> None:
+def test_unencodable_output_does_not_crash(fnkit: Command, project: Path) -> None:
     (project / "größe.py").write_text(
         "from fnkit import function\n\n@function(memory=1)\ndef größe(event, context): ...\n"
     )
-    done = fnkit("scan", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
-    assert "internal-error" not in done.stderr
-    assert "Traceback" not in done.stderr
+    result = fnkit("scan", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert "internal-error" not in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""``fnkit invoke``: a handler called here answers what it would answer on the platform."""
+"""``fnkit invoke`` calls a handler locally, with the requests and responses of the platform."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import fnkit
 @fnkit.function(env={"LEVEL": "info"})
 def echo(event, context):
     print("called")
-    print("and warned", file=sys.stderr)
+    print("warned", file=sys.stderr)
     return {"event": event, "context": context, "environment": dict(os.environ), "folder": os.getcwd()}
 
 
 @fnkit.function(secrets=["DATABASE_URL"])
-def secretive(event, context):
+def with_secret(event, context):
     return os.environ["DATABASE_URL"][::-1]
 
 
@@ -45,17 +45,17 @@ def broken(event, context):
 
 
 @fnkit.function
-def gone(event, context):
+def exits(event, context):
     os._exit(3)
 
 
 @fnkit.function(timeout="10s")
-def stuck(event, context):
+def hangs(event, context):
     time.sleep(3600)
 
 
 @fnkit.function
-def unwell(event, context):
+def unavailable(event, context):
     return {"statusCode": 503, "body": "later"}
 """
 
@@ -71,37 +71,37 @@ def _invoke(fnkit: Command, *arguments: str, **variables: str) -> dict[str, obje
     return Command({**fnkit.environment, **variables})("invoke", *arguments, "--json").json()
 
 
-def _echoed(fnkit: Command, *arguments: str, **variables: str) -> dict[str, dict[str, object]]:
-    answer = _invoke(fnkit, "echo", *arguments, **variables)
-    document = json.loads(str(answer["body"]))
+def _echo(fnkit: Command, *arguments: str, **variables: str) -> dict[str, dict[str, object]]:
+    response = _invoke(fnkit, "echo", *arguments, **variables)
+    document = json.loads(str(response["body"]))
     assert isinstance(document, dict)
     return document
 
 
 @pytest.mark.usefixtures("shop")
-def test_the_answer_has_the_promised_keys_and_what_was_printed(fnkit: Command) -> None:
-    answer = _invoke(fnkit, "structured")
-    assert list(answer) == ["status", "headers", "body", "is_base64", "duration_ms", "logs"]
-    assert (answer["status"], answer["body"]) == (201, '{"a":1}')
-    assert answer["headers"] == {
+def test_json_result_has_documented_keys_and_captured_logs(fnkit: Command) -> None:
+    response = _invoke(fnkit, "structured")
+    assert list(response) == ["status", "headers", "body", "is_base64", "duration_ms", "logs"]
+    assert (response["status"], response["body"]) == (201, '{"a":1}')
+    assert response["headers"] == {
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Allow-Headers": "Content-Type",
         "Content-Type": "application/json",
         "X-A": ["1", "2"],
     }
-    assert _invoke(fnkit, "echo")["logs"] == ["called", "and warned"]
+    assert _invoke(fnkit, "echo")["logs"] == ["called", "warned"]
 
 
 @pytest.mark.usefixtures("shop")
-def test_as_text_the_body_is_stdout_and_all_else_is_stderr(fnkit: Command) -> None:
-    done = fnkit("invoke", "structured").ok()
-    assert done.stdout == '{"a":1}'
-    assert done.stderr.startswith("201 in ")
+def test_text_result_is_body_on_stdout_and_summary_on_stderr(fnkit: Command) -> None:
+    result = fnkit("invoke", "structured").ok()
+    assert result.stdout == '{"a":1}'
+    assert result.stderr.startswith("201 in ")
 
 
 @pytest.mark.usefixtures("shop")
-def test_the_request_becomes_the_event(fnkit: Command) -> None:
-    document = _echoed(
+def test_request_options_become_the_event(fnkit: Command) -> None:
+    document = _echo(
         fnkit, "--data", '{"a": 1}', "--path", "/a%20b?q=1&q=2", "-H", "x-one: 1", "-H", "X-One: 2", "-X", "put"
     )
     event = document["event"]
@@ -113,29 +113,29 @@ def test_the_request_becomes_the_event(fnkit: Command) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_without_a_body_it_is_get_with_one_post(fnkit: Command) -> None:
-    assert _echoed(fnkit)["event"]["httpMethod"] == "GET"
-    assert _echoed(fnkit, "--data", "x y")["event"]["httpMethod"] == "POST"
+def test_default_method_is_get_without_body_and_post_with_body(fnkit: Command) -> None:
+    assert _echo(fnkit)["event"]["httpMethod"] == "GET"
+    assert _echo(fnkit, "--data", "x y")["event"]["httpMethod"] == "POST"
 
 
-def test_a_body_may_come_from_a_file_or_standard_input(fnkit: Command, shop: Path) -> None:
+def test_body_can_be_read_from_file_or_stdin(fnkit: Command, shop: Path) -> None:
     (shop / "body.txt").write_text("from a file")
-    assert _echoed(fnkit, "--data", "@body.txt")["event"]["body"] == "from a file"
-    done = fnkit("invoke", "echo", "--json", "--data", "@-", stdin="from a pipe")
-    assert json.loads(str(done.json()["body"]))["event"]["body"] == "from a pipe"
+    assert _echo(fnkit, "--data", "@body.txt")["event"]["body"] == "from a file"
+    result = fnkit("invoke", "echo", "--json", "--data", "@-", stdin="from a pipe")
+    assert json.loads(str(result.json()["body"]))["event"]["body"] == "from a pipe"
 
 
-def test_an_event_file_stands_in_for_the_request(fnkit: Command, shop: Path) -> None:
+def test_event_file_replaces_the_request(fnkit: Command, shop: Path) -> None:
     event = {"httpMethod": "DELETE", "path": "/x", "queryStringParameters": {"a": "b"}, "body": "hi!", "extra": 1}
     (shop / "event.json").write_text(json.dumps(event))
-    seen = _echoed(fnkit, "--event", "event.json")["event"]
-    assert {key: seen[key] for key in event} == event
-    assert "isBase64Encoded" not in seen
+    received = _echo(fnkit, "--event", "event.json")["event"]
+    assert {key: received[key] for key in event} == event
+    assert "isBase64Encoded" not in received
 
 
 @pytest.mark.usefixtures("shop")
-def test_the_context_and_the_environment_are_the_functions_and_nothing_else(fnkit: Command) -> None:
-    document = _echoed(fnkit, SCW_SECRET_KEY="the deployer's own", MY_SHELL="zsh")
+def test_handler_gets_only_its_own_context_and_environment(fnkit: Command) -> None:
+    document = _echo(fnkit, SCW_SECRET_KEY="the-callers-own", MY_SHELL="zsh")
     assert document["context"] == {"memoryLimitInMb": 256, "functionName": "echo", "functionVersion": ""}
     environment = document["environment"]
     assert environment["LEVEL"] == "info"
@@ -144,80 +144,80 @@ def test_the_context_and_the_environment_are_the_functions_and_nothing_else(fnki
     assert "SCW_SECRET_KEY" not in environment
 
 
-def test_the_working_folder_is_not_the_codes(fnkit: Command, shop: Path) -> None:
-    folder = Path(str(_echoed(fnkit)["folder"]))
+def test_working_directory_is_temporary(fnkit: Command, shop: Path) -> None:
+    folder = Path(str(_echo(fnkit)["folder"]))
     assert folder != shop
-    assert not folder.exists(), "it is removed at the end"
+    assert not folder.exists(), "the directory is removed after the call"
 
 
-def test_secrets_come_from_the_environment_or_a_file(fnkit: Command, shop: Path) -> None:
-    assert _invoke(fnkit, "secretive", DATABASE_URL="abc")["body"] == "cba"
+def test_secrets_are_read_from_environment_or_env_file(fnkit: Command, shop: Path) -> None:
+    assert _invoke(fnkit, "with-secret", DATABASE_URL="abc")["body"] == "cba"
     (shop / ".env").write_text("DATABASE_URL=xyz\n")
-    assert _invoke(fnkit, "secretive")["body"] == "zyx"
+    assert _invoke(fnkit, "with-secret")["body"] == "zyx"
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_missing_secret_is_a_problem_of_this_function_alone(fnkit: Command) -> None:
-    done = fnkit("invoke", "secretive", "--json")
-    assert done.code == 2
-    assert "DATABASE_URL" in done.stdout
+def test_missing_secret_fails_only_the_function_that_needs_it(fnkit: Command) -> None:
+    result = fnkit("invoke", "with-secret", "--json")
+    assert result.code == 2
+    assert "DATABASE_URL" in result.stdout
     fnkit("invoke", "structured").ok()
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_body_that_is_no_text_is_base64_in_json(fnkit: Command) -> None:
-    answer = _invoke(fnkit, "binary")
-    assert (answer["body"], answer["is_base64"]) == ("/////w==", True)
+def test_binary_body_is_base64_in_json(fnkit: Command) -> None:
+    response = _invoke(fnkit, "binary")
+    assert (response["body"], response["is_base64"]) == ("/////w==", True)
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_handler_that_raises_is_a_500_a_log_and_a_failed_run(fnkit: Command) -> None:
-    done = fnkit("invoke", "broken", "--json")
-    answer = done.json()
-    assert (done.code, answer["status"]) == (1, 500)
-    assert "no such order" in str(answer["body"])
-    assert isinstance(answer["logs"], list)
-    assert answer["logs"][-1] == "ValueError: no such order"
+def test_handler_exception_gives_status_500_log_and_exit_code_1(fnkit: Command) -> None:
+    result = fnkit("invoke", "broken", "--json")
+    response = result.json()
+    assert (result.code, response["status"]) == (1, 500)
+    assert "no such order" in str(response["body"])
+    assert isinstance(response["logs"], list)
+    assert response["logs"][-1] == "ValueError: no such order"
 
 
 @pytest.mark.usefixtures("shop")
-def test_every_status_from_500_fails_the_run(fnkit: Command) -> None:
-    assert fnkit("invoke", "unwell").code == 1
+def test_server_error_status_gives_exit_code_1(fnkit: Command) -> None:
+    assert fnkit("invoke", "unavailable").code == 1
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_handler_that_ends_its_process_is_a_500(fnkit: Command) -> None:
-    done = fnkit("invoke", "gone", "--json")
-    assert (done.code, done.json()["status"]) == (1, 500)
+def test_handler_process_exit_gives_status_500(fnkit: Command) -> None:
+    result = fnkit("invoke", "exits", "--json")
+    assert (result.code, result.json()["status"]) == (1, 500)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("shop")
-def test_a_handler_that_hangs_is_ended_at_its_timeout(fnkit: Command) -> None:
-    done = fnkit("invoke", "stuck", "--json")
-    assert (done.code, done.json()["status"]) == (1, 504)
+def test_handler_timeout_gives_status_504(fnkit: Command) -> None:
+    result = fnkit("invoke", "hangs", "--json")
+    assert (result.code, result.json()["status"]) == (1, 504)
 
 
-def test_a_module_that_cannot_be_imported_is_a_500_with_the_reason(fnkit: Command, shop: Path) -> None:
+def test_import_error_gives_status_500_with_the_reason(fnkit: Command, shop: Path) -> None:
     (shop / "handlers.py").write_text(
         "import nothing_of_that_name\nimport fnkit\n\n@fnkit.function\ndef a(e, c): ...\n"
     )
-    done = fnkit("invoke", "a", "--json")
-    assert (done.code, done.json()["status"]) == (1, 500)
-    assert "nothing_of_that_name" in str(done.json()["body"])
+    result = fnkit("invoke", "a", "--json")
+    assert (result.code, result.json()["status"]) == (1, 500)
+    assert "nothing_of_that_name" in str(result.json()["body"])
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_the_platform_answers_by_itself_never_reaches_the_handler(fnkit: Command) -> None:
-    answer = _invoke(fnkit, "broken", "--path", "/favicon.ico")
-    assert (answer["status"], answer["body"], answer["logs"]) == (404, "", [])
+def test_favicon_request_does_not_reach_the_handler(fnkit: Command) -> None:
+    response = _invoke(fnkit, "broken", "--path", "/favicon.ico")
+    assert (response["status"], response["body"], response["logs"]) == (404, "", [])
 
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("nobody",), "no-function"),
+        (("unknown",), "no-function"),
         (("echo", "-H", "no colon"), "bad-header"),
         (("echo", "-H", "X: a\r\nY: b"), "bad-header"),
         (("echo", "--event", "/no/such/file"), "unreadable-file"),
@@ -226,8 +226,8 @@ def test_what_the_platform_answers_by_itself_never_reaches_the_handler(fnkit: Co
         (("echo", "--event", "handlers.py"), "bad-event"),
     ],
 )
-def test_wrong_use_is_told_apart(arguments: tuple[str, ...], code: str, fnkit: Command) -> None:
-    done = fnkit("invoke", *arguments, "--json")
-    error = done.json()["error"]
+def test_usage_error_has_a_specific_code(arguments: tuple[str, ...], code: str, fnkit: Command) -> None:
+    result = fnkit("invoke", *arguments, "--json")
+    error = result.json()["error"]
     assert isinstance(error, dict)
-    assert (done.code, error["code"]) == (2, code)
+    assert (result.code, error["code"]) == (2, code)

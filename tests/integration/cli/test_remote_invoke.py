@@ -1,4 +1,4 @@
-"""``fnkit invoke --remote``: the same handler, called where it is deployed."""
+"""``fnkit invoke --remote`` calls the deployed function, with the results of a local call."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ import fnkit
 
 @fnkit.function
 def echo(event, context):
-    return {"seen": {key: event[key] for key in ("httpMethod", "path", "queryStringParameters", "headers", "body")}}
+    keys = ("httpMethod", "path", "queryStringParameters", "headers", "body")
+    return {"received": {key: event[key] for key in keys}}
 
 
 @fnkit.function(privacy="private")
-def secluded(event, context):
+def internal(event, context):
     return "inside"
 
 
@@ -41,45 +42,45 @@ def deployed(platform: PlatformUnderTest, project: Path) -> Command:
     return fnkit
 
 
-def test_here_and_there_the_handler_sees_the_same_request(deployed: Command) -> None:
+def test_local_and_remote_handlers_get_the_same_request(deployed: Command) -> None:
     request = ("--path", "/a%20b?q=1&q=2", "--data", '{"a": 1}', "-H", "X-One: 1", "-X", "PUT", "--json")
-    here = json.loads(str(deployed("invoke", "echo", *request).ok().json()["body"]))["seen"]
-    answer = deployed("invoke", "echo", *request, "--remote", "--local").ok().json()
-    there = json.loads(str(answer["body"]))["seen"]
+    local = json.loads(str(deployed("invoke", "echo", *request).ok().json()["body"]))["received"]
+    response = deployed("invoke", "echo", *request, "--remote", "--local").ok().json()
+    remote = json.loads(str(response["body"]))["received"]
     for key in ("httpMethod", "path", "queryStringParameters", "body"):
-        assert there[key] == here[key]
-    assert here["headers"].items() <= there["headers"].items(), "the gateway adds its own"
-    assert answer["status"] == 200
+        assert remote[key] == local[key]
+    assert local["headers"].items() <= remote["headers"].items(), "the gateway adds headers"
+    assert response["status"] == 200
 
 
-def test_a_failing_handler_answers_the_same_and_fails_the_run(deployed: Command) -> None:
-    here = deployed("invoke", "broken", "--json")
-    there = deployed("invoke", "broken", "--json", "--remote", "--local")
-    assert (here.code, there.code) == (1, 1)
-    assert [there.json()[key] for key in ("status", "body")] == [here.json()[key] for key in ("status", "body")]
+def test_failing_handler_gives_same_response_and_exit_code_remotely(deployed: Command) -> None:
+    local = deployed("invoke", "broken", "--json")
+    remote = deployed("invoke", "broken", "--json", "--remote", "--local")
+    assert (local.code, remote.code) == (1, 1)
+    assert [remote.json()[key] for key in ("status", "body")] == [local.json()[key] for key in ("status", "body")]
 
 
-def test_it_talks_to_the_platform_through_scaleways_variables_too(
+def test_scaleway_variables_select_the_platform_and_proxies_are_bypassed(
     deployed: Command, platform: PlatformUnderTest
 ) -> None:
     proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    answer = Command({**deployed.environment, **platform.environment, **proxies})("invoke", "echo", "--remote")
-    assert '"path":"/"' in answer.ok().stdout
+    response = Command({**deployed.environment, **platform.environment, **proxies})("invoke", "echo", "--remote")
+    assert '"path":"/"' in response.ok().stdout
 
 
-def test_a_private_function_says_what_opens_it(deployed: Command, platform: PlatformUnderTest) -> None:
-    closed = deployed("invoke", "secluded", "--remote", "--local")
+def test_private_function_error_names_the_auth_header(deployed: Command, platform: PlatformUnderTest) -> None:
+    without_key = deployed("invoke", "internal", "--remote", "--local")
     key = f"X-Auth-Token: {platform.environment['SCW_SECRET_KEY']}"
-    opened = deployed("invoke", "secluded", "--remote", "--local", "-H", key).ok()
+    with_key = deployed("invoke", "internal", "--remote", "--local", "-H", key).ok()
 
-    assert "secluded is private" in closed.stderr
-    assert "-H 'X-Auth-Token: …'" in closed.stderr
-    assert opened.stdout.strip() == "inside"
-    assert "private" not in opened.stderr
+    assert "internal is private" in without_key.stderr
+    assert "-H 'X-Auth-Token: …'" in without_key.stderr
+    assert with_key.stdout.strip() == "inside"
+    assert "private" not in with_key.stderr
 
 
-def test_what_is_not_deployed_is_told(deployed: Command) -> None:
-    done = deployed("invoke", "nobody", "--json", "--remote", "--local")
-    error = done.json()["error"]
+def test_remote_call_of_undeployed_function_is_an_error(deployed: Command) -> None:
+    result = deployed("invoke", "unknown", "--json", "--remote", "--local")
+    error = result.json()["error"]
     assert isinstance(error, dict)
-    assert (done.code, error["code"]) == (1, "not-deployed")
+    assert (result.code, error["code"]) == (1, "not-deployed")

@@ -1,4 +1,4 @@
-"""``fnkit scan``: what a project declares, and all that is wrong with it."""
+"""``fnkit scan`` lists a project's declarations and all of its problems."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ INVALID = """
 from fnkit import cron, function, trigger
 
 @function(memory=3)
-def small(event, context): ...
+def bad_memory(event, context): ...
 
 @cron("61 * * * *")
-def late(event, context): ...
+def bad_schedule(event, context): ...
 
 @trigger()
-def deaf(event, context): ...
+def no_source(event, context): ...
 
 @trigger(nats="a", sqs="b")
-def torn(event, context): ...
+def two_sources(event, context): ...
 """
 
 
-def _make(project: Path, code: str) -> None:
+def _write_project(project: Path, code: str) -> None:
     (project / "fnkit.toml").write_text('name = "shop"\n')
     (project / "handlers.py").write_text(code)
 
 
-def test_a_valid_project_as_json(fnkit: Command, project: Path, golden: Golden) -> None:
-    _make(project, VALID)
-    done = fnkit("scan", "--json").ok()
-    assert done.stderr == ""
-    golden.check("cli/scan/valid.json", normalise(done.stdout, {str(project): "project"}))
+def test_valid_project_json_output(fnkit: Command, project: Path, golden: Golden) -> None:
+    _write_project(project, VALID)
+    result = fnkit("scan", "--json").ok()
+    assert result.stderr == ""
+    golden.check("cli/scan/valid.json", normalise(result.stdout, {str(project): "project"}))
 
 
-def test_a_valid_project_as_text(fnkit: Command, project: Path, golden: Golden) -> None:
-    _make(project, VALID)
+def test_valid_project_text_output(fnkit: Command, project: Path, golden: Golden) -> None:
+    _write_project(project, VALID)
     golden.check("cli/scan/valid.txt", normalise(fnkit("scan").ok().stdout, {str(project): "project"}))
 
 
-def test_an_invalid_project_shows_functions_and_problems_and_fails(
+def test_invalid_project_lists_functions_and_problems_with_exit_code_2(
     fnkit: Command, project: Path, golden: Golden
 ) -> None:
-    _make(project, INVALID)
-    done = fnkit("scan", "--json")
-    assert done.code == 2
-    golden.check("cli/scan/invalid.json", normalise(done.stdout, {str(project): "project"}))
+    _write_project(project, INVALID)
+    result = fnkit("scan", "--json")
+    assert result.code == 2
+    golden.check("cli/scan/invalid.json", normalise(result.stdout, {str(project): "project"}))
     text = fnkit("scan")
     assert text.code == 2
     golden.check("cli/scan/invalid.txt", normalise(text.stdout, {str(project): "project"}))
 
 
-def test_it_finds_the_project_from_a_folder_inside_and_by_option(fnkit: Command, project: Path) -> None:
-    _make(project, VALID)
-    inner = project / "docs"
-    inner.mkdir()
+def test_project_is_found_from_subdirectory_and_by_option(fnkit: Command, project: Path) -> None:
+    _write_project(project, VALID)
+    subdirectory = project / "docs"
+    subdirectory.mkdir()
     expected = fnkit("scan", "--json").ok().stdout
-    assert fnkit("scan", "--json", cwd=inner).ok().stdout == expected
+    assert fnkit("scan", "--json", cwd=subdirectory).ok().stdout == expected
     assert fnkit("scan", "--json", "-C", str(project), cwd=project.parent).ok().stdout == expected

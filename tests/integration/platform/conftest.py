@@ -1,4 +1,4 @@
-"""Wiring: one control process for tests that only add to it."""
+"""Fixture: one control process, shared by the tests that only add resources to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.data_plane_peer import connected_peer
 
 @pytest.fixture(scope="session")
 def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlProcess]:
-    """A control process whose data plane starts everything at once; each test uses its own namespace."""
+    """A control process whose data plane peer starts every deployment. Each test uses its own namespace."""
     with (
         running_control(tmp_path_factory.mktemp("c")) as process,
         connected_peer(process.settings.control_socket),

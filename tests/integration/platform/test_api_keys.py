@@ -1,4 +1,4 @@
-"""Further API keys: what a read-only key and one that is bound to a project may do, see and touch."""
+"""Additional API keys: the permissions of read-only keys and of keys that are limited to a project."""
 
 from __future__ import annotations
 
@@ -14,70 +14,72 @@ from tests.support.control_process import API, PROJECT, Answer, ControlProcess, 
 from tests.support.data_plane_peer import connected_peer
 
 KEYS = "/fnkit/v1/keys"
-THEIRS = "33333333-3333-3333-3333-333333333333"
-NOBODY = "00000000-0000-4000-8000-000000000000"
+OTHER_PROJECT = "33333333-3333-3333-3333-333333333333"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 QUEUE = {"scw_sqs_config": {"queue": "jobs"}}
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Somebody with a key."""
+class KeyClient:
+    """Sends requests with one API key."""
 
     control: ControlProcess
     secret: str
 
-    def ask(self, method: str, path: str, body: object = None, query: Mapping[str, object] | None = None) -> Answer:
+    def request(
+        self, method: str, path: str, body: object = None, query: Mapping[str, object] | None = None
+    ) -> Answer:
         return self.control.request(method, path, body, headers={"X-Auth-Token": self.secret}, query=query)
 
     def ids(self, kind: str, **query: object) -> set[str]:
-        page = self.ask("GET", f"{API}/{kind}", query=query).ok()
+        page = self.request("GET", f"{API}/{kind}", query=query).ok()
         found = page[kind]
         assert isinstance(found, list)
         assert page["total_count"] == len(found)
         return {str(one["id"]) for one in found}
 
 
-def holder(control: ControlProcess, **body: object) -> Holder:
-    return Holder(control, str(control.request("POST", KEYS, body).ok()["secret_key"]))
+def new_key(control: ControlProcess, **body: object) -> KeyClient:
+    return KeyClient(control, str(control.request("POST", KEYS, body).ok()["secret_key"]))
 
 
-def everything(control: ControlProcess, project_id: str) -> dict[str, str]:
-    """One of each kind in a project."""
+def create_one_of_each(control: ControlProcess, project_id: str) -> dict[str, str]:
+    """Create one resource of each kind in a project and return their ids by kind."""
     namespace = control.namespace(f"keys-{uuid.uuid4().hex[:6]}", project_id=project_id)
     function = control.function(namespace["id"])
     control.upload(function["id"], archive())
     hostname = f"{uuid.uuid4().hex[:8]}.example.com"
     of_function = {"function_id": function["id"]}
-    made = {
+    created = {
         "crons": control.request("POST", f"{API}/crons", {**of_function, "schedule": "0 0 * * *"}),
         "domains": control.request("POST", f"{API}/domains", {**of_function, "hostname": hostname}),
         "tokens": control.request("POST", f"{API}/tokens", of_function),
         "triggers": control.request("POST", f"{API}/triggers", {**of_function, "name": "jobs", **QUEUE}),
     }
-    ids = {kind: str(answer.ok()["id"]) for kind, answer in made.items()}
+    ids = {kind: str(response.ok()["id"]) for kind, response in created.items()}
     for kind, record_id in ids.items():
         control.settled(kind, record_id)
     return {"namespaces": str(namespace["id"]), "functions": str(function["id"]), **ids}
 
 
 @pytest.fixture(scope="module")
-def ours(control: ControlProcess) -> dict[str, str]:
-    return everything(control, PROJECT)
+def own_ids(control: ControlProcess) -> dict[str, str]:
+    return create_one_of_each(control, PROJECT)
 
 
 @pytest.fixture(scope="module")
-def theirs(control: ControlProcess) -> dict[str, str]:
-    return everything(control, THEIRS)
+def foreign_ids(control: ControlProcess) -> dict[str, str]:
+    return create_one_of_each(control, OTHER_PROJECT)
 
 
 @pytest.fixture(scope="module")
-def reader(control: ControlProcess) -> Holder:
-    return holder(control, read_only=True)
+def read_only_key(control: ControlProcess) -> KeyClient:
+    return new_key(control, read_only=True)
 
 
 @pytest.fixture(scope="module")
-def bound(control: ControlProcess) -> Holder:
-    return holder(control, project_id=PROJECT)
+def project_key(control: ControlProcess) -> KeyClient:
+    return new_key(control, project_id=PROJECT)
 
 
 WRITES = [
@@ -104,36 +106,40 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "resource"), WRITES, ids=str)
-def test_a_read_only_key_changes_nothing(
-    reader: Holder, ours: dict[str, str], method: str, path: str, resource: str
+def test_read_only_key_cannot_write(
+    read_only_key: KeyClient, own_ids: dict[str, str], method: str, path: str, resource: str
 ) -> None:
-    answer = reader.ask(method, f"{API}/{path.format(**ours)}", None if method in ("GET", "DELETE") else {})
+    response = read_only_key.request(
+        method, f"{API}/{path.format(**own_ids)}", None if method in ("GET", "DELETE") else {}
+    )
 
-    assert answer.status == 403
-    assert answer.json == {
+    assert response.status == 403
+    assert response.json == {
         "message": "insufficient permissions",
         "type": "permissions_denied",
         "details": [{"action": "write", "resource": resource}],
     }
 
 
-def test_a_read_only_key_reads_everything(reader: Holder, ours: dict[str, str], theirs: dict[str, str]) -> None:
-    for kind, record_id in [*ours.items(), *theirs.items()]:
-        assert reader.ask("GET", f"{API}/{kind}/{record_id}").ok()["id"] == record_id
-    assert reader.ask("GET", f"{API}/functions/{ours['functions']}/download-url").status == 200
-    assert reader.ask("GET", f"{API}/runtimes").status == 200
-    assert reader.ask("GET", "/fnkit/v1/platform").status == 200
-
-
-def test_a_bound_key_sees_its_project_and_nothing_else(
-    bound: Holder, ours: dict[str, str], theirs: dict[str, str]
+def test_read_only_key_can_read_everything(
+    read_only_key: KeyClient, own_ids: dict[str, str], foreign_ids: dict[str, str]
 ) -> None:
-    for kind, record_id in ours.items():
-        assert bound.ask("GET", f"{API}/{kind}/{record_id}").ok()["id"] == record_id
-    for kind, record_id in theirs.items():
-        found, nothing = (bound.ask("GET", f"{API}/{kind}/{one}") for one in (record_id, NOBODY))
-        assert (found.status, nothing.status) == (404, 404)
-        assert found.message == nothing.message.replace(NOBODY, record_id)
+    for kind, record_id in [*own_ids.items(), *foreign_ids.items()]:
+        assert read_only_key.request("GET", f"{API}/{kind}/{record_id}").ok()["id"] == record_id
+    assert read_only_key.request("GET", f"{API}/functions/{own_ids['functions']}/download-url").status == 200
+    assert read_only_key.request("GET", f"{API}/runtimes").status == 200
+    assert read_only_key.request("GET", "/fnkit/v1/platform").status == 200
+
+
+def test_project_key_can_only_read_its_project(
+    project_key: KeyClient, own_ids: dict[str, str], foreign_ids: dict[str, str]
+) -> None:
+    for kind, record_id in own_ids.items():
+        assert project_key.request("GET", f"{API}/{kind}/{record_id}").ok()["id"] == record_id
+    for kind, record_id in foreign_ids.items():
+        foreign, unknown = (project_key.request("GET", f"{API}/{kind}/{one}") for one in (record_id, UNKNOWN_ID))
+        assert (foreign.status, unknown.status) == (404, 404)
+        assert foreign.message == unknown.message.replace(UNKNOWN_ID, record_id)
 
 
 @pytest.mark.parametrize(
@@ -158,118 +164,124 @@ def test_a_bound_key_sees_its_project_and_nothing_else(
         ("GET", "issue-jwt?namespace_id={namespaces}"),
     ],
 )
-def test_a_bound_key_touches_nothing_of_others(
-    bound: Holder, theirs: dict[str, str], method: str, path: str
+def test_project_key_cannot_access_resources_of_other_projects(
+    project_key: KeyClient, foreign_ids: dict[str, str], method: str, path: str
 ) -> None:
     body: object = None if method in ("GET", "DELETE") else {}
-    answer = bound.ask(method, f"{API}/{path.format(**theirs)}", body)
+    response = project_key.request(method, f"{API}/{path.format(**foreign_ids)}", body)
 
-    assert answer.status == 404
-    assert "was not found" in answer.message or "does not exist" in answer.message
+    assert response.status == 404
+    assert "was not found" in response.message or "does not exist" in response.message
 
 
-def test_a_bound_key_makes_nothing_for_others(bound: Holder, ours: dict[str, str], theirs: dict[str, str]) -> None:
-    foreign: dict[str, object] = {"function_id": theirs["functions"]}
+def test_project_key_cannot_create_resources_in_other_projects(
+    project_key: KeyClient, own_ids: dict[str, str], foreign_ids: dict[str, str]
+) -> None:
+    foreign_function: dict[str, object] = {"function_id": foreign_ids["functions"]}
     attempts: list[tuple[str, str, dict[str, object]]] = [
-        ("POST", "functions", {"name": "f", "namespace_id": theirs["namespaces"], "runtime": "python311"}),
-        ("POST", "crons", {**foreign, "schedule": "0 0 * * *"}),
-        ("PATCH", f"crons/{ours['crons']}", foreign),
-        ("POST", "domains", {**foreign, "hostname": "a.example.com"}),
-        ("POST", "tokens", foreign),
-        ("POST", "tokens", {"namespace_id": theirs["namespaces"].upper()}),
-        ("POST", "triggers", {**foreign, "name": "jobs", **QUEUE}),
+        ("POST", "functions", {"name": "f", "namespace_id": foreign_ids["namespaces"], "runtime": "python311"}),
+        ("POST", "crons", {**foreign_function, "schedule": "0 0 * * *"}),
+        ("PATCH", f"crons/{own_ids['crons']}", foreign_function),
+        ("POST", "domains", {**foreign_function, "hostname": "a.example.com"}),
+        ("POST", "tokens", foreign_function),
+        ("POST", "tokens", {"namespace_id": foreign_ids["namespaces"].upper()}),
+        ("POST", "triggers", {**foreign_function, "name": "jobs", **QUEUE}),
     ]
     for method, path, body in attempts:
-        assert bound.ask(method, f"{API}/{path}", body).status == 404, path
-    answer = bound.ask("POST", f"{API}/namespaces", {"name": "n", "project_id": THEIRS})
-    assert (answer.status, answer.json["details"]) == (
+        assert project_key.request(method, f"{API}/{path}", body).status == 404, path
+    response = project_key.request("POST", f"{API}/namespaces", {"name": "n", "project_id": OTHER_PROJECT})
+    assert (response.status, response.json["details"]) == (
         403,
         [{"action": "write", "resource": "function_namespaces"}],
     )
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "functions", "tokens", "triggers"])
-@pytest.mark.parametrize("project", ["", PROJECT, THEIRS])
-def test_a_bound_keys_lists_hold_its_projects_things_alone(
-    bound: Holder, ours: dict[str, str], theirs: dict[str, str], kind: str, project: str
+@pytest.mark.parametrize("project", ["", PROJECT, OTHER_PROJECT])
+def test_project_key_lists_only_resources_of_its_project(
+    project_key: KeyClient, own_ids: dict[str, str], foreign_ids: dict[str, str], kind: str, project: str
 ) -> None:
     query = {"project_id": project} if project else {}
     if kind == "triggers" and not project:
-        query = {"function_id": ours["functions"]}
-    found = bound.ids(kind, page_size=100, **query)
+        query = {"function_id": own_ids["functions"]}
+    found = project_key.ids(kind, page_size=100, **query)
 
-    assert theirs[kind] not in found
-    assert (ours[kind] in found) == (project != THEIRS)
+    assert foreign_ids[kind] not in found
+    assert (own_ids[kind] in found) == (project != OTHER_PROJECT)
 
 
 @pytest.mark.parametrize("kind", ["crons", "domains", "tokens", "triggers"])
-def test_a_bound_keys_lists_by_function_are_empty_for_others(
-    bound: Holder, ours: dict[str, str], theirs: dict[str, str], kind: str
+def test_project_key_list_by_foreign_function_is_empty(
+    project_key: KeyClient, own_ids: dict[str, str], foreign_ids: dict[str, str], kind: str
 ) -> None:
-    assert bound.ids(kind, function_id=theirs["functions"]) == set()
-    assert bound.ids(kind, function_id=ours["functions"]) == {ours[kind]}
+    assert project_key.ids(kind, function_id=foreign_ids["functions"]) == set()
+    assert project_key.ids(kind, function_id=own_ids["functions"]) == {own_ids[kind]}
 
 
-def test_a_bound_key_works_in_its_project(control: ControlProcess, bound: Holder) -> None:
+def test_project_key_can_write_in_its_project(control: ControlProcess, project_key: KeyClient) -> None:
     body = {"name": f"keys-{uuid.uuid4().hex[:6]}", "project_id": PROJECT.upper()}
-    namespace = bound.ask("POST", f"{API}/namespaces", body).ok()
+    namespace = project_key.request("POST", f"{API}/namespaces", body).ok()
     control.settled("namespaces", namespace["id"])
     function = {"name": "f", "namespace_id": namespace["id"], "runtime": "python311"}
-    made = bound.ask("POST", f"{API}/functions", function).ok()
+    created = project_key.request("POST", f"{API}/functions", function).ok()
 
-    assert bound.ask("POST", f"{API}/tokens", {"function_id": made["id"]}).status == 200
-    assert bound.ask("DELETE", f"{API}/namespaces/{namespace['id']}").status == 200
+    assert project_key.request("POST", f"{API}/tokens", {"function_id": created["id"]}).status == 200
+    assert project_key.request("DELETE", f"{API}/namespaces/{namespace['id']}").status == 200
 
 
-def test_keys_and_the_clock_are_for_the_platforms_own_key(reader: Holder, bound: Holder) -> None:
-    for key in (reader, bound, holder(bound.control)):
+def test_key_management_needs_root_key_and_clock_needs_unrestricted_key(
+    read_only_key: KeyClient, project_key: KeyClient
+) -> None:
+    for key in (read_only_key, project_key, new_key(project_key.control)):
         for method, path in (("GET", KEYS), ("POST", KEYS), ("DELETE", f"{KEYS}/SCWX")):
-            assert key.ask(method, path, {} if method == "POST" else None).status == 403
-    for key, status in ((reader, 403), (bound, 403), (holder(bound.control), 200)):
-        assert key.ask("POST", "/fnkit/v1/clock", {"advance": 0}).status == status
+            assert key.request(method, path, {} if method == "POST" else None).status == 403
+    for key, status in ((read_only_key, 403), (project_key, 403), (new_key(project_key.control), 200)):
+        assert key.request("POST", "/fnkit/v1/clock", {"advance": 0}).status == status
 
 
-def test_a_cron_of_others_has_no_history(bound: Holder, ours: dict[str, str], theirs: dict[str, str]) -> None:
+def test_project_key_cannot_read_cron_history_of_other_projects(
+    project_key: KeyClient, own_ids: dict[str, str], foreign_ids: dict[str, str]
+) -> None:
     path = "/fnkit/v1/regions/fr-par/crons/{}/history"
 
-    assert bound.ask("GET", path.format(ours["crons"])).status == 200
-    assert bound.ask("GET", path.format(theirs["crons"])).status == 404
+    assert project_key.request("GET", path.format(own_ids["crons"])).status == 200
+    assert project_key.request("GET", path.format(foreign_ids["crons"])).status == 404
 
 
-def test_a_key_works_until_it_is_deleted(control: ControlProcess) -> None:
-    made = control.request("POST", KEYS, {"description": "for a colleague"}).ok()
-    key = Holder(control, str(made["secret_key"]))
+def test_key_is_valid_until_it_is_deleted(control: ControlProcess) -> None:
+    created = control.request("POST", KEYS, {"description": "for a colleague"}).ok()
+    key = KeyClient(control, str(created["secret_key"]))
     page = control.request("GET", KEYS).ok()
-    shown = page["keys"]
-    assert isinstance(shown, list)
+    listed = page["keys"]
+    assert isinstance(listed, list)
 
-    assert key.ask("GET", f"{API}/namespaces").status == 200
-    assert {**made, "secret_key": None} in shown
-    assert control.request("DELETE", f"{KEYS}/{made['access_key']}").ok() == {**made, "secret_key": None}
-    assert key.ask("GET", f"{API}/namespaces").status == 401
-    assert control.request("DELETE", f"{KEYS}/{made['access_key']}").message == "API key was not found"
+    assert key.request("GET", f"{API}/namespaces").status == 200
+    assert {**created, "secret_key": None} in listed
+    assert control.request("DELETE", f"{KEYS}/{created['access_key']}").ok() == {**created, "secret_key": None}
+    assert key.request("GET", f"{API}/namespaces").status == 401
+    assert control.request("DELETE", f"{KEYS}/{created['access_key']}").message == "API key was not found"
 
 
 @pytest.mark.parametrize("body", [{"project_id": "x"}, {"read_only": "yes"}, [], {"description": "x" * 4097}])
-def test_a_key_that_cannot_be_is_refused(control: ControlProcess, body: object) -> None:
+def test_invalid_key_request_is_rejected(control: ControlProcess, body: object) -> None:
     assert control.request("POST", KEYS, body).status == 400
 
 
-def test_keys_survive_kill_9_and_their_secrets_are_kept_nowhere(tmp_path: Path) -> None:
+def test_keys_survive_kill_and_their_secrets_are_not_stored(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        made = control.request("POST", KEYS, {"project_id": PROJECT}).ok()
+        created = control.request("POST", KEYS, {"project_id": PROJECT}).ok()
         control.kill()
         control.start()
         with connected_peer(control.settings.control_socket) as peer:
             assert [grant.project_id for grant in peer.snapshot.credentials.keys] == [PROJECT]
-        assert Holder(control, str(made["secret_key"])).ask("GET", f"{API}/namespaces").status == 200
+        assert KeyClient(control, str(created["secret_key"])).request("GET", f"{API}/namespaces").status == 200
     file = tmp_path / "api-keys.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    kept = [one for one in tmp_path.rglob("*") if one.is_file()]
-    assert not any(str(made["secret_key"]).encode() in one.read_bytes() for one in kept)
+    files = [one for one in tmp_path.rglob("*") if one.is_file()]
+    assert not any(str(created["secret_key"]).encode() in one.read_bytes() for one in files)
 
 
-def test_a_file_that_is_none_of_ours_is_told_at_the_start(tmp_path: Path) -> None:
+def test_invalid_key_file_fails_the_start(tmp_path: Path) -> None:
     (tmp_path / "api-keys.json").write_text("[]]")
     with (
         pytest.raises(AssertionError, match="cannot be read as this platform's API keys"),
@@ -279,6 +291,6 @@ def test_a_file_that_is_none_of_ours_is_told_at_the_start(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_went_wrong(control: ControlProcess) -> Iterator[None]:
+def no_traceback_in_log(control: ControlProcess) -> Iterator[None]:
     yield
     assert "Traceback" not in control.log

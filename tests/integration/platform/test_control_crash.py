@@ -1,4 +1,4 @@
-"""``kill -9`` between any two requests: what was accepted is there, what was in flight is taken up again."""
+"""``kill -9`` of control between requests: accepted changes survive and unfinished work is resumed."""
 
 from __future__ import annotations
 
@@ -14,89 +14,89 @@ from tests.support.data_plane_peer import connected_peer
 Step = Callable[[ControlProcess, dict[str, str]], None]
 
 
-def make_namespace(control: ControlProcess, made: dict[str, str]) -> None:
+def create_namespace(control: ControlProcess, ids: dict[str, str]) -> None:
     body = {
         "name": "shop",
         "project_id": PROJECT,
         "secret_environment_variables": [{"key": "S", "value": "s"}],
     }
-    made["namespaces"] = str(control.request("POST", f"{API}/namespaces", body).ok()["id"])
+    ids["namespaces"] = str(control.request("POST", f"{API}/namespaces", body).ok()["id"])
 
 
-def make_function(control: ControlProcess, made: dict[str, str]) -> None:
-    made["functions"] = str(control.function(made["namespaces"])["id"])
+def create_function(control: ControlProcess, ids: dict[str, str]) -> None:
+    ids["functions"] = str(control.function(ids["namespaces"])["id"])
 
 
-def upload(control: ControlProcess, made: dict[str, str]) -> None:
-    control.upload(made["functions"], archive())
+def upload(control: ControlProcess, ids: dict[str, str]) -> None:
+    control.upload(ids["functions"], archive())
 
 
-def deploy(control: ControlProcess, made: dict[str, str]) -> None:
-    control.request("POST", f"{API}/functions/{made['functions']}/deploy", {}).ok()
+def deploy(control: ControlProcess, ids: dict[str, str]) -> None:
+    control.request("POST", f"{API}/functions/{ids['functions']}/deploy", {}).ok()
 
 
-def make_cron(control: ControlProcess, made: dict[str, str]) -> None:
-    body = {"function_id": made["functions"], "schedule": "0 0 1 1 *", "args": {"a": 1}}
-    made["crons"] = str(control.request("POST", f"{API}/crons", body).ok()["id"])
+def create_cron(control: ControlProcess, ids: dict[str, str]) -> None:
+    body = {"function_id": ids["functions"], "schedule": "0 0 1 1 *", "args": {"a": 1}}
+    ids["crons"] = str(control.request("POST", f"{API}/crons", body).ok()["id"])
 
 
-def make_domain(control: ControlProcess, made: dict[str, str]) -> None:
-    body = {"function_id": made["functions"], "hostname": "shop.example.com"}
-    made["domains"] = str(control.request("POST", f"{API}/domains", body).ok()["id"])
+def create_domain(control: ControlProcess, ids: dict[str, str]) -> None:
+    body = {"function_id": ids["functions"], "hostname": "shop.example.com"}
+    ids["domains"] = str(control.request("POST", f"{API}/domains", body).ok()["id"])
 
 
-def make_trigger(control: ControlProcess, made: dict[str, str]) -> None:
-    body = {"function_id": made["functions"], "name": "jobs", "scw_sqs_config": {"queue": "jobs"}}
-    made["triggers"] = str(control.request("POST", f"{API}/triggers", body).ok()["id"])
+def create_trigger(control: ControlProcess, ids: dict[str, str]) -> None:
+    body = {"function_id": ids["functions"], "name": "jobs", "scw_sqs_config": {"queue": "jobs"}}
+    ids["triggers"] = str(control.request("POST", f"{API}/triggers", body).ok()["id"])
 
 
-def change(control: ControlProcess, made: dict[str, str]) -> None:
-    control.request("PATCH", f"{API}/functions/{made['functions']}", {"max_scale": 7}).ok()
+def update_function(control: ControlProcess, ids: dict[str, str]) -> None:
+    control.request("PATCH", f"{API}/functions/{ids['functions']}", {"max_scale": 7}).ok()
 
 
-def change_namespace(control: ControlProcess, made: dict[str, str]) -> None:
+def update_namespace(control: ControlProcess, ids: dict[str, str]) -> None:
     body = {"environment_variables": {"A": "1"}}
-    control.request("PATCH", f"{API}/namespaces/{made['namespaces']}", body).ok()
+    control.request("PATCH", f"{API}/namespaces/{ids['namespaces']}", body).ok()
 
 
 STEPS: tuple[Step, ...] = (
-    *(make_namespace, make_function, upload, deploy, make_cron, make_domain, make_trigger),
-    *(change, change_namespace),
+    *(create_namespace, create_function, upload, deploy, create_cron, create_domain, create_trigger),
+    *(update_function, update_namespace),
 )
 
 
 @pytest.mark.slow
-def test_nothing_accepted_is_lost_however_often_control_is_killed(tmp_path: Path) -> None:
+def test_accepted_requests_survive_a_kill_after_every_step(tmp_path: Path) -> None:
     control = ControlProcess(control_settings(tmp_path))
-    made: dict[str, str] = {}
+    ids: dict[str, str] = {}
     control.start()
     try:
         for step in STEPS:
-            step(control, made)
+            step(control, ids)
             control.kill()
             control.start()
-            for kind, one in made.items():
-                assert control.get(kind, one)["id"] == one, f"{kind} after {step.__name__}"
+            for kind, record_id in ids.items():
+                assert control.get(kind, record_id)["id"] == record_id, f"{kind} after {step.__name__}"
         with connected_peer(control.settings.control_socket) as peer:
-            function = control.settled("functions", made["functions"])
+            function = control.settled("functions", ids["functions"])
             assert (function["status"], function["max_scale"]) == ("ready", 7)
             assert peer.upserts[-1].route.environment == {"A": "1", "S": "s"}
-            assert control.settled("namespaces", made["namespaces"])["status"] == "ready"
+            assert control.settled("namespaces", ids["namespaces"])["status"] == "ready"
             for kind in ("crons", "domains", "triggers"):
-                assert control.settled(kind, made[kind])["status"] == "ready"
+                assert control.settled(kind, ids[kind])["status"] == "ready"
             assert "shop.example.com" in peer.upserts[-1].route.hosts
-        control.request("DELETE", f"{API}/namespaces/{made['namespaces']}").ok()
+        control.request("DELETE", f"{API}/namespaces/{ids['namespaces']}").ok()
         control.kill()
         control.start()
-        for kind, one in made.items():
-            control.wait_gone(kind, one)
+        for kind, record_id in ids.items():
+            control.wait_gone(kind, record_id)
         assert control.stop() == 0
     finally:
         control.kill()
     assert list(Path(tmp_path, "blobs").iterdir()) == []
 
 
-def test_a_serving_function_whose_code_vanished_is_built_again(tmp_path: Path) -> None:
+def test_function_with_missing_code_is_rebuilt_after_restart(tmp_path: Path) -> None:
     control = ControlProcess(control_settings(tmp_path))
     control.start()
     try:
@@ -105,7 +105,7 @@ def test_a_serving_function_whose_code_vanished_is_built_again(tmp_path: Path) -
             control.deployed(function["id"], archive())
             code = Path(peer.upserts[0].route.code_dir)
         control.kill()
-        code.rename(code.with_name("elsewhere"))
+        code.rename(code.with_name("moved"))
         control.start()
         with connected_peer(control.settings.control_socket) as peer:
             assert control.settled("functions", function["id"])["status"] == "ready"
@@ -114,12 +114,12 @@ def test_a_serving_function_whose_code_vanished_is_built_again(tmp_path: Path) -
         control.kill()
 
 
-def test_neither_a_secret_nor_the_key_lies_in_the_store_or_the_log(tmp_path: Path) -> None:
+def test_data_directory_contains_no_plaintext_secrets(tmp_path: Path) -> None:
     control = ControlProcess(control_settings(tmp_path))
     control.start()
     try:
         secrets = [{"key": "S", "value": "correct horse battery"}]
-        namespace = control.namespace("quiet", secret_environment_variables=secrets)
+        namespace = control.namespace("secrets", secret_environment_variables=secrets)
         control.function(namespace["id"], secret_environment_variables=secrets)
         assert control.stop() == 0
     finally:
@@ -133,7 +133,7 @@ def test_neither_a_secret_nor_the_key_lies_in_the_store_or_the_log(tmp_path: Pat
     assert Path(tmp_path, "platform.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_store_of_a_newer_fnkit_is_left_alone(tmp_path: Path) -> None:
+def test_store_of_a_newer_version_is_rejected(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "platform.db") as store:
         store.execute("PRAGMA user_version=999")
     store.close()
@@ -144,14 +144,14 @@ def test_a_store_of_a_newer_fnkit_is_left_alone(tmp_path: Path) -> None:
     assert control.process.wait() == 1
 
 
-def test_a_port_in_use_ends_the_process_with_one_line(tmp_path: Path) -> None:
+def test_port_in_use_exits_without_a_traceback(tmp_path: Path) -> None:
     first = ControlProcess(control_settings(tmp_path))
     first.start()
     try:
-        second_home = tmp_path / "second"
-        second_home.mkdir()
-        second = ControlProcess(control_settings(second_home, api_port=first.settings.api_port))
-        second.start()  # the first one answers on that port
+        second_directory = tmp_path / "second"
+        second_directory.mkdir()
+        second = ControlProcess(control_settings(second_directory, api_port=first.settings.api_port))
+        second.start()  # returns at once: the first process responds on that port
         assert second.process is not None
         assert second.process.wait(60) == 1
         assert "Traceback" not in second.log

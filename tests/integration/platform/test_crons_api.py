@@ -1,4 +1,4 @@
-"""Crons over HTTP, as recorded."""
+"""Cron endpoints: behaviour recorded from the Scaleway API."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ def function(control: ControlProcess) -> dict[str, object]:
     return control.function(control.namespace(f"crons-{uuid.uuid4().hex[:6]}")["id"])
 
 
-def test_a_cron_may_be_made_for_a_function_that_was_never_deployed(
-    control: ControlProcess, function: dict[str, object]
-) -> None:
+def test_cron_can_be_created_for_undeployed_function(control: ControlProcess, function: dict[str, object]) -> None:
     args = {"nested": {"n": [1, 2.5, True, None]}}
     body = {"function_id": function["id"], "schedule": "*/5 * * * *", "args": args, "name": "five"}
     created = control.request("POST", f"{API}/crons", body).ok()
@@ -27,7 +25,7 @@ def test_a_cron_may_be_made_for_a_function_that_was_never_deployed(
     assert control.settled("crons", created["id"])["status"] == "ready"
 
 
-def test_a_patch_keeps_what_is_not_given(control: ControlProcess, function: dict[str, object]) -> None:
+def test_patch_keeps_omitted_fields(control: ControlProcess, function: dict[str, object]) -> None:
     body = {"function_id": function["id"], "schedule": "0 0 * * *", "args": {"a": 1}}
     created = control.request("POST", f"{API}/crons", body).ok()
     patched = control.request("PATCH", f"{API}/crons/{created['id']}", {"schedule": "0 4 * * MON"}).ok()
@@ -36,7 +34,7 @@ def test_a_patch_keeps_what_is_not_given(control: ControlProcess, function: dict
     assert (patched["schedule"], patched["args"], patched["status"]) == ("0 4 * * MON", {"a": 1}, "pending")
 
 
-def test_a_deleted_cron_is_gone(control: ControlProcess, function: dict[str, object]) -> None:
+def test_deleted_cron_is_not_found(control: ControlProcess, function: dict[str, object]) -> None:
     created = control.request("POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}).ok()
     deleted = control.request("DELETE", f"{API}/crons/{created['id']}").ok()
     wait_until(lambda: control.gone("crons", created["id"]))
@@ -46,7 +44,7 @@ def test_a_deleted_cron_is_gone(control: ControlProcess, function: dict[str, obj
     assert (again.status, again.json) == (404, {"message": "Cron was not found"})
 
 
-def test_a_list_needs_its_function_and_holds_only_its_crons(
+def test_list_requires_function_id_and_returns_only_its_crons(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
     other = control.function(function["namespace_id"], f"other-{uuid.uuid4().hex[:6]}")
@@ -59,7 +57,7 @@ def test_a_list_needs_its_function_and_holds_only_its_crons(
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "text"),
     [
         ({"schedule": "every day"}, "schedule"),
         ({"schedule": "0 0 L * *"}, "schedule"),
@@ -70,14 +68,14 @@ def test_a_list_needs_its_function_and_holds_only_its_crons(
     ],
     ids=str,
 )
-def test_a_field_that_cannot_be_is_named(
-    control: ControlProcess, function: dict[str, object], fields: dict[str, object], words: str
+def test_invalid_field_error_names_the_field(
+    control: ControlProcess, function: dict[str, object], fields: dict[str, object], text: str
 ) -> None:
     body = {"function_id": function["id"], "schedule": "0 0 * * *", **fields}
-    answer = control.request("POST", f"{API}/crons", body)
+    response = control.request("POST", f"{API}/crons", body)
 
-    assert answer.status == 400
-    assert words in answer.message
+    assert response.status == 400
+    assert text in response.message
 
 
 def _crons(listed: dict[str, object]) -> list[dict[str, object]]:

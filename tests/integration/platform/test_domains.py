@@ -1,4 +1,4 @@
-"""Domains over HTTP, as recorded; and a ready domain is answered by its function, at once and after restarts."""
+"""Domain endpoints: behaviour recorded from the Scaleway API, and routing to the function of a ready domain."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ def function(control: ControlProcess) -> dict[str, object]:
     return control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
 
 
-def bind(control: ControlProcess, function: dict[str, object], hostname: str) -> dict[str, object]:
+def create_domain(control: ControlProcess, function: dict[str, object], hostname: str) -> dict[str, object]:
     return control.request("POST", f"{API}/domains", {"hostname": hostname, "function_id": function["id"]}).ok()
 
 
-def fresh() -> str:
+def unique_hostname() -> str:
     return f"shop-{uuid.uuid4().hex[:8]}.example.com"
 
 
-def test_a_domain_is_pending_then_ready_with_its_url(control: ControlProcess, function: dict[str, object]) -> None:
-    hostname = fresh()
-    created = bind(control, function, hostname)
+def test_new_domain_is_pending_then_ready_with_its_url(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    hostname = unique_hostname()
+    created = create_domain(control, function, hostname)
 
     assert list(created) == ["id", "hostname", "function_id", "url", "status", "error_message"]
     assert (created["status"], created["url"], created["error_message"]) == ("pending", "", None)
@@ -41,11 +43,11 @@ def test_a_domain_is_pending_then_ready_with_its_url(control: ControlProcess, fu
     assert (ready["status"], ready["url"]) == ("ready", f"https://{hostname}")
 
 
-def test_a_deleted_domain_shows_its_url_until_it_is_gone(
+def test_deleted_domain_shows_its_url_and_frees_its_hostname(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
-    hostname = fresh()
-    created = bind(control, function, hostname)
+    hostname = unique_hostname()
+    created = create_domain(control, function, hostname)
     control.settled("domains", created["id"])
     deleted = control.request("DELETE", f"{API}/domains/{created['id']}").ok()
     control.wait_gone("domains", created["id"])
@@ -53,12 +55,12 @@ def test_a_deleted_domain_shows_its_url_until_it_is_gone(
 
     assert (deleted["status"], deleted["url"]) == ("deleting", f"https://{hostname}")
     assert (again.status, again.json) == (404, {"message": "Domain was not found"})
-    assert bind(control, function, hostname)["status"] == "pending"
+    assert create_domain(control, function, hostname)["status"] == "pending"
 
 
-def test_a_list_needs_its_function_and_can_be_sorted_by_hostname(control: ControlProcess) -> None:
+def test_list_requires_function_id_and_sorts_by_hostname(control: ControlProcess) -> None:
     function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
-    ids = {name: bind(control, function, f"{name}-{function['id']}.example.com")["id"] for name in "bca"}
+    ids = {name: create_domain(control, function, f"{name}-{function['id']}.example.com")["id"] for name in "bca"}
 
     for order, expected in (("", "bca"), ("hostname_asc", "abc"), ("hostname_desc", "cba")):
         query = {"function_id": function["id"], "order_by": order}
@@ -80,12 +82,12 @@ def test_a_list_needs_its_function_and_can_be_sorted_by_hostname(control: Contro
         "other-name.functions.fnc.fr-par.scw.cloud",
     ],
 )
-def test_what_cannot_be_a_hostname_is_refused_in_the_recorded_words(
+def test_invalid_hostname_gives_the_recorded_error(
     control: ControlProcess, function: dict[str, object], hostname: str
 ) -> None:
-    answer = control.request("POST", f"{API}/domains", {"hostname": hostname, "function_id": function["id"]})
+    response = control.request("POST", f"{API}/domains", {"hostname": hostname, "function_id": function["id"]})
 
-    assert (answer.status, answer.message) == (400, f"could not validate domain [{hostname[:253]}]")
+    assert (response.status, response.message) == (400, f"could not validate domain [{hostname[:253]}]")
 
 
 @pytest.mark.parametrize(
@@ -103,85 +105,87 @@ def test_what_cannot_be_a_hostname_is_refused_in_the_recorded_words(
     ],
     ids=str,
 )
-def test_a_field_that_cannot_be_is_named(
+def test_invalid_request_is_rejected_with_reason(
     control: ControlProcess, body: dict[str, object], status: int, message: str
 ) -> None:
-    answer = control.request("POST", f"{API}/domains", body)
+    response = control.request("POST", f"{API}/domains", body)
 
-    assert (answer.status, answer.json) == (status, {"message": message})
+    assert (response.status, response.json) == (status, {"message": message})
 
 
-def test_a_hostname_leads_to_one_function_of_all_regions(
-    control: ControlProcess, function: dict[str, object]
-) -> None:
-    hostname = fresh()
-    bind(control, function, hostname)
+def test_hostname_is_unique_across_regions(control: ControlProcess, function: dict[str, object]) -> None:
+    hostname = unique_hostname()
+    create_domain(control, function, hostname)
     other = API.replace("fr-par", "nl-ams")
     namespace = control.request(
-        "POST", f"{other}/namespaces", {"name": fresh(), "project_id": control.settings.project_id}
+        "POST", f"{other}/namespaces", {"name": unique_hostname(), "project_id": control.settings.project_id}
     ).ok()
     body = {"name": "x", "namespace_id": namespace["id"], "runtime": "python311"}
-    elsewhere = control.request("POST", f"{other}/functions", body).ok()
-    answer = control.request("POST", f"{other}/domains", {"hostname": hostname, "function_id": elsewhere["id"]})
+    other_function = control.request("POST", f"{other}/functions", body).ok()
+    response = control.request(
+        "POST", f"{other}/domains", {"hostname": hostname, "function_id": other_function["id"]}
+    )
 
-    assert (answer.status, answer.json) == (409, {"message": "Domain already exist"})
+    assert (response.status, response.json) == (409, {"message": "Domain already exist"})
 
 
-def test_a_function_has_fifty_domains_at_most(control: ControlProcess) -> None:
+def test_function_can_have_at_most_fifty_domains(control: ControlProcess) -> None:
     function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     for number in range(50):
-        bind(control, function, f"h{number}-{function['id']}.example.com")
-    answer = control.request("POST", f"{API}/domains", {"hostname": fresh(), "function_id": function["id"]})
+        create_domain(control, function, f"h{number}-{function['id']}.example.com")
+    response = control.request(
+        "POST", f"{API}/domains", {"hostname": unique_hostname(), "function_id": function["id"]}
+    )
 
-    assert answer.status == 403
-    assert answer.json == {
+    assert response.status == 403
+    assert response.json == {
         "message": "quota(s) exceeded for this resource",
         "type": "quotas_exceeded",
         "details": [{"resource": "function_domains", "quota": 50, "current": 50}],
     }
 
 
-def test_domains_go_with_their_function_and_namespace(control: ControlProcess) -> None:
+def test_domains_are_deleted_with_their_function_or_namespace(control: ControlProcess) -> None:
     namespace = control.namespace(f"domains-{uuid.uuid4().hex[:6]}")
     first, second = control.function(namespace["id"], "a"), control.function(namespace["id"], "b")
-    one, two = bind(control, first, fresh()), bind(control, second, fresh())
+    one, two = create_domain(control, first, unique_hostname()), create_domain(control, second, unique_hostname())
     control.request("DELETE", f"{API}/functions/{first['id']}").ok()
     control.wait_gone("domains", one["id"])
     control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
     control.wait_gone("domains", two["id"])
 
 
-def test_a_domain_may_be_bound_to_a_function_in_error(control: ControlProcess) -> None:
+def test_domain_can_be_created_for_function_in_error(control: ControlProcess) -> None:
     function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
     assert control.settled("functions", function["id"])["status"] == "error"
 
-    created = bind(control, function, fresh())
+    created = create_domain(control, function, unique_hostname())
     assert control.settled("domains", created["id"])["status"] == "ready"
 
 
-def test_the_data_plane_hears_of_names_without_a_deployment(tmp_path: Path) -> None:
+def test_domain_change_updates_hostnames_without_redeployment(tmp_path: Path) -> None:
     with running_control(tmp_path) as control, connected_peer(control.settings.control_socket) as peer:
         function = control.function(control.namespace()["id"])
         control.deployed(function["id"], archive())
-        native = peer.upserts[0].route.hosts
-        domain = bind(control, function, "a.example.com")
+        generated = peer.upserts[0].route.hosts
+        domain = create_domain(control, function, "a.example.com")
         control.settled("domains", domain["id"])
         control.request("DELETE", f"{API}/domains/{domain['id']}").ok()
 
-        told = [message.hosts for message in peer.received if isinstance(message, HostsChanged)]
-        assert told == [(*native, "a.example.com"), native]
+        updates = [message.hosts for message in peer.received if isinstance(message, HostsChanged)]
+        assert updates == [(*generated, "a.example.com"), generated]
         assert len(peer.upserts) == 1
         assert not any(isinstance(message, RemoveFunction) for message in peer.received)
 
 
-def test_a_deployment_that_was_held_back_answers_under_names_that_came_meanwhile(tmp_path: Path) -> None:
+def test_pending_deployment_includes_domains_added_meanwhile(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         function = control.function(control.namespace()["id"])
         control.upload(function["id"], archive())
         control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-        wait_until(lambda: "finished" in build_log(control, function))
-        domain = bind(control, function, "a.example.com")
+        wait_until(lambda: is_built(control, function))
+        domain = create_domain(control, function, "a.example.com")
         control.settled("domains", domain["id"])
         with connected_peer(control.settings.control_socket) as peer:
             control.settled("functions", function["id"])
@@ -189,47 +193,46 @@ def test_a_deployment_that_was_held_back_answers_under_names_that_came_meanwhile
             assert "a.example.com" in peer.upserts[0].route.hosts
 
 
-def build_log(control: ControlProcess, function: dict[str, object]) -> str:
-    """Built code, whatever the log says of it, lies in its folder before it is started."""
-    folder = Path(control.settings.data_dir, "deployments")
-    return "finished" if any(folder.glob(f"{function['id']}-1/handler.py")) else ""
+def is_built(control: ControlProcess, function: dict[str, object]) -> bool:
+    """Return whether the code of the first deployment is in its directory."""
+    return Path(control.settings.data_dir, "deployments", f"{function['id']}-1", "handler.py").exists()
 
 
-def test_names_are_there_after_control_was_killed(tmp_path: Path) -> None:
+def test_domains_are_routed_again_after_control_is_killed(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         function = control.function(control.namespace()["id"])
         with connected_peer(control.settings.control_socket):
             control.deployed(function["id"], archive())
-            bind(control, function, "a.example.com")
+            create_domain(control, function, "a.example.com")
         control.kill()
         control.start()
         with connected_peer(control.settings.control_socket) as peer:
-            wait_until(lambda: "a.example.com" in names(peer.snapshot.routes, peer.received))
+            wait_until(lambda: "a.example.com" in hostnames(peer.snapshot.routes, peer.received))
 
 
-def names(routes: Iterable[Route], received: Iterable[ControlMessage]) -> set[str]:
-    """Every name of the snapshot and of what came after it."""
+def hostnames(routes: Iterable[Route], received: Iterable[ControlMessage]) -> set[str]:
+    """Return all hostnames of the snapshot and of the later changes."""
     later = [message.hosts for message in received if isinstance(message, HostsChanged)]
     return {host for hosts in (*(route.hosts for route in routes), *later) for host in hosts}
 
 
 @pytest.mark.slow
-def test_a_real_function_answers_under_its_domain_until_it_is_deleted(platform: PlatformUnderTest) -> None:
+def test_function_is_served_at_its_domain_until_domain_is_deleted(platform: PlatformUnderTest) -> None:
     control = api_of(platform)
     function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
-    hostname = fresh()
-    early = bind(control, function, hostname)
-    control.settled("domains", early["id"])
-    assert call_function(platform, hostname).status == 404, "nothing is deployed there yet"
+    hostname = unique_hostname()
+    first = create_domain(control, function, hostname)
+    control.settled("domains", first["id"])
+    assert call_function(platform, hostname).status == 404, "the function is not deployed yet"
 
     control.deployed(function["id"], archive())
     assert call_function(platform, hostname).text == "hello"
-    late = bind(control, function, f"late-{hostname}")
-    control.settled("domains", late["id"])
-    assert call_function(platform, f"late-{hostname}:8443").text == "hello"
+    second = create_domain(control, function, f"second-{hostname}")
+    control.settled("domains", second["id"])
+    assert call_function(platform, f"second-{hostname}:8443").text == "hello"
 
-    control.request("DELETE", f"{API}/domains/{late['id']}").ok()
-    assert call_function(platform, f"late-{hostname}").status == 404
+    control.request("DELETE", f"{API}/domains/{second['id']}").ok()
+    assert call_function(platform, f"second-{hostname}").status == 404
     assert call_function(platform, hostname).text == "hello"
     control.request("PATCH", f"{API}/functions/{function['id']}", {"max_scale": 2}).ok()
     control.settled("functions", function["id"])
@@ -237,11 +240,11 @@ def test_a_real_function_answers_under_its_domain_until_it_is_deleted(platform: 
 
 
 @pytest.mark.slow
-def test_a_domain_that_has_to_lead_here_and_does_not_ends_in_the_recorded_error(tmp_path: Path) -> None:
+def test_failed_domain_verification_gives_the_recorded_error(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--manual-clock", "--verify-domains") as platform:
         control = api_of(platform)
         function = control.function(control.namespace()["id"])
-        domain = bind(control, function, "nobody.invalid")
+        domain = create_domain(control, function, "unresolved.invalid")
         platform.advance(170)
         assert control.get("domains", domain["id"])["status"] == "pending"
         platform.advance(20)

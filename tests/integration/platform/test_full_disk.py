@@ -1,4 +1,4 @@
-"""A data folder on a disk that fills up: refused in words, nothing half-written, and well again afterwards."""
+"""A full disk: writes are rejected with an error, leave no partial data, and succeed again once there is space."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ import pytest
 from tests.support.control_process import API, PROJECT, running_control
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="a small disk is mounted, which needs root on Linux"
+    sys.platform != "linux" or os.geteuid() != 0, reason="mounting a small file system needs root on Linux"
 )
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Four megabytes."""
+    """A directory on a file system of 4 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=False)
     if mounted.returncode:
-        pytest.skip("this root may not mount")
+        pytest.skip("this root user may not mount file systems")
     try:
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_full_disk_is_told_and_leaves_everything_as_it_was(small_disk: Path) -> None:
+def test_full_disk_leaves_no_partial_writes_and_recovers(small_disk: Path) -> None:
     with running_control(small_disk) as control:
         namespace = control.namespace()
         function = control.function(namespace["id"])
@@ -45,20 +45,20 @@ def test_a_full_disk_is_told_and_leaves_everything_as_it_was(small_disk: Path) -
                 pass
 
         query = {"content_length": 3_000_000}
-        asked = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query=query).ok()
-        url = urlsplit(str(asked["url"]))
+        signed = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query=query).ok()
+        url = urlsplit(str(signed["url"]))
         upload = control.request("PUT", f"{url.path}?{url.query}", os.urandom(3_000_000))
         large = {"project_id": PROJECT, "tags": ["x" * 4000] * 50}
-        refused = [control.request("POST", f"{API}/namespaces", {"name": f"n{n}", **large}) for n in range(40)]
-        told = {answer.status for answer in refused}
+        responses = [control.request("POST", f"{API}/namespaces", {"name": f"n{n}", **large}) for n in range(40)]
+        statuses = {response.status for response in responses}
         filler.unlink()
 
         assert (upload.status, set(upload.json)) == (507, {"message"})
-        assert told <= {200, 507}
-        assert 507 in told
-        for number, answer in enumerate(refused):
+        assert statuses <= {200, 507}
+        assert 507 in statuses
+        for number, response in enumerate(responses):
             found = control.request("GET", f"{API}/namespaces", query={"name": f"n{number}"}).ok()
-            assert found["total_count"] == (1 if answer.status == 200 else 0)
+            assert found["total_count"] == (1 if response.status == 200 else 0)
         assert control.request("GET", f"{API}/functions/{function['id']}/download-url").status == 404
         assert not list(Path(small_disk, "blobs").iterdir())
         assert control.namespace("after")["status"] == "ready"

@@ -1,4 +1,4 @@
-"""Functions over HTTP, as recorded."""
+"""Function endpoints: behaviour recorded from the Scaleway API."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ def namespace(control: ControlProcess) -> dict[str, object]:
     return control.namespace(f"functions-{uuid.uuid4().hex[:6]}")
 
 
-def test_a_new_function_is_created_with_the_recorded_defaults(
-    control: ControlProcess, namespace: dict[str, object]
-) -> None:
+def test_new_function_has_the_recorded_defaults(control: ControlProcess, namespace: dict[str, object]) -> None:
     body = {
         "name": "defaults",
         "namespace_id": namespace["id"],
@@ -62,10 +60,10 @@ def test_a_new_function_is_created_with_the_recorded_defaults(
     }
 
 
-def test_a_deploy_goes_from_pending_to_ready_and_ready_at_stays(
+def test_deploy_becomes_ready_and_redeploy_keeps_ready_at(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "steady")
+    function = control.function(namespace["id"], "redeployed")
     control.upload(function["id"], archive())
     assert control.get("functions", function["id"])["status"] == "created"
 
@@ -81,7 +79,7 @@ def test_a_deploy_goes_from_pending_to_ready_and_ready_at_stays(
     assert first["build_message"] is None
 
 
-def test_a_patch_deploys_and_without_code_that_ends_in_the_recorded_error(
+def test_patch_of_function_without_code_gives_the_recorded_error(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
     function = control.function(namespace["id"], "codeless")
@@ -97,7 +95,7 @@ def test_a_patch_deploys_and_without_code_that_ends_in_the_recorded_error(
     assert (deleted["status"], deleted["error_message"]) == ("deleting", None)
 
 
-def test_what_is_not_given_stays(control: ControlProcess, namespace: dict[str, object]) -> None:
+def test_patch_with_unset_values_keeps_the_fields(control: ControlProcess, namespace: dict[str, object]) -> None:
     function = control.function(
         namespace["id"],
         "unset",
@@ -117,16 +115,14 @@ def test_what_is_not_given_stays(control: ControlProcess, namespace: dict[str, o
         "redeploy": False,
     }
     patched = control.request("PATCH", f"{API}/functions/{function['id']}", unset).ok()
-    moving = {"updated_at", "created_at"}
+    timestamps = {"updated_at", "created_at"}
 
-    assert {k: v for k, v in patched.items() if k not in moving} == {
-        k: v for k, v in function.items() if k not in moving
+    assert {k: v for k, v in patched.items() if k not in timestamps} == {
+        k: v for k, v in function.items() if k not in timestamps
     }
 
 
-def test_an_archive_that_is_no_zip_ends_in_the_recorded_build_error(
-    control: ControlProcess, namespace: dict[str, object]
-) -> None:
+def test_invalid_zip_gives_the_recorded_build_error(control: ControlProcess, namespace: dict[str, object]) -> None:
     function = control.function(namespace["id"], "broken")
     failed = control.deployed(function["id"], b"this is not a zip")
     log = Path(control.settings.data_dir, "logs", str(function["id"]), "build.jsonl")
@@ -136,7 +132,7 @@ def test_an_archive_that_is_no_zip_ends_in_the_recorded_build_error(
     assert "not a zip" in log.read_text()
 
 
-def test_a_runtime_of_a_language_that_this_platform_lacks_says_so(
+def test_deploy_with_unavailable_runtime_gives_an_error(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
     function = control.function(namespace["id"], "gopher", runtime="go126")
@@ -149,7 +145,7 @@ def test_a_runtime_of_a_language_that_this_platform_lacks_says_so(
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "text"),
     [
         ({"name": "Upper"}, "function name must consist of lower case alphanumeric characters or '-'"),
         ({"name": "x" * 35}, "Key: 'Function.Name' Error:Field validation for 'Name' failed on the 'max' tag"),
@@ -171,17 +167,17 @@ def test_a_runtime_of_a_language_that_this_platform_lacks_says_so(
     ],
     ids=str,
 )
-def test_a_field_that_cannot_be_is_refused(
-    control: ControlProcess, namespace: dict[str, object], fields: dict[str, object], words: str
+def test_invalid_field_is_rejected_with_reason(
+    control: ControlProcess, namespace: dict[str, object], fields: dict[str, object], text: str
 ) -> None:
     body = {"name": "refused", "namespace_id": namespace["id"], "runtime": "python311", **fields}
-    answer = control.request("POST", f"{API}/functions", body)
+    response = control.request("POST", f"{API}/functions", body)
 
-    assert answer.status == 400
-    assert words in answer.message
+    assert response.status == 400
+    assert text in response.message
 
 
-def test_a_deprecated_runtime_is_accepted_with_its_message(
+def test_deprecated_runtime_is_accepted_with_a_message(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
     function = control.function(namespace["id"], "old", runtime="python39")
@@ -189,7 +185,7 @@ def test_a_deprecated_runtime_is_accepted_with_its_message(
     assert function["runtime_message"] == "Python 3.9 is deprecated, please upgrade to Python >= 3.11"
 
 
-def test_a_runtime_changes_only_inside_its_language(control: ControlProcess, namespace: dict[str, object]) -> None:
+def test_runtime_can_only_change_within_its_language(control: ControlProcess, namespace: dict[str, object]) -> None:
     function = control.function(namespace["id"], "polyglot")
     path = f"{API}/functions/{function['id']}"
     within = control.request("PATCH", path, {"runtime": "python313", "redeploy": False})
@@ -199,7 +195,7 @@ def test_a_runtime_changes_only_inside_its_language(control: ControlProcess, nam
     assert across.status == 400
 
 
-def test_a_name_is_taken_once_in_a_namespace(control: ControlProcess, namespace: dict[str, object]) -> None:
+def test_duplicate_name_in_a_namespace_is_rejected(control: ControlProcess, namespace: dict[str, object]) -> None:
     control.function(namespace["id"], "twice")
     again = control.request(
         "POST", f"{API}/functions", {"name": "twice", "namespace_id": namespace["id"], "runtime": "python311"}
@@ -208,15 +204,15 @@ def test_a_name_is_taken_once_in_a_namespace(control: ControlProcess, namespace:
     assert (again.status, again.json) == (409, {"message": "Function already exist"})
 
 
-def test_an_unknown_namespace_is_not_found(control: ControlProcess) -> None:
-    body = {"name": "lost", "namespace_id": str(uuid.uuid4()), "runtime": "python311"}
-    answer = control.request("POST", f"{API}/functions", body)
+def test_unknown_namespace_is_not_found(control: ControlProcess) -> None:
+    body = {"name": "unknown", "namespace_id": str(uuid.uuid4()), "runtime": "python311"}
+    response = control.request("POST", f"{API}/functions", body)
 
-    assert (answer.status, answer.json) == (404, {"message": "Namespace was not found"})
+    assert (response.status, response.json) == (404, {"message": "Namespace was not found"})
 
 
-def test_a_deleted_function_is_gone_with_its_archive(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(namespace["id"], "leaving")
+def test_deleted_function_is_not_found(control: ControlProcess, namespace: dict[str, object]) -> None:
+    function = control.function(namespace["id"], "deleted")
     control.upload(function["id"], archive({"handler.py": f"# {uuid.uuid4()}\n"}))
     download = control.request("GET", f"{API}/functions/{function['id']}/download-url")
     control.request("DELETE", f"{API}/functions/{function['id']}").ok()
@@ -227,15 +223,15 @@ def test_a_deleted_function_is_gone_with_its_archive(control: ControlProcess, na
     assert (again.status, again.json) == (404, {"message": "Function was not found"})
 
 
-def test_variables_are_counted_together_with_the_namespace_s(control: ControlProcess) -> None:
+def test_variable_limit_includes_the_namespaces_variables(control: ControlProcess) -> None:
     full = control.namespace("full", environment_variables={f"N{n}": "" for n in range(60)})
     body = {
-        "name": "much",
+        "name": "variables",
         "namespace_id": full["id"],
         "runtime": "python311",
         "environment_variables": {f"F{n}": "" for n in range(41)},
     }
-    answer = control.request("POST", f"{API}/functions", body)
+    response = control.request("POST", f"{API}/functions", body)
 
-    assert answer.status == 400
-    assert "environment_variables" in answer.message
+    assert response.status == 400
+    assert "environment_variables" in response.message

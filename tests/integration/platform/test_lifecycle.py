@@ -1,4 +1,4 @@
-"""The platform's life, with real processes: starting, healing, stopping, and what it leaves behind."""
+"""Lifecycle of the platform with real processes: start, restart after a crash, stop, reset and cleanup."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ START = ("platform", "start", "--json", "--api-port", "0", "--gateway-port", "0"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A data folder; whatever runs in it at the end is stopped."""
+    """A data directory; a platform that runs in it is stopped after the test."""
     folder = tmp_path / "home"
     yield folder
     Command({"FNKIT_HOME": str(folder)})("platform", "stop").ok()
@@ -45,7 +45,7 @@ def fnkit(home: Path) -> Command:
 
 @pytest.fixture
 def started(fnkit: Command) -> dict[str, object]:
-    """A running platform, as ``start`` described it."""
+    """The document that ``start`` printed for a running platform."""
     return fnkit(*START, "--detach").ok().json()
 
 
@@ -63,38 +63,38 @@ def _number(document: dict[str, object], key: str) -> int:
     return int(str(document[key]))
 
 
-def _error(done: Completed) -> dict[str, object]:
-    error = done.json()["error"]
+def _error(result: Completed) -> dict[str, object]:
+    error = result.json()["error"]
     assert isinstance(error, dict)
     return error
 
 
-def test_a_start_returns_when_the_platform_answers_and_says_all_of_it(started: dict[str, object]) -> None:
+def test_start_returns_when_healthy_and_prints_all_keys(started: dict[str, object]) -> None:
     assert list(started) == KEYS
     assert started["healthy"] is True
-    with urllib.request.urlopen(f"{started['api_url']}/healthz", timeout=60) as answer:
-        assert answer.status == 200
+    with urllib.request.urlopen(f"{started['api_url']}/healthz", timeout=60) as response:
+        assert response.status == 200
     assert started["isolation"] in {"cgroup", "namespaces", "landlock"}
     assert _process(started, "control") != _process(started, "data_plane")
 
 
-def test_status_says_the_same(fnkit: Command, started: dict[str, object]) -> None:
+def test_status_prints_the_same_document_as_start(fnkit: Command, started: dict[str, object]) -> None:
     assert _status(fnkit) == started
 
 
-def test_status_of_a_stopped_platform_has_the_same_keys(fnkit: Command) -> None:
+def test_status_of_stopped_platform_has_the_same_keys(fnkit: Command) -> None:
     document = _status(fnkit)
     assert list(document) == KEYS
     assert document["running"] is False
 
 
-def test_a_second_start_finds_the_first(fnkit: Command, started: dict[str, object]) -> None:
+def test_second_start_returns_the_running_platform(fnkit: Command, started: dict[str, object]) -> None:
     again = fnkit("platform", "start", "--json").ok()
     assert again.json() == started
     assert again.stderr == "The platform was already running.\n"
 
 
-def test_starts_at_once_make_one_platform(fnkit: Command) -> None:
+def test_concurrent_starts_create_one_platform(fnkit: Command) -> None:
     starts = [fnkit.start(*START, "--detach") for _ in range(4)]
     documents = []
     for start in starts:
@@ -105,7 +105,7 @@ def test_starts_at_once_make_one_platform(fnkit: Command) -> None:
     assert len({document["api_url"] for document in documents}) == 1
 
 
-def test_platforms_that_start_at_once_do_not_fight_over_the_usual_ports(tmp_path: Path) -> None:
+def test_platforms_started_concurrently_get_distinct_ports(tmp_path: Path) -> None:
     users = [Command({"FNKIT_HOME": str(tmp_path / f"home-{number}")}) for number in range(3)]
     try:
         starts = [user.start("platform", "start", "--detach", "--json") for user in users]
@@ -114,14 +114,14 @@ def test_platforms_that_start_at_once_do_not_fight_over_the_usual_ports(tmp_path
             stdout, stderr = start.communicate(timeout=100)
             assert start.returncode == 0, stdout + stderr
             documents.append(json.loads(stdout))
-        doors = [document[door] for document in documents for door in ("api_url", "gateway_url", "nats_url")]
-        assert len({str(door).rpartition(":")[2] for door in doors}) == len(doors)
+        urls = [document[key] for document in documents for key in ("api_url", "gateway_url", "nats_url")]
+        assert len({str(url).rpartition(":")[2] for url in urls}) == len(urls)
     finally:
         for user in users:
             user("platform", "stop").ok()
 
 
-def test_stopping_a_stopped_platform_is_no_failure(fnkit: Command) -> None:
+def test_stop_of_stopped_platform_succeeds(fnkit: Command) -> None:
     assert fnkit("platform", "stop", "--json").ok().json()["stopped"] is False
 
 
@@ -135,7 +135,7 @@ def test_stop_leaves_no_process_and_no_socket(fnkit: Command, home: Path, starte
     assert not folder.exists()
 
 
-def test_a_restart_keeps_identity_and_ports(fnkit: Command, started: dict[str, object]) -> None:
+def test_restart_keeps_credentials_and_ports(fnkit: Command, started: dict[str, object]) -> None:
     fnkit("platform", "stop").ok()
     again = fnkit("platform", "start", "--detach", "--json").ok().json()
     same = ("api_url", "gateway_url", "secret_key", "access_key", "project_id", "organization_id")
@@ -144,19 +144,19 @@ def test_a_restart_keeps_identity_and_ports(fnkit: Command, started: dict[str, o
 
 
 @pytest.mark.parametrize("name", ["control", "data_plane"])
-def test_a_killed_process_comes_back(name: str, fnkit: Command, started: dict[str, object]) -> None:
+def test_killed_child_process_is_restarted(name: str, fnkit: Command, started: dict[str, object]) -> None:
     first = _process(started, name)
     os.kill(first, signal.SIGKILL)
 
-    def healed() -> bool:
+    def restarted() -> bool:
         document = _status(fnkit)
         return document["healthy"] is True and _process(document, name) not in {0, first}
 
-    wait_until(healed, what=f"{name} healthy again")
+    wait_until(restarted, what=f"{name} healthy again")
     assert _number(_status(fnkit), "pid") == _number(started, "pid")
 
 
-def test_a_killed_supervisor_leaves_nothing_and_can_be_started_again(
+def test_killed_supervisor_leaves_no_children_and_can_be_restarted(
     fnkit: Command, home: Path, started: dict[str, object]
 ) -> None:
     pid = _number(started, "pid")
@@ -170,15 +170,15 @@ def test_a_killed_supervisor_leaves_nothing_and_can_be_started_again(
     assert again["api_url"] == started["api_url"]
     assert again["secret_key"] == started["secret_key"]
     fnkit("platform", "stop").ok()
-    assert not folder.exists(), "what the killed one left there is gone too"
+    assert not folder.exists(), "stop also removes the socket directory of the killed supervisor"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_in_the_foreground_its_pid_is_the_platforms_and_a_signal_ends_it(
+def test_foreground_process_is_the_platform_and_stops_on_signal(
     number: signal.Signals, fnkit: Command, home: Path
 ) -> None:
     process = fnkit.start(*START)
-    wait_until(lambda: _status(fnkit)["healthy"], what="healthy")
+    wait_until(lambda: _status(fnkit)["healthy"], what="a healthy platform")
     assert process.pid == _number(_status(fnkit), "pid")
     children = descendants(process.pid)
     process.send_signal(number)
@@ -190,59 +190,57 @@ def test_in_the_foreground_its_pid_is_the_platforms_and_a_signal_ends_it(
     assert not Path(json.loads((home / "run.json").read_text())["socket_folder"]).exists()
 
 
-def test_a_port_in_use_is_named_with_its_flag(fnkit: Command) -> None:
+def test_port_in_use_error_names_the_flag(fnkit: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = fnkit("platform", "start", "--detach", "--json", "--gateway-port", str(port))
-    error = _error(done)
-    assert (done.code, error["code"]) == (1, "port-in-use")
+        result = fnkit("platform", "start", "--detach", "--json", "--gateway-port", str(port))
+    error = _error(result)
+    assert (result.code, error["code"]) == (1, "port-in-use")
     assert str(port) in str(error["message"])
     assert "--gateway-port" in str(error["hint"])
     assert _status(fnkit)["running"] is False
 
 
-def test_a_start_that_asks_for_another_port_is_refused_while_it_runs(
-    fnkit: Command, started: dict[str, object]
-) -> None:
+def test_start_with_another_port_is_rejected_while_running(fnkit: Command, started: dict[str, object]) -> None:
     assert _number(started, "pid")
-    done = fnkit("platform", "start", "--json", "--api-port", "1")
-    assert (done.code, _error(done)["code"]) == (1, "platform-differs")
+    result = fnkit("platform", "start", "--json", "--api-port", "1")
+    assert (result.code, _error(result)["code"]) == (1, "platform-differs")
 
 
-def test_a_platform_that_cannot_run_says_why_and_is_gone(fnkit: Command, home: Path) -> None:
+def test_failed_start_reports_the_reason_and_stops(fnkit: Command, home: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "logs").mkdir()
     (home / "platform.db").mkdir()
-    done = fnkit(*START, "--detach")
-    error = _error(done)
-    assert (done.code, error["code"]) == (1, "platform-not-healthy")
+    result = fnkit(*START, "--detach")
+    error = _error(result)
+    assert (result.code, error["code"]) == (1, "platform-not-healthy")
     assert "control: " in str(error["message"])
     assert str(home) in str(error["hint"])
     wait_until(lambda: _status(fnkit)["running"] is False)
 
 
-def test_a_data_folder_that_others_can_read_is_refused(fnkit: Command, home: Path) -> None:
+def test_data_directory_readable_by_others_is_rejected(fnkit: Command, home: Path) -> None:
     home.mkdir()
     (home / "platform.json").write_text("{}")
     home.chmod(0o755)
-    done = fnkit(*START, "--detach")
-    assert (done.code, _error(done)["code"]) == (1, "data-folder-permissions")
+    result = fnkit(*START, "--detach")
+    assert (result.code, _error(result)["code"]) == (1, "data-folder-permissions")
     home.chmod(0o700)
 
 
-def test_the_data_folder_is_private(home: Path, started: dict[str, object]) -> None:
+def test_data_directory_is_private(home: Path, started: dict[str, object]) -> None:
     assert started["data_dir"] == str(home)
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     for name in ("platform.json", "run.json"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
 
 
-def test_no_process_shows_a_secret(fnkit: Command, home: Path) -> None:
-    mine = "the-users-own-credential"
-    started = fnkit(*START, "--detach", SCW_SECRET_KEY=mine, GITHUB_TOKEN=mine).ok().json()
+def test_processes_and_logs_expose_no_secret(fnkit: Command, home: Path) -> None:
+    user_secret = "the-users-own-credential"
+    started = fnkit(*START, "--detach", SCW_SECRET_KEY=user_secret, GITHUB_TOKEN=user_secret).ok().json()
     pid = _number(started, "pid")
     processes = descendants(pid) | {pid}
-    for secret in (str(started["secret_key"]), mine):
+    for secret in (str(started["secret_key"]), user_secret):
         assert known_to_the_system(secret, processes) == []
     logs = "".join(file.read_text() for file in (home / "logs" / "platform").iterdir())
     assert str(started["secret_key"]) not in logs
@@ -250,17 +248,19 @@ def test_no_process_shows_a_secret(fnkit: Command, home: Path) -> None:
     assert "PATH" in environment_of(_process(started, "data_plane"))
 
 
-def test_texts_keep_the_secret_key_to_themselves(fnkit: Command, started: dict[str, object]) -> None:
+def test_only_env_prints_the_secret_key_as_text(fnkit: Command, started: dict[str, object]) -> None:
     secret = str(started["secret_key"])
     for arguments in (("status",), ("start",), ("logs",)):
-        done = fnkit("platform", *arguments).ok()
-        assert secret not in done.stdout + done.stderr
+        result = fnkit("platform", *arguments).ok()
+        assert secret not in result.stdout + result.stderr
     assert secret in fnkit("platform", "env").ok().stdout
 
 
-def test_reset_needs_a_yes_and_keeps_keys_and_ports(fnkit: Command, home: Path, started: dict[str, object]) -> None:
-    refused = fnkit("platform", "reset", "--json")
-    assert (refused.code, _error(refused)["code"]) == (2, "confirmation-needed")
+def test_reset_needs_confirmation_and_keeps_keys_and_ports(
+    fnkit: Command, home: Path, started: dict[str, object]
+) -> None:
+    unconfirmed = fnkit("platform", "reset", "--json")
+    assert (unconfirmed.code, _error(unconfirmed)["code"]) == (2, "confirmation-needed")
     assert (home / "platform.db").exists()
     key = fnkit("platform", "api-key", "create", "--json").ok().json()
     assert fnkit("platform", "reset", "--yes", "--json").ok().json()["removed"] is True
@@ -272,11 +272,11 @@ def test_reset_needs_a_yes_and_keeps_keys_and_ports(fnkit: Command, home: Path, 
     assert shown.json() == {"keys": [{name: value for name, value in key.items() if name != "secret_key"}]}
 
 
-def test_a_key_is_shown_once_and_deleted_by_its_name(fnkit: Command, started: dict[str, object]) -> None:
+def test_api_key_secret_is_shown_once_and_key_can_be_deleted(fnkit: Command, started: dict[str, object]) -> None:
     assert started["running"]
     assert fnkit("platform", "api-key", "list").ok().stdout == "There are no additional API keys.\n"
-    bound = ("--read-only", "--project-id", str(started["project_id"]), "--description", "the builds")
-    created = fnkit("platform", "api-key", "create", *bound).ok().stdout
+    options = ("--read-only", "--project-id", str(started["project_id"]), "--description", "the builds")
+    created = fnkit("platform", "api-key", "create", *options).ok().stdout
     name, secret = (line.split()[2] for line in created.splitlines()[:2])
     listed = fnkit("platform", "api-key", "list").ok().stdout
 
@@ -290,10 +290,10 @@ def test_a_key_is_shown_once_and_deleted_by_its_name(fnkit: Command, started: di
     assert (wrong.code, _error(wrong)["message"]) == (1, message)
 
 
-def test_keys_need_a_running_platform(fnkit: Command) -> None:
-    for verb in (("create",), ("list",), ("delete", "SCWX")):
-        done = fnkit("platform", "api-key", *verb, "--json")
-        assert (done.code, _error(done)["code"]) == (1, "platform-not-running")
+def test_api_key_commands_need_a_running_platform(fnkit: Command) -> None:
+    for command in (("create",), ("list",), ("delete", "SCWX")):
+        result = fnkit("platform", "api-key", *command, "--json")
+        assert (result.code, _error(result)["code"]) == (1, "platform-not-running")
 
 
 def test_logs_are_shown_and_followed(fnkit: Command, started: dict[str, object]) -> None:
@@ -305,16 +305,16 @@ def test_logs_are_shown_and_followed(fnkit: Command, started: dict[str, object])
     os.kill(_process(started, "control"), signal.SIGKILL)
     while "killed by SIGKILL" not in follower.stdout.readline():
         assert follower.poll() is None
-    ended = interrupt(follower)
-    assert (ended.code, ended.stderr.strip()) == (130, "Interrupted.")
+    interrupted = interrupt(follower)
+    assert (interrupted.code, interrupted.stderr.strip()) == (130, "Interrupted.")
 
 
-@pytest.mark.parametrize("form", ["shell", "dotenv", "github", "json", "terraform"])
-def test_env_has_a_form_for_each_tool(form: str, fnkit: Command, started: dict[str, object]) -> None:
-    shown = fnkit("platform", "env", "--format", form).ok().stdout
+@pytest.mark.parametrize("output_format", ["shell", "dotenv", "github", "json", "terraform"])
+def test_env_supports_every_output_format(output_format: str, fnkit: Command, started: dict[str, object]) -> None:
+    shown = fnkit("platform", "env", "--format", output_format).ok().stdout
     assert str(started["secret_key"]) in shown
     assert str(started["api_url"]) in shown
-    match form:
+    match output_format:
         case "json":
             assert json.loads(shown) == started
         case "terraform":
@@ -322,19 +322,19 @@ def test_env_has_a_form_for_each_tool(form: str, fnkit: Command, started: dict[s
             assert re.search(r'^  secret_key +=\s"', shown, re.MULTILINE)
         case "shell":
             script = shown + 'echo "$SCW_DEFAULT_PROJECT_ID $SCW_API_URL"'
-            said = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True).stdout
-            assert said == f"{started['project_id']} {started['api_url']}\n"
+            output = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True).stdout
+            assert output == f"{started['project_id']} {started['api_url']}\n"
         case _:
             pairs = dict(line.split("=", 1) for line in shown.splitlines())
             assert pairs["SCW_SECRET_KEY"] == started["secret_key"]
 
 
-def test_env_of_a_stopped_platform_is_a_failure(fnkit: Command) -> None:
-    done = fnkit("platform", "env", "--json")
-    assert (done.code, _error(done)["code"]) == (1, "platform-not-running")
+def test_env_of_stopped_platform_is_an_error(fnkit: Command) -> None:
+    result = fnkit("platform", "env", "--json")
+    assert (result.code, _error(result)["code"]) == (1, "platform-not-running")
 
 
-def test_the_data_option_wins_over_the_variable(fnkit: Command, tmp_path: Path) -> None:
+def test_data_dir_option_overrides_the_variable(fnkit: Command, tmp_path: Path) -> None:
     other = tmp_path / "other"
     try:
         started = fnkit(*START, "--detach", "--data-dir", str(other)).ok().json()
@@ -344,19 +344,19 @@ def test_the_data_option_wins_over_the_variable(fnkit: Command, tmp_path: Path) 
         fnkit("platform", "stop", "--data-dir", str(other)).ok()
 
 
-def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(tmp_path: Path, fnkit: Command) -> None:
+def test_full_disk_on_start_is_an_error_and_leaves_no_run_file(tmp_path: Path, fnkit: Command) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=16k,mode=0700", "none", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("only root can make a small disk")
+        pytest.skip("mounting a small file system needs root")
     try:
         (disk / "platform.lock").write_bytes(b"x" * 12288)
-        done = fnkit(*START, "--detach", "--data-dir", str(disk))
-        assert done.code == 1
-        assert "No space left on device" in str(_error(done)["message"])
+        result = fnkit(*START, "--detach", "--data-dir", str(disk))
+        assert result.code == 1
+        assert "No space left on device" in str(_error(result)["message"])
         assert not (disk / "run.json").exists()
     finally:
         subprocess.run(["umount", str(disk)], check=True)

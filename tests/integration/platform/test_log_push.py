@@ -1,4 +1,4 @@
-"""``--loki-url``: every line once, over outages and restarts, to a server that checks the documented form."""
+"""``--loki-url`` pushes every log line once, despite outages and restarts. The receiver validates the format."""
 
 from __future__ import annotations
 
@@ -33,39 +33,39 @@ def texts(first: int, last: int) -> list[str]:
     return [f"line {n}" for n in range(first, last)]
 
 
-def has(receiver: LogReceiver, count: int) -> None:
+def wait_for_lines(receiver: LogReceiver, count: int) -> None:
     wait_until(lambda: len(receiver.lines) >= count, what=f"{count} lines at the receiver")
 
 
-def progress(home: Path) -> Path:
-    """Where it is written down how far logs were sent: some time after they have arrived."""
+def progress_file(home: Path) -> Path:
+    """Return the file with the saved push progress, which is written some time after the lines arrive."""
     return home / "log-push.json"
 
 
-def wait_until_written_down(home: Path, function: str) -> None:
-    """Wait until everything that the function logged is known to be sent."""
+def wait_until_progress_is_saved(home: Path, function: str) -> None:
+    """Wait until the saved progress covers all lines of the function."""
 
-    def done() -> bool:
-        if not progress(home).exists():
+    def saved() -> bool:
+        if not progress_file(home).exists():
             return False
-        places = json.loads(progress(home).read_bytes())["functions"]
-        return function in places and places[function]["offset"] == logged.stat().st_size
+        positions = json.loads(progress_file(home).read_bytes())["functions"]
+        return function in positions and positions[function]["offset"] == segment.stat().st_size
 
-    logged = home / "logs" / function / "00000001.jsonl"
-    wait_until(done, what=f"{logged} is sent to its end")
+    segment = home / "logs" / function / "00000001.jsonl"
+    wait_until(saved, what=f"saved progress at the end of {segment}")
 
 
 def orders(control: ControlProcess) -> str:
     return str(control.function(control.namespace()["id"], "orders")["id"])
 
 
-def test_lines_are_sent_with_their_streams_labels_and_their_own_metadata(tmp_path: Path) -> None:
+def test_lines_are_pushed_with_stream_labels_and_metadata(tmp_path: Path) -> None:
     with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 3))
-        has(receiver, 3)
+        wait_for_lines(receiver, 3)
         write_lines(tmp_path, function, [LoggedLine(START + 10**9, "ended", "system")])
-        has(receiver, 4)
+        wait_for_lines(receiver, 4)
         labels = {
             "project_id": control.settings.project_id,
             "region": "fr-par",
@@ -80,26 +80,26 @@ def test_lines_are_sent_with_their_streams_labels_and_their_own_metadata(tmp_pat
         assert receiver.lines[3].stream == labels | {"stream": "system"}
         assert receiver.headers[0]["authorization"] == f"Bearer {SECRET}"
         assert SECRET not in control.log
-        wait_until_written_down(tmp_path, function)
-        assert SECRET not in progress(tmp_path).read_text()
+        wait_until_progress_is_saved(tmp_path, function)
+        assert SECRET not in progress_file(tmp_path).read_text()
 
 
-def test_a_restart_goes_on_where_it_was_and_sends_nothing_twice(tmp_path: Path) -> None:
+def test_push_resumes_after_restart_without_duplicates(tmp_path: Path) -> None:
     with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 20))
-        has(receiver, 20)
-        wait_until_written_down(tmp_path, function)
+        wait_for_lines(receiver, 20)
+        wait_until_progress_is_saved(tmp_path, function)
         assert control.stop() == 0
         write_lines(tmp_path, function, numbered(20, 40))
         control.start()
-        has(receiver, 40)
+        wait_for_lines(receiver, 40)
         write_lines(tmp_path, function, numbered(40, 41))
-        has(receiver, 41)
+        wait_for_lines(receiver, 41)
         assert [one.line for one in receiver.lines] == texts(0, 41)
 
 
-def test_an_outage_loses_nothing_and_is_said_once(tmp_path: Path) -> None:
+def test_outage_loses_no_lines_and_is_logged_once(tmp_path: Path) -> None:
     port = free_port()
     with running_control(tmp_path, loki_push=settings(f"http://127.0.0.1:{port}")) as control:
         function = orders(control)
@@ -107,13 +107,13 @@ def test_an_outage_loses_nothing_and_is_said_once(tmp_path: Path) -> None:
         wait_until(lambda: "Cannot push logs to" in control.log)
         with running_receiver(port) as receiver:
             receiver.answers = [503, 401]
-            has(receiver, 30)
+            wait_for_lines(receiver, 30)
             assert [one.line for one in receiver.lines] == texts(0, 30)
             wait_until(lambda: "resumed" in control.log)
         assert control.log.count("Cannot push logs to") == 1
 
 
-def test_what_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_permanently_rejected_lines_are_dropped_and_counted(tmp_path: Path) -> None:
     with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         receiver.answers = [400]
         function = orders(control)
@@ -121,25 +121,25 @@ def test_what_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None
         wait_until(lambda: "rejected 5 log lines, which are dropped (5 in total)" in control.log)
         assert "400 the receiver says no" in control.log
         write_lines(tmp_path, function, numbered(5, 6))
-        has(receiver, 1)
+        wait_for_lines(receiver, 1)
         assert [one.line for one in receiver.lines] == texts(5, 6)
 
 
-def test_a_batch_that_is_too_large_goes_in_parts(tmp_path: Path) -> None:
+def test_oversized_batch_is_split(tmp_path: Path) -> None:
     with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         receiver.largest = 7
         write_lines(tmp_path, orders(control), numbered(0, 100))
-        has(receiver, 100)
+        wait_for_lines(receiver, 100)
         assert [one.line for one in receiver.lines] == texts(0, 100)
 
 
-def test_builds_are_sent_and_what_a_deleted_function_wrote_last(tmp_path: Path) -> None:
+def test_build_logs_are_pushed_and_removed_with_their_function(tmp_path: Path) -> None:
     with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         function = orders(control)
         path = f"/functions/v1beta1/regions/fr-par/functions/{function}"
         control.request("POST", f"{path}/deploy", {}).ok()
         control.settled("functions", function)
-        has(receiver, 1)
+        wait_for_lines(receiver, 1)
         assert receiver.lines[0].stream["stream"] == "build"
         assert receiver.lines[0].metadata == {"generation": "1"}
         control.request("DELETE", path).ok()
@@ -148,7 +148,7 @@ def test_builds_are_sent_and_what_a_deleted_function_wrote_last(tmp_path: Path) 
         assert control.stop() == 0
 
 
-def test_segments_that_were_dropped_unsent_are_counted(tmp_path: Path) -> None:
+def test_segments_deleted_before_the_push_are_counted(tmp_path: Path) -> None:
     port = free_port()
     with running_control(tmp_path, loki_push=settings(f"http://127.0.0.1:{port}")) as control:
         function = orders(control)
@@ -159,31 +159,29 @@ def test_segments_that_were_dropped_unsent_are_counted(tmp_path: Path) -> None:
             (segments / f"{number:08d}.jsonl").write_bytes((segments / "00000001.jsonl").read_bytes())
         (segments / "00000001.jsonl").unlink()
         with running_receiver(port) as receiver:
-            has(receiver, 30)
+            wait_for_lines(receiver, 30)
         assert f"2 log segments of function {function} were deleted" in control.log
 
 
 @pytest.mark.parametrize("url", ["ftp://a", "nonsense", "http://a?b=c", "http://", "http://a b"])
-def test_a_url_that_is_none_is_refused_before_anything_starts(url: str, tmp_path: Path) -> None:
-    started = Command()("platform", "start", "--detach", "--data-dir", str(tmp_path / "p"), "--loki-url", url)
-    assert started.code == 2
-    assert "--loki-url is not a valid URL of Loki" in started.stderr
+def test_invalid_url_is_rejected_before_startup(url: str, tmp_path: Path) -> None:
+    result = Command()("platform", "start", "--detach", "--data-dir", str(tmp_path / "p"), "--loki-url", url)
+    assert result.code == 2
+    assert "--loki-url is not a valid URL of Loki" in result.stderr
 
 
-def test_the_command_starts_a_platform_that_sends_and_shows_no_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_password_in_the_url_is_used_but_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FNKIT_LOGS_PUSH_TENANT", "team")
     with running_receiver() as receiver:
         url = receiver.url.replace("http://", f"http://me:{SECRET}@")
         with running_platform(tmp_path / "p", "--loki-url", url) as platform:
             write_lines(platform.home, orders(api_of(platform)), numbered(0, 2))
-            has(receiver, 2)
+            wait_for_lines(receiver, 2)
             again = platform.command("platform", "start", "--detach", "--loki-url", "http://127.0.0.1:1")
-            said = again.stderr + platform.command("platform", "logs").stdout
-            said += platform.command("platform", "status", "--json").stdout
+            output = again.stderr + platform.command("platform", "logs").stdout
+            output += platform.command("platform", "status", "--json").stdout
         assert receiver.headers[0]["authorization"].startswith("Basic ")
         assert receiver.headers[0]["x-scope-orgid"] == "team"
         assert again.code == 1
         assert f"with --loki-url {receiver.url}/loki/api/v1/push instead of" in again.stderr
-        assert SECRET not in said + (tmp_path / "p" / "run.json").read_text()
+        assert SECRET not in output + (tmp_path / "p" / "run.json").read_text()

@@ -1,4 +1,4 @@
-"""Loki's API over real segments, asked over HTTP: forms, rights, pages, refusals, and that nothing breaks it."""
+"""Loki's HTTP API over real log segments: queries, formats, permissions, paging, errors and random input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COUNT = 400
 
 @dataclass(frozen=True)
 class Logs:
-    """A control process with two functions that wrote something, in two projects."""
+    """A control process with the log lines of two functions in two projects."""
 
     control: ControlProcess
     orders: str
@@ -44,8 +44,8 @@ class Logs:
     def loki(self) -> LokiClient:
         return LokiClient(self.address, {"X-Auth-Token": self.control.settings.secret_key})
 
-    def key(self, **rights: object) -> str:
-        made = self.control.request("POST", "/fnkit/v1/keys", rights).ok()
+    def key(self, **fields: object) -> str:
+        made = self.control.request("POST", "/fnkit/v1/keys", fields).ok()
         return str(made["secret_key"])
 
     def labels(self, stream: str) -> dict[str, str]:
@@ -72,62 +72,62 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
         mail = str(control.function(control.namespace("post", project_id=OTHER_PROJECT)["id"], "mail")["id"])
         home = Path(control.settings.data_dir)
         write_lines(home, orders, [line(number) for number in range(COUNT)])
-        write_lines(home, mail, [LoggedLine(START + 5 * SECOND, "a secret of others")])
+        write_lines(home, mail, [LoggedLine(START + 5 * SECOND, "secret of another project")])
         yield Logs(control, orders, mail)
 
 
 SPAN = {"start": START, "end": START + COUNT * SECOND}
 
 
-def test_lines_come_by_stream_newest_first(logs: Logs) -> None:
-    answer = logs.loki.get("query_range", query=ORDERS + " | drop request_id, resource_instance", **SPAN, limit=6)
+def test_query_range_returns_streams_with_newest_lines_first(logs: Logs) -> None:
+    response = logs.loki.get("query_range", query=ORDERS + " | drop request_id, resource_instance", **SPAN, limit=6)
 
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.result == [
+    assert response.headers["content-type"] == "application/json"
+    assert response.result == [
         {
             "stream": logs.labels(stream),
             "values": [[str(line(n).time), line(n).message] for n in numbers],
         }
         for stream, numbers in (("stderr", [396]), ("stdout", [399, 398, 397, 395, 394]))
     ]
-    data = answer.data
+    data = response.data
     assert isinstance(data, dict)
     assert data["resultType"] == "streams"
     assert data["stats"]["summary"]["totalEntriesReturned"] == 6
 
 
-def test_what_is_known_of_a_line_is_its_metadata(logs: Logs) -> None:
+def test_structured_metadata_is_merged_into_labels_or_categorized(logs: Logs) -> None:
     query = {"query": ORDERS + ' | request_id="r-8"', **SPAN}
-    known = {"request_id": "r-8", "resource_instance": "i-0"}
+    metadata = {"request_id": "r-8", "resource_instance": "i-0"}
 
     assert logs.loki.get("query_range", **query).result == [
-        {"stream": logs.labels("stderr") | known, "values": [[str(line(8).time), line(8).message]]}
+        {"stream": logs.labels("stderr") | metadata, "values": [[str(line(8).time), line(8).message]]}
     ]
-    apart = logs.loki.saying(X_Loki_Response_Encoding_Flags="categorize-labels").get("query_range", **query)
-    assert apart.result == [
+    categorized = logs.loki.saying(X_Loki_Response_Encoding_Flags="categorize-labels").get("query_range", **query)
+    assert categorized.result == [
         {
             "stream": logs.labels("stderr"),
-            "values": [[str(line(8).time), line(8).message, {"structuredMetadata": known}]],
+            "values": [[str(line(8).time), line(8).message, {"structuredMetadata": metadata}]],
         }
     ]
-    assert isinstance(apart.data, dict)
-    assert apart.data["encodingFlags"] == ["categorize-labels"]
+    assert isinstance(categorized.data, dict)
+    assert categorized.data["encodingFlags"] == ["categorize-labels"]
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_pages_by_time_have_every_line_once(logs: Logs, direction: str) -> None:
+def test_paging_by_time_returns_every_line_once(logs: Logs, direction: str) -> None:
     span = dict(SPAN)
-    seen: list[int] = []
+    times: list[int] = []
     while True:
-        answer = logs.loki.get("query_range", query=ORDERS, **span, limit=37, direction=direction)
-        page = sorted(time for time, _ in answer.lines)
+        response = logs.loki.get("query_range", query=ORDERS, **span, limit=37, direction=direction)
+        page = sorted(time for time, _ in response.lines)
         if not page:
             break
-        seen += page if direction == "forward" else page[::-1]
+        times += page if direction == "forward" else page[::-1]
         span |= {"start": page[-1] + 1} if direction == "forward" else {"end": page[0]}
 
-    wanted = [line(n).time for n in range(COUNT)]
-    assert seen == (wanted if direction == "forward" else wanted[::-1])
+    expected = [line(n).time for n in range(COUNT)]
+    assert times == (expected if direction == "forward" else expected[::-1])
 
 
 @pytest.mark.parametrize(
@@ -141,36 +141,36 @@ def test_pages_by_time_have_every_line_once(logs: Logs, direction: str) -> None:
     ],
     ids=["nanoseconds", "seconds", "fractions", "RFC 3339"],
 )  # fmt: skip
-def test_times_may_be_written_as_loki_takes_them(logs: Logs, start: object, end: object) -> None:
-    answer = logs.loki.get("query_range", query=ORDERS, start=start, end=end)
-    assert sorted(time for time, _ in answer.lines) == [line(n).time for n in (3, 4, 5)]
+def test_query_range_accepts_lokis_time_formats(logs: Logs, start: object, end: object) -> None:
+    response = logs.loki.get("query_range", query=ORDERS, start=start, end=end)
+    assert sorted(time for time, _ in response.lines) == [line(n).time for n in (3, 4, 5)]
 
 
-def test_without_times_the_last_hour_counts_and_since_says_otherwise(logs: Logs) -> None:
+def test_query_range_defaults_to_last_hour_unless_since_is_given(logs: Logs) -> None:
     assert logs.loki.get("query_range", query=ORDERS).lines == []
     assert len(logs.loki.get("query_range", query=ORDERS, since="5y").lines) == 100
     assert len(logs.loki.get("query_range", query=ORDERS, **SPAN, interval="100s").lines) == 4
 
 
-def test_a_form_is_as_good_as_a_query(logs: Logs) -> None:
+def test_query_can_be_posted_as_a_form(logs: Logs) -> None:
     form = urllib.parse.urlencode({"query": ORDERS + ' |= `"n": 7,`', **SPAN}).encode()
     assert logs.loki.post("query_range", form).lines == [(line(7).time, line(7).message)]
 
 
-def test_numbers_over_a_span_and_at_a_moment(logs: Logs) -> None:
+def test_metric_query_over_a_range_and_at_an_instant(logs: Logs) -> None:
     query = 'sum by (level) (count_over_time({resource_name="orders"} | json [100s]))'
-    answer = logs.loki.get(
+    response = logs.loki.get(
         "query_range", query=query, start=START + 99 * SECOND, end=START + 399 * SECOND, step=100
     )
-    moments = [START // SECOND + 99 + 100 * n for n in range(4)]
-    assert answer.numbers == {("error",): dict.fromkeys(moments, 10), ("info",): dict.fromkeys(moments, 90)}
+    instants = [START // SECOND + 99 + 100 * n for n in range(4)]
+    assert response.numbers == {("error",): dict.fromkeys(instants, 10), ("info",): dict.fromkeys(instants, 90)}
 
-    at = logs.loki.get("query", query=f"topk(1, {query})", time=START + 99 * SECOND)
-    assert at.result == [{"metric": {"level": "info"}, "value": [moments[0], "90"]}]
+    instant = logs.loki.get("query", query=f"topk(1, {query})", time=START + 99 * SECOND)
+    assert instant.result == [{"metric": {"level": "info"}, "value": [instants[0], "90"]}]
     assert logs.loki.get("query", query="vector(1)+vector(1)", time=7).result == [{"metric": {}, "value": [7, "2"]}]
 
 
-def test_labels_values_series_and_sizes(logs: Logs) -> None:
+def test_labels_label_values_series_and_index_stats(logs: Logs) -> None:
     assert logs.loki.get("labels", **SPAN).data == sorted(logs.labels(""))
     assert logs.loki.get("label", **SPAN).data == sorted(logs.labels(""))
     assert logs.loki.get("label/resource_name/values", **SPAN).data == ["mail", "orders"]
@@ -184,11 +184,11 @@ def test_labels_values_series_and_sizes(logs: Logs) -> None:
         logs.labels("stdout")
     ]
     assert logs.loki.get("labels", start=START - 9, end=START - 1).data == []
-    sizes = json.loads(logs.loki.get("index/stats", query=ORDERS, **SPAN).body)
-    assert (sizes["streams"], sizes["entries"]) == (2, COUNT)
+    stats = json.loads(logs.loki.get("index/stats", query=ORDERS, **SPAN).body)
+    assert (stats["streams"], stats["entries"]) == (2, COUNT)
 
 
-def test_builds_are_a_stream_of_their_own(logs: Logs) -> None:
+def test_build_logs_are_a_separate_stream(logs: Logs) -> None:
     function = str(logs.control.function(logs.control.namespace("broken")["id"], "broken")["id"])
     logs.control.request("POST", f"/functions/v1beta1/regions/fr-par/functions/{function}/deploy", {}).ok()
     logs.control.settled("functions", function)
@@ -200,7 +200,7 @@ def test_builds_are_a_stream_of_their_own(logs: Logs) -> None:
 
 
 @pytest.mark.parametrize("header", ["X-Auth-Token", "X-Token", "Bearer", "Basic"])
-def test_a_key_may_come_in_the_ways_of_lokis_clients(logs: Logs, header: str) -> None:
+def test_key_is_accepted_in_every_header_that_loki_clients_use(logs: Logs, header: str) -> None:
     key = logs.control.settings.secret_key
     basic = base64.b64encode(f"anyone:{key}".encode()).decode()
     headers = {"Bearer": {"Authorization": f"Bearer {key}"}, "Basic": {"Authorization": f"Basic {basic}"}}
@@ -211,17 +211,19 @@ def test_a_key_may_come_in_the_ways_of_lokis_clients(logs: Logs, header: str) ->
 @pytest.mark.parametrize(
     "headers", [{}, {"X-Token": "no"}, {"Authorization": "Basic %%%"}, {"Authorization": "Bearer"}]
 )
-def test_without_a_key_nothing_is_told(logs: Logs, headers: dict[str, str]) -> None:
-    answer = LokiClient(logs.address, headers).get("query_range", query="}}}")
-    assert answer.status == 401
-    assert answer.headers["www-authenticate"] == 'Basic realm="Loki"'
+def test_missing_or_invalid_key_gives_401(logs: Logs, headers: dict[str, str]) -> None:
+    response = LokiClient(logs.address, headers).get("query_range", query="}}}")
+    assert response.status == 401
+    assert response.headers["www-authenticate"] == 'Basic realm="Loki"'
 
 
-def test_a_key_of_one_project_learns_nothing_of_another(logs: Logs) -> None:
+def test_project_key_can_only_query_logs_of_its_project(logs: Logs) -> None:
     loki = LokiClient(logs.address, {"X-Token": logs.key(project_id=OTHER_PROJECT, read_only=True)})
     everything = '{resource_type="serverless_function"}'
 
-    assert [text for _, text in loki.get("query_range", query=everything, **SPAN).lines] == ["a secret of others"]
+    assert [text for _, text in loki.get("query_range", query=everything, **SPAN).lines] == [
+        "secret of another project"
+    ]
     assert loki.get("query_range", query=f'{{resource_id="{logs.orders}"}}', **SPAN).lines == []
     assert loki.get("label/resource_name/values", **SPAN).data == ["mail"]
     assert loki.get("series", **SPAN, match=everything).data == loki.get("series", **SPAN).data
@@ -250,21 +252,21 @@ def test_a_key_of_one_project_learns_nothing_of_another(logs: Logs) -> None:
         ("patterns", {}, 404, "/loki/api/v1 serves: query_range"),
     ],
 )  # fmt: skip
-def test_refusals_are_plain_text_in_lokis_words(
+def test_errors_are_plain_text_in_lokis_wording(
     logs: Logs, path: str, parameters: dict[str, object], status: int, text: str
 ) -> None:
-    answer = logs.loki.get(path, **parameters)
-    assert answer.status == status, answer.body
-    assert text in answer.text
-    assert answer.headers["content-type"].startswith("application/json" if status == 200 else "text/plain")
+    response = logs.loki.get(path, **parameters)
+    assert response.status == status, response.body
+    assert text in response.text
+    assert response.headers["content-type"].startswith("application/json" if status == 200 else "text/plain")
 
 
-def test_health_and_what_this_is(logs: Logs) -> None:
+def test_buildinfo_and_readiness_endpoints(logs: Logs) -> None:
     assert "version" in json.loads(logs.loki.get("status/buildinfo").body)
     assert logs.control.request("GET", "/ready", headers={"X-Auth-Token": ""}).status == 503
 
 
-PIECES = st.sampled_from([
+QUERY_PARTS = st.sampled_from([
     ORDERS, "{", "}", "(", ")", " | json", " | logfmt", ' |~ "(a|b"', ' |= "x"', " | level > 5", "[1m]", "[",
     "rate", "sum by (n)", "count_over_time", " | unwrap n", "quantile_over_time(2, ", "topk(3, ", " / ", "-", "1e9",
     " offset 1h",
@@ -274,14 +276,14 @@ PIECES = st.sampled_from([
 
 @settings(deadline=None, max_examples=examples(120))
 @given(
-    pieces=st.lists(PIECES, max_size=9),
+    parts=st.lists(QUERY_PARTS, max_size=9),
     path=st.sampled_from(["query", "query_range", "series"]),
     step=st.integers(-1, 9**9),
 )
-def test_no_query_breaks_it(logs: Logs, pieces: list[str], path: str, step: int) -> None:
-    text = "".join(pieces)
-    answer = logs.loki.get(path, query=text, match=text, **SPAN, time=SPAN["end"], step=step)
-    assert answer.status in (200, 400), (text, answer.body)
+def test_random_query_gives_200_or_400(logs: Logs, parts: list[str], path: str, step: int) -> None:
+    text = "".join(parts)
+    response = logs.loki.get(path, query=text, match=text, **SPAN, time=SPAN["end"], step=step)
+    assert response.status in (200, 400), (text, response.body)
 
 
 @settings(deadline=None, max_examples=examples(60))
@@ -289,13 +291,13 @@ def test_no_query_breaks_it(logs: Logs, pieces: list[str], path: str, step: int)
     name=st.sampled_from(["start", "end", "time", "step", "interval", "limit", "since", "direction"]),
     value=st.text(max_size=20) | st.floats().map(str) | st.integers().map(str),
 )
-def test_no_parameter_breaks_it(logs: Logs, name: str, value: str) -> None:
+def test_random_parameter_gives_200_or_400(logs: Logs, name: str, value: str) -> None:
     for path in ("query_range", "query", "labels"):
-        answer = logs.loki.get(path, query="vector(1)", **{name: value.encode("utf-8", "replace")})
-        assert answer.status in (200, 400), (name, value, answer.body)
+        response = logs.loki.get(path, query="vector(1)", **{name: value.encode("utf-8", "replace")})
+        assert response.status in (200, 400), (name, value, response.body)
 
 
-def test_a_long_query_leaves_the_api_responsive(tmp_path: Path) -> None:
+def test_api_stays_responsive_during_a_long_query(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         function = str(control.function(control.namespace()["id"], "loud")["id"])
         for part in range(3):
@@ -305,20 +307,20 @@ def test_a_long_query_leaves_the_api_responsive(tmp_path: Path) -> None:
             ]
             write_lines(tmp_path, function, lines)
         loki = LokiClient(f"http://127.0.0.1:{control.settings.api_port}", {"X-Token": control.settings.secret_key})
-        done: list[float] = []
+        results: list[float] = []
 
-        def ask() -> None:
+        def run_query() -> None:
             query = 'sum(sum_over_time({resource_name="loud"} | json | unwrap n [1h]))'
-            answer = loki.get("query", query=query, time=START + 60 * SECOND)
-            done.append(next(iter(answer.numbers[()].values())))
+            response = loki.get("query", query=query, time=START + 60 * SECOND)
+            results.append(next(iter(response.numbers[()].values())))
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        answers = 0
-        while asking.is_alive():
+        query_thread = threading.Thread(target=run_query)
+        query_thread.start()
+        responses_during_query = 0
+        while query_thread.is_alive():
             assert control.request("GET", "/functions/v1beta1/regions/fr-par/namespaces").status == 200
-            answers += not done
-        asking.join()
+            responses_during_query += not results
+        query_thread.join()
 
-    assert done == [3 * sum(range(20_000))]
-    assert answers > 3
+    assert results == [3 * sum(range(20_000))]
+    assert responses_during_query > 3

@@ -1,4 +1,4 @@
-"""Namespaces over HTTP, as recorded."""
+"""Namespace endpoints: behaviour recorded from the Scaleway API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def create(control: ControlProcess, **fields: object) -> dict[str, object]:
     return control.request("POST", f"{API}/namespaces", {"project_id": PROJECT, **fields}).ok()
 
 
-def test_a_new_namespace_is_pending_with_every_field_in_the_recorded_order(control: ControlProcess) -> None:
+def test_new_namespace_is_pending_with_the_recorded_field_order(control: ControlProcess) -> None:
     created = create(control, name="recorded-order", secret_environment_variables=None, tags=None)
 
     assert list(created) == [
@@ -40,7 +40,7 @@ def test_a_new_namespace_is_pending_with_every_field_in_the_recorded_order(contr
     assert NANOSECONDS.fullmatch(str(created["created_at"]))
 
 
-def test_a_namespace_becomes_ready_with_its_registry(control: ControlProcess) -> None:
+def test_namespace_becomes_ready_with_its_registry(control: ControlProcess) -> None:
     ready = control.namespace("TF func.objective-panini")
 
     assert ready["status"] == "ready"
@@ -51,36 +51,36 @@ def test_a_namespace_becomes_ready_with_its_registry(control: ControlProcess) ->
     assert MICROSECONDS.fullmatch(str(ready["created_at"]))
 
 
-def test_a_name_is_taken_once_in_a_project_and_region(control: ControlProcess) -> None:
-    create(control, name="taken")
-    again = control.request("POST", f"{API}/namespaces", {"name": "taken", "project_id": PROJECT})
-    elsewhere = control.request(
-        "POST", "/functions/v1beta1/regions/nl-ams/namespaces", {"name": "taken", "project_id": PROJECT}
+def test_name_is_unique_per_project_and_region(control: ControlProcess) -> None:
+    create(control, name="duplicate")
+    again = control.request("POST", f"{API}/namespaces", {"name": "duplicate", "project_id": PROJECT})
+    other_region = control.request(
+        "POST", "/functions/v1beta1/regions/nl-ams/namespaces", {"name": "duplicate", "project_id": PROJECT}
     )
 
     assert (again.status, again.json) == (409, {"message": "Namespace already exist"})
-    assert elsewhere.ok()["region"] == "nl-ams"
+    assert other_region.ok()["region"] == "nl-ams"
 
 
-def test_a_region_does_not_see_another_region_s_namespaces(control: ControlProcess) -> None:
-    here = control.namespace("only-here")
-    there = control.request("GET", f"/functions/v1beta1/regions/pl-waw/namespaces/{here['id']}")
+def test_namespace_is_not_found_in_another_region(control: ControlProcess) -> None:
+    namespace = control.namespace("only-here")
+    response = control.request("GET", f"/functions/v1beta1/regions/pl-waw/namespaces/{namespace['id']}")
 
-    assert (there.status, there.json) == (404, {"message": "Namespace was not found"})
+    assert (response.status, response.json) == (404, {"message": "Namespace was not found"})
 
 
-def test_variables_replace_and_secrets_merge(control: ControlProcess) -> None:
+def test_patch_replaces_variables_and_merges_secrets(control: ControlProcess) -> None:
     namespace = control.namespace(
         "merging",
         environment_variables={"test": "test"},
-        secret_environment_variables=[{"key": "kept", "value": "1"}, {"key": "gone", "value": "2"}],
+        secret_environment_variables=[{"key": "kept", "value": "1"}, {"key": "removed", "value": "2"}],
     )
     patched = control.request(
         "PATCH",
         f"{API}/namespaces/{namespace['id']}",
         {
             "environment_variables": {"foo": "bar"},
-            "secret_environment_variables": [{"key": "gone", "value": None}, {"key": "new", "value": "3"}],
+            "secret_environment_variables": [{"key": "removed", "value": None}, {"key": "new", "value": "3"}],
         },
     ).ok()
     secrets = {one["key"]: one["hashed_value"] for one in _secrets(patched)}
@@ -94,7 +94,7 @@ def test_variables_replace_and_secrets_merge(control: ControlProcess) -> None:
     assert control.settled("namespaces", namespace["id"])["status"] == "ready"
 
 
-def test_a_description_alone_leaves_a_namespace_ready(control: ControlProcess) -> None:
+def test_description_and_tags_change_keeps_namespace_ready(control: ControlProcess) -> None:
     namespace = control.namespace("described")
     patched = control.request(
         "PATCH", f"{API}/namespaces/{namespace['id']}", {"description": "d", "tags": ["a"]}
@@ -105,15 +105,15 @@ def test_a_description_alone_leaves_a_namespace_ready(control: ControlProcess) -
     assert MICROSECONDS.fullmatch(str(patched["created_at"]))
 
 
-def test_a_secret_has_the_recorded_hash_parameters(control: ControlProcess) -> None:
+def test_secret_hash_has_the_recorded_parameters(control: ControlProcess) -> None:
     namespace = control.namespace("hashed", secret_environment_variables=[{"key": "k", "value": "value"}])
     form = r"\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}"
 
     assert re.fullmatch(form, _secrets(namespace)[0]["hashed_value"])
 
 
-def test_deleting_a_namespace_takes_its_functions_and_crons_along(control: ControlProcess) -> None:
-    namespace = control.namespace("doomed")
+def test_namespace_deletion_deletes_its_functions_and_crons(control: ControlProcess) -> None:
+    namespace = control.namespace("deleted")
     function = control.function(namespace["id"])
     cron = control.request("POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}).ok()
     deleted = control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
@@ -125,15 +125,15 @@ def test_deleting_a_namespace_takes_its_functions_and_crons_along(control: Contr
     assert (again.status, again.json) == (404, {"message": "Namespace was not found"})
 
 
-def test_lists_are_paged_filtered_and_ordered(control: ControlProcess) -> None:
+def test_list_is_paged_filtered_and_ordered(control: ControlProcess) -> None:
     project = str(uuid.uuid4())
     for name in ("c", "a", "b"):
         control.request("POST", f"{API}/namespaces", {"name": name, "project_id": project}).ok()
 
     def listed(**query: object) -> list[object]:
-        answer = control.request("GET", f"{API}/namespaces", query={"project_id": project, **query}).ok()
-        assert answer["total_count"] == (1 if "name" in query else 3)
-        namespaces = answer["namespaces"]
+        response = control.request("GET", f"{API}/namespaces", query={"project_id": project, **query}).ok()
+        assert response["total_count"] == (1 if "name" in query else 3)
+        namespaces = response["namespaces"]
         assert isinstance(namespaces, list)
         return [one["name"] for one in namespaces]
 
@@ -156,17 +156,17 @@ def test_lists_are_paged_filtered_and_ordered(control: ControlProcess) -> None:
         ({"order_by": "size"}, "order_by"),
     ],
 )
-def test_a_list_that_cannot_be_asked_for_names_the_field(
+def test_invalid_list_parameter_error_names_the_parameter(
     control: ControlProcess, query: dict[str, object], field: str
 ) -> None:
-    answer = control.request("GET", f"{API}/namespaces", query=query)
+    response = control.request("GET", f"{API}/namespaces", query=query)
 
-    assert answer.status == 400
-    assert field in answer.message
+    assert response.status == 400
+    assert field in response.message
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "text"),
     [
         ({"project_id": PROJECT}, "name is required"),
         ({"name": "x"}, "project_id is required"),
@@ -180,12 +180,12 @@ def test_a_list_that_cannot_be_asked_for_names_the_field(
         ({"name": "x", "project_id": PROJECT, "tags": "a"}, "tags"),
     ],
 )
-def test_a_field_that_cannot_be_is_named(control: ControlProcess, body: dict[str, object], words: str) -> None:
-    answer = control.request("POST", f"{API}/namespaces", body)
+def test_invalid_field_error_names_the_field(control: ControlProcess, body: dict[str, object], text: str) -> None:
+    response = control.request("POST", f"{API}/namespaces", body)
 
-    assert answer.status == 400
-    assert words in answer.message
-    assert set(answer.json) == {"message"}
+    assert response.status == 400
+    assert text in response.message
+    assert set(response.json) == {"message"}
 
 
 def _secrets(namespace: dict[str, object]) -> list[dict[str, str]]:

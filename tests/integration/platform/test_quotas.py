@@ -1,4 +1,4 @@
-"""Account quotas: the published figures, other figures, none; and counters that are always right."""
+"""Account quotas: published defaults, configured limits, disabled limits and usage counters."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def limited(tmp_path: Path) -> Iterator[ControlProcess]:
         yield control
 
 
-def refused(answer: Answer, resource: str, quota: int, current: int) -> None:
-    assert answer.status == 403, answer
-    assert answer.json == {
+def assert_quota_exceeded(response: Answer, resource: str, quota: int, current: int) -> None:
+    assert response.status == 403, response
+    assert response.json == {
         "message": "quota(s) exceeded for this resource",
         "type": "quotas_exceeded",
         "details": [{"resource": resource, "quota": quota, "current": current}],
     }
 
 
-def test_namespaces_of_a_project(limited: ControlProcess) -> None:
+def test_namespace_quota_is_per_project_across_regions(limited: ControlProcess) -> None:
     first = limited.namespace("a")
     limited.namespace("b")
     other = API.replace("fr-par", "nl-ams")
     for path in (API, other):
         body = {"name": "c", "project_id": PROJECT}
-        refused(limited.request("POST", f"{path}/namespaces", body), "function_namespaces", 2, 2)
+        assert_quota_exceeded(limited.request("POST", f"{path}/namespaces", body), "function_namespaces", 2, 2)
     limited.request("POST", f"{API}/namespaces", {"name": "c", "project_id": str(uuid.uuid4())}).ok()
 
     limited.request("DELETE", f"{API}/namespaces/{first['id']}").ok()
@@ -47,32 +47,34 @@ def test_namespaces_of_a_project(limited: ControlProcess) -> None:
     limited.namespace("c")
 
 
-def test_functions_of_an_organization(limited: ControlProcess) -> None:
+def test_function_quota_is_enforced_until_one_is_deleted(limited: ControlProcess) -> None:
     namespace = limited.namespace("a")
-    made = [limited.function(namespace["id"], name) for name in ("x", "y", "z")]
+    created = [limited.function(namespace["id"], name) for name in ("x", "y", "z")]
     body = {"name": "w", "namespace_id": namespace["id"], "runtime": "python311"}
-    refused(limited.request("POST", f"{API}/functions", body), "functions", 3, 3)
+    assert_quota_exceeded(limited.request("POST", f"{API}/functions", body), "functions", 3, 3)
 
-    limited.request("DELETE", f"{API}/functions/{made[0]['id']}").ok()
-    limited.wait_gone("functions", made[0]["id"])
+    limited.request("DELETE", f"{API}/functions/{created[0]['id']}").ok()
+    limited.wait_gone("functions", created[0]["id"])
     limited.function(namespace["id"], "w")
 
 
-def test_memory_times_max_scale_of_an_organization(limited: ControlProcess) -> None:
+def test_memory_quota_counts_memory_times_max_scale(limited: ControlProcess) -> None:
     namespace = limited.namespace("a")
-    big = limited.function(namespace["id"], "x", memory_limit=512, max_scale=6)
+    large = limited.function(namespace["id"], "x", memory_limit=512, max_scale=6)
     body = {"name": "y", "namespace_id": namespace["id"], "runtime": "python311"}
-    refused(limited.request("POST", f"{API}/functions", body), "functions_memory", 4096, 3072)
+    assert_quota_exceeded(limited.request("POST", f"{API}/functions", body), "functions_memory", 4096, 3072)
     small = limited.function(namespace["id"], "y", memory_limit=128, max_scale=8)
 
     path = f"{API}/functions/{small['id']}"
-    refused(limited.request("PATCH", path, {"max_scale": 9, "redeploy": False}), "functions_memory", 4096, 4096)
+    assert_quota_exceeded(
+        limited.request("PATCH", path, {"max_scale": 9, "redeploy": False}), "functions_memory", 4096, 4096
+    )
     limited.request("PATCH", path, {"max_scale": 8, "description": "as big as before"}).ok()
-    limited.request("PATCH", f"{API}/functions/{big['id']}", {"max_scale": 5, "redeploy": False}).ok()
+    limited.request("PATCH", f"{API}/functions/{large['id']}", {"max_scale": 5, "redeploy": False}).ok()
     limited.request("PATCH", path, {"max_scale": 12, "redeploy": False}).ok()
 
 
-def test_without_quotas_nothing_is_counted(tmp_path: Path) -> None:
+def test_disabled_quotas_are_not_enforced(tmp_path: Path) -> None:
     none = Quotas(namespaces=None, functions=None, memory=None)
     with running_control(tmp_path, quotas=none) as control:
         for number in range(101):
@@ -82,17 +84,17 @@ def test_without_quotas_nothing_is_counted(tmp_path: Path) -> None:
             control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
 
 
-def test_the_published_figures_hold_unless_something_else_is_said(tmp_path: Path) -> None:
+def test_memory_quota_defaults_to_the_published_figure(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         namespace = control.namespace("a")
         for number in range(3):
             control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
         body = {"name": "x", "namespace_id": namespace["id"], "runtime": "python311", "memory_limit": 4096}
-        answer = control.request("POST", f"{API}/functions", {**body, "max_scale": 5})
-        refused(answer, "functions_memory", 600 * 1024, 600 * 1024)
+        response = control.request("POST", f"{API}/functions", {**body, "max_scale": 5})
+        assert_quota_exceeded(response, "functions_memory", 600 * 1024, 600 * 1024)
 
 
-def test_counters_are_what_a_scan_would_say(limited: ControlProcess) -> None:
+def test_usage_counters_match_the_stored_functions(limited: ControlProcess) -> None:
     namespace = limited.namespace("a")
     for name, memory, scale in (("x", 256, 2), ("y", 512, 1), ("z", 128, 4)):
         limited.function(namespace["id"], name, memory_limit=memory, max_scale=scale)
@@ -113,7 +115,7 @@ def test_counters_are_what_a_scan_would_say(limited: ControlProcess) -> None:
     assert usage == OrganizationUsage(2, 512 * 3 + 128 * 4)
 
 
-def test_functions_that_were_there_before_the_counters_are_counted(tmp_path: Path) -> None:
+def test_migration_counts_existing_functions(tmp_path: Path) -> None:
     control = ControlProcess(control_settings(tmp_path))
     control.start()
     try:
@@ -121,7 +123,7 @@ def test_functions_that_were_there_before_the_counters_are_counted(tmp_path: Pat
     finally:
         control.kill()
     file = tmp_path / "platform.db"
-    _back_to_the_first_schema(file)
+    _downgrade_to_first_schema(file)
     store = Store(file)
     usage = store.usage.get(PROJECT)
     store.close()
@@ -129,7 +131,7 @@ def test_functions_that_were_there_before_the_counters_are_counted(tmp_path: Pat
     assert usage == OrganizationUsage(1, 1024)
 
 
-def _back_to_the_first_schema(file: Path) -> None:
+def _downgrade_to_first_schema(file: Path) -> None:
     with sqlite3.connect(file) as store:
         names = store.execute(
             "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND (type = 'trigger' OR "
@@ -146,15 +148,15 @@ def _back_to_the_first_schema(file: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_says_the_quotas_and_a_second_start_does_not_pass_others_off(tmp_path: Path) -> None:
+def test_second_start_with_other_quotas_is_rejected(tmp_path: Path) -> None:
     fnkit = Command({"FNKIT_HOME": str(tmp_path / "home")})
     start = ("platform", "start", "--detach", "--api-port", "0", "--gateway-port", "0")
     try:
         fnkit(*start, "--quota", "functions=1,memory=none").ok()
         again = fnkit(*start, "--quota", "none")
         assert again.code == 1
-        asked = "namespaces=none,functions=none,memory=none"
-        assert f"with --quota namespaces=100,functions=1,memory=none instead of {asked}." in again.stderr
+        requested = "namespaces=none,functions=none,memory=none"
+        assert f"with --quota namespaces=100,functions=1,memory=none instead of {requested}." in again.stderr
         fnkit(*start, "--quota", "functions=1,memory=none").ok()
         fnkit(*start).ok()
         assert "without --verify-domains" in fnkit(*start, "--verify-domains").stderr

@@ -1,4 +1,4 @@
-"""Tokens over HTTP, as recorded: fields, claims, ends, statuses; and what survives ``kill -9``."""
+"""Token endpoints: behaviour recorded from the Scaleway API, and recovery after ``kill -9``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fnkit.platform.model.routing import CredentialsChanged
 from tests.support.control_process import API, ControlProcess, running_control
 from tests.support.data_plane_peer import connected_peer
 
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def listed(control: ControlProcess, **query: object) -> list[object]:
     return [token["id"] for token in tokens]
 
 
-def test_a_token_is_shown_once_and_hidden_afterwards(control: ControlProcess, function: dict[str, object]) -> None:
+def test_token_is_shown_once_and_hidden_afterwards(control: ControlProcess, function: dict[str, object]) -> None:
     created = create(control, function_id=function["id"], description=None)
     read = control.settled("tokens", created["id"])
 
@@ -46,7 +46,7 @@ def test_a_token_is_shown_once_and_hidden_afterwards(control: ControlProcess, fu
     assert read == {**created, "status": "ready", "token": "<hidden>", "public_key": ""}
 
 
-def test_it_is_signed_by_the_key_that_comes_with_it_and_says_what_was_recorded(
+def test_token_is_signed_by_the_returned_key_with_recorded_claims(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
     created = create(control, function_id=function["id"])
@@ -67,7 +67,7 @@ def test_it_is_signed_by_the_key_that_comes_with_it_and_says_what_was_recorded(
     assert claims["iat"] == claims["nbf"]
 
 
-def test_a_namespaces_token_has_no_function_and_an_end_in_utc(
+def test_namespace_token_has_no_function_and_expires_in_utc(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
     created = create(control, namespace_id=function["namespace_id"], expires_at="2126-07-04T18:49:39.987+02:00")
@@ -81,7 +81,7 @@ def test_a_namespaces_token_has_no_function_and_an_end_in_utc(
     assert claims["application_claim"] == [{"namespace_id": function["namespace_id"], "application_id": ""}]
 
 
-def test_lists_are_by_function_by_namespace_or_all_and_paged(
+def test_list_filters_by_function_or_namespace_and_is_paged(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
     other = control.function(function["namespace_id"], f"f-{uuid.uuid4().hex[:6]}")
@@ -98,42 +98,40 @@ def test_lists_are_by_function_by_namespace_or_all_and_paged(
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "words"),
+    ("body", "status", "text"),
     [
         ({}, 400, "exactly one of function_id and namespace_id"),
         ({"function_id": None, "namespace_id": ""}, 400, "exactly one of function_id and namespace_id"),
-        ({"function_id": NOBODY, "namespace_id": NOBODY}, 400, "exactly one of"),
+        ({"function_id": UNKNOWN_ID, "namespace_id": UNKNOWN_ID}, 400, "exactly one of"),
         ({"function_id": "x"}, 400, "function_id must be a UUID"),
-        ({"function_id": NOBODY}, 404, "Function was not found"),
-        ({"namespace_id": NOBODY}, 404, "Namespace was not found"),
-        ({"namespace_id": NOBODY, "expires_at": "tomorrow"}, 400, "expires_at must be an RFC 3339 date"),
-        ({"namespace_id": NOBODY, "expires_at": ""}, 400, "expires_at must be an RFC 3339 date"),
+        ({"function_id": UNKNOWN_ID}, 404, "Function was not found"),
+        ({"namespace_id": UNKNOWN_ID}, 404, "Namespace was not found"),
+        ({"namespace_id": UNKNOWN_ID, "expires_at": "tomorrow"}, 400, "expires_at must be an RFC 3339 date"),
+        ({"namespace_id": UNKNOWN_ID, "expires_at": ""}, 400, "expires_at must be an RFC 3339 date"),
         (
-            {"namespace_id": NOBODY, "expires_at": "2022-02-30T00:00:00Z"},
+            {"namespace_id": UNKNOWN_ID, "expires_at": "2022-02-30T00:00:00Z"},
             400,
             "expires_at is not a date",
         ),
         (
-            {"namespace_id": NOBODY, "expires_at": "0001-01-01T00:00:00+01:00"},
+            {"namespace_id": UNKNOWN_ID, "expires_at": "0001-01-01T00:00:00+01:00"},
             400,
             "expires_at is not a date",
         ),
-        ({"namespace_id": NOBODY, "expires_at": 7}, 400, "invalid value for expires_at"),
-        ({"namespace_id": NOBODY, "description": "x" * 4097}, 400, "description must be at most"),
+        ({"namespace_id": UNKNOWN_ID, "expires_at": 7}, 400, "invalid value for expires_at"),
+        ({"namespace_id": UNKNOWN_ID, "description": "x" * 4097}, 400, "description must be at most"),
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_cannot_be_is_refused_and_says_why(
-    control: ControlProcess, body: dict[str, object], status: int, words: str
+def test_invalid_request_is_rejected_with_reason(
+    control: ControlProcess, body: dict[str, object], status: int, text: str
 ) -> None:
-    answer = control.request("POST", f"{API}/tokens", body)
+    response = control.request("POST", f"{API}/tokens", body)
 
-    assert (answer.status, words in answer.message) == (status, True), answer
+    assert (response.status, text in response.message) == (status, True), response
 
 
-def test_a_deleted_token_is_gone_and_the_gateway_was_told_first(
-    control: ControlProcess, function: dict[str, object]
-) -> None:
+def test_deleted_token_is_not_found(control: ControlProcess, function: dict[str, object]) -> None:
     created = create(control, function_id=function["id"])
     deleted = control.request("DELETE", f"{API}/tokens/{created['id']}").ok()
     control.wait_gone("tokens", created["id"])
@@ -143,7 +141,7 @@ def test_a_deleted_token_is_gone_and_the_gateway_was_told_first(
     assert (again.status, again.json) == (404, {"message": "Token was not found"})
 
 
-def test_tokens_go_with_what_they_are_for(control: ControlProcess) -> None:
+def test_tokens_are_deleted_with_their_function_or_namespace(control: ControlProcess) -> None:
     namespace = control.namespace(f"tokens-{uuid.uuid4().hex[:6]}")
     first, second = (control.function(namespace["id"], name) for name in ("first", "second"))
     of_first = create(control, function_id=first["id"])["id"]
@@ -161,32 +159,32 @@ def test_tokens_go_with_what_they_are_for(control: ControlProcess) -> None:
     assert listed(control, namespace_id=namespace["id"]) == []
 
 
-def test_each_region_has_its_own(control: ControlProcess, function: dict[str, object]) -> None:
+def test_token_is_not_found_in_another_region(control: ControlProcess, function: dict[str, object]) -> None:
     created = create(control, function_id=function["id"])
-    elsewhere = API.replace("fr-par", "nl-ams")
+    other_region = API.replace("fr-par", "nl-ams")
 
-    assert control.request("GET", f"{elsewhere}/tokens/{created['id']}").message == "Token was not found"
-    assert control.request("DELETE", f"{elsewhere}/tokens/{created['id']}").message == "Token was not found"
-    assert control.request("POST", f"{elsewhere}/tokens", {"function_id": function["id"]}).status == 404
+    assert control.request("GET", f"{other_region}/tokens/{created['id']}").message == "Token was not found"
+    assert control.request("DELETE", f"{other_region}/tokens/{created['id']}").message == "Token was not found"
+    assert control.request("POST", f"{other_region}/tokens", {"function_id": function["id"]}).status == 404
 
 
 @pytest.mark.parametrize("parameter", ["expiration_date", "expires_at"])
-@pytest.mark.parametrize("ends", ["2126-01-02T00:00:00Z", "2126-01-02T01:00:00 01:00"])
-def test_older_clients_ask_for_a_token_with_a_get(
-    control: ControlProcess, function: dict[str, object], parameter: str, ends: str
+@pytest.mark.parametrize("expires_at", ["2126-01-02T00:00:00Z", "2126-01-02T01:00:00 01:00"])
+def test_issue_jwt_creates_a_token_for_older_clients(
+    control: ControlProcess, function: dict[str, object], parameter: str, expires_at: str
 ) -> None:
-    answer = control.request(
-        "GET", f"{API}/issue-jwt", query={"namespace_id": function["namespace_id"], parameter: ends}
+    response = control.request(
+        "GET", f"{API}/issue-jwt", query={"namespace_id": function["namespace_id"], parameter: expires_at}
     ).ok()
-    claims = jwt.decode(str(answer["token"]), options={"verify_signature": False})
+    claims = jwt.decode(str(response["token"]), options={"verify_signature": False})
 
-    assert list(answer) == ["token"]
+    assert list(response) == ["token"]
     assert claims["exp"] == 4_922_985_600
     assert claims["application_claim"] == [{"namespace_id": function["namespace_id"], "application_id": ""}]
     assert claims["jti"] in listed(control, namespace_id=function["namespace_id"], page_size=100)
 
 
-def test_a_token_survives_kill_9_and_its_text_is_kept_nowhere(tmp_path: Path) -> None:
+def test_token_survives_a_kill_and_its_text_is_not_stored(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         with connected_peer(control.settings.control_socket) as peer:
             namespace = control.namespace()
@@ -205,14 +203,14 @@ def test_a_token_survives_kill_9_and_its_text_is_kept_nowhere(tmp_path: Path) ->
             control.request("DELETE", f"{API}/tokens/{second['id']}").ok()
             revoked = [one.revoked for one in peer.received if isinstance(one, CredentialsChanged)]
             assert revoked[-1] == (second["id"],)
-        kept = [file for file in tmp_path.rglob("*") if file.is_file()]
-        for text in (created["token"], second["token"]):
-            assert not any(str(text).split(".")[2].encode() in file.read_bytes() for file in kept)
+        files = [file for file in tmp_path.rglob("*") if file.is_file()]
+        for token in (created["token"], second["token"]):
+            assert not any(str(token).split(".")[2].encode() in file.read_bytes() for file in files)
     key = tmp_path / "keys" / "tokens.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
-def test_what_was_deleting_when_control_was_killed_is_gone_at_its_next_start(tmp_path: Path) -> None:
+def test_interrupted_token_deletion_completes_after_restart(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         created = create(control, namespace_id=control.namespace()["id"])
         control.request("DELETE", f"{API}/tokens/{created['id']}").ok()
@@ -221,23 +219,23 @@ def test_what_was_deleting_when_control_was_killed_is_gone_at_its_next_start(tmp
         control.wait_gone("tokens", created["id"])
 
 
-def test_a_stop_does_not_wait_for_a_key_that_is_being_made(tmp_path: Path) -> None:
+def test_stop_does_not_wait_for_key_generation(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         namespace = control.namespace()
-        answers: list[int] = []
+        statuses: list[int] = []
 
-        def ask() -> None:
+        def create_token() -> None:
             body = {"namespace_id": namespace["id"]}
-            answers.append(control.request("POST", f"{API}/tokens", body).status)
+            statuses.append(control.request("POST", f"{API}/tokens", body).status)
 
-        thread = Thread(target=ask)
+        thread = Thread(target=create_token)
         thread.start()
         assert control.stop() == 0
         thread.join(60)
-    assert not (tmp_path / "keys" / "tokens.pem").exists() or answers == [200]
+    assert not (tmp_path / "keys" / "tokens.pem").exists() or statuses == [200]
 
 
-def test_a_key_file_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+def test_invalid_signing_key_file_fails_the_start(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir(mode=0o700)
     (tmp_path / "keys" / "tokens.pem").write_text("no key")
     with pytest.raises(AssertionError, match="is not a key of this platform"), running_control(tmp_path):

@@ -1,4 +1,4 @@
-"""Triggers over HTTP: the recorded form, one configuration, secrets that never come back."""
+"""Trigger endpoints: behaviour recorded from the Scaleway API, validation, and secrets that are never returned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.control_process import API, PROJECT, ControlProcess, running_
 
 QUEUE = {"queue": "TestQueue", "mnq_project_id": PROJECT, "mnq_region": "fr-par"}
 SUBJECT = {"subject": "orders.>", "mnq_nats_account_id": "A" * 56, "mnq_region": "nl-ams"}
-ANYWHERE = {
+EXTERNAL_SQS = {
     "endpoint": "https://sqs.example.com",
     "queue_url": "https://sqs.example.com/1/jobs",
     "access_key": "AKIA1",
@@ -25,21 +25,21 @@ def function(control: ControlProcess) -> dict[str, object]:
     return control.function(control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
 
 
-def make(control: ControlProcess, function: dict[str, object], **fields: object) -> dict[str, object]:
+def create_trigger(control: ControlProcess, function: dict[str, object], **fields: object) -> dict[str, object]:
     body = {"name": "jobs", "function_id": function["id"], **fields}
     return control.request("POST", f"{API}/triggers", body).ok()
 
 
-def inner(trigger: dict[str, object], field: str) -> dict[str, object]:
+def broker_config(trigger: dict[str, object], field: str) -> dict[str, object]:
     config = trigger[field]
     assert isinstance(config, dict)
     return config
 
 
-def test_a_queue_s_trigger_is_creating_then_ready_with_its_credential(
+def test_scaleway_sqs_trigger_becomes_ready_with_a_credential(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
-    created = make(control, function, scw_sqs_config=QUEUE)
+    created = create_trigger(control, function, scw_sqs_config=QUEUE)
 
     assert list(created) == [
         *("id", "name", "description", "function_id", "input_type", "status", "error_message", "scw_sqs_config"),
@@ -47,45 +47,49 @@ def test_a_queue_s_trigger_is_creating_then_ready_with_its_credential(
     assert (created["input_type"], created["status"], created["description"]) == ("scw_sqs", "creating", "")
     assert created["scw_sqs_config"] == {**QUEUE, "mnq_credential_id": None}
     ready = control.settled("triggers", created["id"])
-    credential = inner(ready, "scw_sqs_config")["mnq_credential_id"]
+    credential = broker_config(ready, "scw_sqs_config")["mnq_credential_id"]
     assert (ready["status"], str(uuid.UUID(str(credential)))) == ("ready", credential)
-    assert inner(control.get("triggers", created["id"]), "scw_sqs_config")["mnq_credential_id"] == credential
+    assert (
+        broker_config(control.get("triggers", created["id"]), "scw_sqs_config")["mnq_credential_id"] == credential
+    )
 
 
-def test_a_subject_s_trigger_takes_the_function_s_project(
+def test_nats_trigger_defaults_to_the_project_of_its_function(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
-    created = make(control, function, scw_nats_config=SUBJECT, description="d")
+    created = create_trigger(control, function, scw_nats_config=SUBJECT, description="d")
 
     assert (created["input_type"], created["description"]) == ("scw_nats", "d")
     assert created["scw_nats_config"] == {**SUBJECT, "mnq_project_id": PROJECT, "mnq_credential_id": None}
     assert control.settled("triggers", created["id"])["status"] == "ready"
 
 
-def test_the_region_that_is_not_given_is_the_function_s(
+def test_omitted_region_defaults_to_the_region_of_the_function(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
-    created = make(control, function, scw_sqs_config={"queue": "q.fifo", "mnq_region": None})
+    created = create_trigger(control, function, scw_sqs_config={"queue": "q.fifo", "mnq_region": None})
 
-    assert inner(created, "scw_sqs_config")["mnq_region"] == "fr-par"
+    assert broker_config(created, "scw_sqs_config")["mnq_region"] == "fr-par"
 
 
-def test_a_queue_anywhere_never_shows_its_secret_key(control: ControlProcess, function: dict[str, object]) -> None:
-    created = make(control, function, sqs_config=ANYWHERE)
-    shown = {**ANYWHERE, "secret_key": ""}
+def test_external_sqs_trigger_never_shows_its_secret_key(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    created = create_trigger(control, function, sqs_config=EXTERNAL_SQS)
+    redacted = {**EXTERNAL_SQS, "secret_key": ""}
 
-    assert (created["input_type"], created["sqs_config"]) == ("sqs", shown)
-    assert control.settled("triggers", created["id"])["sqs_config"] == shown
+    assert (created["input_type"], created["sqs_config"]) == ("sqs", redacted)
+    assert control.settled("triggers", created["id"])["sqs_config"] == redacted
     body = {"sqs_config": {"secret_key": "another horse"}}
     patched = control.request("PATCH", f"{API}/triggers/{created['id']}", body).ok()
-    assert (patched["status"], patched["sqs_config"]) == ("pending", shown)
+    assert (patched["status"], patched["sqs_config"]) == ("pending", redacted)
     assert control.settled("triggers", created["id"])["status"] == "ready"
 
 
-def test_a_secret_key_lies_nowhere_in_clear(tmp_path: Path) -> None:
+def test_secret_key_is_not_stored_in_plaintext(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         function = control.function(control.namespace()["id"])
-        trigger = make(control, function, sqs_config=ANYWHERE)
+        trigger = create_trigger(control, function, sqs_config=EXTERNAL_SQS)
         control.settled("triggers", trigger["id"])
         control.request("PATCH", f"{API}/triggers/{trigger['id']}", {"sqs_config": {"secret_key": "other horse"}})
         control.settled("triggers", trigger["id"])
@@ -98,20 +102,20 @@ def test_a_secret_key_lies_nowhere_in_clear(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_patch_keeps_what_is_not_given(control: ControlProcess, function: dict[str, object]) -> None:
-    created = make(control, function, scw_sqs_config=QUEUE, description="first")
+def test_patch_keeps_omitted_fields(control: ControlProcess, function: dict[str, object]) -> None:
+    created = create_trigger(control, function, scw_sqs_config=QUEUE, description="first")
     control.settled("triggers", created["id"])
     path = f"{API}/triggers/{created['id']}"
 
-    named = control.request("PATCH", path, {"name": "other", "description": None}).ok()
-    assert (named["name"], named["description"], named["status"]) == ("other", "first", "ready")
+    renamed = control.request("PATCH", path, {"name": "other", "description": None}).ok()
+    assert (renamed["name"], renamed["description"], renamed["status"]) == ("other", "first", "ready")
     emptied = control.request("PATCH", path, {"description": ""}).ok()
     assert (emptied["name"], emptied["description"]) == ("other", "")
     assert control.get("triggers", created["id"]) == emptied
 
 
-def test_a_deleted_trigger_has_two_different_texts(control: ControlProcess, function: dict[str, object]) -> None:
-    created = make(control, function, scw_sqs_config=QUEUE)
+def test_deleted_trigger_gives_the_recorded_errors(control: ControlProcess, function: dict[str, object]) -> None:
+    created = create_trigger(control, function, scw_sqs_config=QUEUE)
     path = f"{API}/triggers/{created['id']}"
     deleted = control.request("DELETE", path).ok()
     control.wait_gone("triggers", created["id"])
@@ -119,15 +123,18 @@ def test_a_deleted_trigger_has_two_different_texts(control: ControlProcess, func
     assert deleted["status"] == "deleting"
     assert control.request("GET", path).json == {"message": "trigger does not exist"}
     for method in ("DELETE", "PATCH"):
-        answer = control.request(method, path, {})
+        response = control.request(method, path, {})
         text = f"trigger does not exist: could not find trigger with id {created['id']}"
-        assert (answer.status, answer.json) == (404, {"message": text})
+        assert (response.status, response.json) == (404, {"message": text})
 
 
-def test_lists_are_of_a_function_a_namespace_or_a_project(control: ControlProcess) -> None:
+def test_list_filters_by_function_namespace_or_project(control: ControlProcess) -> None:
     namespace = control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")
     one, two = control.function(namespace["id"], "one"), control.function(namespace["id"], "two")
-    made = [make(control, one, scw_sqs_config=QUEUE), make(control, two, scw_nats_config=SUBJECT)]
+    made = [
+        create_trigger(control, one, scw_sqs_config=QUEUE),
+        create_trigger(control, two, scw_nats_config=SUBJECT),
+    ]
 
     def listed(**query: object) -> list[object]:
         found = control.request("GET", f"{API}/triggers", query=query).ok()
@@ -143,9 +150,9 @@ def test_lists_are_of_a_function_a_namespace_or_a_project(control: ControlProces
     assert listed(project_id=str(uuid.uuid4())) == []
 
 
-def test_triggers_go_with_their_function(control: ControlProcess) -> None:
+def test_triggers_are_deleted_with_their_function(control: ControlProcess) -> None:
     function = control.function(control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
-    trigger = make(control, function, scw_sqs_config=QUEUE)
+    trigger = create_trigger(control, function, scw_sqs_config=QUEUE)
     control.request("DELETE", f"{API}/functions/{function['id']}").ok()
     control.wait_gone("triggers", trigger["id"])
 
@@ -168,28 +175,33 @@ def test_triggers_go_with_their_function(control: ControlProcess) -> None:
         ({"scw_nats_config": {**SUBJECT, "subject": "a..b"}}, "scw_nats_config.subject must be a NATS subject"),
         ({"scw_nats_config": {**SUBJECT, "mnq_nats_account_id": None}}, "mnq_nats_account_id is required"),
         ({"scw_nats_config": {**SUBJECT, "mnq_nats_account_id": "a"}}, "mnq_nats_account_id must be 56"),
-        ({"sqs_config": {**ANYWHERE, "secret_key": None}}, "sqs_config.secret_key is required"),
-        ({"sqs_config": {**ANYWHERE, "endpoint": "sqs.example.com"}}, "sqs_config.endpoint must be an http"),
-        ({"sqs_config": {**ANYWHERE, "queue_url": "https://a:99999/b"}}, "sqs_config.queue_url must be an http"),
-        ({"sqs_config": {**ANYWHERE, "access_key": "a\nb"}}, "sqs_config.access_key must be"),
+        ({"sqs_config": {**EXTERNAL_SQS, "secret_key": None}}, "sqs_config.secret_key is required"),
+        ({"sqs_config": {**EXTERNAL_SQS, "endpoint": "sqs.example.com"}}, "sqs_config.endpoint must be an http"),
+        (
+            {"sqs_config": {**EXTERNAL_SQS, "queue_url": "https://a:99999/b"}},
+            "sqs_config.queue_url must be an http",
+        ),
+        ({"sqs_config": {**EXTERNAL_SQS, "access_key": "a\nb"}}, "sqs_config.access_key must be"),
     ],
     ids=str,
 )
-def test_a_field_that_cannot_be_is_named_and_no_secret_repeated(
+def test_invalid_field_error_names_the_field_and_repeats_no_secret(
     control: ControlProcess, function: dict[str, object], fields: dict[str, object], message: str
 ) -> None:
     body = {"name": "jobs", "function_id": function["id"], **fields}
-    answer = control.request("POST", f"{API}/triggers", body)
+    response = control.request("POST", f"{API}/triggers", body)
 
-    assert answer.status == 400
-    assert message in answer.message
-    assert "horse" not in answer.message
+    assert response.status == 400
+    assert message in response.message
+    assert "horse" not in response.message
 
 
-def test_other_kinds_of_triggers_have_no_keys(control: ControlProcess, function: dict[str, object]) -> None:
-    created = make(control, function, scw_sqs_config=QUEUE)
+def test_sqs_config_is_rejected_for_another_kind_of_trigger(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    created = create_trigger(control, function, scw_sqs_config=QUEUE)
     body = {"sqs_config": {"access_key": "a"}}
-    answer = control.request("PATCH", f"{API}/triggers/{created['id']}", body)
+    response = control.request("PATCH", f"{API}/triggers/{created['id']}", body)
 
-    assert (answer.status, answer.message) == (400, "sqs_config cannot be given to a trigger of another kind")
+    assert (response.status, response.message) == (400, "sqs_config cannot be given to a trigger of another kind")
     assert "scw_sqs_config" in control.get("triggers", created["id"])

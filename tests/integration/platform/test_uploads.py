@@ -25,11 +25,13 @@ def function(control: ControlProcess, namespace: dict[str, object]) -> dict[str,
     return control.function(namespace["id"], f"f-{uuid.uuid4().hex[:8]}")
 
 
-def signed(control: ControlProcess, function: dict[str, object], size: int) -> tuple[str, dict[str, str]]:
-    answer = control.request(
+def signed_upload_url(
+    control: ControlProcess, function: dict[str, object], size: int
+) -> tuple[str, dict[str, str]]:
+    response = control.request(
         "GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": size}
     ).ok()
-    url, headers = str(answer["url"]), answer["headers"]
+    url, headers = str(response["url"]), response["headers"]
     assert isinstance(headers, dict)
     split = urlsplit(url)
     assert split.netloc == f"127.0.0.1:{control.settings.api_port}"
@@ -37,12 +39,12 @@ def signed(control: ControlProcess, function: dict[str, object], size: int) -> t
     return f"{split.path}?{split.query}", {name: values[0] for name, values in headers.items()}
 
 
-def test_an_archive_comes_back_as_it_was_sent(control: ControlProcess, function: dict[str, object]) -> None:
+def test_downloaded_archive_equals_the_uploaded_one(control: ControlProcess, function: dict[str, object]) -> None:
     content = archive()
-    target, headers = signed(control, function, len(content))
+    target, headers = signed_upload_url(control, function, len(content))
     assert headers == {"content-length": str(len(content)), "content-type": "application/octet-stream"}
 
-    # Terraform sends its token, the Serverless Framework a header of its own invention.
+    # Terraform also sends its token, and the Serverless Framework a ``content_length`` header.
     put = control.request("PUT", target, content, headers={**headers, "content_length": "780"})
     url = str(control.request("GET", f"{API}/functions/{function['id']}/download-url").ok()["url"])
     split = urlsplit(url)
@@ -53,11 +55,9 @@ def test_an_archive_comes_back_as_it_was_sent(control: ControlProcess, function:
     assert (got.status, got.body) == (200, content)
 
 
-def test_a_url_may_be_used_again_and_the_last_upload_counts(
-    control: ControlProcess, function: dict[str, object]
-) -> None:
+def test_upload_url_is_reusable_and_last_upload_wins(control: ControlProcess, function: dict[str, object]) -> None:
     first, second = (archive({"handler.py": f"# {n}\n"}) for n in "12")
-    target, _ = signed(control, function, len(first))
+    target, _ = signed_upload_url(control, function, len(first))
     assert len(first) == len(second)
     for content in (first, second):
         assert control.request("PUT", target, content).status == 200
@@ -68,22 +68,22 @@ def test_a_url_may_be_used_again_and_the_last_upload_counts(
 
 
 @pytest.mark.parametrize("change", ["size=1", "expires=1", "signature=0", "expires=%F0%9F%90%88"])
-def test_a_changed_url_is_refused(control: ControlProcess, function: dict[str, object], change: str) -> None:
-    target, _ = signed(control, function, 10)
+def test_modified_url_is_rejected(control: ControlProcess, function: dict[str, object], change: str) -> None:
+    target, _ = signed_upload_url(control, function, 10)
     path, _, query = target.partition("?")
     name = change.partition("=")[0]
     changed = "&".join(change if part.startswith(f"{name}=") else part for part in query.split("&"))
 
     assert control.request("PUT", f"{path}?{changed}", b"x" * 10).status == 403
     assert control.request("PUT", path, b"x" * 10).status == 403
-    assert control.request("GET", target).status == 403, "a URL to put with does not read"
+    assert control.request("GET", target).status == 403, "an upload URL does not allow downloads"
 
 
 @pytest.mark.parametrize("size", [9, 11])
-def test_another_size_than_announced_changes_nothing(
+def test_upload_with_wrong_size_is_rejected(
     control: ControlProcess, function: dict[str, object], size: int
 ) -> None:
-    target, _ = signed(control, function, 10)
+    target, _ = signed_upload_url(control, function, 10)
 
     assert control.request("PUT", target, b"x" * size).status == 400
     assert control.request("GET", f"{API}/functions/{function['id']}/download-url").status == 404
@@ -92,19 +92,19 @@ def test_another_size_than_announced_changes_nothing(
 @pytest.mark.parametrize(
     ("size", "status"), [(LIMIT, 200), (LIMIT + 1, 400), (10**40, 400), (0, 400), (-1, 400), ("x", 400), ("", 400)]
 )
-def test_a_hundred_mebibytes_are_the_most(
+def test_upload_size_is_limited_to_100_mib(
     control: ControlProcess, function: dict[str, object], size: object, status: int
 ) -> None:
-    answer = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": size})
+    response = control.request(
+        "GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": size}
+    )
 
-    assert answer.status == status
-    assert status == 200 or "content_length" in answer.message
+    assert response.status == status
+    assert status == 200 or "content_length" in response.message
 
 
-def test_a_connection_that_breaks_in_the_middle_leaves_nothing(
-    control: ControlProcess, function: dict[str, object]
-) -> None:
-    target, _ = signed(control, function, 1000)
+def test_interrupted_upload_stores_nothing(control: ControlProcess, function: dict[str, object]) -> None:
+    target, _ = signed_upload_url(control, function, 1000)
     connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     connection.putrequest("PUT", target)
     connection.putheader("Content-Length", "1000")
@@ -116,11 +116,11 @@ def test_a_connection_that_breaks_in_the_middle_leaves_nothing(
 
 
 @pytest.mark.parametrize("host", ["[", "a b", "x" * 300, "/evil"])
-def test_a_host_that_is_none_is_not_repeated(
+def test_invalid_host_header_is_not_used_in_the_upload_url(
     control: ControlProcess, function: dict[str, object], host: str
 ) -> None:
-    answer = control.request(
+    response = control.request(
         "GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": 1}, headers={"Host": host}
     )
 
-    assert str(answer.ok()["url"]).startswith(f"http://127.0.0.1:{control.settings.api_port}/uploads/")
+    assert str(response.ok()["url"]).startswith(f"http://127.0.0.1:{control.settings.api_port}/uploads/")

@@ -1,4 +1,4 @@
-"""Wires the stage of SQS triggers: each module has a platform of its own, at each of the servers."""
+"""Fixtures of the SQS trigger tests: one platform per module, and each test against every SQS server."""
 
 from __future__ import annotations
 

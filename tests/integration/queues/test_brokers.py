@@ -1,4 +1,4 @@
-"""Where triggers listen: brokers.toml, which is read again when it changes, and brokers that refuse, or go away."""
+"""Brokers of triggers: reloading ``brokers.toml``, rejected credentials, broker outages and restarts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nats.js import JetStreamContext
 
-from tests.integration.queues.test_nats_triggers import drained
+from tests.integration.queues.test_nats_triggers import wait_until_drained
 from tests.support.command import Command
 from tests.support.control_process import API
 from tests.support.queues import (
@@ -44,7 +44,7 @@ def amsterdam(folder: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def settings(folder: Path, paris: Broker, amsterdam: Broker) -> Path:
+def brokers_file(folder: Path, paris: Broker, amsterdam: Broker) -> Path:
     file = folder / "brokers.toml"
     file.write_text(f'[[nats]]\nregion = "fr-par"\n{paris.entry}\n[[nats]]\nregion = "nl-ams"\n{amsterdam.entry}')
     file.chmod(0o600)
@@ -52,8 +52,8 @@ def settings(folder: Path, paris: Broker, amsterdam: Broker) -> Path:
 
 
 @pytest.fixture(scope="module")
-def platform(folder: Path, settings: Path) -> Iterator[QueuePlatform]:
-    with queue_platform(folder, "--brokers", str(settings)) as running:
+def platform(folder: Path, brokers_file: Path) -> Iterator[QueuePlatform]:
+    with queue_platform(folder, "--brokers", str(brokers_file)) as running:
         yield running
 
 
@@ -62,16 +62,16 @@ def error_of(platform: QueuePlatform, trigger: str) -> object:
     return found["error_message"] if found["status"] == "error" else None
 
 
-async def consumers(stream: JetStreamContext, name: str) -> list[str]:
-    return [str(one.name) for one in await stream.consumers_info(name)]
+async def consumer_names(stream: JetStreamContext, stream_name: str) -> list[str]:
+    return [str(info.name) for info in await stream.consumers_info(stream_name)]
 
 
-def test_a_given_broker_takes_the_place_of_the_platform_s_own(platform: QueuePlatform) -> None:
+def test_configured_broker_replaces_bundled_nats_server(platform: QueuePlatform) -> None:
     assert platform.url == ""
     assert platform.processes()["nats"] == 0
 
 
-def test_two_regions_are_two_brokers(platform: QueuePlatform, paris: Broker, amsterdam: Broker) -> None:
+def test_trigger_uses_broker_of_its_region(platform: QueuePlatform, paris: Broker, amsterdam: Broker) -> None:
     function = platform.deploy()
     platform.trigger(function, "two.regions", mnq_region="fr-par")
     platform.trigger(function, "two.regions", mnq_region="nl-ams")
@@ -86,7 +86,7 @@ def test_two_regions_are_two_brokers(platform: QueuePlatform, paris: Broker, ams
     assert sorted(platform.wait_for(function, 2)) == ["from amsterdam", "from paris"]
 
 
-def test_a_region_without_a_broker_leaves_its_trigger_ready_and_idle(platform: QueuePlatform) -> None:
+def test_trigger_is_ready_and_idle_when_its_region_has_no_broker(platform: QueuePlatform) -> None:
     trigger = platform.unheard_trigger(platform.undeployed(), "idle", mnq_region="pl-waw")
 
     wait_until(lambda: f"{trigger} (idle) is idle: no NATS broker" in platform.log, DEADLINE)
@@ -94,106 +94,106 @@ def test_a_region_without_a_broker_leaves_its_trigger_ready_and_idle(platform: Q
     assert f"account {ACCOUNT}" in platform.log
 
 
-def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does(
-    platform: QueuePlatform, settings: Path, paris: Broker
+def test_rejected_credentials_error_clears_when_file_is_corrected(
+    platform: QueuePlatform, brokers_file: Path, paris: Broker
 ) -> None:
-    function, right = platform.deploy(), settings.read_text()
-    trigger = platform.trigger(function, "healing")
-    settings.write_text(right.replace('password = "right"', 'password = "wrong and secret"', 1))
+    function, valid = platform.deploy(), brokers_file.read_text()
+    trigger = platform.trigger(function, "recovering")
+    brokers_file.write_text(valid.replace('password = "right"', 'password = "wrong and secret"', 1))
     wait_until(lambda: error_of(platform, trigger), DEADLINE)
 
     assert error_of(platform, trigger) == (
         f"the NATS broker nats://127.0.0.1:{paris.port} rejects the user and password in brokers.toml: "
         "Authorization Violation"
     )
-    settings.write_text(right)
+    brokers_file.write_text(valid)
     wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
     assert platform.api.get("triggers", trigger)["error_message"] is None
     assert "wrong and secret" not in platform.log
 
     async def scenario() -> None:
         async with connected(paris.url) as (client, _):
-            await client.publish("healing", b"well again")
+            await client.publish("recovering", b"after correction")
             await client.flush()
 
     wait_until(lambda: platform.listens(trigger), DEADLINE)
     asyncio.run(scenario())
-    assert platform.wait_for(function, 1) == ["well again"]
+    assert platform.wait_for(function, 1) == ["after correction"]
 
 
-def test_a_file_with_problems_changes_nothing_and_the_log_names_them_all(
-    platform: QueuePlatform, settings: Path
+def test_invalid_brokers_file_keeps_triggers_and_logs_all_problems(
+    platform: QueuePlatform, brokers_file: Path
 ) -> None:
-    function, right = platform.deploy(), settings.read_text()
-    trigger = platform.trigger(function, "steady")
-    settings.write_text(right + '\n[[nats]]\nurl = "nowhere"\ncolour = "red"\n')
+    function, valid = platform.deploy(), brokers_file.read_text()
+    trigger = platform.trigger(function, "unchanged")
+    brokers_file.write_text(valid + '\n[[nats]]\nurl = "nowhere"\ncolour = "red"\n')
     wait_until(lambda: "[broker-unknown-key]" in platform.log and "[broker-invalid]" in platform.log, DEADLINE)
 
-    settings.write_text(right)
+    brokers_file.write_text(valid)
     assert platform.api.get("triggers", trigger)["status"] == "ready"
-    line = right.count("\n") + 4
-    assert f"{settings}:{line}: colour is not a known setting. [broker-unknown-key]" in platform.log
+    line = valid.count("\n") + 4
+    assert f"{brokers_file}:{line}: colour is not a known setting. [broker-unknown-key]" in platform.log
 
 
-def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(platform: QueuePlatform, amsterdam: Broker) -> None:
+def test_consumer_of_deleted_trigger_is_removed_after_broker_restart(
+    platform: QueuePlatform, amsterdam: Broker
+) -> None:
     function = platform.deploy()
 
-    async def begin() -> str:
+    async def create_trigger() -> str:
         async with connected(amsterdam.url) as (_, stream):
-            await stream.add_stream(name="AWAY", subjects=["away"])
-            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "away", mnq_region="nl-ams"))
-            assert await consumers(stream, "AWAY") == [f"fnkit-{trigger}"]
+            await stream.add_stream(name="REMOVED", subjects=["removed"])
+            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "removed", mnq_region="nl-ams"))
+            assert await consumer_names(stream, "REMOVED") == [f"fnkit-{trigger}"]
             return trigger
 
-    async def end() -> None:
+    async def wait_until_removed() -> None:
         async with connected(amsterdam.url) as (client, stream):
-            while await consumers(stream, "AWAY"):
+            while await consumer_names(stream, "REMOVED"):
                 await client.flush()
 
-    trigger = asyncio.run(begin())
+    trigger = asyncio.run(create_trigger())
     amsterdam.kill()
     platform.api.request("DELETE", f"{API}/triggers/{trigger}").ok()
     platform.api.wait_gone("triggers", trigger)
     amsterdam.start()
-    asyncio.run(asyncio.wait_for(end(), DEADLINE))
+    asyncio.run(asyncio.wait_for(wait_until_removed(), DEADLINE))
 
 
-def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, paris: Broker) -> None:
+def test_consumer_resumes_at_its_position_after_broker_restart(platform: QueuePlatform, paris: Broker) -> None:
     function = platform.deploy()
 
-    async def before() -> None:
+    async def deliver_first_message() -> None:
         async with connected(paris.url) as (_, stream):
             await stream.add_stream(name="RESTARTS", subjects=["restarts"])
             trigger = await asyncio.to_thread(platform.trigger, function, "restarts")
             await stream.publish("restarts", b"before")
             await asyncio.to_thread(platform.wait_for, function, 1)
-            await drained(stream, "RESTARTS", trigger)  # what is handled is acknowledged a little later
+            await wait_until_drained(stream, "RESTARTS", trigger)  # the acknowledgement follows the response
 
-    async def after() -> None:
+    async def publish_second_message() -> None:
         async with connected(paris.url) as (_, stream):
             await stream.publish("restarts", b"after")
 
-    asyncio.run(asyncio.wait_for(before(), DEADLINE))
+    asyncio.run(asyncio.wait_for(deliver_first_message(), DEADLINE))
     paris.stop()
     paris.start()
-    asyncio.run(after())
+    asyncio.run(publish_second_message())
     assert platform.wait_for(function, 2) == ["before", "after"]
 
 
-def test_a_broker_that_stays_away_is_an_error_that_heals_with_everything_that_it_kept(
-    platform: QueuePlatform, amsterdam: Broker
-) -> None:
+def test_broker_outage_sets_error_and_loses_no_stored_messages(platform: QueuePlatform, amsterdam: Broker) -> None:
     function = platform.undeployed()
 
-    async def begin() -> str:
+    async def publish_messages() -> str:
         async with connected(amsterdam.url) as (_, stream):
-            await stream.add_stream(name="STAYS", subjects=["stays.>"])
-            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "stays.*", mnq_region="nl-ams"))
+            await stream.add_stream(name="OUTAGE", subjects=["outage.>"])
+            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "outage.*", mnq_region="nl-ams"))
             for number in range(10):
-                await stream.publish("stays.away", b"%d" % number)
+                await stream.publish("outage.x", b"%d" % number)
             return trigger
 
-    trigger = asyncio.run(begin())
+    trigger = asyncio.run(publish_messages())
     amsterdam.kill()
     wait_until(lambda: error_of(platform, trigger), DEADLINE)
     assert error_of(platform, trigger) == (
@@ -205,36 +205,36 @@ def test_a_broker_that_stays_away_is_an_error_that_heals_with_everything_that_it
     wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
 
 
-def test_a_start_names_every_problem_of_the_file_and_no_secret(tmp_path: Path) -> None:
+def test_startup_error_lists_all_brokers_file_problems_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "brokers.toml"
     file.write_text(
         '[[nats]]\nurl = "nats://h:1"\nuser = "me"\npassword = "hunter2"\ntoken = "hunter3"\n'
         '[[sqs]]\nendpoint = "ftp://x"\naccess_key = "${NOT_SET_ANYWHERE}"\n'
     )
     fnkit = Command({"FNKIT_HOME": str(tmp_path / "home"), "NOT_SET_ANYWHERE": None})
-    refused = fnkit("platform", "start", "--detach", "--brokers", str(file), "--json")
+    result = fnkit("platform", "start", "--detach", "--brokers", str(file), "--json")
 
-    assert refused.code == 1
-    assert [(one["line"], one["code"]) for one in refused.json()["problems"]] == [
+    assert result.code == 1
+    assert [(problem["line"], problem["code"]) for problem in result.json()["problems"]] == [
         (5, "broker-invalid"),
         (8, "broker-variable"),
         (7, "broker-invalid"),
         (6, "broker-missing"),
     ]
-    assert "hunter" not in refused.stdout + refused.stderr
+    assert "hunter" not in result.stdout + result.stderr
 
 
-def test_status_says_how_triggers_listen_and_no_password(platform: QueuePlatform) -> None:
-    platform.trigger(platform.deploy(), "spoken")
-    platform.unheard_trigger(platform.undeployed(), "unheard", mnq_region="pl-waw")
+def test_status_shows_trigger_states_without_passwords(platform: QueuePlatform) -> None:
+    platform.trigger(platform.deploy(), "core.subject")
+    platform.unheard_trigger(platform.undeployed(), "without-broker", mnq_region="pl-waw")
     fnkit = Command({"FNKIT_HOME": str(platform.home)})
 
     def states() -> dict[str, str]:
         return {one["name"]: one["state"] for one in fnkit("platform", "status", "--json").ok().json()["triggers"]}
 
-    wait_until(lambda: states().get("unheard") == "idle", DEADLINE)
-    assert states()["spoken"] == "listening"
+    wait_until(lambda: states().get("without-broker") == "idle", DEADLINE)
+    assert states()["core-subject"] == "listening"
     text = fnkit("platform", "status").ok().stdout
-    assert "Trigger    unheard: no NATS broker in" in text
-    assert "spoken: no stream covers spoken: each message is delivered at most once" in text
+    assert "Trigger    without-broker: no NATS broker in" in text
+    assert "core-subject: no stream covers core.subject: each message is delivered at most once" in text
     assert "right" not in text

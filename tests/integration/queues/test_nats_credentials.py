@@ -1,4 +1,4 @@
-"""NATS brokers behind doors of every kind: what a trigger says while it is refused, and that it heals by itself."""
+"""NATS brokers with every kind of authentication: errors while they reject a trigger, and recovery afterwards."""
 
 from __future__ import annotations
 
@@ -18,92 +18,102 @@ from tests.support.nats_doors import Door, all_doors, opened_doors
 from tests.support.queues import QueuePlatform, queue_platform
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
-class Scene:
-    """A platform, its brokers, and a trigger at each, which all call one function."""
+class TriggersUnderTest:
+    """A platform and its brokers, with one trigger per broker for the same function."""
 
-    def __init__(self, platform: QueuePlatform, settings: Path, doors: list[Door]) -> None:
-        self.platform, self.settings, self.doors = platform, settings, doors
+    def __init__(self, platform: QueuePlatform, settings: Path, brokers: list[Door]) -> None:
+        self.platform, self.settings, self.brokers = platform, settings, brokers
         self.function = platform.deploy()
         self.triggers = {
-            door.kind: platform.unheard_trigger(self.function, "doors", mnq_nats_account_id=door.account)
-            for door in doors
+            broker.kind: platform.unheard_trigger(self.function, "doors", mnq_nats_account_id=broker.account)
+            for broker in brokers
         }
 
-    def view(self, door: Door) -> dict[str, object]:
-        return self.platform.api.get("triggers", self.triggers[door.kind])
+    def view(self, broker: Door) -> dict[str, object]:
+        return self.platform.api.get("triggers", self.triggers[broker.kind])
 
-    def says(self, door: Door) -> bool:
-        return self.fault(door).startswith(door.says.format(url=door.url))
+    def has_error(self, broker: Door) -> bool:
+        return self.error_message(broker).startswith(broker.says.format(url=broker.url))
 
-    def is_logged(self, door: Door) -> bool:
-        return door.says.format(url=door.url) in self.platform.log
+    def is_logged(self, broker: Door) -> bool:
+        return broker.says.format(url=broker.url) in self.platform.log
 
-    def is_shown(self, door: Door, fnkit: Command) -> bool:
-        return door.says.format(url=door.url) in fnkit("platform", "status").ok().stdout
+    def is_shown(self, broker: Door, fnkit: Command) -> bool:
+        return broker.says.format(url=broker.url) in fnkit("platform", "status").ok().stdout
 
-    def fault(self, door: Door) -> str:
-        return str(self.view(door)["error_message"] or "")
+    def error_message(self, broker: Door) -> str:
+        return str(self.view(broker)["error_message"] or "")
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("doors")
-    with opened_doors(all_doors(folder)) as doors:
+def under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TriggersUnderTest]:
+    folder = tmp_path_factory.mktemp("credentials")
+    with opened_doors(all_doors(folder)) as brokers:
         settings = folder / "brokers.toml"
-        settings.write_text("\n".join(door.entry for door in doors))
+        settings.write_text("\n".join(broker.entry for broker in brokers))
         settings.chmod(0o600)
         with queue_platform(folder, "--brokers", str(settings)) as platform:
-            yield Scene(platform, settings, doors)
+            yield TriggersUnderTest(platform, settings, brokers)
 
 
-def test_each_refusal_names_the_broker_and_what_to_check_and_no_secret(scene: Scene) -> None:
-    for door in scene.doors:
-        wait_until(partial(scene.says, door), what=f"{door.says}, but {scene.fault(door)}")
-        assert scene.view(door)["status"] == "error"
-    fnkit = Command({"FNKIT_HOME": str(scene.platform.home)})
-    for door in scene.doors:
-        # Each attempt says anew what is wrong, and a broker that hangs up early says less.
-        wait_until(partial(scene.is_logged, door), what=f"{door.says} in the log")
-        wait_until(partial(scene.is_shown, door, fnkit), what=f"{door.says} in the status")
-    said = [
-        scene.platform.log,
+def test_connection_error_names_broker_and_cause_without_secrets(under_test: TriggersUnderTest) -> None:
+    for broker in under_test.brokers:
+        wait_until(
+            partial(under_test.has_error, broker),
+            what=f"{broker.says} instead of {under_test.error_message(broker)}",
+        )
+        assert under_test.view(broker)["status"] == "error"
+    fnkit = Command({"FNKIT_HOME": str(under_test.platform.home)})
+    for broker in under_test.brokers:
+        # Each attempt updates the error, which is less specific if the broker closed the connection early.
+        wait_until(partial(under_test.is_logged, broker), what=f"{broker.says} in the log")
+        wait_until(partial(under_test.is_shown, broker, fnkit), what=f"{broker.says} in the status")
+    outputs = [
+        under_test.platform.log,
         fnkit("platform", "status").ok().stdout,
         fnkit("platform", "status", "--json").ok().stdout,
         fnkit("platform", "logs").ok().stdout,
-        json.dumps([scene.view(door) for door in scene.doors]),
-        repr(read_brokers_file(scene.settings, {})),
+        json.dumps([under_test.view(broker) for broker in under_test.brokers]),
+        repr(read_brokers_file(under_test.settings, {})),
     ]
-    for door in scene.doors:
-        assert not [secret for secret in door.secrets for one in said if secret in one], door.kind
-    assert "Traceback" not in scene.platform.log
+    for broker in under_test.brokers:
+        assert not [secret for secret in broker.secrets for output in outputs if secret in output], broker.kind
+    assert "Traceback" not in under_test.platform.log
 
 
-def test_each_heals_by_itself_when_its_broker_lets_it_in(scene: Scene) -> None:
-    for door in scene.doors:
-        door.let_in()
-    for trigger in scene.triggers.values():
-        wait_until(partial(scene.platform.listens, trigger), what=str(scene.platform.api.get("triggers", trigger)))
-    wait_until(lambda: all(scene.view(door)["status"] == "ready" for door in scene.doors))
-    assert [scene.view(door)["error_message"] for door in scene.doors] == [None] * len(scene.doors)
+def test_trigger_recovers_when_broker_accepts_its_credentials(under_test: TriggersUnderTest) -> None:
+    for broker in under_test.brokers:
+        broker.let_in()
+    for trigger in under_test.triggers.values():
+        wait_until(
+            partial(under_test.platform.listens, trigger),
+            what=str(under_test.platform.api.get("triggers", trigger)),
+        )
+    wait_until(lambda: all(under_test.view(broker)["status"] == "ready" for broker in under_test.brokers))
+    assert [under_test.view(broker)["error_message"] for broker in under_test.brokers] == [None] * len(
+        under_test.brokers
+    )
 
     async def publish() -> None:
-        # As fnkit itself is let in: by what brokers.toml says.
-        for door, broker in zip(scene.doors, read_brokers_file(scene.settings, {}).nats, strict=True):
-            client, _ = await open_client(broker, lambda _: None)
-            await client.publish("doors", door.kind.encode())
+        # With the credentials in brokers.toml, as the platform itself connects.
+        for broker, config in zip(under_test.brokers, read_brokers_file(under_test.settings, {}).nats, strict=True):
+            client, _ = await open_client(config, lambda _: None)
+            await client.publish("doors", broker.kind.encode())
             await client.flush()
             await client.close()
 
     asyncio.run(publish())
-    scene.platform.wait_for(scene.function, len(scene.doors))
-    assert sorted(scene.platform.bodies(scene.function)) == sorted(door.kind for door in scene.doors)
+    under_test.platform.wait_for(under_test.function, len(under_test.brokers))
+    assert sorted(under_test.platform.bodies(under_test.function)) == sorted(
+        broker.kind for broker in under_test.brokers
+    )
 
 
-def test_a_broker_s_description_shows_none_of_its_keys(scene: Scene) -> None:
-    for broker in read_brokers_file(scene.settings, {}).nats:
+def test_broker_repr_omits_connection_settings(under_test: TriggersUnderTest) -> None:
+    for broker in read_brokers_file(under_test.settings, {}).nats:
         shown = repr(broker)
         values = [value for key, value in msgspec.structs.asdict(broker).items() if key != "selector" and value]
         assert not [value for value in values if value in shown]

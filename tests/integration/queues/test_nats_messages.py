@@ -1,4 +1,4 @@
-"""NATS messages of every shape, and streams that are not as simple as one subject."""
+"""NATS messages with unusual payloads and headers, and streams with unusual configurations."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform
         yield running
 
 
-async def settled(stream: JetStreamContext, name: str, trigger: str) -> None:
-    """Return when everything in a stream was acknowledged."""
+async def wait_until_acknowledged(stream: JetStreamContext, name: str, trigger: str) -> None:
+    """Wait until all messages of a stream are acknowledged."""
 
-    async def look() -> None:
+    async def poll() -> None:
         while True:
-            found = await stream.consumer_info(name, f"fnkit-{trigger}")
-            if (found.num_pending, found.num_ack_pending) == (0, 0):
+            info = await stream.consumer_info(name, f"fnkit-{trigger}")
+            if (info.num_pending, info.num_ack_pending) == (0, 0):
                 return
             await asyncio.sleep(0.02)
 
-    await asyncio.wait_for(look(), DEADLINE)
+    await asyncio.wait_for(poll(), DEADLINE)
 
 
-async def publish_every_shape(client: Client, subject: str) -> None:
-    """See ``EVERY_SHAPE``; the binary one is no text, as any request's body may be none."""
+async def publish_payloads(client: Client, subject: str) -> None:
+    """Publish a message for each of ``PAYLOADS``; the binary one is not valid UTF-8."""
     await client.publish(subject, b"plain")
     await client.publish(subject, b"with headers", headers={"X-Mine": "1", "Nats-Msg-Id": "7"})
     await client.publish(subject, b"")
-    # As brokers mark what is no message: these are.
+    # Brokers use these headers for control messages; published ones are ordinary messages.
     await client.publish(subject, b"", headers={"Status": "100"})
     await client.publish(subject, b"", headers={"Status": "409", "Nats-Pending-Messages": "4"})
     await client.publish(subject, b"", headers={"Status": "404", "Description": "No Messages"})
@@ -55,48 +55,48 @@ async def publish_every_shape(client: Client, subject: str) -> None:
     await client.flush()
 
 
-EVERY_SHAPE = Counter(["plain", "with headers", "", "", "", "", decode_text(BINARY), "x" * LARGEST])
+PAYLOADS = Counter(["plain", "with headers", "", "", "", "", decode_text(BINARY), "x" * LARGEST])
 
 
-def test_a_stream_s_messages_of_every_shape_are_handled_once_and_acknowledged(platform: QueuePlatform) -> None:
+def test_stream_messages_of_any_payload_are_delivered_once_and_acked(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> str:
         async with connected(platform.url) as (client, stream):
-            await stream.add_stream(name="SHAPES", subjects=["shapes.>"])
-            trigger = platform.trigger(function, "shapes.*.all")
-            await publish_every_shape(client, "shapes.of.all")
-            await asyncio.to_thread(platform.wait_for, function, EVERY_SHAPE.total())
-            await settled(stream, "SHAPES", trigger)
+            await stream.add_stream(name="PAYLOADS", subjects=["payloads.>"])
+            trigger = platform.trigger(function, "payloads.*.all")
+            await publish_payloads(client, "payloads.of.all")
+            await asyncio.to_thread(platform.wait_for, function, PAYLOADS.total())
+            await wait_until_acknowledged(stream, "PAYLOADS", trigger)
             return trigger
 
     trigger = asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == EVERY_SHAPE
+    assert Counter(platform.bodies(function)) == PAYLOADS
     assert {one["status"] for one in platform.deliveries(trigger)} == {"succeeded"}
     assert "Traceback" not in platform.log
 
 
-def test_a_subject_s_messages_of_every_shape_are_handled_once_and_no_reply_is_sent(platform: QueuePlatform) -> None:
+def test_core_messages_of_any_payload_are_delivered_once_without_reply(platform: QueuePlatform) -> None:
     function = platform.deploy()
-    trigger = platform.trigger(function, "unkept.shapes")
+    trigger = platform.trigger(function, "unpersisted.payloads")
 
     async def scenario() -> None:
         async with connected(platform.url) as (client, _):
             inbox = client.new_inbox()
             replies = await client.subscribe(inbox)
-            await publish_every_shape(client, "unkept.shapes")
-            await client.publish("unkept.shapes", b"answer me", reply=inbox)
+            await publish_payloads(client, "unpersisted.payloads")
+            await client.publish("unpersisted.payloads", b"reply requested", reply=inbox)
             await client.flush()
-            await asyncio.to_thread(platform.wait_for, function, EVERY_SHAPE.total() + 1)
-            wait_until(lambda: len(platform.deliveries(trigger)) == EVERY_SHAPE.total() + 1, DEADLINE)
-            await client.publish(inbox, b"the first and only one")
-            assert (await replies.next_msg(DEADLINE)).data == b"the first and only one"
+            await asyncio.to_thread(platform.wait_for, function, PAYLOADS.total() + 1)
+            wait_until(lambda: len(platform.deliveries(trigger)) == PAYLOADS.total() + 1, DEADLINE)
+            await client.publish(inbox, b"only reply")
+            assert (await replies.next_msg(DEADLINE)).data == b"only reply"
 
     asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == EVERY_SHAPE + Counter(["answer me"])
+    assert Counter(platform.bodies(function)) == PAYLOADS + Counter(["reply requested"])
 
 
-def test_what_is_purged_is_not_handled_and_what_comes_after_is(platform: QueuePlatform) -> None:
+def test_purged_messages_are_not_delivered(platform: QueuePlatform) -> None:
     function = platform.undeployed()
 
     async def scenario() -> None:
@@ -110,15 +110,13 @@ def test_what_is_purged_is_not_handled_and_what_comes_after_is(platform: QueuePl
             await stream.publish("purged", b"new")
             await asyncio.to_thread(platform.redeploy, function, "def answered(event):\n    return 'ok'\n")
             await asyncio.to_thread(platform.wait_for, function, 1)
-            await settled(stream, "PURGED", trigger)
+            await wait_until_acknowledged(stream, "PURGED", trigger)
 
     asyncio.run(scenario())
     assert platform.bodies(function) == ["new"]
 
 
-def test_a_subject_that_only_several_streams_cover_together_is_heard_once_and_says_at_most_once(
-    platform: QueuePlatform,
-) -> None:
+def test_subject_not_covered_by_one_stream_is_delivered_at_most_once(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> str:
@@ -126,24 +124,24 @@ def test_a_subject_that_only_several_streams_cover_together_is_heard_once_and_sa
             await stream.add_stream(name="PART-A", subjects=["parts.a"])
             await stream.add_stream(name="PART-B", subjects=["parts.b.>"])
             trigger = platform.trigger(function, "parts.>")
-            for subject in ("parts.a", "parts.b.c", "parts.elsewhere"):
+            for subject in ("parts.a", "parts.b.c", "parts.uncovered"):
                 await client.publish(subject, subject.encode())
             await client.flush()
             await asyncio.to_thread(platform.wait_for, function, 3)
             return trigger
 
     trigger = asyncio.run(scenario())
-    assert sorted(platform.bodies(function)) == ["parts.a", "parts.b.c", "parts.elsewhere"]
+    assert sorted(platform.bodies(function)) == ["parts.a", "parts.b.c", "parts.uncovered"]
     assert f"{trigger} (parts--): no stream covers parts.>: each message is delivered at most once" in platform.log
 
 
-def test_a_consumer_that_is_deleted_again_and_again_loses_nothing(platform: QueuePlatform) -> None:
+def test_repeated_consumer_deletion_loses_no_messages(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
-    async def deleted(stream: JetStreamContext, consumer: str) -> None:
-        while True:  # it may be the moment between two of them
+    async def delete_consumer(stream: JetStreamContext, consumer: str) -> None:
+        while True:  # the platform may not have recreated it yet
             try:
-                await stream.delete_consumer("TORN", consumer)
+                await stream.delete_consumer("RECREATED", consumer)
             except NotFoundError:
                 await asyncio.sleep(0.02)
             else:
@@ -151,37 +149,35 @@ def test_a_consumer_that_is_deleted_again_and_again_loses_nothing(platform: Queu
 
     async def scenario() -> None:
         async with connected(platform.url) as (_, stream):
-            await stream.add_stream(name="TORN", subjects=["torn"])
-            trigger = platform.trigger(function, "torn")
+            await stream.add_stream(name="RECREATED", subjects=["recreated"])
+            trigger = platform.trigger(function, "recreated")
             for round_number in range(3):
                 for number in range(10):
-                    await stream.publish("torn", b"%d" % (round_number * 10 + number))
-                await deleted(stream, f"fnkit-{trigger}")
+                    await stream.publish("recreated", b"%d" % (round_number * 10 + number))
+                await delete_consumer(stream, f"fnkit-{trigger}")
                 await asyncio.to_thread(platform.wait_for, function, (round_number + 1) * 10)
 
     asyncio.run(scenario())
     assert Counter(platform.bodies(function)) == Counter(str(number) for number in range(30))
 
 
-def test_a_stream_that_takes_no_consumer_is_named_with_its_reason_and_heard_once_it_does(
-    platform: QueuePlatform,
-) -> None:
+def test_stream_that_rejects_the_consumer_sets_error_until_it_accepts(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:
         async with connected(platform.url) as (_, stream):
-            await stream.add_stream(name="TAKEN", subjects=["taken"], retention=RetentionPolicy.WORK_QUEUE)
-            await stream.add_consumer("TAKEN", durable_name="other", ack_policy=AckPolicy.EXPLICIT)
-            trigger = platform.unheard_trigger(function, "taken")
+            await stream.add_stream(name="REJECTING", subjects=["rejecting"], retention=RetentionPolicy.WORK_QUEUE)
+            await stream.add_consumer("REJECTING", durable_name="other", ack_policy=AckPolicy.EXPLICIT)
+            trigger = platform.unheard_trigger(function, "rejecting")
             wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "error", DEADLINE)
             assert platform.api.get("triggers", trigger)["error_message"] == (
-                "stream TAKEN does not accept a consumer for this trigger: "
+                "stream REJECTING does not accept a consumer for this trigger: "
                 "filtered consumer not unique on workqueue stream"
             )
-            await stream.publish("taken", b"there before")
-            await stream.delete_consumer("TAKEN", "other")
+            await stream.publish("rejecting", b"published before")
+            await stream.delete_consumer("REJECTING", "other")
             await asyncio.to_thread(platform.wait_for, function, 1)
-            await settled(stream, "TAKEN", trigger)
+            await wait_until_acknowledged(stream, "REJECTING", trigger)
 
     asyncio.run(scenario())
-    assert platform.bodies(function) == ["there before"]
+    assert platform.bodies(function) == ["published before"]

@@ -1,4 +1,4 @@
-"""NATS triggers on the platform's own broker: what a handler sees, what is retried, what never blocks what."""
+"""NATS triggers on the bundled broker: requests to handlers, retries, concurrency and consumers."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform
         yield running
 
 
-async def pending(stream: JetStreamContext, name: str, trigger: str) -> tuple[int, int]:
-    """Messages that were not handed out, and that were and are not acknowledged."""
-    found = await stream.consumer_info(name, f"fnkit-{trigger}")
-    return found.num_pending or 0, found.num_ack_pending or 0
+async def pending_counts(stream: JetStreamContext, name: str, trigger: str) -> tuple[int, int]:
+    """Return how many messages are undelivered, and how many are delivered but unacknowledged."""
+    info = await stream.consumer_info(name, f"fnkit-{trigger}")
+    return info.num_pending or 0, info.num_ack_pending or 0
 
 
-async def drained(stream: JetStreamContext, name: str, trigger: str) -> None:
+async def wait_until_drained(stream: JetStreamContext, name: str, trigger: str) -> None:
     end = time.monotonic() + DEADLINE
-    while await pending(stream, name, trigger) != (0, 0):
-        assert time.monotonic() < end, await pending(stream, name, trigger)
+    while await pending_counts(stream, name, trigger) != (0, 0):
+        assert time.monotonic() < end, await pending_counts(stream, name, trigger)
         await asyncio.sleep(0.02)
 
 
-def most_at_once(begins: list[Call], ends: list[Call]) -> int:
+def max_concurrency(begins: list[Call], ends: list[Call]) -> int:
     steps = sorted([(call.at, 1) for call in begins] + [(call.at, -1) for call in ends])
-    running = most = 0
+    running = highest = 0
     for _, step in steps:
         running += step
-        most = max(most, running)
-    return most
+        highest = max(highest, running)
+    return highest
 
 
-def test_a_message_is_one_post_to_a_private_function(platform: QueuePlatform) -> None:
+def test_message_is_delivered_to_private_function_as_one_post(platform: QueuePlatform) -> None:
     function = platform.deploy(privacy="private")
 
     async def scenario() -> None:
@@ -67,7 +67,7 @@ def test_a_message_is_one_post_to_a_private_function(platform: QueuePlatform) ->
             await client.publish("one.created", b'{"n": 1}', headers={"X-Mine": "1"})
             await client.flush()
             await asyncio.to_thread(platform.wait_for, function, 1)
-            await drained(stream, "ONE", trigger)
+            await wait_until_drained(stream, "ONE", trigger)
 
     asyncio.run(scenario())
     event = platform.calls(function)[0].event
@@ -79,7 +79,7 @@ def test_a_message_is_one_post_to_a_private_function(platform: QueuePlatform) ->
     assert "X-Mine" not in headers
 
 
-def test_what_fails_four_times_is_dead_and_can_be_replayed(platform: QueuePlatform) -> None:
+def test_message_is_dead_after_four_failures_and_replayable(platform: QueuePlatform) -> None:
     function = platform.deploy(REFUSES_BAD)
 
     async def scenario() -> str:
@@ -88,7 +88,7 @@ def test_what_fails_four_times_is_dead_and_can_be_replayed(platform: QueuePlatfo
             trigger = platform.trigger(function, "bad")
             await stream.publish("bad", b"bad news")
             await asyncio.to_thread(platform.wait_for, function, 4)
-            await drained(stream, "BAD", trigger)
+            await wait_until_drained(stream, "BAD", trigger)
             return trigger
 
     trigger = asyncio.run(scenario())
@@ -96,7 +96,7 @@ def test_what_fails_four_times_is_dead_and_can_be_replayed(platform: QueuePlatfo
     dead = platform.deliveries(trigger)[0]
     assert (dead["attempts"], dead["http_status"], dead["body"]) == (4, 500, "bad news")
     gaps = [later.at - earlier.at for earlier, later in pairwise(platform.calls(function))]
-    assert min(gaps) >= 0.45  # 30 s at 60 times the speed
+    assert min(gaps) >= 0.45  # 30 s on a clock that runs 60 times as fast
     platform.redeploy(function, "def answered(event):\n    return 'ok'\n")
     path = f"/fnkit/v1/regions/fr-par/triggers/{trigger}/replay"
     platform.api.request("POST", path, {"status": "dead"}).ok()
@@ -104,40 +104,40 @@ def test_what_fails_four_times_is_dead_and_can_be_replayed(platform: QueuePlatfo
 
 
 def test_messages_that_always_fail_never_block_others(tmp_path: Path) -> None:
-    """While the clock stands no message is due a second time: the good ones do not wait until the bad ones are."""
+    """The clock is stopped, so that no retry is due before all messages were attempted once."""
     bad, good = [f"bad {number}" for number in range(40)], [f"good {number}" for number in range(60)]
     with queue_platform(tmp_path, "--manual-clock") as platform:
         function = platform.deploy(REFUSES_BAD)
 
         async def scenario() -> str:
             async with connected(platform.url) as (client, stream):
-                await stream.add_stream(name="POISON", subjects=["poison"])
-                trigger = platform.trigger(function, "poison")
+                await stream.add_stream(name="FAILING", subjects=["failing"])
+                trigger = platform.trigger(function, "failing")
                 for body in (*bad, *good):
-                    await client.publish("poison", body.encode())
+                    await client.publish("failing", body.encode())
                 await client.flush()
                 for attempt in range(1, 5):
                     bodies = await asyncio.to_thread(platform.wait_for, function, 60 + 40 * attempt)
                     assert Counter(bodies) == Counter(bad * attempt + good)
-                    await asyncio.to_thread(wait_until, partial(tried, platform, trigger, attempt))
+                    await asyncio.to_thread(wait_until, partial(has_attempts, platform, trigger, attempt))
                     platform.advance(31)
-                await drained(stream, "POISON", trigger)
+                await wait_until_drained(stream, "FAILING", trigger)
                 return trigger
 
         trigger = asyncio.run(scenario())
         assert len(platform.deliveries(trigger, status="dead", limit=100)) == 40
 
 
-def tried(platform: QueuePlatform, trigger: str, attempts: int) -> bool:
-    """Whether the log says that 40 messages failed so often."""
+def has_attempts(platform: QueuePlatform, trigger: str, attempts: int) -> bool:
+    """Whether 40 deliveries failed, each with that number of attempts."""
     failed = [one for one in platform.deliveries(trigger, limit=100) if one["http_status"] == 500]
     return [one["attempts"] for one in failed] == [attempts] * 40
 
 
-def test_at_most_ten_are_in_flight(platform: QueuePlatform) -> None:
+def test_at_most_ten_messages_are_in_flight(platform: QueuePlatform) -> None:
     with standing_gate() as gate:
-        waits = gate.source + "def answered(event):\n    wait_at_gate()\n    return 'ok'\n"
-        function = platform.deploy(waits, max_scale=20, memory=128)
+        handler = gate.source + "def answered(event):\n    wait_at_gate()\n    return 'ok'\n"
+        function = platform.deploy(handler, max_scale=20, memory=128)
 
         async def scenario() -> None:
             async with connected(platform.url) as (client, stream):
@@ -149,13 +149,13 @@ def test_at_most_ten_are_in_flight(platform: QueuePlatform) -> None:
                 await asyncio.to_thread(wait_until, lambda: gate.waiting == 10)
                 gate.open()
                 await asyncio.to_thread(platform.wait_for, function, 80)
-                await drained(stream, "TEN", trigger)
+                await wait_until_drained(stream, "TEN", trigger)
 
         asyncio.run(scenario())
-    assert most_at_once(platform.calls(function), platform.calls(function, "end")) == 10
+    assert max_concurrency(platform.calls(function), platform.calls(function, "end")) == 10
 
 
-def test_nothing_is_pulled_that_cannot_be_handed_over(platform: QueuePlatform) -> None:
+def test_no_message_is_pulled_without_a_free_delivery_slot(platform: QueuePlatform) -> None:
     function = platform.deploy(sleeping(0.25), max_scale=1)
 
     async def scenario() -> int:
@@ -165,16 +165,17 @@ def test_nothing_is_pulled_that_cannot_be_handed_over(platform: QueuePlatform) -
             for number in range(8):
                 await client.publish("slow", b"%d" % number)
             await client.flush()
-            most = 0
+            unacknowledged = 0
             while len(platform.bodies(function)) < 8:
-                most = max(most, (await pending(stream, "SLOW", trigger))[1])
-            return most
+                unacknowledged = max(unacknowledged, (await pending_counts(stream, "SLOW", trigger))[1])
+            return unacknowledged
 
-    assert asyncio.run(scenario()) <= 2  # JetStream may hand out the next before it has noted an acknowledgement
-    assert most_at_once(platform.calls(function), platform.calls(function, "end")) == 1
+    # Two, because JetStream may deliver the next message before it has processed an acknowledgement.
+    assert asyncio.run(scenario()) <= 2
+    assert max_concurrency(platform.calls(function), platform.calls(function, "end")) == 1
 
 
-def test_a_function_that_is_not_deployed_yet_loses_nothing(platform: QueuePlatform) -> None:
+def test_messages_stay_in_stream_until_function_is_deployed(platform: QueuePlatform) -> None:
     function = platform.undeployed()
 
     async def scenario() -> None:
@@ -183,7 +184,7 @@ def test_a_function_that_is_not_deployed_yet_loses_nothing(platform: QueuePlatfo
             trigger = platform.trigger(function, "early")
             for number in range(5):
                 await stream.publish("early", b"%d" % number)
-            assert await pending(stream, "EARLY", trigger) == (5, 0)
+            assert await pending_counts(stream, "EARLY", trigger) == (5, 0)
             await asyncio.to_thread(platform.redeploy, function, "def answered(event):\n    return 'ok'\n")
             await asyncio.to_thread(platform.wait_for, function, 5)
 
@@ -191,7 +192,7 @@ def test_a_function_that_is_not_deployed_yet_loses_nothing(platform: QueuePlatfo
     assert sorted(platform.bodies(function)) == ["0", "1", "2", "3", "4"]
 
 
-def test_a_subject_without_a_stream_is_delivered_at_most_once_and_says_so(platform: QueuePlatform) -> None:
+def test_subject_without_stream_is_delivered_at_most_once(platform: QueuePlatform) -> None:
     function = platform.deploy(REFUSES_BAD)
     trigger = platform.trigger(function, "news.*")
 
@@ -208,24 +209,24 @@ def test_a_subject_without_a_stream_is_delivered_at_most_once_and_says_so(platfo
     wait_until(lambda: {one["status"] for one in platform.deliveries(trigger)} == {"succeeded", "dead"}, DEADLINE)
 
 
-def test_a_trigger_takes_its_consumer_with_it_and_so_does_its_function(platform: QueuePlatform) -> None:
+def test_deleting_trigger_or_function_deletes_consumer(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:
         async with connected(platform.url) as (_, stream):
-            await stream.add_stream(name="ENDS", subjects=["ends.>"])
-            first, second = platform.trigger(function, "ends.a"), platform.trigger(function, "ends.b")
+            await stream.add_stream(name="DELETED", subjects=["deleted.>"])
+            first, second = platform.trigger(function, "deleted.a"), platform.trigger(function, "deleted.b")
             platform.api.request("DELETE", f"{API}/triggers/{first}").ok()
-            await gone(stream, first)
-            assert await pending(stream, "ENDS", second) == (0, 0)
+            await wait_until_deleted(stream, first)
+            assert await pending_counts(stream, "DELETED", second) == (0, 0)
             platform.api.request("DELETE", f"{API}/functions/{function}").ok()
-            await gone(stream, second)
+            await wait_until_deleted(stream, second)
 
-    async def gone(stream: JetStreamContext, trigger: str) -> None:
+    async def wait_until_deleted(stream: JetStreamContext, trigger: str) -> None:
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             try:
-                await pending(stream, "ENDS", trigger)
+                await pending_counts(stream, "DELETED", trigger)
             except NotFoundError:
                 return
             await asyncio.sleep(0.02)
@@ -234,17 +235,17 @@ def test_a_trigger_takes_its_consumer_with_it_and_so_does_its_function(platform:
     asyncio.run(scenario())
 
 
-def test_a_consumer_that_somebody_deleted_is_made_again(platform: QueuePlatform) -> None:
+def test_deleted_consumer_is_recreated(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:
         async with connected(platform.url) as (_, stream):
-            await stream.add_stream(name="REMADE", subjects=["remade"])
-            trigger = platform.trigger(function, "remade")
-            await stream.publish("remade", b"before")
+            await stream.add_stream(name="RECREATED", subjects=["recreated"])
+            trigger = platform.trigger(function, "recreated")
+            await stream.publish("recreated", b"before")
             await asyncio.to_thread(platform.wait_for, function, 1)
-            await stream.delete_consumer("REMADE", f"fnkit-{trigger}")
-            await stream.publish("remade", b"after")
+            await stream.delete_consumer("RECREATED", f"fnkit-{trigger}")
+            await stream.publish("recreated", b"after")
             await asyncio.to_thread(platform.wait_for, function, 2)
 
     asyncio.run(scenario())

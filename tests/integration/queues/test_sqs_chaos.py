@@ -1,4 +1,4 @@
-"""The short variant of ``tests.chaos.sqs``: every blow once."""
+"""The short variant of ``tests.chaos.sqs``: each kind of failure once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.sqs import BLOWS, run, scene
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
-def test_nothing_is_lost_and_groups_keep_their_order_while_everything_is_killed(tmp_path: Path) -> None:
+def test_no_message_is_lost_and_groups_stay_ordered_during_failures(tmp_path: Path) -> None:
     with scene(tmp_path, "fauxqs") as stage:
         findings = run(stage, 250, BLOWS, 0.05)
 

@@ -1,4 +1,4 @@
-"""Requests to SQS are signed as the published rule says, read here a second time and without botocore."""
+"""Signature Version 4 of requests to SQS, verified by an independent implementation without botocore."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SECRET = "wJalr/XUtnFEMI+bPxRfiCY="
 
 
 def signature(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
-    """Signature Version 4 over the headers that the request itself says it signed."""
-    said = headers["authorization"]
-    names = re.findall(r"SignedHeaders=([^,]+)", said)[0].split(";")
-    scope = re.findall(r"Credential=[^/]+/([^,]+)", said)[0]
+    """Return the signature over the headers that the request lists as signed."""
+    authorization = headers["authorization"]
+    names = re.findall(r"SignedHeaders=([^,]+)", authorization)[0].split(";")
+    scope = re.findall(r"Credential=[^/]+/([^,]+)", authorization)[0]
     canonical = "\n".join(
         [
             method,
@@ -42,14 +42,14 @@ def signature(method: str, path: str, headers: dict[str, str], body: bytes) -> s
     return hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
 
 
-def sent(path: str) -> tuple[str, dict[str, str], bytes]:
-    """Ask a service under that path; returns the request's first line, its headers in small letters, its body."""
-    seen: list[bytes] = []
+def sent_request(path: str) -> tuple[str, dict[str, str], bytes]:
+    """Send a request to a service at that path; returns its request line, headers by lower-case name, and body."""
+    received: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(re.findall(rb"(?i)content-length: (\d+)", head)[0])
-        seen.extend((head, await reader.readexactly(length)))
+        received.extend((head, await reader.readexactly(length)))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
         writer.close()
@@ -63,19 +63,20 @@ def sent(path: str) -> tuple[str, dict[str, str], bytes]:
         server.close()
 
     asyncio.run(scenario())
-    first, *lines = seen[0].decode().strip().split("\r\n")
-    return first, {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}, seen[1]
+    request_line, *lines = received[0].decode().strip().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return request_line, headers, received[1]
 
 
 @pytest.mark.parametrize("path", ["", "/", "/elastic/mq", "/elastic/mq/"])
-def test_a_request_is_signed_for_its_own_path_service_and_region(path: str) -> None:
-    first, headers, body = sent(path)
+def test_request_is_signed_for_its_path_service_and_region(path: str) -> None:
+    request_line, headers, body = sent_request(path)
 
-    assert first == f"POST {path or '/'} HTTP/1.1"
+    assert request_line == f"POST {path or '/'} HTTP/1.1"
     assert "/nl-ams/sqs/aws4_request" in headers["authorization"]
     assert headers["x-amz-target"] == "AmazonSQS.SendMessage"
-    said = re.findall(r"Signature=([0-9a-f]+)", headers["authorization"])[0]
-    assert said == signature("POST", path or "/", headers, body)
+    actual = re.findall(r"Signature=([0-9a-f]+)", headers["authorization"])[0]
+    assert actual == signature("POST", path or "/", headers, body)
     assert _SECRET not in str(headers)
 
 
@@ -87,10 +88,8 @@ def test_a_request_is_signed_for_its_own_path_service_and_region(path: str) -> N
         ("http://localhost:4566", "nl-ams", "localhost:4566"),
     ],
 )
-def test_a_trigger_of_its_own_is_signed_for_the_region_of_its_endpoint(
-    endpoint: str, region: str, host: str
-) -> None:
+def test_signing_region_comes_from_endpoint_or_else_from_trigger(endpoint: str, region: str, host: str) -> None:
     source = SqsSource(endpoint=endpoint, queue_url=f"{endpoint}/1/jobs", access_key="AKID", ciphertext=b"")
-    access = endpoint_of_source(source, _SECRET, "nl-ams").config
+    config = endpoint_of_source(source, _SECRET, "nl-ams").config
 
-    assert (access.region_name, access.host, urlsplit(access.endpoint).netloc) == (region, host, host)
+    assert (config.region_name, config.host, urlsplit(config.endpoint).netloc) == (region, host, host)

@@ -1,4 +1,4 @@
-"""SQS triggers on a real platform, at two servers that are not ours: what the page on triggers promises."""
+"""SQS triggers on a real platform with two third-party servers: the guarantees in ``docs/triggers.md``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_a_message_is_posted_raw_once_and_then_deleted(stage: Stage) -> None:
+def test_message_is_posted_once_unchanged_and_then_deleted(stage: Stage) -> None:
     queue = stage.queue()
     trigger = stage.listen(queue)
 
@@ -30,7 +30,7 @@ def test_a_message_is_posted_raw_once_and_then_deleted(stage: Stage) -> None:
     stage.empty(queue)
 
 
-def test_a_large_message_arrives_whole(stage: Stage) -> None:
+def test_large_message_is_delivered_complete(stage: Stage) -> None:
     queue = stage.queue()
     stage.listen(queue)
 
@@ -41,9 +41,7 @@ def test_a_large_message_arrives_whole(stage: Stage) -> None:
     stage.empty(queue)
 
 
-def test_a_refused_message_is_tried_four_times_spaced_by_the_queue_s_own_timeout_then_dead_and_replayable(
-    stage: Stage,
-) -> None:
+def test_failing_message_is_retried_after_visibility_timeout_then_dead(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body == "poison" else 200
     queue = stage.queue(VisibilityTimeout="40")
     trigger = stage.listen(queue)
@@ -66,7 +64,7 @@ def test_a_refused_message_is_tried_four_times_spaced_by_the_queue_s_own_timeout
     assert (again["cause"], again["replay_of"], again["body"]) == ("replay", dead["id"], "poison")
 
 
-def test_poison_blocks_nobody(stage: Stage) -> None:
+def test_failing_messages_do_not_block_others(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body.startswith("bad") else 200
     queue = stage.queue()
     trigger = stage.listen(queue, stage.functions.function(max_scale=2))
@@ -77,30 +75,30 @@ def test_poison_blocks_nobody(stage: Stage) -> None:
     wait_until(lambda: stage.left(queue) == 15)
 
 
-def test_a_redrive_policy_is_left_to_do_its_work(stage: Stage) -> None:
-    stage.recorder.answer = lambda body: 503 if body == "poor" else 200
+def test_redrive_policy_moves_failing_message_to_dead_letter_queue(stage: Stage) -> None:
+    stage.recorder.answer = lambda body: 503 if body == "failing" else 200
     dead_letters = stage.queue()
     found = stage.client.get_queue_attributes(QueueUrl=stage.url(dead_letters), AttributeNames=["QueueArn"])
     arn = found["Attributes"]["QueueArn"]
     policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": "2"}}'
     queue = stage.queue(VisibilityTimeout="3", RedrivePolicy=policy)
     trigger = stage.listen(queue)
-    before = stage.recorder.bodies.count("poor")
+    before = stage.recorder.bodies.count("failing")
 
-    stage.send(queue, "poor")
+    stage.send(queue, "failing")
 
     for attempt in (1, 2):
-        stage.recorder.times("poor", before + attempt)
-        trigger.attempted("poor", attempt)
+        stage.recorder.times("failing", before + attempt)
+        trigger.attempted("failing", attempt)
         stage.platform.advance(3)
     wait_until(lambda: stage.left(dead_letters) == 1)
     stage.empty(queue)
     (one,) = trigger.deliveries()
     assert (one["status"], one["attempts"]) == ("failed", 2)
-    assert stage.recorder.bodies.count("poor") == before + 2
+    assert stage.recorder.bodies.count("failing") == before + 2
 
 
-def test_what_is_handled_longer_than_the_queue_hides_it_is_kept_hidden(stage: Stage) -> None:
+def test_visibility_timeout_is_extended_while_message_is_processed(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "slow"
     queue = stage.queue(VisibilityTimeout="5")
     trigger = stage.listen(queue)
@@ -117,7 +115,7 @@ def test_what_is_handled_longer_than_the_queue_hides_it_is_kept_hidden(stage: St
     stage.empty(queue)
 
 
-def test_at_most_ten_are_in_flight_and_no_more_are_asked_for_than_there_are_hands(stage: Stage) -> None:
+def test_at_most_ten_messages_are_received_and_in_flight(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body.startswith("many")
     queue = stage.queue()
     stage.send(queue, *(f"many{n}" for n in range(25)))
@@ -133,7 +131,7 @@ def test_at_most_ten_are_in_flight_and_no_more_are_asked_for_than_there_are_hand
     assert stage.recorder.at_once == 10
 
 
-def test_a_function_of_one_instance_is_given_one_at_a_time(stage: Stage) -> None:
+def test_single_instance_function_receives_one_message_at_a_time(stage: Stage) -> None:
     queue = stage.queue()
     stage.send(queue, *(f"single{n}" for n in range(8)))
     trigger = stage.listen(queue, stage.functions.function(max_scale=1))
@@ -144,7 +142,7 @@ def test_a_function_of_one_instance_is_given_one_at_a_time(stage: Stage) -> None
     assert set(stage.proxy.entries["ReceiveMessage"]) == {1}
 
 
-def test_deletions_that_fail_in_part_are_repeated_for_that_part(stage: Stage) -> None:
+def test_failed_entries_of_delete_batch_are_retried(stage: Stage) -> None:
     stage.proxy.failing["DeleteMessageBatch"] = 7
     queue = stage.queue()
     trigger = stage.listen(queue)
@@ -157,7 +155,7 @@ def test_deletions_that_fail_in_part_are_repeated_for_that_part(stage: Stage) ->
     assert stage.proxy.failing["DeleteMessageBatch"] == 0
 
 
-def test_groups_keep_their_order_and_a_failing_message_blocks_its_group_alone(stage: Stage) -> None:
+def test_fifo_groups_stay_ordered_and_failure_blocks_only_its_group(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body == "b0" else 200
     queue = stage.queue(".fifo", VisibilityTimeout="30")
     start = len(stage.recorder.seen)
@@ -173,20 +171,20 @@ def test_groups_keep_their_order_and_a_failing_message_blocks_its_group_alone(st
         stage.platform.advance(30)
     trigger.delivered(11)
 
-    seen = stage.recorder.bodies[start:]
-    assert [body for body in seen if body[0] == "a"] == [f"a{n}" for n in range(4)]
-    assert [body for body in seen if body[0] == "c"] == [f"c{n}" for n in range(4)]
-    assert [body for body in seen if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
+    bodies = stage.recorder.bodies[start:]
+    assert [body for body in bodies if body[0] == "a"] == [f"a{n}" for n in range(4)]
+    assert [body for body in bodies if body[0] == "c"] == [f"c{n}" for n in range(4)]
+    assert [body for body in bodies if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
     stage.empty(queue)
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [None, (503, "ServiceUnavailable", "later"), (400, "Throttling", "Rate exceeded")],
-    ids=["broken connections", "503", "throttling"],
+    ids=["connection-closed", "503", "throttling"],
 )
-def test_an_endpoint_in_trouble_is_asked_again_and_nothing_is_lost_or_told_twice(
-    stage: Stage, trouble: tuple[int, str, str] | None
+def test_endpoint_failure_is_retried_without_loss_or_duplicates(
+    stage: Stage, failure: tuple[int, str, str] | None
 ) -> None:
     stage.recorder.holds = lambda body: body == "held"
     queue = stage.queue()
@@ -195,11 +193,11 @@ def test_an_endpoint_in_trouble_is_asked_again_and_nothing_is_lost_or_told_twice
     stage.send(queue, "held")
     stage.recorder.times("held", before["held"] + 1)
 
-    stage.proxy.statuses["*"] = trouble
+    stage.proxy.statuses["*"] = failure
     stage.recorder.release.set()
     stage.send(queue, "next")
-    tried = stage.proxy.calls["DeleteMessageBatch"]
-    wait_until(lambda: stage.proxy.calls["DeleteMessageBatch"] >= tried + 3)
+    attempts = stage.proxy.calls["DeleteMessageBatch"]
+    wait_until(lambda: stage.proxy.calls["DeleteMessageBatch"] >= attempts + 3)
     del stage.proxy.statuses["*"]
 
     trigger.delivered(2)
@@ -208,60 +206,60 @@ def test_an_endpoint_in_trouble_is_asked_again_and_nothing_is_lost_or_told_twice
     assert trigger.view()["status"] == "ready"
 
 
-def test_wrong_keys_show_at_the_trigger_without_the_keys_and_other_keys_heal_it(stage: Stage) -> None:
-    wrong = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
-    stage.proxy.statuses["*"] = wrong
+def test_rejected_keys_error_omits_keys_and_clears_with_new_keys(stage: Stage) -> None:
+    rejection = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
+    stage.proxy.statuses["*"] = rejection
     queue = stage.queue()
     trigger = stage.listen(queue, secret_key="s1secret")
 
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "does not accept the keys" in ill["error_message"]
-    assert "AKID1" not in ill["error_message"]
-    assert "s1secret" not in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert "does not accept the keys" in failed["error_message"]
+    assert "AKID1" not in failed["error_message"]
+    assert "s1secret" not in failed["error_message"]
     del stage.proxy.statuses["*"]
     keys = {"access_key": "AKID2", "secret_key": "s2"}
     stage.functions.api.request(
         "PATCH", f"/functions/v1beta1/regions/fr-par/triggers/{trigger.id}", {"sqs_config": keys}
     ).ok()
-    stage.send(queue, "healed")
+    stage.send(queue, "after key change")
 
     trigger.delivered(1)
     assert trigger.until(lambda view: view["status"] == "ready")["error_message"] is None
     assert "AKID2" in stage.proxy.keys
 
 
-def test_a_queue_that_is_deleted_and_made_again_is_listened_to_again(stage: Stage) -> None:
+def test_missing_queue_error_clears_when_queue_is_created(stage: Stage) -> None:
     queue = stage.queue()
-    trigger = stage.listen(queue)
-    trigger.until(lambda view: view["status"] == "ready")
+    first = stage.listen(queue)
+    first.until(lambda view: view["status"] == "ready")
     url = stage.url(queue)
 
     stage.client.delete_queue(QueueUrl=url)
     config = {"endpoint": stage.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
-    trigger_2 = stage.trigger(sqs_config=config)
-    ill = trigger_2.until(lambda view: view["status"] == "error")
-    assert f"the queue does not exist at {stage.proxy.url[7:]}" in ill["error_message"]
+    second = stage.trigger(sqs_config=config)
+    failed = second.until(lambda view: view["status"] == "error")
+    assert f"the queue does not exist at {stage.proxy.url[7:]}" in failed["error_message"]
     stage.client.create_queue(QueueName=queue)
-    trigger_2.until(lambda view: view["status"] == "ready")
-    stage.triggers.remove(trigger)
-    trigger.delete()
-    stage.send(queue, "reborn")
+    second.until(lambda view: view["status"] == "ready")
+    stage.triggers.remove(first)
+    first.delete()
+    stage.send(queue, "recreated")
 
-    trigger_2.delivered(1)
+    second.delivered(1)
 
 
-def test_keys_that_may_not_read_attributes_listen_all_the_same(stage: Stage) -> None:
+def test_trigger_works_without_permission_to_read_queue_attributes(stage: Stage) -> None:
     stage.proxy.statuses["GetQueueAttributes"] = (403, "AccessDenied", "no")
     queue = stage.queue()
     trigger = stage.listen(queue)
 
-    stage.send(queue, "blind")
+    stage.send(queue, "without attributes")
 
     trigger.delivered(1)
     assert trigger.view()["status"] == "ready"
 
 
-def test_a_trigger_that_is_deleted_asks_for_nothing_more_and_hands_back_what_comes_too_late(stage: Stage) -> None:
+def test_message_sent_after_trigger_deletion_stays_available(stage: Stage) -> None:
     queue = stage.queue(VisibilityTimeout="300")
     trigger = stage.listen(queue)
     wait_until(lambda: stage.proxy.calls["ReceiveMessage"] >= 1)
@@ -276,38 +274,39 @@ def test_a_trigger_that_is_deleted_asks_for_nothing_more_and_hands_back_what_com
     assert "late" not in stage.recorder.bodies
 
 
-def test_scaleway_s_queues_are_found_by_the_brokers_of_their_project_and_region(
-    stage: Stage, platform: PlatformUnderTest
-) -> None:
+def test_scaleway_queue_uses_configured_broker_of_its_region(stage: Stage, platform: PlatformUnderTest) -> None:
     brokers = Path(platform.home, "brokers.toml")
-    there = queue_client(stage.server.endpoint, "nl-ams")
-    url = there.create_queue(QueueName="orders")["QueueUrl"]
+    client = queue_client(stage.server.endpoint, "nl-ams")
+    url = client.create_queue(QueueName="orders")["QueueUrl"]
     config = {"queue": "orders", "mnq_project_id": platform.project_id, "mnq_region": "nl-ams"}
     trigger = stage.trigger(scw_sqs_config=config)
     try:
-        assert trigger.view()["status"] == "ready"  # and idle: nobody said where that is
+        assert trigger.view()["status"] == "ready"  # and idle, because no broker is configured
         brokers.touch(0o600)
         brokers.write_text(
             f'[[sqs]]\nregion = "nl-ams"\nendpoint = "{stage.proxy.url}"\naccess_key = "AKID9"\nsecret_key = "k"\n'
         )
-        there.send_message(QueueUrl=url, MessageBody="found")
+        client.send_message(QueueUrl=url, MessageBody="found")
         trigger.delivered(1)
         assert stage.proxy.keys == {"AKID9"}
     finally:
         brokers.unlink(missing_ok=True)
 
 
-def test_an_address_where_something_else_answers_shows_at_the_trigger(stage: Stage) -> None:
+def test_endpoint_that_is_not_sqs_sets_trigger_error(stage: Stage) -> None:
     config = {"endpoint": stage.recorder.url, "queue_url": f"{stage.recorder.url}1/jobs"}
     trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "does not respond with SQS JSON" in ill["error_message"] or "cannot be reached" in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert (
+        "does not respond with SQS JSON" in failed["error_message"]
+        or "cannot be reached" in failed["error_message"]
+    )
 
 
-def test_an_address_where_nobody_answers_shows_at_the_trigger(stage: Stage) -> None:
+def test_unreachable_endpoint_sets_trigger_error(stage: Stage) -> None:
     config = {"endpoint": "http://127.0.0.1:9", "queue_url": "http://127.0.0.1:9/1/jobs"}
     trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "SQS at 127.0.0.1:9 cannot be reached" in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert "SQS at 127.0.0.1:9 cannot be reached" in failed["error_message"]

@@ -1,4 +1,4 @@
-"""Declarations behave as frozen dataclasses of keywords do, though their methods are written by hand."""
+"""Declarations behave as frozen, keyword-only dataclasses, although their methods are handwritten."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import pytest
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 
 
-def test_what_is_not_given_is_none() -> None:
-    given = FunctionDeclaration(memory=256, tags=("a",))
+def test_omitted_fields_are_none() -> None:
+    declaration = FunctionDeclaration(memory=256, tags=("a",))
 
-    assert (given.memory, given.tags, given.name, given.preload) == (256, ("a",), None, None)
+    assert (declaration.memory, declaration.tags, declaration.name, declaration.preload) == (
+        256,
+        ("a",),
+        None,
+        None,
+    )
 
 
-def test_equal_values_are_equal_and_have_one_hash() -> None:
+def test_equal_declarations_have_equal_hashes() -> None:
     one, same = CronDeclaration(schedule="* * * * *", name="n"), CronDeclaration(schedule="* * * * *", name="n")
 
     assert one == same
@@ -25,30 +30,30 @@ def test_equal_values_are_equal_and_have_one_hash() -> None:
     assert FunctionDeclaration(name="n") != TriggerDeclaration(name="n")
 
 
-def test_nothing_can_be_changed() -> None:
+def test_fields_cannot_be_assigned_or_deleted() -> None:
     one = TriggerDeclaration(nats="orders")
 
     with pytest.raises(FrozenInstanceError):
-        one.nats = "others"  # type: ignore[misc]  # what is tested
+        one.nats = "others"  # type: ignore[misc]  # the error under test
     with pytest.raises(FrozenInstanceError):
         del one.nats
     assert one == TriggerDeclaration(nats="orders")
 
 
-def test_a_field_without_a_default_must_be_given_and_no_other_can_be() -> None:
+def test_missing_unknown_and_positional_arguments_are_type_errors() -> None:
     with pytest.raises(TypeError, match="schedule"):
-        CronDeclaration()  # type: ignore[call-arg]  # what is tested
+        CronDeclaration()  # type: ignore[call-arg]  # the error under test
     with pytest.raises(TypeError, match="memroy"):
-        FunctionDeclaration(memroy=1)  # type: ignore[call-arg]  # what is tested
+        FunctionDeclaration(memroy=1)  # type: ignore[call-arg]  # the error under test
     with pytest.raises(TypeError):
-        FunctionDeclaration("name")  # type: ignore[call-arg]  # what is tested
+        FunctionDeclaration("name")  # type: ignore[call-arg]  # the error under test
 
 
-def test_a_repr_says_every_field() -> None:
+def test_repr_contains_every_field() -> None:
     assert repr(CronDeclaration(schedule="@daily")) == "CronDeclaration(schedule='@daily', args=None, name=None)"
 
 
-def test_copies_are_equal() -> None:
+def test_copies_are_equal_and_fields_are_introspectable() -> None:
     one = FunctionDeclaration(memory=128, env={"A": "b"})
 
     assert copy.deepcopy(one) == one

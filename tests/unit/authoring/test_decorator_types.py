@@ -1,4 +1,4 @@
-"""What a type checker sees of the decorators: signatures survive, and misuse is refused where it stands."""
+"""The decorators under mypy: handler signatures are kept, and misuse is an error at its line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.source_tree import REPOSITORY
 TYPING = REPOSITORY / "tests" / "typing"
 
 
-def refusals(path: Path) -> set[tuple[int, str]]:
+def type_errors(path: Path) -> set[tuple[int, str]]:
     """``(line, code)`` of every mypy error in a file."""
     run = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", str(path)],
@@ -30,18 +30,18 @@ def refusals(path: Path) -> set[tuple[int, str]]:
 
 @pytest.mark.slow
 def test_decorated_handlers_keep_their_types() -> None:
-    assert refusals(TYPING / "decorators.py") == set()
+    assert type_errors(TYPING / "decorators.py") == set()
 
 
 @pytest.mark.slow
-def test_misuse_is_refused_where_it_stands() -> None:
+def test_misuse_is_a_type_error_at_its_line() -> None:
     path = TYPING / "must_fail" / "decorators.py"
     marked = {
         (number, mark[1])
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if (mark := re.search(r"# refused: ([a-z-]+)", line))
     }
-    found = refusals(path)
+    found = type_errors(path)
     assert found >= marked
-    # A refused decorator makes its function untyped; nothing but that is refused beside the marked lines.
+    # A rejected decorator leaves its function untyped, which may be a second error on a marked line.
     assert {line for line, _ in found} == {line for line, _ in marked}

@@ -1,4 +1,4 @@
-"""What a decorator leaves on a handler, and that it leaves everything else alone."""
+"""Decorators attach declarations to a handler and leave it otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ def plain(event: object, context: object) -> str:
 
 
 def untyped(decorator: Callable[..., object]) -> Callable[..., object]:
-    """The decorator as somebody without a type checker meets it."""
+    """Return the decorator without its type, as in code that is not type-checked."""
     return decorator
 
 
-def fresh() -> Callable[[object, object], str]:
+def make_handler() -> Callable[[object, object], str]:
     def handler(event: object, context: object) -> str:
         return plain(event, context)
 
     return handler
 
 
-def test_a_bare_decorator_returns_the_same_function() -> None:
-    handler = fresh()
+def test_bare_decorator_returns_the_same_function() -> None:
+    handler = make_handler()
     assert function(handler) is handler
     assert declared(handler) == (FunctionDeclaration(),)
     assert handler("a", "b") == "ab"
 
 
-def test_a_called_decorator_returns_the_same_function() -> None:
-    handler = fresh()
+def test_called_decorator_returns_the_same_function() -> None:
+    handler = make_handler()
     assert function(memory=512, secrets=["KEY"])(handler) is handler
     assert declared(handler) == (FunctionDeclaration(memory=512, secrets=("KEY",)),)
 
 
-def test_decorators_stack_in_any_order_and_are_kept_in_the_order_of_writing() -> None:
+def test_stacked_decorators_are_kept_in_source_order() -> None:
     @cron("0 * * * *", args={"full": True})
     @trigger(sqs="jobs")
     @function(memory=128)
@@ -66,9 +66,9 @@ def test_decorators_stack_in_any_order_and_are_kept_in_the_order_of_writing() ->
     )
 
 
-def test_what_was_passed_in_is_not_kept_by_reference() -> None:
+def test_arguments_are_copied_and_read_only() -> None:
     env, args = {"A": "1"}, {"n": 1}
-    handler = cron("* * * * *", args=args)(function(env=env)(fresh()))
+    handler = cron("* * * * *", args=args)(function(env=env)(make_handler()))
     env["A"] = args["n"] = "changed"  # type: ignore[assignment]  # the point of the test
     first, second = declared(handler)
     assert isinstance(first, CronDeclaration)
@@ -79,8 +79,8 @@ def test_what_was_passed_in_is_not_kept_by_reference() -> None:
         second.env["B"] = "2"  # type: ignore[index]  # read-only on purpose
 
 
-def test_a_wrapper_that_copies_attributes_does_not_share_later_declarations() -> None:
-    inner = function(fresh())
+def test_functools_wrapper_does_not_share_later_declarations() -> None:
+    inner = function(make_handler())
 
     @functools.wraps(inner)
     def outer(event: object, context: object) -> object:
@@ -92,15 +92,15 @@ def test_a_wrapper_that_copies_attributes_does_not_share_later_declarations() ->
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "misuse",
     [
         lambda: untyped(cron)(plain),
         lambda: untyped(function)("orders"),
         lambda: untyped(function)(secrets="KEY"),
         lambda: untyped(function(memory=1))("text"),
     ],
-    ids=["cron without a schedule", "a name by position", "one string for a list", "no handler"],
+    ids=["cron without a schedule", "positional name", "string instead of list", "not a handler"],
 )
-def test_a_misuse_that_would_lose_information_is_a_type_error(wrong: Callable[[], object]) -> None:
+def test_decorator_misuse_is_a_type_error(misuse: Callable[[], object]) -> None:
     with pytest.raises(TypeError, match=r"schedule|by name|list of strings"):
-        wrong()
+        misuse()

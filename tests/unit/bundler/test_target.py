@@ -1,4 +1,4 @@
-"""Targets: Scaleway's images and what our platform says of its own."""
+"""Bundle targets: Scaleway's images, and the interpreters that the platform reports."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from fnkit.bundler import BundleTarget
 from fnkit.errors import BundleError
 
 
-def test_scaleway_runs_python_on_musl() -> None:
+def test_scaleway_target_is_musllinux() -> None:
     target = BundleTarget.scaleway("python313")
     assert (target.python, target.platform, target.language) == ((3, 13), "musllinux_1_2_x86_64", "python")
     tags = {str(tag) for tag in target.tags()}
@@ -16,7 +16,7 @@ def test_scaleway_runs_python_on_musl() -> None:
     assert not any("manylinux" in tag for tag in tags)
 
 
-def test_our_platform_names_the_python_that_really_runs() -> None:
+def test_platform_target_uses_the_reported_python_version() -> None:
     target = BundleTarget.parse("python313", "cpython-3.11-x86_64-linux-gnu")
     assert target.python == (3, 11)
     tags = [str(tag) for tag in target.tags()]
@@ -34,7 +34,7 @@ def test_our_platform_names_the_python_that_really_runs() -> None:
         ("cpython-3.12.4-x86_64-darwin-none", "macosx_13_0_x86_64", "x86_64-apple-darwin"),
     ],
 )
-def test_machines_are_known_in_both_spellings(description: str, platform: str, resolver: str) -> None:
+def test_description_maps_to_wheel_and_uv_platform_tags(description: str, platform: str, resolver: str) -> None:
     target = BundleTarget.parse("python312", description)
     assert (target.platform, target.uv_platform, target.python) == (platform, resolver, (3, 12))
 
@@ -44,18 +44,18 @@ def test_machines_are_known_in_both_spellings(description: str, platform: str, r
     ["", "cpython", "cpython-3-x86_64-linux-gnu", "cpython-a.b-x86_64-linux-gnu", "cpython-3.12-vax-linux-gnu",
      "cpython-3.12-x86_64-plan9-gnu", "cpython-3.12-x86_64-linux-bionic"],
 )  # fmt: skip
-def test_a_target_nobody_knows_is_refused(description: str) -> None:
-    with pytest.raises(BundleError) as refused:
+def test_unknown_target_is_rejected(description: str) -> None:
+    with pytest.raises(BundleError) as raised:
         BundleTarget.parse("python312", description)
-    assert refused.value.code == "unknown-target"
+    assert raised.value.code == "unknown-target"
 
 
-def test_other_languages_have_a_target_without_a_python() -> None:
+def test_target_of_another_language_has_no_python() -> None:
     target = BundleTarget.parse("node22", "node-22-x86_64-linux-gnu")
     assert (target.language, target.python, list(target.tags())) == ("node", None, [])
 
 
-def test_a_runtime_nobody_knows_is_refused() -> None:
-    with pytest.raises(BundleError) as refused:
+def test_unknown_runtime_is_rejected() -> None:
+    with pytest.raises(BundleError) as raised:
         BundleTarget.scaleway("python999")
-    assert refused.value.code == "unknown-runtime"
+    assert raised.value.code == "unknown-runtime"

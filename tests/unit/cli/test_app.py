@@ -1,4 +1,4 @@
-"""Which commands make sense in a folder."""
+"""Commands that fnkit suggests in a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from fnkit.cli.app import suggested_commands
 
 
-def test_the_landing_page_depends_on_the_folder(tmp_path: Path) -> None:
+def test_suggested_commands_depend_on_the_folder(tmp_path: Path) -> None:
     assert suggested_commands(tmp_path)[0][0] == "fnkit new shop"
     (tmp_path / "fnkit.toml").write_text("")
     assert [command for command, _ in suggested_commands(tmp_path)] == [

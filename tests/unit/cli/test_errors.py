@@ -31,27 +31,27 @@ from fnkit.errors import FnkitError, PlatformError, Problem, ProjectInvalid, Usa
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
-def test_an_exception_has_its_code_and_exit_code(error: BaseException, code: str, exit_code: int) -> None:
+def test_exception_maps_to_error_code_and_exit_code(error: BaseException, code: str, exit_code: int) -> None:
     failure = failure_from(error)
     assert (failure.error.code, failure.exit_code) == (code, exit_code)
 
 
-def test_a_full_disk_is_named_with_its_file_and_what_to_do() -> None:
+def test_full_disk_error_names_the_file_and_a_remedy() -> None:
     problem = failure_from(OSError(errno.ENOSPC, "No space left on device", "/data/x")).error
     assert problem.message == "No space left on device: /data/x"
     assert problem.hint is not None
     assert "Free some space" in problem.hint
 
 
-def test_text_shows_place_message_and_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    error = FnkitError("The schedule is none.", hint="Five fields.", file="shop/orders.py", line=7)
+def test_text_error_shows_location_message_and_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    error = FnkitError("The schedule is invalid.", hint="Five fields.", file="shop/orders.py", line=7)
     render_failure(failure_from(error), JsonDocument(), as_json=False, colour=False)
     captured = capsys.readouterr()
-    assert captured.err == "shop/orders.py:7: error: The schedule is none.\n  hint: Five fields.\n"
+    assert captured.err == "shop/orders.py:7: error: The schedule is invalid.\n  hint: Five fields.\n"
     assert captured.out == ""
 
 
-def test_text_shows_every_problem_then_their_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_error_lists_every_problem_and_their_number(capsys: pytest.CaptureFixture[str]) -> None:
     problems = (Problem("a", "One.", file="a.py", line=1), Problem("b", "Two.", hint="Do."))
     render_failure(failure_from(ProjectInvalid(problems)), JsonDocument(), as_json=False, colour=False)
     assert capsys.readouterr().err == (
@@ -59,7 +59,7 @@ def test_text_shows_every_problem_then_their_number(capsys: pytest.CaptureFixtur
     )
 
 
-def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_error_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     render_failure(
         failure_from(FnkitError("m", hint="h", file="f", line=3)), JsonDocument(), as_json=True, colour=True
     )
@@ -70,14 +70,14 @@ def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> N
     assert captured.err == ""
 
 
-def test_problems_are_a_list_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_error_lists_problems(capsys: pytest.CaptureFixture[str]) -> None:
     render_failure(failure_from(ProjectInvalid((Problem("a", "One."),))), JsonDocument(), as_json=True, colour=True)
     assert json.loads(capsys.readouterr().out) == {
         "problems": [{"code": "a", "message": "One.", "hint": None, "file": None, "line": None}]
     }
 
 
-def test_a_failure_after_the_result_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_after_the_json_result_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     document = JsonDocument()
     document.write({"answer": 42})
     render_failure(failure_from(FnkitError("too late")), document, as_json=True, colour=False)
@@ -86,11 +86,11 @@ def test_a_failure_after_the_result_leaves_stdout_alone(capsys: pytest.CaptureFi
     assert captured.err == "error: too late\n"
 
 
-def test_the_unforeseen_leaves_a_private_report_and_no_traceback(
+def test_internal_error_writes_a_private_report_and_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    failure = _explain_a_crash()
+    failure = _failure_from_crash()
     render_failure(failure, JsonDocument(), as_json=False, colour=False)
     shown = capsys.readouterr().err
     (report,) = tmp_path.glob("fnkit-crash-*.txt")
@@ -100,16 +100,16 @@ def test_the_unforeseen_leaves_a_private_report_and_no_traceback(
     assert report.stat().st_mode & 0o077 == 0
 
 
-def test_the_traceback_is_shown_when_asked_for(
+def test_traceback_is_shown_when_fnkit_traceback_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("FNKIT_TRACEBACK", "1")
-    _explain_a_crash()
+    _failure_from_crash()
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def _explain_a_crash() -> CommandFailure:
+def _failure_from_crash() -> CommandFailure:
     try:
         _ = 1 / 0
     except ZeroDivisionError as error:

@@ -1,4 +1,4 @@
-"""``--quota``: what is said and what is not understood."""
+"""``--quota``: accepted values, and the messages for rejected ones."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CONTEXT = click.Context(click.Command("start"))
         ("memory=1t", {"memory": 1024 * 1024}),
     ],
 )
-def test_numbers_sizes_and_none_are_read(text: str | None, quotas: dict[str, int | None] | None) -> None:
+def test_quota_accepts_numbers_sizes_and_none(text: str | None, quotas: dict[str, int | None] | None) -> None:
     assert parse_quotas(CONTEXT, OPTION, text) == quotas
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("functions", "'functions' is not one of functions=N"),
         ("crons=4", "'crons=4' is not one of"),
@@ -39,10 +39,10 @@ def test_numbers_sizes_and_none_are_read(text: str | None, quotas: dict[str, int
         ("", "'' is not one of"),
     ],
 )
-def test_anything_else_is_refused_with_what_it_should_be(text: str, words: str) -> None:
-    with pytest.raises(click.BadParameter, match=words):
+def test_invalid_quota_is_rejected_with_the_expected_form(text: str, message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
         parse_quotas(CONTEXT, OPTION, text)
 
 
-def test_the_defaults_are_the_published_figures() -> None:
+def test_default_quotas_are_the_published_limits() -> None:
     assert Quotas() == Quotas(namespaces=100, functions=1000, memory=600 * 1024)

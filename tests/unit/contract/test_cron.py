@@ -1,4 +1,4 @@
-"""The cron grammar, line by line, and ticks that were worked out by hand."""
+"""The cron grammar, and next runs that were computed by hand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def at(text: str) -> float:
 
 
 def after(schedule: str, start: str) -> str | None:
-    tick = CronSchedule.parse(schedule).next_after(at(start))
-    return None if tick is None else f"{datetime.fromtimestamp(tick, tz=UTC):%Y-%m-%d %H:%M:%S}"
+    run_time = CronSchedule.parse(schedule).next_after(at(start))
+    return None if run_time is None else f"{datetime.fromtimestamp(run_time, tz=UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @pytest.mark.parametrize(
@@ -39,24 +39,24 @@ def after(schedule: str, start: str) -> str | None:
         ("59 23 31 12 *", "2026-12-31 23:59", "2027-12-31 23:59:00"),
     ],
 )
-def test_the_next_tick_is_the_first_one_strictly_after(schedule: str, start: str, expected: str) -> None:
+def test_next_run_is_the_first_match_strictly_after_the_start(schedule: str, start: str, expected: str) -> None:
     assert after(schedule, start) == expected
 
 
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *"])
-def test_a_schedule_that_never_fires_is_valid_and_has_no_next_tick(schedule: str) -> None:
+def test_schedule_that_never_matches_is_valid_without_next_run(schedule: str) -> None:
     assert schedule_error(schedule) is None
     assert not CronSchedule.parse(schedule).can_fire
     assert after(schedule, "2026-01-01 00:00") is None
 
 
-def test_there_is_no_tick_past_the_calendar() -> None:
+def test_no_next_run_after_year_9999() -> None:
     assert CronSchedule.parse("* * * * *").next_after(1e18) is None
     assert CronSchedule.parse("0 0 1 1 *").next_after(at("9999-12-31 00:00")) is None
 
 
 @pytest.mark.parametrize(
-    ("schedule", "fault"),
+    ("schedule", "error"),
     [
         ("", "a schedule has five fields (minute, hour, day of month, month, day of week), but this one has 0."),
         ("@hourly", "'@hourly' is a nickname; write five fields, such as '0 * * * *' for every hour."),
@@ -81,8 +81,8 @@ def test_there_is_no_tick_past_the_calendar() -> None:
         ("a-5 * * * *", "'a' in 'a-5' is not valid: minute must be from 0 to 59, with the operators * - , and /."),
     ],
 )
-def test_a_fault_names_the_part_and_the_rule(schedule: str, fault: str) -> None:
-    assert schedule_error(schedule) == fault
+def test_schedule_error_names_the_field_and_the_rule(schedule: str, error: str) -> None:
+    assert schedule_error(schedule) == error
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_fault_names_the_part_and_the_rule(schedule: str, fault: str) -> None:
         *("0 0 * * SAT-SUN", "* * * * MONDAY", "99999999999 * * * *", "TZ=UTC * * * * *"),
     ],
 )
-def test_what_the_documented_grammar_does_not_have_is_refused(schedule: str) -> None:
+def test_schedule_outside_the_documented_grammar_is_rejected(schedule: str) -> None:
     assert schedule_error(schedule) is not None
     with pytest.raises(ValueError, match=r"\S"):
         CronSchedule.parse(schedule)

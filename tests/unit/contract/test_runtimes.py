@@ -1,17 +1,17 @@
-"""The runtime tables, as recorded on two days."""
+"""The runtime tables of two snapshot dates."""
 
 from __future__ import annotations
 
 from fnkit.contract.runtimes import RUNTIME_TABLES, RUNTIMES
 
 
-def test_the_newest_table_is_the_usual_one() -> None:
+def test_newest_table_is_the_default() -> None:
     newest = next(iter(RUNTIME_TABLES.values()))
     assert newest.runtimes == RUNTIMES
     assert len(RUNTIMES) == 41
 
 
-def test_the_older_table_has_its_thirteen_available_runtimes() -> None:
+def test_older_table_has_thirteen_available_runtimes() -> None:
     older = RUNTIME_TABLES["2025-12-15"]
     assert len(older.runtimes) == 34
     available = {runtime.name for runtime in older.runtimes if runtime.status == "available"}

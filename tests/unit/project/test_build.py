@@ -1,4 +1,4 @@
-"""From settings and handlers to the model: defaults, precedence, names."""
+"""Building the project model from settings and handlers: defaults, precedence and names."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def clean_up(event, context):
 """
 
 
-def only(root: Path, files: dict[str, str], **options: str) -> FunctionSpec:
+def single_function(root: Path, files: dict[str, str], **options: str) -> FunctionSpec:
     (function,) = built(root, files, stage=options.get("stage", "")).functions
     return function
 
 
-def test_every_default_is_the_platform_s_own(tmp_path: Path) -> None:
-    assert only(tmp_path, {"app.py": HANDLER}) == FunctionSpec(
+def test_defaults_are_those_of_the_platform(tmp_path: Path) -> None:
+    assert single_function(tmp_path, {"app.py": HANDLER}) == FunctionSpec(
         name="hello",
         runtime="python311",
         handler="app.hello",
@@ -65,8 +65,8 @@ def trigger(name: str, kind: str, address: str, *, line: int) -> TriggerSpec:
     )
 
 
-def test_a_handler_s_links_and_settings_come_into_the_model(tmp_path: Path) -> None:
-    function = only(tmp_path, {"h/app.py": APP})
+def test_crons_triggers_and_settings_of_a_handler_are_in_the_model(tmp_path: Path) -> None:
+    function = single_function(tmp_path, {"h/app.py": APP})
     assert (function.name, function.handler, function.description) == (
         "clean-up",
         "h/app.clean_up",
@@ -102,23 +102,23 @@ timeout = 60
 """
 
 
-def test_a_stage_is_laid_over_the_function_and_the_function_over_defaults(tmp_path: Path) -> None:
+def test_stage_overrides_function_and_function_overrides_defaults(tmp_path: Path) -> None:
     files = {"app.py": APP, "fnkit.toml": SETTINGS_WITH_STAGE}
-    plain, prod = only(tmp_path, files), only(tmp_path, files, stage="prod")
-    assert (plain.memory, plain.max_scale, plain.runtime) == (512, 9, "python311")
-    assert plain.env == {"LEVEL": "info", "BASE": "b", "OWN": "1"}
-    assert plain.secrets == ("ALL", "KEY")
+    base, prod = single_function(tmp_path, files), single_function(tmp_path, files, stage="prod")
+    assert (base.memory, base.max_scale, base.runtime) == (512, 9, "python311")
+    assert base.env == {"LEVEL": "info", "BASE": "b", "OWN": "1"}
+    assert base.secrets == ("ALL", "KEY")
     assert (prod.memory, prod.max_scale, prod.timeout, prod.runtime) == (1024, 20, 60 * 10**9, "python313")
     assert prod.env == {"LEVEL": "prod", "BASE": "b", "OWN": "1"}
     assert prod.secrets == ("ALL", "KEY", "PROD_KEY")
 
 
-def test_a_stage_has_its_own_namespace_and_region(tmp_path: Path) -> None:
+def test_stage_has_its_own_namespace_and_region(tmp_path: Path) -> None:
     files = {"app.py": APP, "fnkit.toml": SETTINGS_WITH_STAGE}
-    plain, prod = built(tmp_path, files), built(tmp_path, files, stage="prod")
-    assert (plain.namespace.name, plain.region, plain.stage) == ("shop", "fr-par", "")
+    base, prod = built(tmp_path, files), built(tmp_path, files, stage="prod")
+    assert (base.namespace.name, base.region, base.stage) == ("shop", "fr-par", "")
     assert (prod.namespace.name, prod.region, prod.stage) == ("shop-prod", "nl-ams", "prod")
-    assert [one.name for one in prod.functions] == [one.name for one in plain.functions]
+    assert [one.name for one in prod.functions] == [one.name for one in base.functions]
 
 
 def test_change_detection_can_be_set_by_defaults_decorator_and_stage(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_change_detection_can_be_set_by_defaults_decorator_and_stage(tmp_path: P
         ('[namespace]\ndescription = "d"', "shop"),
     ],
 )
-def test_a_namespace_is_a_name_or_a_table(tmp_path: Path, settings: str, namespace: str) -> None:
+def test_namespace_is_a_name_or_a_table(tmp_path: Path, settings: str, namespace: str) -> None:
     project = built(tmp_path, {"app.py": HANDLER, "fnkit.toml": SETTINGS + settings})
     assert isinstance(project.namespace, NamespaceSpec)
     assert project.namespace.name == namespace
     assert project.namespace.shared is ("shared" in settings)
 
 
-def test_a_project_s_name_becomes_a_namespace_s(tmp_path: Path) -> None:
+def test_namespace_name_is_derived_from_the_project_name(tmp_path: Path) -> None:
     assert built(tmp_path, {"fnkit.toml": 'name = "My_Shop.eu"'}).namespace.name == "my-shop-eu"
 
 
@@ -168,7 +168,7 @@ def test_a_project_s_name_becomes_a_namespace_s(tmp_path: Path) -> None:
         ((3, 11), frozenset({"python315", "python314"}), "python315"),
     ],
 )
-def test_the_default_runtime_is_this_python_s_or_the_newest(
+def test_default_runtime_matches_this_python_or_is_the_newest(
     tmp_path: Path, host: tuple[int, int], available: frozenset[str] | None, runtime: str
 ) -> None:
     project = built(tmp_path, {"app.py": HANDLER}, host_python=host, available=available)
@@ -190,7 +190,7 @@ def test_the_default_runtime_is_this_python_s_or_the_newest(
          "old/code.run"),
     ],
 )  # fmt: skip
-def test_functions_without_decorators_come_from_settings(
+def test_functions_without_decorators_are_read_from_settings(
     tmp_path: Path, table: str, files: dict[str, str], handler: str
 ) -> None:
     settings = f"""{SETTINGS}
@@ -203,7 +203,7 @@ schedule = "0 0 * * *"
 [[function.triggers]]
 sqs = "jobs"
 """
-    function = only(tmp_path, {"fnkit.toml": settings, **files})
+    function = single_function(tmp_path, {"fnkit.toml": settings, **files})
     assert (function.name, function.memory, function.handler) == ("web", 1024, handler)
     assert function.root == ("." if "python" in table else "web")
     assert [(cron.name, cron.source.line) for cron in function.crons] == [("cron-1", settings.splitlines().index("[[function.crons]]") + 1)]  # fmt: skip  # noqa: E501 - one value
@@ -216,10 +216,10 @@ def test_functions_are_sorted_by_name(tmp_path: Path) -> None:
     assert [function.name for function in project.functions] == ["ant", "zebra"]
 
 
-def test_trigger_names_tell_different_addresses_apart(tmp_path: Path) -> None:
+def test_derived_trigger_names_are_unique_and_limited_in_length(tmp_path: Path) -> None:
     addresses = ("a.b", "a.*", "a.>", "a-b.*", "x" * 200)
     source = "from fnkit import trigger\n" + "".join(f"@trigger(nats={one!r})\n" for one in addresses)
-    function = only(tmp_path, {"app.py": source + "def hello(event, context): ...\n"})
+    function = single_function(tmp_path, {"app.py": source + "def hello(event, context): ...\n"})
     names = [trigger.name for trigger in function.triggers]
     assert names[0] == "nats-a-b"
     assert len(set(names)) == len(addresses)

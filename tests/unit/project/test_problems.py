@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a project, each with its code and place."""
+"""Every problem that a project can have, with its code and location."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def app(arguments: str = "", signature: str = "def hello(event, context): ...") 
         ("private_network_id='main'", "bad-private-network"),
     ],
 )
-def test_a_wrong_setting_is_told_where_the_function_stands(tmp_path: Path, arguments: str, code: str) -> None:
+def test_invalid_setting_is_reported_at_the_function(tmp_path: Path, arguments: str, code: str) -> None:
     problems = problems_of(tmp_path, {"app.py": app(arguments)})
     assert f"{code} app.py:4" in places(problems)
     assert all(problem.code == code or "domain" in code for problem in problems)
@@ -86,7 +86,7 @@ def test_a_wrong_setting_is_told_where_the_function_stands(tmp_path: Path, argum
         "private_network_id='8b9efc3d-f37b-4fad-af1a-71f11ca8243a'",
     ],
 )
-def test_what_the_platform_takes_is_taken(tmp_path: Path, arguments: str) -> None:
+def test_valid_setting_has_no_problem(tmp_path: Path, arguments: str) -> None:
     assert problems_of(tmp_path, {"app.py": app(arguments)}) == ()
 
 
@@ -116,7 +116,7 @@ def test_what_the_platform_takes_is_taken(tmp_path: Path, arguments: str) -> Non
         ("@trigger(sqs='a')\n@trigger(sqs='a')", "duplicate-trigger"),
     ],
 )
-def test_a_wrong_link_is_told_where_its_decorator_stands(tmp_path: Path, decorator: str, code: str) -> None:
+def test_invalid_cron_or_trigger_is_reported_at_its_decorator(tmp_path: Path, decorator: str, code: str) -> None:
     source = f"from fnkit import cron, trigger\n{decorator}\ndef hello(event, context): ...\n"
     line = 1 + source.count("\n@")
     assert places(problems_of(tmp_path, {"app.py": source})) == [f"{code} app.py:{line}"]
@@ -133,7 +133,7 @@ def test_a_wrong_link_is_told_where_its_decorator_stands(tmp_path: Path, decorat
         ("def hello(event, context): yield 1", "handler-async"),
     ],
 )
-def test_a_handler_that_the_platform_cannot_call_is_told(tmp_path: Path, signature: str, code: str) -> None:
+def test_uncallable_handler_is_reported(tmp_path: Path, signature: str, code: str) -> None:
     assert places(problems_of(tmp_path, {"app.py": app(signature=signature)})) == [f"{code} app.py:4"]
 
 
@@ -174,7 +174,7 @@ def test_a_handler_that_the_platform_cannot_call_is_told(tmp_path: Path, signatu
          "bad-schedule fnkit.toml:5"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_in_settings_is_told_once_with_its_line(
+def test_invalid_value_in_settings_is_reported_once_with_its_line(
     tmp_path: Path, settings: str, files: dict[str, str], place: str
 ) -> None:
     everything = {"fnkit.toml": SETTINGS + settings, "b.py": HANDLER.replace("hello", "other"), **files}
@@ -200,7 +200,7 @@ PYTHON_FUNCTION = "[[function]]\nname = 'x'\nruntime = 'python313'\nhandler = 'a
         "syntax error",
     ],
 )
-def test_a_handler_in_settings_is_a_name_of_its_module(tmp_path: Path, source: str) -> None:
+def test_handler_in_settings_may_be_any_module_level_name(tmp_path: Path, source: str) -> None:
     assert problems_of(tmp_path, {"fnkit.toml": SETTINGS + PYTHON_FUNCTION, "a.py": source}) == ()
 
 
@@ -215,19 +215,19 @@ def test_a_handler_in_settings_is_a_name_of_its_module(tmp_path: Path, source: s
         "print(run)",
     ],
 )
-def test_a_name_of_an_inner_scope_is_no_handler(tmp_path: Path, source: str) -> None:
+def test_name_of_an_inner_scope_is_not_a_handler(tmp_path: Path, source: str) -> None:
     problems = problems_of(tmp_path, {"fnkit.toml": SETTINGS + PYTHON_FUNCTION, "a.py": source})
     assert places(problems) == ["handler-missing fnkit.toml:2"]
 
 
-def test_the_hint_names_the_next_tier_of_memory_or_the_largest(tmp_path: Path) -> None:
+def test_memory_hint_names_the_next_or_the_largest_tier(tmp_path: Path) -> None:
     for memory, end in ((300, "the next one is 512."), (8192, "the largest is 4096.")):
         (problem,) = problems_of(tmp_path, {"a.py": app(f"memory={memory}")})
         assert problem.hint is not None
         assert problem.hint.endswith(end)
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     files = {
         "fnkit.toml": SETTINGS + "region = 'x'\n",
         "a.py": app("memory=1, timeout=1"),
@@ -244,20 +244,20 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_two_functions_of_one_name_are_told_with_both_places(tmp_path: Path) -> None:
+def test_duplicate_function_name_is_reported_with_both_locations(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, {"a.py": HANDLER, "b.py": HANDLER})
     assert (problem.code, problem.file, problem.line) == ("duplicate-name", "b.py", 3)
     assert "a.py:3" in problem.message
 
 
-def test_one_hostname_for_two_functions_is_told_with_both_places(tmp_path: Path) -> None:
+def test_duplicate_hostname_is_reported_with_both_locations(tmp_path: Path) -> None:
     one, two = app("domains=['a.example.com']"), app("name='two', domains=['a.example.com']")
     (problem,) = problems_of(tmp_path, {"a.py": one, "b.py": two})
     assert (problem.code, problem.file) == ("duplicate-domain", "b.py")
     assert "a.py:4" in problem.message
 
 
-def test_two_decorators_must_not_contradict_each_other(tmp_path: Path) -> None:
+def test_contradicting_decorators_are_reported(tmp_path: Path) -> None:
     source = (
         "from fnkit import function\n@function(memory=128, env={'A': '1'})\n@function(memory=256, env={'A': '2'})\n"
     )
@@ -265,49 +265,49 @@ def test_two_decorators_must_not_contradict_each_other(tmp_path: Path) -> None:
     assert places(problems) == ["conflicting-declarations a.py:3"] * 2
 
 
-def test_variables_of_function_and_namespace_count_together(tmp_path: Path) -> None:
+def test_variable_limit_covers_function_and_namespace_together(tmp_path: Path) -> None:
     inner = "env={f'A{0}': '1', **{" + ", ".join(f"'B{n}': '1'" for n in range(59)) + "}}"
     outer = SETTINGS + "[namespace.env]\n" + "".join(f"C{n} = '1'\n" for n in range(41))
     files = {"fnkit.toml": outer, "a.py": app(inner)}
     assert places(problems_of(tmp_path, files)) == ["too-many-variables a.py:4"]
 
 
-def test_newer_syntax_than_this_python_s_is_told_as_such(tmp_path: Path) -> None:
+def test_syntax_newer_than_this_python_has_its_own_code(tmp_path: Path) -> None:
     files = {"fnkit.toml": SETTINGS + "[defaults]\nruntime = 'python314'", "a.py": "import fnkit\ntype X = \n"}
     assert places(problems_of(tmp_path, files, host_python=(3, 11))) == ["syntax-newer-than-host a.py:2"]
     assert places(problems_of(tmp_path, files, host_python=(3, 14))) == ["syntax-error a.py:2"]
 
 
-def test_a_runtime_that_the_target_lacks_is_told(tmp_path: Path) -> None:
+def test_runtime_unavailable_on_the_target_is_reported(tmp_path: Path) -> None:
     files = {"a.py": app("runtime='python314'")}
     available = frozenset({"python311", "python312"})
     assert places(problems_of(tmp_path, files, available=available)) == ["runtime-unavailable a.py:4"]
 
 
-def test_a_retired_runtime_that_the_target_still_has_is_fine(tmp_path: Path) -> None:
+def test_retired_runtime_available_on_the_target_is_valid(tmp_path: Path) -> None:
     files = {"a.py": app("runtime='python310'")}
     assert problems_of(tmp_path, files, available=frozenset({"python310"})) == ()
 
 
 @pytest.mark.parametrize("stage", ["Prod", "-a", "a" * 17, "a_b", "a/b"])
-def test_a_stage_s_name_must_fit_into_a_namespace_s(tmp_path: Path, stage: str) -> None:
+def test_stage_name_must_be_valid_in_a_namespace_name(tmp_path: Path, stage: str) -> None:
     assert "bad-stage" in [one.code for one in problems_of(tmp_path, {}, stage=stage)]
 
 
-def test_names_derived_from_python_follow_the_same_rule(tmp_path: Path) -> None:
+def test_derived_function_name_must_be_valid(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, {"a.py": app(signature="def _hidden(event, context): ...")})
     assert problem.code == "bad-name"
     assert function_name_error("-hidden") is not None
 
 
 SHARED_CODES = {"no-settings"}
-"""Codes of errors that are raised as such, not as problems."""
+"""Codes of errors that are raised directly, not collected as problems."""
 
 
-def test_every_code_that_is_raised_is_explained() -> None:
-    ours = ("fnkit/project/", "fnkit/scanner/")
-    raised = {one.code for one in error_codes() if one.place.startswith(ours)}
-    # duplicate-<kind> is made from the kind.
+def test_every_raised_code_is_explained() -> None:
+    packages = ("fnkit/project/", "fnkit/scanner/")
+    raised = {one.code for one in error_codes() if one.place.startswith(packages)}
+    # duplicate-<kind> is formatted with the kind.
     raised = {code for code in raised if "…" not in code}
     assert raised - set(PROBLEMS) == set()
     assert set(PROBLEMS) - raised - SHARED_CODES <= {
@@ -317,7 +317,7 @@ def test_every_code_that_is_raised_is_explained() -> None:
     }
 
 
-def test_explanations_are_whole_sentences() -> None:
+def test_explanations_are_complete_sentences_with_a_remedy() -> None:
     for code, explanation in PROBLEMS.items():
         assert explanation.meaning.endswith("."), code
         assert explanation.remedy, code

@@ -1,4 +1,4 @@
-"""What Python functions need, from requirements.txt or pyproject.toml."""
+"""Dependencies of Python functions, from requirements.txt or pyproject.toml."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.support.project_tree import SETTINGS, built, places, problems_of
 PYPROJECT = '[project]\nname = "shop"\ndependencies = [\n  "requests>=2.32",\n  "fnkit",\n]\n[tool.fnkit]\n'
 
 
-def test_requirements_come_from_requirements_txt(tmp_path: Path) -> None:
-    text = """# what we need
+def test_requirements_are_read_from_requirements_txt(tmp_path: Path) -> None:
+    text = """# dependencies
 requests >= 2.32   # http
   FnKit[testing] ; python_version > "3.8"
 FnKit_Deploy
@@ -34,17 +34,17 @@ requests>=2.32
     assert project.requirements_file == "requirements.txt"
 
 
-def test_requirements_come_from_pyproject_else(tmp_path: Path) -> None:
+def test_requirements_are_read_from_pyproject_as_fallback(tmp_path: Path) -> None:
     project = built(tmp_path, {"pyproject.toml": PYPROJECT})
     assert (project.requirements, project.requirements_file) == (("requests>=2.32",), "pyproject.toml")
 
 
-def test_requirements_txt_wins_over_pyproject(tmp_path: Path) -> None:
+def test_requirements_txt_takes_precedence_over_pyproject(tmp_path: Path) -> None:
     project = built(tmp_path, {"pyproject.toml": PYPROJECT, "requirements.txt": "orjson\n"})
     assert (project.requirements, project.requirements_file) == (("orjson",), "requirements.txt")
 
 
-def test_a_project_may_need_nothing(tmp_path: Path) -> None:
+def test_project_without_dependencies_has_no_requirements_file(tmp_path: Path) -> None:
     project = built(tmp_path, {"pyproject.toml": '[project]\nname = "shop"\n[tool.fnkit]\n'})
     assert (project.requirements, project.requirements_file) == ((), None)
 
@@ -59,7 +59,7 @@ def test_a_project_may_need_nothing(tmp_path: Path) -> None:
         ("--extra-index-url=https://user:hunter2@host/simple", "requirement-option"),
         ("--no-binary :all:", "requirement-option"),
         ("--pre", "requirement-option"),
-        ("--unheard-of", "requirement-option"),
+        ("--unknown", "requirement-option"),
         ("./lib", "requirement-place"),
         ("../lib", "requirement-place"),
         ("/srv/lib", "requirement-place"),
@@ -73,13 +73,13 @@ def test_a_project_may_need_nothing(tmp_path: Path) -> None:
         ("-r missing.txt", "bad-requirement"),
     ],
 )
-def test_a_line_that_cannot_be_followed_is_told_without_its_passwords(tmp_path: Path, line: str, code: str) -> None:
+def test_unsupported_requirement_is_reported_without_passwords(tmp_path: Path, line: str, code: str) -> None:
     problems = problems_of(tmp_path, {"requirements.txt": f"orjson\n{line}\n"})
     assert places(problems) == [f"{code} requirements.txt:2"]
     assert "hunter2" not in str(problems)
 
 
-def test_a_fault_in_an_included_file_is_told_there(tmp_path: Path) -> None:
+def test_problem_in_an_included_file_is_reported_there(tmp_path: Path) -> None:
     files = {"requirements.txt": "-r sub/more.txt\n", "sub/more.txt": "ok\n-e .\n"}
     assert places(problems_of(tmp_path, files)) == ["requirement-option sub/more.txt:2"]
 
@@ -92,11 +92,11 @@ def test_a_fault_in_an_included_file_is_told_there(tmp_path: Path) -> None:
         ('dependencies = ["=="]', "bad-requirement pyproject.toml:3"),
     ],
 )
-def test_dependencies_of_pyproject_must_be_written_out(tmp_path: Path, project: str, place: str) -> None:
+def test_dependencies_in_pyproject_must_be_static_and_valid(tmp_path: Path, project: str, place: str) -> None:
     text = f'[project]\nname = "shop"\n{project}\n[tool.fnkit]\n'
     assert places(problems_of(tmp_path, {"pyproject.toml": text})) == [place]
 
 
-def test_packages_to_build_from_source_are_named_in_settings(tmp_path: Path) -> None:
+def test_source_builds_setting_is_normalised(tmp_path: Path) -> None:
     project = built(tmp_path, {"fnkit.toml": SETTINGS + 'source_builds = ["DocOpt", "odf_py"]'})
     assert project.source_builds == ("docopt", "odf-py")

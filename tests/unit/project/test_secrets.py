@@ -1,4 +1,4 @@
-"""Secret values: where they come from, and that nothing shows them."""
+"""Secret values: their sources and precedence, and that no output contains them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def project(root: Path, *, stage: str = "", settings: str = "") -> Project:
     return built(root, {"app.py": APP, "fnkit.toml": SETTINGS + settings}, stage=stage)
 
 
-def faults(one: Project, environ: dict[str, str]) -> ProjectInvalid:
-    with pytest.raises(ProjectInvalid) as caught:
+def invalid(one: Project, environ: dict[str, str]) -> ProjectInvalid:
+    with pytest.raises(ProjectInvalid) as raised:
         read_secret_values(one, environ)
-    return caught.value
+    return raised.value
 
 
-def test_the_environment_wins_over_the_stage_s_file_and_that_over_env(tmp_path: Path) -> None:
+def test_environment_overrides_stage_file_and_stage_file_overrides_env(tmp_path: Path) -> None:
     prod = project(tmp_path, stage="prod")
     write(tmp_path, {".env": "KEY=plain\n"})
     assert dict(read_secret_values(prod, {})) == {"KEY": "plain"}
@@ -35,22 +35,22 @@ def test_the_environment_wins_over_the_stage_s_file_and_that_over_env(tmp_path: 
     assert dict(read_secret_values(project(tmp_path), {})) == {"KEY": "plain"}
 
 
-def test_the_namespace_s_secrets_are_read_too_unless_it_is_shared(tmp_path: Path) -> None:
+def test_secrets_of_the_namespace_are_read(tmp_path: Path) -> None:
     one = project(tmp_path, settings="[namespace]\nsecrets = ['SPACE']\n")
     assert dict(read_secret_values(one, {"KEY": "a", "SPACE": "b", "OTHER": "c"})) == {"KEY": "a", "SPACE": "b"}
 
 
-def test_a_missing_secret_is_told_where_it_is_asked_for(tmp_path: Path) -> None:
-    error = faults(project(tmp_path, stage="prod", settings="[namespace]\nsecrets = ['SPACE']\n"), {})
+def test_missing_secret_is_reported_at_its_declaration(tmp_path: Path) -> None:
+    error = invalid(project(tmp_path, stage="prod", settings="[namespace]\nsecrets = ['SPACE']\n"), {})
     assert places(error.problems) == ["missing-secret app.py:3", "missing-secret fnkit.toml:2"]
     assert error.problems[0].hint == "Set it in the environment or .env.prod or .env."
 
 
-def test_an_empty_value_is_a_value(tmp_path: Path) -> None:
+def test_empty_secret_value_is_valid(tmp_path: Path) -> None:
     assert dict(read_secret_values(project(tmp_path), {"KEY": ""})) == {"KEY": ""}
 
 
-def test_no_text_form_shows_a_value(tmp_path: Path) -> None:
+def test_repr_str_and_tracebacks_contain_no_secret_value(tmp_path: Path) -> None:
     values = read_secret_values(project(tmp_path), {"KEY": "hunter2"})
     assert repr(values) == str(values) == f"{values}" == "SecretValues(KEY)"
     try:
@@ -60,8 +60,8 @@ def test_no_text_form_shows_a_value(tmp_path: Path) -> None:
     assert isinstance(values, SecretValues)
 
 
-def test_a_value_that_is_too_large_is_told_without_it(tmp_path: Path) -> None:
-    error = faults(project(tmp_path), {"KEY": "é" * 40_000})
+def test_too_long_secret_is_reported_without_its_value(tmp_path: Path) -> None:
+    error = invalid(project(tmp_path), {"KEY": "é" * 40_000})
     assert places(error.problems) == ["secret-too-long app.py:3"]
     assert "é" not in str(error.problems)
 
@@ -69,20 +69,20 @@ def test_a_value_that_is_too_large_is_told_without_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [(b"KEY=1\nhunter2\n", 2), (b"KEY='hunter2\nmore\n", 1), (b"KEY='hunter2' hunter3\n", 1), (b"\xff", 1)],
-    ids=["no name", "open quote", "behind a quote", "not utf-8"],
+    ids=["no name", "unclosed quote", "text after quote", "not utf-8"],
 )
-def test_a_file_that_cannot_be_read_is_told_without_its_text(tmp_path: Path, content: bytes, line: int) -> None:
+def test_invalid_env_file_is_reported_without_its_text(tmp_path: Path, content: bytes, line: int) -> None:
     one = project(tmp_path)
     (tmp_path / ".env").write_bytes(content)
-    error = faults(one, {"KEY": "x"})
+    error = invalid(one, {"KEY": "x"})
     assert places(error.problems) == [f"bad-dotenv .env:{line}"]
     assert "hunter" not in str(error.problems)
 
 
-def test_a_folder_in_the_file_s_place_is_told(tmp_path: Path) -> None:
+def test_folder_named_env_is_reported(tmp_path: Path) -> None:
     one = project(tmp_path)
     (tmp_path / ".env").mkdir()
-    assert places(faults(one, {"KEY": "x"}).problems) == ["bad-dotenv .env:1"]
+    assert places(invalid(one, {"KEY": "x"}).problems) == ["bad-dotenv .env:1"]
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_a_folder_in_the_file_s_place_is_told(tmp_path: Path) -> None:
         ("", {}),
     ],
 )
-def test_env_files_are_read_as_the_field_reads_them(text: str, values: dict[str, str]) -> None:
+def test_dotenv_text_is_parsed(text: str, values: dict[str, str]) -> None:
     assert parse_dotenv(text) == values
 
 
 @pytest.mark.parametrize(("text", "line"), [("A=1\n=2", 2), ("A=1\n\n1A=2", 3), ("A='x\ny' z", 2), ('A="x', 1)])
-def test_a_line_that_cannot_be_read_has_its_number(text: str, line: int) -> None:
-    with pytest.raises(DotenvError) as caught:
+def test_dotenv_error_has_the_line_number(text: str, line: int) -> None:
+    with pytest.raises(DotenvError) as raised:
         parse_dotenv(text)
-    assert caught.value.line == line
+    assert raised.value.line == line

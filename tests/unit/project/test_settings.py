@@ -1,4 +1,4 @@
-"""Reading settings: where they stand, what is refused, and with which line."""
+"""Reading settings: their locations, rejected values, and the lines of errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fnkit.project.settings import FunctionDefaults, NamespaceTable
 from tests.support.project_tree import places, write
 
 
-def faults(root: Path, files: dict[str, str]) -> list[str]:
+def problem_places(root: Path, files: dict[str, str]) -> list[str]:
     write(root, files)
-    with pytest.raises(ProjectInvalid) as caught:
+    with pytest.raises(ProjectInvalid) as raised:
         read_settings(root)
-    return places(caught.value.problems)
+    return places(raised.value.problems)
 
 
 def test_settings_are_read_from_pyproject(tmp_path: Path) -> None:
@@ -70,37 +70,37 @@ def test_settings_are_read_from_fnkit_toml(tmp_path: Path) -> None:
     ],
     ids=lambda value: value[:60].replace("\n", " | ") if isinstance(value, str) else None,
 )  # fmt: skip
-def test_a_fault_is_told_with_its_line(tmp_path: Path, text: str, expected: list[str]) -> None:
-    assert faults(tmp_path, {"fnkit.toml": text}) == expected
+def test_problem_is_reported_with_its_line(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert problem_places(tmp_path, {"fnkit.toml": text}) == expected
 
 
-def test_all_faults_are_told_at_once_with_words_and_a_near_name(tmp_path: Path) -> None:
+def test_all_problems_are_reported_together_with_suggestions(tmp_path: Path) -> None:
     write(tmp_path, {"fnkit.toml": "name = 'a'\nregoin = 'x'\n[defaults]\nmemory = '5'\npreload = 1\n"})
-    with pytest.raises(ProjectInvalid) as caught:
+    with pytest.raises(ProjectInvalid) as raised:
         read_settings(tmp_path)
-    assert [(one.message, one.hint) for one in caught.value.problems] == [
+    assert [(one.message, one.hint) for one in raised.value.problems] == [
         ("There is no setting regoin.", "Did you mean region?"),
         ("defaults.memory: expected a whole number, got a string.", None),
         ("defaults.preload: expected true or false, got a whole number.", None),
     ]
 
 
-def test_settings_in_two_places_are_refused(tmp_path: Path) -> None:
+def test_settings_in_two_files_are_rejected(tmp_path: Path) -> None:
     files = {"fnkit.toml": "name = 'a'", "pyproject.toml": "[tool.fnkit]\nname = 'b'"}
-    assert faults(tmp_path, files) == ["settings-twice fnkit.toml:1"]
+    assert problem_places(tmp_path, files) == ["settings-twice fnkit.toml:1"]
 
 
-def test_text_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+def test_settings_that_are_not_utf_8_are_reported(tmp_path: Path) -> None:
     (tmp_path / "fnkit.toml").write_bytes(b"name = '\xff'")
-    assert faults(tmp_path, {}) == ["toml-syntax fnkit.toml:1"]
+    assert problem_places(tmp_path, {}) == ["toml-syntax fnkit.toml:1"]
 
 
-@pytest.mark.parametrize("files", [{}, {"pyproject.toml": "[tool.other]\nx = 1"}], ids=["nothing", "another tool"])
-def test_a_folder_without_settings_is_told(tmp_path: Path, files: dict[str, str]) -> None:
+@pytest.mark.parametrize("files", [{}, {"pyproject.toml": "[tool.other]\nx = 1"}], ids=["no files", "another tool"])
+def test_folder_without_settings_is_an_error(tmp_path: Path, files: dict[str, str]) -> None:
     write(tmp_path, files)
-    with pytest.raises(ProjectError) as caught:
+    with pytest.raises(ProjectError) as raised:
         read_settings(tmp_path)
-    assert caught.value.code == "no-settings"
+    assert raised.value.code == "no-settings"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_folder_without_settings_is_told(tmp_path: Path, files: dict[str, str]
     ],
     ids=["fnkit.toml", "table", "dotted", "inline", "broken"],
 )
-def test_the_root_is_the_nearest_folder_upward_with_settings(tmp_path: Path, files: dict[str, str]) -> None:
+def test_root_is_the_nearest_parent_folder_with_settings(tmp_path: Path, files: dict[str, str]) -> None:
     write(tmp_path, {f"shop/{name}": text for name, text in files.items()})
     deep = tmp_path / "shop" / "a" / "b"
     deep.mkdir(parents=True)
@@ -123,5 +123,5 @@ def test_the_root_is_the_nearest_folder_upward_with_settings(tmp_path: Path, fil
     assert find_root(tmp_path / "shop") == tmp_path / "shop"
 
 
-def test_there_may_be_no_root(tmp_path: Path) -> None:
+def test_folder_outside_a_project_has_no_root(tmp_path: Path) -> None:
     assert find_root(tmp_path) is None

@@ -1,4 +1,4 @@
-"""Scaffolding writes a whole project or nothing."""
+"""Scaffolding writes a complete project or nothing."""
 
 import os
 import stat
@@ -19,18 +19,18 @@ def tree(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_default_template_is_listed_first() -> None:
+def test_default_template_is_listed_first() -> None:
     assert TEMPLATES == ["http", "api", "cron", "queue"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_every_file_is_reported_and_nothing_else_is_left(tmp_path: Path, template: str) -> None:
+def test_exactly_the_reported_files_are_created(tmp_path: Path, template: str) -> None:
     files = create_project(tmp_path / "deep" / "shop", template, {})
     assert tree(tmp_path) == {f"deep/shop/{name}" for name in files}
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_settings_carry_the_name_derived_from_the_folder(tmp_path: Path, template: str) -> None:
+def test_project_name_in_settings_is_derived_from_the_folder(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "My Shop", template, {})
     settings = tomllib.loads((tmp_path / "My Shop" / "pyproject.toml").read_text())
     assert settings["tool"]["fnkit"]["name"] == settings["project"]["name"] == "my-shop"
@@ -38,7 +38,7 @@ def test_settings_carry_the_name_derived_from_the_folder(tmp_path: Path, templat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_fresh_project_passes_its_own_tests(tmp_path: Path, template: str) -> None:
+def test_new_project_passes_its_own_tests(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "shop", template, {})
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
@@ -51,51 +51,51 @@ def test_a_fresh_project_passes_its_own_tests(tmp_path: Path, template: str) -> 
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_fresh_project_keeps_its_secrets_out_of_git(tmp_path: Path, template: str) -> None:
+def test_new_project_ignores_env_files_in_git(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "shop", template, {})
     ignored = (tmp_path / "shop" / ".gitignore").read_text().splitlines()
     assert {".env", ".env.*", "!.env.example"} <= set(ignored)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
-def test_a_generated_secret_is_fresh_and_its_owner_s_alone(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+def test_generated_secret_is_unique_and_its_file_private(tmp_path: Path) -> None:
     for name in ("one", "two"):
         create_project(tmp_path / name, "api", {})
         assert stat.S_IMODE((tmp_path / name / ".env").stat().st_mode) == 0o600
     assert (tmp_path / "one" / ".env").read_text() != (tmp_path / "two" / ".env").read_text()
 
 
-def test_an_occupied_folder_is_refused_and_keeps_what_it_holds(tmp_path: Path) -> None:
+def test_folder_that_is_not_empty_is_rejected_unchanged(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"not empty \(notes.txt\)") as refusal:
+    with pytest.raises(UsageError, match=r"not empty \(notes.txt\)") as raised:
         create_project(tmp_path, "http", {})
-    assert refusal.value.code == "not-empty"
+    assert raised.value.code == "not-empty"
     assert tree(tmp_path) == {"notes.txt"}
 
 
-def test_an_empty_clone_becomes_a_project(tmp_path: Path) -> None:
+def test_folder_with_only_a_git_repository_is_accepted(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     files = create_project(tmp_path, "http", {})
     assert tree(tmp_path) == {*files, ".git/HEAD"}
 
 
-def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+def test_existing_file_at_the_path_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "shop").write_text("mine")
     with pytest.raises(UsageError, match="is a file"):
         create_project(tmp_path / "shop", "http", {})
     assert (tmp_path / "shop").read_text() == "mine"
 
 
-def test_an_unknown_template_is_answered_with_the_one_that_was_meant(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as refusal:
+def test_unknown_template_error_suggests_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
         create_project(tmp_path / "shop", "htpt", {})
-    assert refusal.value.hint == "Did you mean `http`? Templates: http, api, cron, queue."
+    assert raised.value.hint == "Did you mean `http`? Templates: http, api, cron, queue."
     assert tree(tmp_path) == set()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="modes do not bind root")
-def test_a_folder_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root ignores file modes")
+def test_unwritable_folder_is_left_unchanged(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError):
         create_project(tmp_path / "shop", "http", {})
@@ -104,10 +104,8 @@ def test_a_folder_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [Path("shop"), Path()])
-def test_a_move_that_fails_half_way_is_undone(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = tmp_path / folder
+def test_failed_move_is_rolled_back(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / folder
     rename = Path.rename
 
     def failing(source: Path, target: Path) -> Path:
@@ -117,7 +115,7 @@ def test_a_move_that_fails_half_way_is_undone(
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="No space left"):
-        create_project(place, "http", {})
+        create_project(target, "http", {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,13 +131,13 @@ def test_a_move_that_fails_half_way_is_undone(
         ("a" * 39 + "-b", "a" * 39),
     ],
 )
-def test_a_folder_s_name_becomes_a_project_s(folder: str, name: str) -> None:
+def test_project_name_is_derived_from_the_folder_name(folder: str, name: str) -> None:
     assert project_name(folder) == name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_fresh_project_is_clean_and_formatted(tmp_path: Path, template: str) -> None:
+def test_new_project_passes_lint_and_format_checks(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "shop", template, {})
     for command in (["check", "--select", "E,F,I,UP,B,SIM"], ["format", "--check"]):
         run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Modules that must be run: in a child process, whatever they do there."""
+"""Modules that must be executed are imported in a child process, isolated from their side effects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hello(event, context):
 """
 
 
-def test_importing_tells_what_reading_cannot(tmp_path: Path) -> None:
+def test_importing_resolves_computed_arguments(tmp_path: Path) -> None:
     report = scanned(tmp_path, {"h/app.py": COMPUTED}, import_modules=True)
     assert report.problems == ()
     (function,) = report.functions
@@ -33,7 +33,7 @@ def test_importing_tells_what_reading_cannot(tmp_path: Path) -> None:
     ]
 
 
-def test_functions_made_in_loops_and_branches_are_found_by_importing(tmp_path: Path) -> None:
+def test_importing_finds_functions_defined_in_loops_and_branches(tmp_path: Path) -> None:
     source = """from fnkit import function
 def make(text):
     def handler(event, context):
@@ -50,13 +50,13 @@ if True:
     assert sorted(function.handler for function in report.functions) == ["app.a", "app.b", "app.c"]
 
 
-def test_a_handler_that_came_by_import_belongs_to_its_own_module(tmp_path: Path) -> None:
+def test_imported_handler_belongs_to_its_defining_module(tmp_path: Path) -> None:
     files = {"lib.py": COMPUTED, "app.py": "from lib import hello\n" + COMPUTED.replace("hello", "other")}
     report = scanned(tmp_path, files, import_modules=True)
     assert sorted(function.handler for function in report.functions) == ["app.other", "lib.hello"]
 
 
-def test_a_module_that_reading_understands_is_never_run(tmp_path: Path) -> None:
+def test_statically_readable_module_is_not_executed(tmp_path: Path) -> None:
     marker = tmp_path / "was-run"
     source = f"from fnkit import function\nopen({str(marker)!r}, 'w')\n@function\ndef hello(event, context): ...\n"
     assert len(scanned(tmp_path, {"app.py": source}, import_modules=True).functions) == 1
@@ -66,24 +66,24 @@ def test_a_module_that_reading_understands_is_never_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("last", "problem"),
     [
-        ("raise ValueError('no luck')", "import-failed app.py:7"),
+        ("raise ValueError('failed')", "import-failed app.py:7"),
         ("import sys; sys.exit(0)", "import-failed app.py:7"),
         ("os._exit(0)", "import-failed app.py:1"),
         ("os.abort()", "import-failed app.py:1"),
         ("os.kill(os.getpid(), 9)", "import-failed app.py:1"),
         ("raise KeyboardInterrupt", "import-failed app.py:7"),
-        ("import nowhere_to_be_found", "import-failed app.py:7"),
+        ("import missing_module", "import-failed app.py:7"),
         ("hello = function(memory='much')(hello)", "bad-argument app.py:3"),
         ("cron('* * * * *', args={'x': {1, 2}})(hello)", "bad-argument app.py:3"),
         ("cron('* * * * *', args={'x': float('nan')})(hello)", "bad-argument app.py:3"),
     ],
 )
-def test_a_module_that_fails_is_a_problem_and_never_a_traceback(tmp_path: Path, last: str, problem: str) -> None:
+def test_failing_module_is_a_problem_with_its_line(tmp_path: Path, last: str, problem: str) -> None:
     report = scanned(tmp_path, {"app.py": COMPUTED + last + "\n"}, import_modules=True)
     assert places(report.problems) == [problem]
 
 
-def test_an_error_that_quotes_an_environment_value_shows_its_name(
+def test_import_error_replaces_environment_values_by_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://user:hunter2@host/db")
@@ -107,14 +107,14 @@ def test_an_error_that_quotes_an_environment_value_shows_its_name(
         "import json; json.dumps = None",
     ],
 )
-def test_a_module_may_make_noise_and_leave_things_behind(tmp_path: Path, first: str) -> None:
+def test_module_side_effects_do_not_affect_the_scan(tmp_path: Path, first: str) -> None:
     source = COMPUTED.replace("import os\n", f"import os\n{first}\n")
     report = scanned(tmp_path, {"app.py": source}, import_modules=True)
     assert report.problems == ()
     assert len(report.functions) == 1
 
 
-def test_a_module_that_never_ends_is_stopped(tmp_path: Path) -> None:
+def test_import_that_does_not_finish_is_killed_after_the_timeout(tmp_path: Path) -> None:
     write(tmp_path, {"app.py": COMPUTED + "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: pass\n"})
     report = scan(tmp_path, [tmp_path / "app.py"], import_modules=True, import_timeout=0.5)
     assert places(report.problems) == ["import-timeout app.py:1"]

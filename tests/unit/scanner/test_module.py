@@ -1,4 +1,4 @@
-"""What a scan knows without running anything, and what it says of the rest."""
+"""Static scanning of a module: what is read without executing it, and which problems are reported otherwise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, T
 from fnkit.scanner import ScannedFunction
 from tests.support.project_tree import places, scanned
 
-SIGNED = "def handler(event, context): ...\n"
+HANDLER = "def handler(event, context): ...\n"
 
 
-def one(tmp_path: Path, source: str) -> ScannedFunction:
-    """The one function that a module declares, without problems."""
+def single_function(tmp_path: Path, source: str) -> ScannedFunction:
+    """Return the only function of a module that has no problems."""
     report = scanned(tmp_path, {"app.py": source})
     assert report.problems == ()
     (function,) = report.functions
@@ -22,7 +22,7 @@ def one(tmp_path: Path, source: str) -> ScannedFunction:
 
 
 def memory_of(tmp_path: Path, source: str) -> object:
-    (mark,) = one(tmp_path, source).declarations
+    (mark,) = single_function(tmp_path, source).declarations
     assert isinstance(mark.declaration, FunctionDeclaration)
     return mark.declaration.memory
 
@@ -30,26 +30,26 @@ def memory_of(tmp_path: Path, source: str) -> object:
 @pytest.mark.parametrize(
     "source",
     [
-        f"from fnkit import function\n@function\n{SIGNED}",
-        f"from fnkit import function\n@function()\n{SIGNED}",
-        f"from fnkit import function as fn\n@fn\n{SIGNED}",
-        f"import fnkit\n@fnkit.function\n{SIGNED}",
-        f"import fnkit as fk\n@fk.function()\n{SIGNED}",
-        f"import fnkit.authoring\n@fnkit.authoring.function\n{SIGNED}",
-        f"import fnkit.authoring as a\n@a.function\n{SIGNED}",
-        f"from fnkit import authoring\n@authoring.function\n{SIGNED}",
-        f"from fnkit.authoring import function\n@function\n{SIGNED}",
-        f"from fnkit.authoring.decorators import function\n@function\n{SIGNED}",
-        f"from fnkit import *\n@function\n{SIGNED}",
-        f"import fnkit\nmark = fnkit.function\n@mark\n{SIGNED}",
-        f"from fnkit import function\nplain = function()\n@plain\n{SIGNED}",
-        f"try:\n    from fnkit import function\nexcept ImportError:\n    raise\n@function\n{SIGNED}",
-        f"import os, fnkit\n@fnkit.function\n{SIGNED}",
+        f"from fnkit import function\n@function\n{HANDLER}",
+        f"from fnkit import function\n@function()\n{HANDLER}",
+        f"from fnkit import function as fn\n@fn\n{HANDLER}",
+        f"import fnkit\n@fnkit.function\n{HANDLER}",
+        f"import fnkit as fk\n@fk.function()\n{HANDLER}",
+        f"import fnkit.authoring\n@fnkit.authoring.function\n{HANDLER}",
+        f"import fnkit.authoring as a\n@a.function\n{HANDLER}",
+        f"from fnkit import authoring\n@authoring.function\n{HANDLER}",
+        f"from fnkit.authoring import function\n@function\n{HANDLER}",
+        f"from fnkit.authoring.decorators import function\n@function\n{HANDLER}",
+        f"from fnkit import *\n@function\n{HANDLER}",
+        f"import fnkit\nmark = fnkit.function\n@mark\n{HANDLER}",
+        f"from fnkit import function\nplain = function()\n@plain\n{HANDLER}",
+        f"try:\n    from fnkit import function\nexcept ImportError:\n    raise\n@function\n{HANDLER}",
+        f"import os, fnkit\n@fnkit.function\n{HANDLER}",
     ],
     ids=lambda source: source.split("def")[0].replace("\n", " | "),
 )
-def test_a_decorator_is_known_under_every_name_that_an_import_gives_it(tmp_path: Path, source: str) -> None:
-    function = one(tmp_path, source)
+def test_decorator_is_recognised_under_any_imported_name(tmp_path: Path, source: str) -> None:
+    function = single_function(tmp_path, source)
     assert [mark.declaration for mark in function.declarations] == [FunctionDeclaration()]
     assert function.handler == "app.handler"
 
@@ -57,18 +57,18 @@ def test_a_decorator_is_known_under_every_name_that_an_import_gives_it(tmp_path:
 @pytest.mark.parametrize(
     "source",
     [
-        f"from other import function\n@function\n{SIGNED}# fnkit",
-        f"from fnkit import function\nfrom other import function\n@function\n{SIGNED}",
-        f"from fnkit import function\ndef function(handler): ...\n@function\n{SIGNED}",
-        f"import fnkit\nfnkit = other\n@fnkit.function\n{SIGNED}",
-        f"from fnkit import Event\n{SIGNED}",
-        f"text = 'from fnkit import function; @function'\n{SIGNED}",
-        f"from fnkitten import function\n@function\n{SIGNED}",
-        f"from .fnkit import function\n@function\n{SIGNED}",
+        f"from other import function\n@function\n{HANDLER}# fnkit",
+        f"from fnkit import function\nfrom other import function\n@function\n{HANDLER}",
+        f"from fnkit import function\ndef function(handler): ...\n@function\n{HANDLER}",
+        f"import fnkit\nfnkit = other\n@fnkit.function\n{HANDLER}",
+        f"from fnkit import Event\n{HANDLER}",
+        f"text = 'from fnkit import function; @function'\n{HANDLER}",
+        f"from fnkitten import function\n@function\n{HANDLER}",
+        f"from .fnkit import function\n@function\n{HANDLER}",
     ],
     ids=lambda source: source.split("def handler")[0].replace("\n", " | "),
 )
-def test_a_name_that_is_not_fnkit_s_marks_nothing(tmp_path: Path, source: str) -> None:
+def test_decorator_from_elsewhere_is_ignored(tmp_path: Path, source: str) -> None:
     report = scanned(tmp_path, {"app.py": source})
     assert report.functions == ()
     assert report.problems == ()
@@ -90,13 +90,13 @@ def test_a_name_that_is_not_fnkit_s_marks_nothing(tmp_path: Path, source: str) -
         ("", "None or 128", 128),
     ],
 )
-def test_constants_are_folded(tmp_path: Path, before: str, expression: str, value: int) -> None:
-    source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{SIGNED}"
+def test_constant_expressions_are_evaluated(tmp_path: Path, before: str, expression: str, value: int) -> None:
+    source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{HANDLER}"
     assert memory_of(tmp_path, source) == value
 
 
-def test_every_kind_of_argument_reaches_the_declaration(tmp_path: Path) -> None:
-    function = one(
+def test_all_kinds_of_arguments_are_read(tmp_path: Path) -> None:
+    function = single_function(
         tmp_path,
         """
 from fnkit import cron, function, trigger
@@ -153,17 +153,15 @@ def handler(event, context):
     ],
     ids=lambda text: text.replace("\n", " | "),
 )
-def test_what_only_running_would_tell_is_a_problem_with_its_line(
-    tmp_path: Path, before: str, expression: str
-) -> None:
-    source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{SIGNED}"
+def test_computed_argument_is_reported_with_its_line(tmp_path: Path, before: str, expression: str) -> None:
+    source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{HANDLER}"
     report = scanned(tmp_path, {"app.py": source})
     line = 3 + before.count("\n")
     assert places(report.problems) == [f"computed-argument app.py:{line}"]
     assert "--import" in (report.problems[0].hint or "")
 
 
-def test_a_container_that_is_only_read_stays_known(tmp_path: Path) -> None:
+def test_container_that_is_only_read_is_constant(tmp_path: Path) -> None:
     source = """
 from fnkit import function
 ENV = {"memory": 256}
@@ -195,14 +193,14 @@ def handler(event, context):
         ("@trigger(queue='jobs')", "unknown-argument app.py:2"),
     ],
 )
-def test_arguments_that_no_decorator_takes_are_told(tmp_path: Path, source: str, problem: str) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import cron, function, trigger\n{source}\n{SIGNED}"})
+def test_invalid_decorator_argument_is_reported(tmp_path: Path, source: str, problem: str) -> None:
+    report = scanned(tmp_path, {"app.py": f"from fnkit import cron, function, trigger\n{source}\n{HANDLER}"})
     assert problem in places(report.problems)
 
 
-def test_a_misspelt_argument_is_told_with_the_right_one(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{SIGNED}"})
-    assert [one.hint for one in report.problems] == ["Did you mean memory?"]
+def test_misspelt_argument_has_a_suggestion(tmp_path: Path) -> None:
+    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{HANDLER}"})
+    assert [problem.hint for problem in report.problems] == ["Did you mean memory?"]
 
 
 @pytest.mark.parametrize(
@@ -221,13 +219,13 @@ def test_a_misspelt_argument_is_told_with_the_right_one(tmp_path: Path) -> None:
     ],
     ids=lambda text: text.replace("\n", " | "),
 )
-def test_a_handler_that_is_not_plainly_there_is_a_problem(tmp_path: Path, source: str, problem: str) -> None:
+def test_handler_that_is_not_at_module_level_is_reported(tmp_path: Path, source: str, problem: str) -> None:
     report = scanned(tmp_path, {"app.py": f"from fnkit import function\n{source}\n"})
     assert places(report.problems) == [problem]
 
 
 @pytest.mark.parametrize(
-    ("definition", "facts"),
+    ("definition", "expected"),
     [
         ("def handler(event, context): ...", (2, 2, (), False, False)),
         ("def handler(event, context, extra=1): ...", (2, 3, (), False, False)),
@@ -239,8 +237,8 @@ def test_a_handler_that_is_not_plainly_there_is_a_problem(tmp_path: Path, source
         ("def handler(event, context):\n    def f(): yield 1\n    lambda: (yield)", (2, 2, (), False, False)),
     ],
 )  # fmt: skip
-def test_a_signature_s_facts_are_read(tmp_path: Path, definition: str, facts: tuple[object, ...]) -> None:
-    signature = one(tmp_path, f"from fnkit import function\n@function\n{definition}\n").signature
+def test_handler_signature_is_read(tmp_path: Path, definition: str, expected: tuple[object, ...]) -> None:
+    signature = single_function(tmp_path, f"from fnkit import function\n@function\n{definition}\n").signature
     assert signature is not None
     assert (
         signature.required_positionals,
@@ -248,9 +246,9 @@ def test_a_signature_s_facts_are_read(tmp_path: Path, definition: str, facts: tu
         signature.required_keywords,
         signature.is_async,
         signature.is_generator,
-    ) == facts
+    ) == expected
 
 
-def test_a_signature_is_unknown_behind_somebody_else_s_decorator(tmp_path: Path) -> None:
+def test_signature_behind_a_foreign_decorator_is_unknown(tmp_path: Path) -> None:
     source = "from fnkit import function\n@function\n@retry(3)\ndef handler(event): ...\n"
-    assert one(tmp_path, source).signature is None
+    assert single_function(tmp_path, source).signature is None

@@ -1,4 +1,4 @@
-"""Files: where handlers may stand, what cannot be parsed, what handlers reach."""
+"""Scanning files: valid handler paths, syntax errors, and what handlers import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fnkit.scanner import scan
 from tests.support.project_tree import HANDLER, places, scanned, write
 
 
-def test_a_handler_in_a_folder_is_named_by_its_path(tmp_path: Path) -> None:
+def test_handler_in_a_folder_is_named_by_its_path(tmp_path: Path) -> None:
     report = scanned(tmp_path, {"handlers/http/hello.py": HANDLER, "main.py": HANDLER})
     assert [function.handler for function in report.functions] == ["handlers/http/hello.hello", "main.hello"]
     assert [function.file for function in report.functions] == ["handlers/http/hello.py", "main.py"]
@@ -37,7 +37,7 @@ def test_paths_may_be_relative_to_the_root(tmp_path: Path) -> None:
         ({"a.py": "import fnkit\nx = " + "(" * 3000}, "syntax-error a.py:2"),
     ],
 )
-def test_a_file_that_cannot_hold_handlers_is_told(tmp_path: Path, files: dict[str, str], problem: str) -> None:
+def test_file_that_cannot_contain_handlers_is_reported(tmp_path: Path, files: dict[str, str], problem: str) -> None:
     found = places(scanned(tmp_path, files).problems)
     assert [place.split(":")[0] for place in found] == [problem.split(":", maxsplit=1)[0]]
 
@@ -49,11 +49,11 @@ def test_a_file_that_cannot_hold_handlers_is_told(tmp_path: Path, files: dict[st
         {"a/tools.py": HANDLER, "b/tools.py": HANDLER},
         {"a.py": HANDLER + "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .b import c\n"},
         {"json.py": "VALUE = 1  # fnkit\n"},
-        {"notes.py": "this is no Python, and speaks of fnkit\n"},
+        {"notes.py": "this is not Python, and mentions fnkit\n"},
     ],
     ids=" ".join,
 )
-def test_a_file_that_is_fine_is_left_alone(tmp_path: Path, files: dict[str, str]) -> None:
+def test_valid_file_has_no_problems(tmp_path: Path, files: dict[str, str]) -> None:
     assert scanned(tmp_path, files).problems == ()
 
 
@@ -67,11 +67,9 @@ def test_a_file_that_is_fine_is_left_alone(tmp_path: Path, files: dict[str, str]
         {"app.py": HANDLER + "from lib import x\n", "lib/__init__.py": "", "lib/x.py": "import fnkit.plan\n"},
         {"h/app.py": HANDLER + "import near\n", "h/near.py": "import fnkit.plan\n"},
     ],
-    ids=["from", "submodule", "in a function", "over two modules", "package", "beside the handler"],
+    ids=["from", "submodule", "in a function", "via two modules", "package", "sibling of the handler"],
 )
-def test_a_handler_that_reaches_more_of_fnkit_than_is_bundled_is_told(
-    tmp_path: Path, files: dict[str, str]
-) -> None:
+def test_handler_that_imports_unbundled_fnkit_modules_is_reported(tmp_path: Path, files: dict[str, str]) -> None:
     assert [one.code for one in scanned(tmp_path, files).problems] == ["fnkit-not-bundled"]
 
 
@@ -83,25 +81,25 @@ def test_a_handler_that_reaches_more_of_fnkit_than_is_bundled_is_told(
         {"app.py": HANDLER, "tests/test_app.py": "import app\nfrom fnkit.testing import platform\n"},
         {"app.py": HANDLER + "import typing\nif typing.TYPE_CHECKING:\n    from fnkit.client import Client\n"},
     ],
-    ids=["errors", "types", "a test", "for the type checker"],
+    ids=["errors", "types", "test module", "TYPE_CHECKING"],
 )
-def test_what_handlers_do_not_reach_may_use_all_of_fnkit(tmp_path: Path, files: dict[str, str]) -> None:
+def test_bundled_and_unreachable_imports_of_fnkit_are_allowed(tmp_path: Path, files: dict[str, str]) -> None:
     assert scanned(tmp_path, files).problems == ()
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere")
-    assert places(scan(tmp_path, [tmp_path / "gone.py"]).problems) == ["file-unreadable gone.py:None"]
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").symlink_to(tmp_path / "missing")
+    assert places(scan(tmp_path, [tmp_path / "broken.py"]).problems) == ["file-unreadable broken.py:None"]
 
 
-def test_a_syntax_error_shows_the_line_s_text(tmp_path: Path) -> None:
+def test_syntax_error_shows_the_source_line(tmp_path: Path) -> None:
     report = scanned(tmp_path, {"a.py": "from fnkit import function\n\n   def broken(:\n"})
     (problem,) = report.problems
     assert problem.line == 3
     assert "def broken(:" in problem.message
 
 
-def test_a_declared_encoding_is_followed(tmp_path: Path) -> None:
+def test_declared_encoding_is_used(tmp_path: Path) -> None:
     source = "# -*- coding: latin-1 -*-\nfrom fnkit import function\n@function(description='café')\n"
     (tmp_path / "a.py").write_bytes((source + "def hello(event, context): ...\n").encode("latin-1"))
     (function,) = scan(tmp_path, [tmp_path / "a.py"]).functions

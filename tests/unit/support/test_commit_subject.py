@@ -16,11 +16,11 @@ from tests.support.commit_subject import main, problem_of
         ("queues: " + "x" * 65, False),
     ],
 )
-def test_a_commit_subject_has_an_area_and_at_most_72_characters(subject: str, *, valid: bool) -> None:
+def test_commit_subject_has_an_area_and_at_most_72_characters(subject: str, *, valid: bool) -> None:
     assert (problem_of(subject) is None) is valid
 
 
-def test_the_hook_refuses_a_bad_subject(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hook_rejects_an_invalid_subject(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = tmp_path / "MESSAGE"
     message.write_text("fix stuff\n\nA body.\n", encoding="utf-8")
     assert main(str(message)) == 1

@@ -1,4 +1,4 @@
-"""What differs from run to run is named; what a test is about stays."""
+"""Normalising replaces values that differ between runs, and keeps all others."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tests.support.waiting import wait_until
         ("memory 256, max_scale 5", "memory 256, max_scale 5"),
     ],
 )
-def test_volatile_parts_are_named(text: str, expected: str) -> None:
+def test_volatile_values_are_replaced_by_placeholders(text: str, expected: str) -> None:
     assert normalise(text) == expected
 
 
-def test_the_longest_place_wins() -> None:
+def test_longest_matching_path_is_replaced() -> None:
     assert normalise("/tmp/a/b and /tmp/a", {"/tmp/a": "home", "/tmp/a/b": "project"}) == "<project> and <home>"
 
 
-def test_waiting_gives_the_answer_and_fails_with_what_never_came() -> None:
+def test_wait_until_returns_the_value_or_fails_with_its_description() -> None:
     answers = iter([0, 0, 7])
     assert wait_until(lambda: next(answers)) == 7
-    with pytest.raises(AssertionError, match="the end of the world"):
-        wait_until(lambda: False, deadline=0.0, what="the end of the world")
+    with pytest.raises(AssertionError, match="a condition that never holds"):
+        wait_until(lambda: False, deadline=0.0, what="a condition that never holds")

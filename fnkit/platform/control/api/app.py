@@ -1,8 +1,9 @@
-"""The ASGI application of the control plane: routing, authentication and error handling."""
+"""The ASGI application of the control plane: routing, authentication, error handling and counting of requests."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -20,6 +21,7 @@ from fnkit.platform.control.api import prometheus as metrics
 from fnkit.platform.control.api.http import ApiRequest, error_response, json_response, request_principal
 from fnkit.platform.control.api.operations import LEGACY_OPERATIONS, OPERATIONS, Operation
 from fnkit.platform.control.control_plane import ControlPlane
+from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.errors import ControlError, unauthenticated
 from fnkit.platform.control.resources.access import AccessScope, resource_name
 
@@ -30,6 +32,7 @@ RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
 SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
 _API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
+_OPERATION_NAMES: Final = {operation.name for operation in (*OPERATIONS, *LEGACY_OPERATIONS)}
 _logger = logging.getLogger(__name__)
 
 
@@ -60,7 +63,8 @@ def create_application(plane: ControlPlane) -> Starlette:
         for method, path, handler in platform_routes.DELIVERY_ROUTES
     ]
     routes += loki.loki_routes(plane)
-    routes = [metrics.with_request_metrics(route, plane.context.counters) for route in routes]
+    counters = plane.context.counters
+    routes = [_counted(route, counters) if isinstance(route, Route) else route for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
     # Paths match exactly: without this, starlette redirects a path with a trailing slash (307) instead of a 404.
     app.router.redirect_slashes = False
@@ -80,6 +84,27 @@ def _operation_route(plane: ControlPlane, operation: Operation) -> Route:
 
     path = _API_PREFIX + operation.path
     return Route(path, _authenticated(plane, handler), methods=[operation.method], name=operation.name)
+
+
+def _counted(route: Route, counters: ControlCounters) -> Route:
+    """Return the route with its requests counted: by the name of the operation, or by the path of other routes."""
+    endpoint: Endpoint = route.endpoint
+    operation = route.name if route.name in _OPERATION_NAMES else route.path
+
+    async def counted(request: Request) -> Response:
+        started_at = time.monotonic()
+        status = 500  # counted for an exception that no handler turned into a response
+        try:
+            response = await endpoint(request)
+            status = response.status_code
+        except HTTPException as error:
+            status = error.status_code
+            raise
+        finally:
+            counters.count_request(operation, status, time.monotonic() - started_at)
+        return response
+
+    return Route(route.path, counted, methods=sorted(route.methods or ()), name=route.name)
 
 
 def _authenticated(plane: ControlPlane, handler: RouteHandler) -> Endpoint:

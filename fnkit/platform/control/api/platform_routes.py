@@ -182,7 +182,7 @@ async def get_platform(plane: ControlPlane, request: Request) -> PlatformInfo:
         ca_certificate=await asyncio.to_thread(ca_certificate, settings),
         nats_account=DEFAULT_NATS_ACCOUNT,
         now=plane.context.clock.now(),
-        triggers=plane.list_trigger_states() if request_principal(request).project_id is None else [],
+        triggers=plane.queue_triggers.statuses() if request_principal(request).project_id is None else [],
         targets=await asyncio.to_thread(plane.toolchains.targets),
     )
 

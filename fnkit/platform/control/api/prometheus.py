@@ -8,28 +8,19 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import time
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from fnkit.platform.control.control_plane import ControlPlane
-from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.errors import unauthenticated
 from fnkit.platform.control.metrics import PlatformMetrics, collect
 
-__all__ = ["SCRAPE_PATH", "get_metrics", "with_request_metrics"]
+__all__ = ["SCRAPE_PATH", "get_metrics"]
 
 SCRAPE_PATH: Final = "/metrics"
 _BEARER_SCHEME: Final = "bearer "
-# Starlette names a route without a name after its function, and the wrappers of the application are all "endpoint".
-_DEFAULT_ROUTE_NAME: Final = "endpoint"
-
-Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 async def get_metrics(plane: ControlPlane, request: Request) -> Response:
@@ -75,26 +66,3 @@ def _is_loopback(host: str) -> bool:
     except OSError:
         return False
     return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in addresses)
-
-
-def with_request_metrics(route: BaseRoute, meter: ControlCounters) -> BaseRoute:
-    """Wrap an HTTP route so that its requests are counted; return other routes (WebSockets) unchanged."""
-    if not isinstance(route, Route):
-        return route
-    endpoint: Endpoint = route.endpoint
-    operation = route.path if route.name == _DEFAULT_ROUTE_NAME else route.name
-
-    async def counted(request: Request) -> Response:
-        started_at = time.monotonic()
-        status = 500  # counted for an exception that no handler turned into a response
-        try:
-            response = await endpoint(request)
-            status = response.status_code
-        except HTTPException as error:
-            status = error.status_code
-            raise
-        finally:
-            meter.count_request(operation, status, time.monotonic() - started_at)
-        return response
-
-    return Route(route.path, counted, methods=sorted(route.methods or ()), name=route.name)

@@ -26,7 +26,6 @@ __all__ = ["GATEWAY_RETRY_PERIOD", "Dispatcher", "KeyedLimiter"]
 
 GATEWAY_RETRY_PERIOD: Final = 60.0
 """Real seconds for which a request that the gateway rejects is sent again."""
-_RESPONSE_GRACE_SECONDS: Final = 60.0  # real seconds for queueing and a cold start, added to the function's timeout
 _MIN_BACKOFF: Final = 0.05
 _MAX_BACKOFF: Final = 1.0
 _MAX_PENDING: Final = 5000  # requests; more cron runs start only when there are fewer
@@ -64,7 +63,7 @@ class Dispatcher:
     def dispatch(self, request: DispatchRequest) -> None:
         """Start sending a request. Its outcome is written to the delivery log."""
         self._pending += 1
-        task = self._context.tasks.start(self._deliver(request), f"delivery to {request.host}")
+        task = self._context.tasks.start(self._deliver(request), f"delivery to {request.target.host}")
         task.add_done_callback(self._on_done)
 
     async def wait_for_capacity(self) -> None:
@@ -78,12 +77,12 @@ class Dispatcher:
         self._capacity_freed.set()
 
     async def _deliver(self, request: DispatchRequest) -> None:
-        await self._limiter.acquire(request.function_id, request.max_concurrency)
+        await self._limiter.acquire(request.target.function_id, request.target.max_concurrency)
         lag_ms = self._lag_ms(request)
         try:
             outcome = await self._post_with_retries(request)
         finally:
-            self._limiter.release(request.function_id)
+            self._limiter.release(request.target.function_id)
         delivery = request.delivery.with_attempt(
             http_status=outcome.http_status, duration_ms=outcome.duration_ms, error=outcome.error
         ).finished(DeliveryStatus.SUCCEEDED if outcome.succeeded else DeliveryStatus.FAILED)
@@ -100,17 +99,17 @@ class Dispatcher:
 
     async def _post_with_retries(self, request: DispatchRequest) -> DeliveryOutcome:
         content_type = _CONTENT_TYPES.get(request.delivery.kind, _DEFAULT_CONTENT_TYPE)
-        timeout = request.timeout + _RESPONSE_GRACE_SECONDS
+        target = request.target
         deadline, pause = time.monotonic() + self._retry_period, _MIN_BACKOFF
         while True:
             try:
-                outcome = await self._gateway.post(request.host, request.body, content_type, timeout)
+                outcome = await self._gateway.post(target.host, request.body, content_type, target.timeout)
             except Unreachable as error:
                 outcome = DeliveryOutcome(None, 0.0, f"the gateway cannot be reached: {error}", rejected=True)
             if not outcome.rejected or time.monotonic() >= deadline:
                 return outcome
             if pause == _MIN_BACKOFF:
-                _logger.warning("The gateway rejected a delivery to %s; retrying: %s", request.host, outcome.error)
+                _logger.warning("The gateway rejected a delivery to %s; retrying: %s", target.host, outcome.error)
             await asyncio.sleep(pause)
             pause = min(_MAX_BACKOFF, pause * 2)
 

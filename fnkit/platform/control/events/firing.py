@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
-from fnkit.platform.control.addresses import domain_name
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.events.gateway_client import DeliveryTarget, delivery_target
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import Delivery
 from fnkit.platform.model.records import CronRecord, FunctionRecord
@@ -37,20 +37,14 @@ class DispatchRequest:
         source_id: The cron or trigger.
         delivery: The delivery, in status ``pending``.
         body: The body of the request.
-        function_id: The function to call.
-        host: The function's hostname at the gateway.
-        timeout: The function's timeout in seconds of real time.
-        max_concurrency: Number of requests that the function handles at a time.
+        target: The function to call.
         scheduled_at: Scheduled time of a cron's run in Unix seconds of platform time, ``None`` for other requests.
     """
 
     source_id: str
     delivery: Delivery
     body: bytes
-    function_id: str
-    host: str
-    timeout: float
-    max_concurrency: int
+    target: DeliveryTarget
     scheduled_at: float | None = None
 
 
@@ -58,18 +52,8 @@ def build_dispatch_request(
     context: ControlContext, source_id: str, function: FunctionRecord, delivery: Delivery, body: bytes
 ) -> DispatchRequest | None:
     """Return the request for a delivery, or ``None`` if the function has no deployment that serves requests."""
-    if function.serving is None:
-        return None
-    settings = function.serving.settings
-    return DispatchRequest(
-        source_id=source_id,
-        delivery=delivery,
-        body=body,
-        function_id=function.id,
-        host=domain_name(function.host_label, function.region, context.settings.domain_suffix),
-        timeout=settings.timeout / _NANOSECONDS_PER_SECOND,
-        max_concurrency=max(1, settings.max_scale),
-    )
+    target = delivery_target(function, context.settings.domain_suffix)
+    return None if target is None else DispatchRequest(source_id, delivery, body, target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from fnkit.platform.control.addresses import domain_name
 from fnkit.platform.model.delivery_protocol import (
     MAX_BODY_BYTES,
     RESPONSE,
@@ -25,8 +26,18 @@ from fnkit.platform.model.delivery_protocol import (
     encode_cancel_frame,
     encode_request_frame,
 )
+from fnkit.platform.model.records import FunctionRecord
 
-__all__ = ["FAILURE_STATUS", "DeliveryClient", "DeliveryOutcome", "GatewayClient", "Unreachable", "parse_outcome"]
+__all__ = [
+    "FAILURE_STATUS",
+    "DeliveryClient",
+    "DeliveryOutcome",
+    "DeliveryTarget",
+    "GatewayClient",
+    "Unreachable",
+    "delivery_target",
+    "parse_outcome",
+]
 
 FAILURE_STATUS: Final = 300
 """Lowest status that counts as a failure of a trigger, as Scaleway documents."""
@@ -37,8 +48,44 @@ _PAYLOAD_TOO_LARGE: Final = 413
 _RESPONSE_LOST: Final = "the connection closed before the response was complete"
 _NOT_SENT: Final = "the connection closed before the message was sent"
 
+_RESPONSE_GRACE_SECONDS: Final = 60.0  # real seconds for queueing and a cold start, added to the function's timeout
+_NANOSECONDS_PER_SECOND: Final = 10**9
 _READ_BYTES: Final = 64 * 1024
 _DEADLINE_CHECK_INTERVAL: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTarget:
+    """A function that serves requests.
+
+    Attributes:
+        function_id: Its id.
+        function: Its name.
+        host: Its hostname at the gateway.
+        timeout: Real seconds to wait for its response.
+        max_concurrency: Number of requests to send at a time. Never more than it has instances: requests in the
+            queue of the gateway use up their timeout.
+    """
+
+    function_id: str
+    function: str
+    host: str
+    timeout: float
+    max_concurrency: int
+
+
+def delivery_target(function: FunctionRecord, domain_suffix: str) -> DeliveryTarget | None:
+    """Return where requests for a function are sent, or ``None`` if it has no deployment that serves requests."""
+    if function.serving is None:
+        return None
+    settings = function.serving.settings
+    return DeliveryTarget(
+        function_id=function.id,
+        function=function.name,
+        host=domain_name(function.host_label, function.region, domain_suffix),
+        timeout=settings.timeout / _NANOSECONDS_PER_SECOND + _RESPONSE_GRACE_SECONDS,
+        max_concurrency=max(1, settings.max_scale),
+    )
 
 
 class Unreachable(Exception):

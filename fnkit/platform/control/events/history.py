@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -24,6 +24,7 @@ from fnkit.contract.enums import Status
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import ControlError, invalid, not_found, transient_state
 from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
 from fnkit.platform.control.resources.lists import parse_positive_integer
 from fnkit.platform.control.timestamps import format_microseconds
@@ -41,22 +42,23 @@ _STILL_PENDING: Final = "it is still pending"
 _BODY_TRUNCATED: Final = "its stored body is truncated"
 
 
-def _noop(_request: DispatchRequest) -> None:
-    """Do nothing."""
-
-
 class DeliveryHistory:
     """The operations on deliveries.
 
-    Attributes:
-        dispatch: Sends a request to its function: ``Dispatcher.dispatch``. Set by the control process.
+    Args:
+        context: Shared dependencies.
+        log: The delivery log.
+        cron_state: Records runs of crons.
+        dispatcher: Sends requests to functions.
     """
 
-    def __init__(self, context: ControlContext, log: DeliveryLog, cron_state: CronState) -> None:
+    def __init__(
+        self, context: ControlContext, log: DeliveryLog, cron_state: CronState, dispatcher: Dispatcher
+    ) -> None:
         self._context = context
         self._log = log
         self._cron_state = cron_state
-        self.dispatch: Callable[[DispatchRequest], None] = _noop
+        self._dispatcher = dispatcher
 
     def page(self, region: str, kind: str, source_id: str, query: Mapping[str, str]) -> DeliveryPage:
         """Return a page of the deliveries of a source, newest first.
@@ -110,7 +112,7 @@ class DeliveryHistory:
         cron = self._get_source(region, "crons", cron_id)
         if not isinstance(cron, CronRecord) or (dispatch_request := self._cron_state.fire_manually(cron)) is None:
             raise ControlError(409, f"cannot run the cron: {_NOTHING_DEPLOYED}")
-        self.dispatch(dispatch_request)
+        self._dispatcher.dispatch(dispatch_request)
         return delivery_view(dispatch_request.delivery, dispatch_request.body)
 
     def replay(self, region: str, kind: str, source_id: str, request: ReplayRequest) -> ReplayResponse:
@@ -140,7 +142,7 @@ class DeliveryHistory:
             for original, dispatch_request in prepared:
                 self._log.add_replay(source.id, original, dispatch_request.delivery, dispatch_request.body)
         for _, dispatch_request in prepared:
-            self.dispatch(dispatch_request)
+            self._dispatcher.dispatch(dispatch_request)
         return ReplayResponse(replayed=[_replay_view(*one) for one in prepared], skipped=skipped)
 
     def _select(

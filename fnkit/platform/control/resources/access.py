@@ -28,7 +28,7 @@ from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import ApiKeyRecord, convert_records
 from fnkit.platform.model.routing import KeyGrant
 
-__all__ = ["AccessScope", "ApiKeyRegistry", "Principal", "resource_name"]
+__all__ = ["AccessScope", "ApiKeyRegistry", "Principal", "key_grants", "resource_name"]
 
 T = TypeVar("T")
 _NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
@@ -178,7 +178,7 @@ class ApiKeyRegistry:
             description=description,
         )
         self._keys.add(record)
-        await self._link.change_credentials(keys=self.grants())
+        await self._link.change_credentials(keys=key_grants(self._keys))
         return convert_records(ApiKey, record, secret_key=secret_key)
 
     def list(self) -> ApiKeyList:
@@ -196,14 +196,13 @@ class ApiKeyRegistry:
         record = self._keys.remove(access_key)
         if record is None:
             raise not_found("API key")
-        await self._link.change_credentials(keys=self.grants())
+        await self._link.change_credentials(keys=key_grants(self._keys))
         return convert_records(ApiKey, record, secret_key=None)
 
-    def grants(self) -> tuple[KeyGrant, ...]:
-        """Return the keys in the form that the gateway checks."""
-        return tuple(
-            KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in self._keys.all()
-        )
+
+def key_grants(keys: ApiKeyFile) -> tuple[KeyGrant, ...]:
+    """Return the additional keys in the form that the gateway checks."""
+    return tuple(KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in keys.all())
 
 
 def _sha256(secret_key: bytes) -> str:

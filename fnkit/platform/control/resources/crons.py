@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import CronRecord, convert_records, transition
+from fnkit.platform.model.records import CronRecord, RecordChanges, convert_records, transition
 
 __all__ = ["Crons"]
 
@@ -24,10 +25,16 @@ _MAX_ARGS_BYTES: Final = 1024 * 1024
 
 
 class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
-    """The operations on crons."""
+    """The operations on crons.
 
-    def __init__(self, context: ControlContext) -> None:
+    Args:
+        context: Shared dependencies.
+        on_cron_changed: Called with a cron's id after the cron changed or was deleted.
+    """
+
+    def __init__(self, context: ControlContext, on_cron_changed: Callable[[str], None]) -> None:
         super().__init__(context, CRONS)
+        self._on_cron_changed = on_cron_changed
 
     async def create(self, region: str, request: CreateCron) -> Cron:
         """Create a cron, which is returned as ``pending`` and becomes ready right after.
@@ -39,7 +46,7 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         """
         schedule = _validate_schedule(request.schedule)
         args = _validate_args(request.args or {})
-        name = _validate_name(request.name or "")
+        name = validation.text("name", request.name or "")
         with self._context.store.transaction():
             record = CronRecord(
                 id=str(uuid.uuid4()),
@@ -63,11 +70,13 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         Raises:
             ControlError: A field is invalid, or the cron or its function does not exist or is being deleted.
         """
-        given = validation.given(
-            schedule=validation.optional(_validate_schedule, request.schedule or None),
-            args=validation.optional(_validate_args, request.args),
-            name=validation.optional(_validate_name, request.name),
-        )
+        given: RecordChanges = {}
+        if request.schedule:
+            given["schedule"] = _validate_schedule(request.schedule)
+        if request.args is not None:
+            given["args"] = _validate_args(request.args)
+        if request.name is not None:
+            given["name"] = validation.text("name", request.name)
         with self._context.store.transaction():
             current = self.get_writable(region, cron_id)
             if request.function_id:
@@ -82,10 +91,10 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
     async def make_ready(self, record: CronRecord) -> None:
         """Make a pending cron ready and notify the scheduler."""
         await super().make_ready(record)
-        self._context.on_cron_changed(record.id)
+        self._on_cron_changed(record.id)
 
     async def _stop(self, record: CronRecord) -> None:
-        self._context.on_cron_changed(record.id)
+        self._on_cron_changed(record.id)
 
     def _view(self, record: CronRecord) -> Cron:
         return convert_records(Cron, record)
@@ -100,10 +109,6 @@ def _validate_schedule(schedule: str | None) -> str:
     if fault := schedule_error(schedule):
         raise invalid("schedule", f"is not a valid cron expression: {fault}")
     return schedule
-
-
-def _validate_name(name: str) -> str:
-    return validation.text("name", name)
 
 
 def _validate_args(args: dict[str, object]) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -14,10 +14,9 @@ import msgspec
 from fnkit.contract.durations import format_duration
 from fnkit.contract.enums import RuntimeStatus, Status
 from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
-from fnkit.contract.names import domain_label
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
-from fnkit.platform.control.addresses import domain_name
+from fnkit.platform.control.addresses import domain_label, domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
@@ -39,7 +38,13 @@ from fnkit.platform.control.timestamps import (
     format_microseconds,
     format_timestamp,
 )
-from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord, convert_records
+from fnkit.platform.model.records import (
+    FunctionRecord,
+    FunctionSettings,
+    NamespaceRecord,
+    RecordChanges,
+    convert_records,
+)
 
 __all__ = ["Functions"]
 
@@ -56,6 +61,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         link: The connection to the data plane.
         deployments: Builds and starts deployments.
         garbage_collector: Removes built code and archives.
+        on_cron_changed: Called with the id of each cron of a function that is being deleted.
         uid_range: User ids for instances if the platform runs as root, else ``None``.
     """
 
@@ -65,12 +71,14 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         link: DataPlaneLink,
         deployments: Deployments,
         garbage_collector: GarbageCollector,
+        on_cron_changed: Callable[[str], None],
         uid_range: range | None = None,
     ) -> None:
         super().__init__(context, FUNCTIONS)
         self._link = link
         self._deployments = deployments
         self._garbage_collector = garbage_collector
+        self._on_cron_changed = on_cron_changed
         self._uid_range = uid_range
 
     async def create(self, region: str, request: CreateFunction) -> Function:
@@ -236,7 +244,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         for function_id in ids:
             self._deployments.cancel(function_id)
             for cron in self._context.store.crons.all(function_id=function_id):
-                self._context.on_cron_changed(cron.id)
+                self._on_cron_changed(cron.id)
         await self._link.remove(*ids)
 
     async def make_ready(self, record: FunctionRecord) -> None:
@@ -293,8 +301,8 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
     def _changed_view(self, record: FunctionRecord) -> Function:
         return self._view(record, UPDATED_TIMESTAMPS)
 
-    def _mark_deleting(self, record: FunctionRecord, **changes: object) -> FunctionRecord:
-        return super()._mark_deleting(record, updated_at=self._context.clock.now_ns(), **changes)
+    def _deleting_changes(self) -> RecordChanges:
+        return {"updated_at": self._context.clock.now_ns()}
 
     async def _stop(self, record: FunctionRecord) -> None:
         await self.stop_serving([record])

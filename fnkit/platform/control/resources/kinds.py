@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar, Unpack
 
 from fnkit.contract.enums import Status
 from fnkit.platform.control.errors import not_found
@@ -18,6 +18,7 @@ from fnkit.platform.model.records import (
     DomainRecord,
     FunctionRecord,
     NamespaceRecord,
+    RecordChanges,
     ResourceRecord,
     TokenRecord,
     TriggerRecord,
@@ -72,7 +73,7 @@ class ResourceKind(Generic[Record]):
     orders: Mapping[str, Order] = field(default_factory=lambda: _ORDER_BY_CREATED)
     attached_to: tuple[str, ...] = ()
     has_deliveries: bool = False
-    deleting_changes: Mapping[str, object] = field(default_factory=dict)
+    deleting_changes: RecordChanges = field(default_factory=RecordChanges)
 
     @property
     def title(self) -> str:
@@ -110,7 +111,7 @@ class ResourceKind(Generic[Record]):
         record = self.collection(store).get(record_id)
         return None if record is None else self.project(store, record)
 
-    def mark_deleting(self, store: Store, record: Record, **changes: object) -> Record:
+    def mark_deleting(self, store: Store, record: Record, **changes: Unpack[RecordChanges]) -> Record:
         """Store a record with the status ``deleting``. Call this in a transaction.
 
         Args:
@@ -118,7 +119,8 @@ class ResourceKind(Generic[Record]):
             record: A record that is not being deleted.
             **changes: Further fields to change.
         """
-        deleting = transition(record, Status.DELETING, **self.deleting_changes, **changes)
+        all_changes: RecordChanges = {**self.deleting_changes, **changes}
+        deleting = transition(record, Status.DELETING, **all_changes)
         self.collection(store).update(deleting)
         return deleting
 

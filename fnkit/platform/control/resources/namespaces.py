@@ -10,10 +10,9 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
-from fnkit.contract.names import namespace_slug
 from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import Namespace
-from fnkit.platform.control.addresses import registry_endpoint
+from fnkit.platform.control.addresses import namespace_slug, registry_endpoint
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
@@ -27,7 +26,7 @@ from fnkit.platform.control.timestamps import (
     UPDATED_TIMESTAMPS,
     format_timestamp,
 )
-from fnkit.platform.model.records import NamespaceRecord, convert_records, transition
+from fnkit.platform.model.records import NamespaceRecord, RecordChanges, convert_records, transition
 
 __all__ = ["Namespaces"]
 
@@ -138,9 +137,12 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
     def _changed_view(self, record: NamespaceRecord) -> Namespace:
         return self._view(record, UPDATED_TIMESTAMPS)
 
-    def _mark_deleting(self, record: NamespaceRecord, **changes: object) -> NamespaceRecord:
+    def _deleting_changes(self) -> RecordChanges:
+        return {"updated_at": self._context.clock.now_ns()}
+
+    def _mark_deleting(self, record: NamespaceRecord) -> NamespaceRecord:
         """Mark the namespace and everything in it: the real API was recorded to delete it all."""
-        deleting = super()._mark_deleting(record, updated_at=self._context.clock.now_ns(), **changes)
+        deleting = super()._mark_deleting(record)
         self._functions.mark_all_deleting(record.id)
         return deleting
 

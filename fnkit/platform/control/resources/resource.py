@@ -13,7 +13,7 @@ from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.errors import ControlError, not_found, transient_state
 from fnkit.platform.control.resources.kinds import ResourceKind, delete_with_attached, mark_attached_deleting
 from fnkit.platform.control.resources.lists import ListResponse, RenderedCache, parse_list_query
-from fnkit.platform.model.records import ResourceRecord, transition
+from fnkit.platform.model.records import RecordChanges, ResourceRecord, transition
 
 __all__ = ["Resource"]
 
@@ -136,9 +136,9 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
         """Return the 404 of a read, or of a write to ``_changed_id``."""
         return not_found(self._kind.title)
 
-    def _mark_deleting(self, record: Record, **changes: object) -> Record:
+    def _mark_deleting(self, record: Record) -> Record:
         """Mark a resource and everything attached to it as ``deleting``, in the transaction of the request."""
-        deleting = self._kind.mark_deleting(self._context.store, record, **changes)
+        deleting = self._kind.mark_deleting(self._context.store, record, **self._deleting_changes())
         mark_attached_deleting(self._context.store, self._kind, record.id)
         return deleting
 
@@ -165,6 +165,10 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
             if current is not None and current.status in _UNREADY_STATUSES:
                 self._records.update(transition(current, Status.READY, **self._ready_changes(current)))
 
-    def _ready_changes(self, _record: Record) -> Mapping[str, object]:
+    def _deleting_changes(self) -> RecordChanges:
+        """Return what changes in a record when it is marked as ``deleting``."""
+        return {}
+
+    def _ready_changes(self, _record: Record) -> RecordChanges:
         """Return what changes in a record when it becomes ready."""
         return {}

@@ -19,10 +19,11 @@ from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.resources.token_key import SigningKeyStore
+from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_expiry, parse_expiry
 from fnkit.platform.model.records import TokenRecord, convert_records
 
-__all__ = ["Tokens"]
+__all__ = ["Tokens", "active_token_ids"]
 
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _HIDDEN_TOKEN: Final = "<hidden>"  # noqa: S105 - what the API shows instead of a token
@@ -71,10 +72,6 @@ class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
         self._make_ready_in_background(record)
         return msgspec.structs.replace(self._view(record), token=token, public_key=key.public_pem)
 
-    def active_ids(self) -> tuple[str, ...]:
-        """Return the ids of all tokens that are not being deleted, including expired ones."""
-        return tuple(record.id for record in self._records.all() if record.status is not Status.DELETING)
-
     async def _stop(self, record: TokenRecord) -> None:
         await self._link.change_credentials(revoked=(record.id,))
 
@@ -95,6 +92,11 @@ class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
         if (function_id := scope.get("function_id")) is not None:
             return FUNCTIONS.require(store, region, function_id).project_id
         return NAMESPACES.require(store, region, scope["namespace_id"]).project_id
+
+
+def active_token_ids(store: Store) -> tuple[str, ...]:
+    """Return the ids of all tokens that are not being deleted, including expired ones."""
+    return tuple(record.id for record in store.tokens.all() if record.status is not Status.DELETING)
 
 
 def _parse_scope(request: CreateToken) -> dict[str, str]:

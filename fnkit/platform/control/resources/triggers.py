@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import Final, assert_never
 from urllib.parse import urlsplit
 
@@ -29,6 +28,7 @@ from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import (
     NatsSource,
     QueueSource,
+    RecordChanges,
     SqsSource,
     TriggerRecord,
     TriggerSource,
@@ -290,7 +290,7 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
                 assert_never(source)
         return convert_records(Trigger, record, input_type=kind, **{f"{kind}_config": config})
 
-    def _ready_changes(self, record: TriggerRecord) -> Mapping[str, object]:
+    def _ready_changes(self, record: TriggerRecord) -> RecordChanges:
         # Ready also if no broker is configured for its source: it is idle then.
         return {"source": _with_credential(record.source)}
 

@@ -118,10 +118,10 @@ class Collection(Generic[Record]):
         self._select_query = f"SELECT record FROM {table} WHERE id = ?"  # noqa: S608  own names
 
     def subscribe(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` with a record's id before each write to the record.
+        """Call ``callback`` with a record's id before the record is updated or deleted.
 
         The call happens inside the write's transaction and before the write: reading the record returns its old
-        state.
+        state. A new record has none, so its insertion is not announced.
         """
         self._subscribers.append(callback)
 
@@ -136,19 +136,19 @@ class Collection(Generic[Record]):
         Raises:
             sqlite3.IntegrityError: A constraint is violated, for example a unique name.
         """
-        self._before_write(record.id)
+        self._counts.clear()
         values = [column(record) for column in self._columns.values()]
         self._connection.execute(self._insert_query, (record.id, record.region, *values, self._encode(record)))
 
     def update(self, record: Record) -> None:
         """Replace the record with the same id. Do nothing if there is none."""
-        self._before_write(record.id)
+        self._before_change(record.id)
         values = [column(record) for column in self._columns.values()]
         self._connection.execute(self._update_query, (*values, self._encode(record), record.id))
 
     def delete(self, record_id: str) -> None:
         """Delete the record with this id if it exists."""
-        self._before_write(record_id)
+        self._before_change(record_id)
         self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (record_id,))  # noqa: S608  own names
 
     def count(self, filters: Mapping[str, ColumnValue]) -> int:
@@ -203,10 +203,10 @@ class Collection(Generic[Record]):
         """Whether a transaction is open. Reads may then still be rolled back and must not be cached."""
         return self._connection.in_transaction
 
-    def _before_write(self, record_id: str) -> None:
+    def _before_change(self, record_id: str) -> None:
         self._counts.clear()
-        for listener in self._subscribers:
-            listener(record_id)
+        for callback in self._subscribers:
+            callback(record_id)
 
     def _encode(self, record: Record) -> str:
         return self._encoder.encode(record).decode()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.platform.data_plane.counters import CounterRegistry
-from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget, default_memory_budget
+from fnkit.platform.data_plane.engine.limits import MemoryBudget, default_memory_budget
 from fnkit.platform.data_plane.engine.metrics import EngineMetrics
 from fnkit.platform.data_plane.engine.pool import Pool, ScaleDown
 from fnkit.platform.data_plane.engine.scaler import Scaler
@@ -104,7 +104,7 @@ class LocalEngine:
         )
         self._pools: dict[str, Pool] = {}  # by function; each serves its requests
         self._pending: dict[str, Pool] = {}  # by function; each proves a deployment with its first instance
-        self._metrics = EngineMetrics(self.counters, self._pools, self.logs)
+        self._metrics = EngineMetrics(self.counters, self._pools, self._budget, self.logs)
 
     def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
         """Start one instance and switch to this deployment when it is ready.
@@ -203,10 +203,7 @@ class LocalEngine:
 
     def collect_metrics(self) -> EngineMetricsSnapshot:
         """Return a snapshot of all metrics."""
-        functions = self._metrics.collect(self._loop.time())
-        return EngineMetricsSnapshot(
-            functions=functions, memory_used_mb=self._budget.used, memory_limit_mb=self._budget.limit
-        )
+        return self._metrics.collect(self._loop.time())
 
     def instance_counts(self) -> Iterable[InstanceCounts]:
         """Return the instances of every function."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from fnkit.platform.data_plane.counters import CounterRegistry, FunctionCounters
+from fnkit.platform.data_plane.engine.limits import MemoryBudget
 from fnkit.platform.data_plane.engine.pool import Pool
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.resource_usage import total_memory
-from fnkit.platform.model.metrics import FunctionMetricsSnapshot
+from fnkit.platform.model.metrics import EngineMetricsSnapshot, FunctionMetricsSnapshot
 
 __all__ = ["EngineMetrics"]
 
@@ -19,15 +20,18 @@ _MEMORY_INTERVAL: Final = 1.0
 class EngineMetrics:
     """Takes snapshots. Memory is read once a second at most, because each reading is a system call."""
 
-    def __init__(self, counters: CounterRegistry, pools: Mapping[str, Pool], logs: LogWriter) -> None:
+    def __init__(
+        self, counters: CounterRegistry, pools: Mapping[str, Pool], budget: MemoryBudget, logs: LogWriter
+    ) -> None:
         self._counters = counters
         self._pools = pools
+        self._budget = budget
         self._logs = logs
         self._memory_bytes: dict[str, int | None] = {}
         self._memory_read_at = float("-inf")
 
-    def collect(self, now: float) -> tuple[FunctionMetricsSnapshot, ...]:
-        """Return the metrics of every function.
+    def collect(self, now: float) -> EngineMetricsSnapshot:
+        """Return a snapshot.
 
         Args:
             now: Real seconds of a monotonic clock.
@@ -35,7 +39,11 @@ class EngineMetrics:
         if now - self._memory_read_at >= _MEMORY_INTERVAL:
             self._memory_read_at = now
             self._memory_bytes = {name: total_memory(pool.instances) for name, pool in self._pools.items()}
-        return tuple(self._collect_function(function_id, meter) for function_id, meter in self._counters.items())
+        return EngineMetricsSnapshot(
+            functions=tuple(self._collect_function(*function) for function in self._counters.items()),
+            memory_used_mb=self._budget.used,
+            memory_limit_mb=self._budget.limit,
+        )
 
     def _collect_function(self, function_id: str, counters: FunctionCounters) -> FunctionMetricsSnapshot:
         pool = self._pools.get(function_id)

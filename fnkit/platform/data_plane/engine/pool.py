@@ -28,7 +28,7 @@ __all__ = ["Pool", "ScaleDown"]
 _MIN_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 30.0
 _MAX_BACKOFF_DOUBLINGS: Final = 16
-_MAX_KILLED_STARTS: Final = 3
+_MAX_KILLED_STARTS: Final = 3  # in a row; what kills more of them may be a reaction to this function
 _MB_PER_GB: Final = 1024  # per GB in bills: 128 MB are 0.125 GB
 
 
@@ -120,6 +120,8 @@ class Pool:
         """How many instances must be started for queued requests and for ``min_scale``, up to ``max_scale``."""
         if self.retired:
             return 0
+        # Each start under way will serve one queued request. ``min_scale`` needs no such deduction: ``total``
+        # contains the starts.
         total, starting = self.total, self.starting
         for_proof = 1 if self._must_prove_itself and not starting else 0
         wanted = max(len(self.queue) - starting, self.route.min_scale - total, for_proof)
@@ -130,6 +132,7 @@ class Pool:
         """Whether a start is still needed; other instances may have served the queue meanwhile."""
         if self.retired:
             return False
+        # Not ``total``, which contains the start that asks.
         ready = len(self.instances) - len(self._terminating)
         return not self.first_start.done() or bool(self.queue) or ready < self.route.min_scale
 
@@ -177,6 +180,7 @@ class Pool:
     def _acquire_idle(self) -> Instance | None:
         while self.idle:
             instance = self.idle.pop()
+            # Its process may have ended a moment ago, before ``on_ended`` is called.
             if not instance.is_terminating:
                 return instance
         return None
@@ -220,6 +224,7 @@ class Pool:
     def _on_timeout(self, request: LocalPendingRequest) -> None:
         seconds = f"{self.route.timeout:g} s"
         if request.instance is not None:
+            # Nothing else stops a handler, and an instance that still runs one cannot take another request.
             request.instance.kill(f"timed out after {seconds}")
         elif request in self.queue:
             self.queue.remove(request)
@@ -245,6 +250,8 @@ class Pool:
         self._check_drained()
         if not self.queue:
             return self._backoff
+        # One request for each failed start: its client gets the error now, instead of 504 after the timeout, and a
+        # start that fails by chance does not fail the whole queue.
         message = f"{self.route.name} could not be started: {reason}"
         self.queue.popleft().fail(RequestFailure(FailureKind.NOT_STARTED, message))
         return 0.0
@@ -292,6 +299,7 @@ class Pool:
     def _make_available(self, instance: Instance) -> bool:
         if instance in self._terminating or instance.is_terminating:
             return False
+        # ``max_scale`` may have been lowered since this instance was started.
         if self.retired or len(self.instances) - len(self._terminating) > max(self.route.max_scale, 1):
             self._terminate(instance)
             return False
@@ -371,7 +379,7 @@ class Pool:
             self.starting -= 1
         self._check_drained()
         if expected or self.queue or not instance.was_ready:
-            return 0.0
+            return 0.0  # no delay for queued requests: they did not cause the end
         self._failures += 1
         return self._backoff
 

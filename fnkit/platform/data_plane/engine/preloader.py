@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget
+from fnkit.platform.data_plane.engine.limits import MemoryBudget
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.isolation import Level

@@ -25,7 +25,7 @@ from functools import partial
 from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
-from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget
+from fnkit.platform.data_plane.engine.limits import LimitMonitor, MemoryBudget
 from fnkit.platform.data_plane.engine.pool import Pool, ScaleDown
 from fnkit.platform.data_plane.engine.preloader import Preloader
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient
@@ -34,7 +34,6 @@ from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.prewarmed import WarmPool
-from fnkit.platform.data_plane.workers.resource_usage import LimitMonitor
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
 
@@ -113,6 +112,7 @@ class Scaler:
         """Start an instance and follow it to its end."""
         if not await self._reserve(pool):
             return
+        # The memory and the slot are held from here on: each way out below returns both.
         try:
             instance = await self._acquire_worker(pool.route)
             self._factory.assign(instance, pool.route, partial(self._on_idle, pool))
@@ -128,6 +128,7 @@ class Scaler:
         if await self._wait_until_started(instance):
             if pool.on_ready(instance):
                 self._note_idle(pool, instance)
+            # A start from the deployment's zygote was slow for another reason than its imports.
             if not isinstance(instance.process.zygote, DeploymentZygoteClient):
                 self.preloader.maybe_preload(pool.route, instance.ready_at - instance.start_began_at)
         self._on_ended(pool, instance, await instance.ended)
@@ -199,7 +200,7 @@ class Scaler:
         self._budget.retry()  # a start may be waiting for the memory of an idle instance
 
     def _on_ended(self, pool: Pool, instance: Instance, reason: str) -> None:
-        route, expected = pool.route, pool.is_end_expected(instance)
+        route, expected = pool.route, pool.is_end_expected(instance)  # the pool forgets it in ``on_ended``
         delay = pool.on_ended(instance, reason)
         if not pool.instances:
             self.pools.discard(pool)
@@ -245,6 +246,7 @@ class Scaler:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        # On a manual clock nothing becomes due between two moves, and each move calls ``sweep``.
         if self._shrinkable and self._clock.speed > 0:
             seconds = min(_SWEEP_MAX_SECONDS, max(_SWEEP_MIN_SECONDS, _SWEEP_VIRTUAL_SECONDS / self._clock.speed))
             self._sweeper = self._loop.call_later(seconds, self.sweep)

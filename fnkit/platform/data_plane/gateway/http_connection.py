@@ -18,8 +18,8 @@ from fnkit.platform.data_plane.gateway.response import encode_response, json_mes
 __all__ = ["HttpConnection"]
 
 _MAX_HEAD_BYTES: Final = 60 * 1024  # the default of Envoy's max_request_headers_kb
-_LINGER_SECONDS: Final = 2.0
-_MAX_PIPELINED: Final = 16
+_LINGER_SECONDS: Final = 2.0  # for the client to read its response before the socket is closed
+_MAX_PIPELINED: Final = 16  # requests read ahead; each may hold a body in memory
 _CONTINUE_RESPONSE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -231,6 +231,14 @@ class HttpConnection(asyncio.Protocol):
         self._pipeline.append((request, target))
 
     def _check_head(self, request: ClientRequest) -> None:
+        """Reject a head that the gateway does not support.
+
+        Each rejection closes the connection: what follows may be no request (frames of a WebSocket), or a proxy in
+        front may divide it into requests differently (request smuggling).
+
+        Raises:
+            RequestRejected: The head is rejected.
+        """
         # http.client and others send CONNECT as HTTP/1.0. The requests inside the tunnel are checked on their own.
         if self._parser.get_http_version() == "1.0" and request.method != "CONNECT":
             request.keep_alive = False
@@ -269,7 +277,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Start the request if it is next; stop reading if the pipeline is full."""
         if self._has_body_after_upgrade:
-            return
+            return  # llhttp reports the end at the Upgrade header; the second parser reports that of the body
         self._in_head = True
         self._in_request = False
         if self._read_closed:
@@ -320,7 +328,7 @@ class HttpConnection(asyncio.Protocol):
             self.end_response(complete=True)
         elif self._transport is not None and self._gateway.connect_proxy is not None:
             gateway = self._gateway
-            self._read_closed = True
+            self._read_closed = True  # the bytes that follow are for the TLS protocol
             gateway.connections.discard(self)
             self._gateway.connect_proxy.serve_tls(
                 self._transport, lambda: HttpConnection(gateway, is_private=False, scheme="https")

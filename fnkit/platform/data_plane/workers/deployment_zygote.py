@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Final
 
 import msgspec
 
+from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
 from fnkit.platform.data_plane.workers.instance import Instance
-from fnkit.platform.data_plane.workers.logs import LineReader
-from fnkit.platform.data_plane.workers.zygote import ForkedProcess, ForkServerClient
+from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.log_record import LogStream
 
 __all__ = ["DeploymentZygoteClient", "PreloadResult"]
@@ -74,9 +73,7 @@ class DeploymentZygoteClient(ForkServerClient):
         self._process = process
         self._claimed: set[Instance] = set()
         self._is_closing = False
-        self._readers = [
-            LineReader(loop, descriptor, partial(on_lines, stream)) for descriptor, stream in process.streams()
-        ]
+        self._output = OutputReader(loop, process.streams(), on_lines)
         process.exited.add_done_callback(self._on_exited)
 
     async def preload(self, settings: bytes) -> PreloadResult:
@@ -143,10 +140,7 @@ class DeploymentZygoteClient(ForkServerClient):
 
     def _on_exited(self, _exited: asyncio.Future[int | None]) -> None:
         """The process was reaped, or its parent has ended."""
-        for reader in self._readers:
-            if not reader.is_closed:
-                reader.read()
-            reader.close()
+        self._output.close()
         self._on_lost()
 
     def _kill(self) -> None:

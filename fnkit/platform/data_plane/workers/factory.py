@@ -17,16 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
+from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, fork_process
 from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.isolation import ControlGroups, InstanceGroups, Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.settings import StartupConfig
-from fnkit.platform.data_plane.workers.zygote import (
-    ForkedProcess,
-    ForkServerClient,
-    InterpreterZygoteClient,
-    fork_process,
-)
+from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient
 from fnkit.platform.model.log_record import LogStream
 from fnkit.platform.model.routing import Route
 

@@ -16,16 +16,15 @@ import select
 import signal
 from collections.abc import Callable, Iterable
 from enum import Enum
-from functools import partial
 from time import monotonic
 from typing import Final, cast
 
 import msgspec
 
 from fnkit.platform.data_plane.interface import ColdStart, RequestFailure, ResponseHandler
+from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
 from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
-from fnkit.platform.data_plane.workers.logs import LineReader, LogWriter
-from fnkit.platform.data_plane.workers.zygote import ForkedProcess
+from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.log_record import LogStream
 
 __all__ = ["Instance", "LocalPendingRequest", "WorkerState"]
@@ -172,13 +171,7 @@ class Instance(asyncio.Protocol):
         self._is_paused = False
         self._is_finished = False
         self._response_reader = ResponseReader()
-        self._readers = {
-            descriptor: LineReader(self._loop, descriptor, partial(self._log, stream))
-            for descriptor, stream in process.streams()
-        }
-        self._output_poll = select.poll()
-        for descriptor in self._readers:
-            self._output_poll.register(descriptor, select.POLLIN)
+        self._output = OutputReader(self._loop, process.streams(), self._log)
         process.exited.add_done_callback(self._on_exited)
 
     async def connect(self) -> None:
@@ -251,7 +244,7 @@ class Instance(asyncio.Protocol):
         self.state = WorkerState.IDLE
         self.was_ready = True
         self.ready_at = monotonic()
-        self._read_pending_output()
+        self._output.read_pending()  # while it belongs to no request
         if not self.started.done():
             self.started.set_result(True)
 
@@ -259,14 +252,6 @@ class Instance(asyncio.Protocol):
 
     def _log(self, stream: LogStream, lines: Iterable[bytes]) -> None:
         self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
-
-    def _read_pending_output(self) -> None:
-        """Read what the handler has written so far, so that the log attributes it to this request."""
-        for descriptor, _ in self._output_poll.poll(0):
-            reader = self._readers[descriptor]
-            reader.read()
-            if reader.is_closed:
-                self._output_poll.unregister(descriptor)
 
     # Requests
 
@@ -321,9 +306,9 @@ class Instance(asyncio.Protocol):
         The caller has read everything that arrived: what follows a response must not become the response to the
         next request.
         """
-        self._read_pending_output()
-        for reader in self._readers.values():
-            reader.flush()
+        # Now, so that the log attributes what the handler has written to this request.
+        self._output.read_pending()
+        self._output.flush()
         if self._is_paused:  # by the last part of this response; the next one must be read
             self.resume()
         request, self.request = self.request, None
@@ -367,10 +352,7 @@ class Instance(asyncio.Protocol):
         self.state = WorkerState.ENDED
         if self._transport is not None:
             self._transport.abort()
-        for reader in self._readers.values():
-            if not reader.is_closed:
-                reader.read()
-            reader.close()
+        self._output.close()
         groups = self.process.groups
         if groups is not None and groups.ran_out_of_memory():
             self.reason = "out of memory"

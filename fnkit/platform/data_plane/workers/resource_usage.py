@@ -1,4 +1,4 @@
-"""How much memory and disk instances use, and the monitor that ends those over their limits.
+"""How much memory and disk instances use.
 
 Memory is read from the instance's cgroup, which counts everything that the handler started, and shared pages once.
 Without cgroups it is the sum of the resident sets of its processes (Linux), which include the pages shared with the
@@ -7,23 +7,18 @@ zygote.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
-from fnkit.platform.data_plane.workers.instance import Instance, WorkerState
+from fnkit.platform.data_plane.workers.instance import Instance
 
-__all__ = ["LimitMonitor", "disk_usage", "process_tree", "process_tree_memory", "total_memory"]
+__all__ = ["disk_usage", "process_tree", "process_tree_memory", "total_memory"]
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _BLOCK_BYTES: Final = 512  # unit of st_blocks, in bytes
-_CHECK_INTERVAL: Final = 0.25
-_MIB: Final = 1024 * 1024
-_OUT_OF_MEMORY: Final = "out of memory"  # the same reason as when a cgroup's limit was hit
 
 
 def total_memory(instances: Iterable[Instance]) -> int | None:
@@ -138,72 +133,3 @@ def _unlinked_bytes(directory: str, pid: int) -> int:
             if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
                 sizes[status.st_ino] = status.st_blocks * _BLOCK_BYTES
     return sum(sizes.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """Limits in bytes; ``None`` if the kernel enforces the limit."""
-
-    memory: int | None
-    disk: int | None
-
-
-class LimitMonitor:
-    """Checks running instances at intervals.
-
-    Args:
-        counts_memory: Whether no cgroups limit the memory. Takes effect on Linux only, which reports the memory of
-            processes.
-    """
-
-    def __init__(self, *, counts_memory: bool) -> None:
-        self._counts_memory = counts_memory and sys.platform == "linux"
-        self._limits: dict[Instance, _Limits] = {}
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_checking_disks = False
-
-    def add(self, instance: Instance, *, memory: int, disk: int | None) -> None:
-        """Enforce limits on an instance until it ends.
-
-        Args:
-            instance: The instance.
-            memory: Bytes.
-            disk: Bytes of the directory that is its disk; ``None`` if it has none.
-        """
-        self._limits[instance] = _Limits(memory if self._counts_memory and instance.process.pid else None, disk)
-        if self._timer is None:
-            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check)
-
-    def _check(self) -> None:
-        self._limits = {i: b for i, b in self._limits.items() if i.state is not WorkerState.ENDED}
-        for instance, bounds in self._limits.items():
-            if instance.process.groups is not None and instance.process.groups.ran_out_of_memory():
-                # The kernel may have killed a child of the handler only; the instance ends as a whole.
-                instance.kill(_OUT_OF_MEMORY)
-            pid, limit = instance.process.pid, bounds.memory
-            if limit is not None and process_tree_memory(pid, limit) > limit:
-                instance.kill(_OUT_OF_MEMORY)
-        # A walk over a large disk takes longer than the interval, so it runs in a thread, one at a time.
-        if any(bounds.disk is not None for bounds in self._limits.values()) and not self._is_checking_disks:
-            self._is_checking_disks = True
-            self._loop.create_task(self._check_disks()).add_done_callback(self._on_disks_checked)
-        self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check) if self._limits else None
-
-    async def _check_disks(self) -> None:
-        for instance, bounds in list(self._limits.items()):
-            directory, pid = instance.process.host_directory, instance.process.pid
-            if bounds.disk is None or directory is None:
-                continue
-            used = await self._loop.run_in_executor(None, disk_usage, directory, pid, bounds.disk)
-            if used > bounds.disk:
-                instance.kill(f"out of disk: more than {bounds.disk // _MIB} MiB")
-
-    def _on_disks_checked(self, _task: asyncio.Task[None]) -> None:
-        self._is_checking_disks = False
-
-    def close(self) -> None:
-        """Stop checking."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._limits.clear()

@@ -18,8 +18,8 @@ from fnkit.contract.invocation.environment import (
     instance_environment,
 )
 from fnkit.contract.limits import DISK_MAX_BYTES
+from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, encode_document
 from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.data_plane.workers.zygote import ForkedProcess, encode_document
 from fnkit.platform.model.routing import Route
 
 __all__ = ["StartupConfig"]

@@ -1,203 +1,35 @@
-"""Client of a zygote: asks for forks over a socket that carries numbers and descriptors.
+"""Clients of zygotes: ask for forks over a socket that carries numbers and descriptors.
 
-A zygote is one process per interpreter, which forks a worker in about a millisecond. ``fork_process`` goes through
-these steps:
-
-1. A socket pair and two pipes are opened, and their other ends are sent with a ``FORK`` message. The messages are
-   those of ``fnkit/worker/python/fork_server.py``.
-2. The fork sends one byte over its socket, to which the kernel attaches its process id.
-3. The fork is added to its cgroups, or is told which ones to join.
-4. The caller gets a ``ForkedProcess``. Its ``exited`` is done when the zygote has reaped it.
-
-Settings never pass through the zygote's socket: a fork gets them over its own.
+A zygote is one process per interpreter, which forks a worker in about a millisecond. The messages are those of
+``fnkit/worker/python/fork_server.py``. Settings never pass through this socket: a fork gets them over its own
+(``forked_process``).
 """
 
 from __future__ import annotations
 
 import array
 import asyncio
-import contextlib
-import errno
 import os
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from fnkit import worker
-from fnkit.platform.data_plane.workers.isolation import InstanceGroups, Level
-from fnkit.platform.model.log_record import LogStream
+from fnkit.platform.data_plane.workers.isolation import Level
 
-__all__ = ["ForkServerClient", "ForkedProcess", "InterpreterZygoteClient", "encode_document", "fork_process"]
+__all__ = ["ForkServerClient", "InterpreterZygoteClient"]
 
 _MESSAGE: Final = struct.Struct("!4sIi")
 _FORK: Final = b"FORK"
 _FORK_FAILED: Final = b"FAIL"
 _EXIT: Final = b"EXIT"
 _KILL: Final = b"KILL"
-_UCRED: Final = struct.Struct("3i")  # ucred: process, user, group
 _REPLY_TIMEOUT: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
 _STOP_TIMEOUT: Final = 2.0
 _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class ForkedProcess:
-    """A process that a zygote has forked.
-
-    Attributes:
-        number: Its number among all processes that were requested from zygotes.
-        zygote: The zygote that forked it.
-        groups: Its cgroups.
-        pid: In the PID namespace of the data plane; 0 if the kernel does not report it.
-        connection: The data plane's end of its socket, not blocking.
-        outputs: The read ends of the pipes of its stdout and stderr.
-        exited: Its wait status once it was reaped; ``None`` if its zygote has ended.
-        host_directory: Its directory on the machine's disk, if it has one.
-    """
-
-    number: int
-    zygote: ForkServerClient
-    groups: InstanceGroups | None
-    pid: int
-    connection: socket.socket
-    outputs: tuple[int, int]
-    exited: asyncio.Future[int | None]
-    host_directory: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The number in the form of an instance's name."""
-        return f"{self.number:08x}"
-
-    def streams(self) -> tuple[tuple[int, LogStream], ...]:
-        """Return the read ends of the pipes with their names."""
-        return (self.outputs[0], "stdout"), (self.outputs[1], "stderr")
-
-    def kill(self) -> None:
-        """Kill it, if it has not ended."""
-        self.zygote.kill(self.number)
-
-
-async def fork_process(
-    zygote: ForkServerClient, number: int, groups: InstanceGroups | None, *, owner: int = 0
-) -> ForkedProcess:
-    """Fork a process, which waits for its settings afterwards.
-
-    Args:
-        zygote: The zygote to fork.
-        number: The number of the new process.
-        groups: The cgroups of the new process.
-        owner: The user that gets the pipes, if the process has no right to give them to its user itself; 0 for
-            none.
-
-    Raises:
-        ChildProcessError: The zygote has ended, or could not fork.
-        OSError: No descriptors are left, or the process could not be added to its cgroups. It is killed then.
-    """
-    loop = asyncio.get_running_loop()
-    connection, their_connection, pipes = _open_channels()
-    outputs = (pipes[0][0], pipes[1][0])
-    their_ends = (their_connection.detach(), pipes[0][1], pipes[1][1])
-    try:
-        try:
-            if owner:
-                for write_end in their_ends[1:]:
-                    os.fchown(write_end, owner, owner)
-            exited = zygote.request_fork(number, their_ends)
-        finally:
-            # This process must not hold the other ends: the end of the process would never show as the end of its
-            # streams.
-            for descriptor in their_ends:
-                os.close(descriptor)
-        connection.settimeout(0)
-        pid = await _receive_peer_pid(loop, connection)
-        joins_by_itself = zygote.moves_itself_to_cgroup
-        # The process waits for the document, so it is in its groups before it gets anything to do.
-        if groups is not None and not joins_by_itself and pid:
-            await loop.run_in_executor(None, groups.add_process, pid)
-        joined = groups.procs_files if groups is not None and joins_by_itself else []
-        with contextlib.suppress(OSError):  # it ended at once, which ``exited`` shows
-            await loop.sock_sendall(connection, encode_document({"cgroups": joined}))
-        if exited.done():
-            raise ChildProcessError(errno.ECHILD, "the zygote ended while it forked")  # noqa: TRY301  (cleans up)
-    except BaseException:
-        zygote.kill(number)
-        connection.close()
-        for descriptor in outputs:
-            os.close(descriptor)
-        raise
-    return ForkedProcess(
-        number=number,
-        zygote=zygote,
-        groups=groups,
-        pid=pid,
-        connection=connection,
-        outputs=outputs,
-        exited=exited,
-    )
-
-
-def encode_document(values: object) -> bytes:
-    """Return a length-prefixed JSON document, the form of everything that a fork receives before it is ready."""
-    document = msgspec.json.encode(values)
-    return len(document).to_bytes(4, "big") + document
-
-
-def _open_channels() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
-    """Open the socket pair of a new process and the pipes of its stdout and stderr.
-
-    Returns:
-        The data plane's end, the process's end, and a (read, write) pair of descriptors for each pipe.
-
-    Raises:
-        OSError: No descriptors are left. None stay open then.
-    """
-    ours, theirs = socket.socketpair()
-    pipes: list[tuple[int, int]] = []
-    try:
-        # The kernel attaches the sender's process id to messages sent after this option is set, so it is set
-        # before the other end is passed on.
-        if sys.platform == "linux":
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        pipes += [os.pipe()]
-        pipes += [os.pipe()]
-    except OSError:
-        ours.close()
-        theirs.close()
-        for pipe in pipes:
-            for descriptor in pipe:
-                os.close(descriptor)
-        raise
-    return ours, theirs, pipes
-
-
-async def _receive_peer_pid(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
-    """Wait for the handshake byte and return the process id of its sender, as the kernel reports it; 0 if unknown.
-
-    The id that fork returned is not enough: it is counted in the PID namespace of the zygote.
-    """
-    readable = asyncio.Event()
-    loop.add_reader(connection.fileno(), readable.set)
-    try:
-        await readable.wait()
-        _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_UCRED.size))
-    except OSError:
-        return 0  # it ended at once; the next read from the socket shows that
-    finally:
-        loop.remove_reader(connection.fileno())
-    if sys.platform == "linux":
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                return int(_UCRED.unpack(data)[0])
-    return 0
 
 
 class ForkServerClient:
@@ -249,7 +81,7 @@ class ForkServerClient:
     def kill(self, number: int) -> None:
         """Kill a fork that has not ended."""
         if number in self._exits:
-            self._expect_reply(_KILL, number)
+            self._expect_reply(_KILL, number)  # confirmed by the end of the process
             self._send(_KILL, number, [])
 
     def close(self) -> None:
@@ -261,6 +93,7 @@ class ForkServerClient:
             self._loop.remove_reader(self._control.fileno())
             self._control.close()  # tells the zygote to kill and reap its forks, and to exit
         self._reap()
+        # Killed with the zygote, or by it: nobody is left who could report how they ended.
         for number in list(self._exits):
             self._set_exited(number, None)
 
@@ -270,6 +103,7 @@ class ForkServerClient:
         self._loop.add_reader(control.fileno(), self._on_readable)
 
     def _expect_reply(self, kind: bytes, number: int) -> None:
+        # The first order counts: repeating it must not give a stuck zygote more time.
         if (kind, number) not in self._pending:
             self._pending.add((kind, number))
             self._loop.call_later(self.reply_timeout, self._check_timeout, kind, number)
@@ -393,6 +227,8 @@ class InterpreterZygoteClient(ForkServerClient):
         self._process.kill()
 
     def _reap(self) -> None:
+        # Blocks the event loop, for milliseconds: a zygote without a control socket only kills its forks and exits,
+        # and one that is stuck was killed before (``_abandon``).
         try:
             self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:

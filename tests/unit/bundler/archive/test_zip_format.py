@@ -1,4 +1,4 @@
-"""What stands in an archive beside the files' bytes, read back by zipfile and unzip's rules."""
+"""The metadata of archive entries, read with zipfile."""
 
 import hashlib
 import zipfile
@@ -11,7 +11,7 @@ from fnkit.errors import BundleError
 from tests.support.bundle_projects import Bundling, a_function, a_project, write_files
 
 
-def test_times_modes_and_order_are_fixed(tmp_path: Path) -> None:
+def test_entry_times_modes_and_order_are_deterministic(tmp_path: Path) -> None:
     root = tmp_path / "project"
     write_files(
         root,
@@ -33,19 +33,21 @@ def test_times_modes_and_order_are_fixed(tmp_path: Path) -> None:
     assert {name for name, info in infos.items() if info.compress_type == zipfile.ZIP_DEFLATED} == {"a/b"}
 
 
-def test_an_archive_of_known_content_has_known_bytes(tmp_path: Path) -> None:
+def test_archive_of_known_content_has_known_bytes(tmp_path: Path) -> None:
     write_files(tmp_path / "project", {"h.py": "def handle(event, context):\n    return 1\n", "data.txt": "data"})
     bundling = Bundling(tmp_path)
     bundle = bundling.bundle(a_project(tmp_path / "project", a_function("h", "h.handle")))
     with zipfile.ZipFile(bundle.path) as archive:
-        ours = min(info.header_offset for info in archive.infolist() if info.filename.startswith("package/"))
-    # fnkit's own part changes with fnkit; what stands before it does not.
-    head = bundle.path.read_bytes()[:ours]
+        fnkit_offset = min(
+            info.header_offset for info in archive.infolist() if info.filename.startswith("package/")
+        )
+    # The bundled fnkit package changes between versions; the bytes before it do not.
+    head = bundle.path.read_bytes()[:fnkit_offset]
     assert hashlib.sha256(head).hexdigest() == "5d51cddbf236b499a78762038da7b72b5cc198abc747b5f468efa29e85883d62"
 
 
-def test_more_files_than_every_unpacker_reads_are_refused() -> None:
+def test_too_many_entries_are_rejected() -> None:
     assert len(end_of_central_directory(MAX_ENTRIES, 0, 0)) == 22
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         end_of_central_directory(MAX_ENTRIES + 1, 0, 0)
-    assert refused.value.code == "too-many-files"
+    assert raised.value.code == "too-many-files"

@@ -1,4 +1,4 @@
-"""Which files ship."""
+"""Selection of the files to bundle."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from fnkit.errors import BundleError
 from tests.support.bundle_projects import write_files
 
 
-def test_nested_ignore_files_hold_below_themselves(tmp_path: Path) -> None:
+def test_nested_ignore_file_applies_to_its_folder(tmp_path: Path) -> None:
     write_files(
         tmp_path,
         {
@@ -30,7 +30,7 @@ def test_nested_ignore_files_hold_below_themselves(tmp_path: Path) -> None:
     assert select_files(tmp_path) == ("a/keep.log", "a/secret/x.py", "b.tmp")
 
 
-def test_fnkitignore_is_stronger_than_every_gitignore_and_the_setting(tmp_path: Path) -> None:
+def test_fnkitignore_overrides_gitignore_and_the_exclude_setting(tmp_path: Path) -> None:
     write_files(
         tmp_path,
         {
@@ -47,7 +47,7 @@ def test_fnkitignore_is_stronger_than_every_gitignore_and_the_setting(tmp_path: 
     assert select_files(tmp_path, ("*.csv",)) == ("README.md", "generated.py", "kept.csv")
 
 
-def test_what_no_handler_reads_stays_at_home(tmp_path: Path) -> None:
+def test_development_files_are_excluded_by_default(tmp_path: Path) -> None:
     write_files(
         tmp_path,
         dict.fromkeys(
@@ -65,14 +65,14 @@ def test_what_no_handler_reads_stays_at_home(tmp_path: Path) -> None:
     assert select_files(tmp_path) == ("a/pyproject.toml", "handler.py")
 
 
-def test_secrets_never_ship_whatever_the_ignore_files_say(tmp_path: Path) -> None:
+def test_env_files_and_virtual_environments_cannot_be_reincluded(tmp_path: Path) -> None:
     write_files(
         tmp_path, {".fnkitignore": "!.env\n!.env.prod\n!.venv/\n", ".env": "A=1", ".venv/x.py": "", "a.py": ""}
     )
     assert select_files(tmp_path) == ("a.py",)
 
 
-def test_a_repositorys_own_rules_hold_for_a_project_in_one_of_its_folders(tmp_path: Path) -> None:
+def test_ignore_files_of_the_repository_apply_to_a_nested_project(tmp_path: Path) -> None:
     write_files(
         tmp_path,
         {".git/HEAD": "", ".gitignore": "*.log\n/services/shop/local/\n", "services/.gitignore": "*.bak\n"},
@@ -82,13 +82,13 @@ def test_a_repositorys_own_rules_hold_for_a_project_in_one_of_its_folders(tmp_pa
     assert select_files(project) == ("a.py", "b/local/x.py")
 
 
-def test_a_repository_that_ignores_the_project_says_nothing_about_it(tmp_path: Path) -> None:
+def test_repository_rules_do_not_apply_to_an_ignored_project(tmp_path: Path) -> None:
     write_files(tmp_path, {".git/HEAD": "", ".gitignore": "/scratch/\n*.py\n"})
     write_files(tmp_path / "scratch" / "shop", {"a.py": ""})
     assert select_files(tmp_path / "scratch" / "shop") == ("a.py",)
 
 
-def test_links_inside_the_project_ship_as_what_they_point_to(tmp_path: Path) -> None:
+def test_links_inside_the_project_are_followed(tmp_path: Path) -> None:
     write_files(tmp_path, {"real/x.py": "", "real/deep/y.py": ""})
     (tmp_path / "file.py").symlink_to("real/x.py")
     (tmp_path / "folder").symlink_to("real/deep", target_is_directory=True)
@@ -100,61 +100,61 @@ def test_links_inside_the_project_ship_as_what_they_point_to(tmp_path: Path) -> 
     [
         ("out.py", "../outside.py", "link-outside"),
         ("out", "..", "link-outside"),
-        ("gone.py", "nowhere.py", "link-broken"),
+        ("broken.py", "missing.py", "link-broken"),
         ("self", "self", "link-broken"),
         ("a/up", "..", "link-loop"),
         ("a/here", ".", "link-loop"),
         ("settings", ".env", "link-secret"),
     ],
 )
-def test_a_link_that_cannot_ship_is_refused_by_name(tmp_path: Path, name: str, points_to: str, code: str) -> None:
+def test_unbundlable_link_is_rejected_by_name(tmp_path: Path, name: str, points_to: str, code: str) -> None:
     project = tmp_path / "project"
     write_files(tmp_path, {"outside.py": "", "project/a/x.py": "", "project/.env": "A=1"})
     (project / name).symlink_to(points_to)
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         select_files(project)
-    assert refused.value.code == code
-    assert name in refused.value.message
-    assert refused.value.hint is not None
+    assert raised.value.code == code
+    assert name in raised.value.message
+    assert raised.value.hint is not None
 
 
-def test_two_links_to_each_others_folders_end(tmp_path: Path) -> None:
+def test_mutual_folder_links_are_rejected_as_a_loop(tmp_path: Path) -> None:
     write_files(tmp_path, {"a/x.py": "", "b/y.py": ""})
     (tmp_path / "a" / "to_b").symlink_to("../b", target_is_directory=True)
     (tmp_path / "b" / "to_a").symlink_to("../a", target_is_directory=True)
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         select_files(tmp_path)
-    assert refused.value.code == "link-loop"
+    assert raised.value.code == "link-loop"
 
 
-def test_an_ignored_link_is_nobodys_business(tmp_path: Path) -> None:
+def test_ignored_link_is_not_checked(tmp_path: Path) -> None:
     write_files(tmp_path, {".gitignore": "/out\n", "a.py": ""})
     (tmp_path / "out").symlink_to("/")
     assert select_files(tmp_path) == ("a.py",)
 
 
 @pytest.mark.parametrize("name", [b"bad-\xff.py", b"two\nlines.py", b"tab\there.py", b"back\\slash.py"])
-def test_a_name_that_an_archive_cannot_carry_is_refused(tmp_path: Path, name: bytes) -> None:
+def test_file_name_invalid_in_archives_is_rejected(tmp_path: Path, name: bytes) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"")
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         select_files(tmp_path)
-    assert refused.value.code == "file-name"
-    assert refused.value.message.isascii()
+    assert raised.value.code == "file-name"
+    assert raised.value.message.isascii()
 
 
-def test_a_name_that_is_ignored_may_be_anything(tmp_path: Path) -> None:
+def test_ignored_file_name_is_not_checked(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("two*\n")
     (tmp_path / "two\nlines").write_bytes(b"")
     assert select_files(tmp_path) == ()
 
 
-def test_sockets_and_pipes_are_passed_by(tmp_path: Path) -> None:
+def test_special_files_are_skipped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     write_files(tmp_path, {"a.py": ""})
     assert select_files(tmp_path) == ("a.py",)
 
 
-_AS_NOBODY = """
+_SELECT_AS_UNPRIVILEGED_USER = """
 import os, sys
 from pathlib import Path
 from fnkit.bundler import select_files
@@ -168,22 +168,25 @@ except BundleError as error:
 """
 
 
-@pytest.mark.parametrize("closed", ["a.py", "folder"])
-def test_what_cannot_be_read_is_named(closed: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
+@pytest.mark.parametrize("unreadable", ["a.py", "folder"])
+def test_unreadable_path_is_named_in_the_error(unreadable: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # other users cannot read pytest's temporary folders
         root = Path(folder)
         root.chmod(0o755)
         write_files(root, {"a.py": "", "folder/b.py": ""})
-        (root / closed).chmod(0)
-        done = subprocess.run(
-            [sys.executable, "-c", _AS_NOBODY, folder], capture_output=True, text=True, check=False
+        (root / unreadable).chmod(0)
+        process = subprocess.run(
+            [sys.executable, "-c", _SELECT_AS_UNPRIVILEGED_USER, folder],
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        (root / closed).chmod(0o700)
-    assert done.stdout == f"unreadable-file {closed} cannot be read: permission denied.\n", done.stderr
+        (root / unreadable).chmod(0o700)
+    assert process.stdout == f"unreadable-file {unreadable} cannot be read: permission denied.\n", process.stderr
 
 
-def test_a_line_that_is_no_pattern_is_refused(tmp_path: Path) -> None:
+def test_invalid_ignore_pattern_is_rejected(tmp_path: Path) -> None:
     write_files(tmp_path, {".gitignore": "!\n", "a.py": ""})
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         select_files(tmp_path)
-    assert refused.value.code == "ignore-file"
+    assert raised.value.code == "ignore-file"

@@ -1,4 +1,4 @@
-"""Which files a handler can import."""
+"""The import graph: which files a handler can import."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from fnkit.bundler.slices.import_graph import ProjectTree, Reachability, trace_i
 from fnkit.bundler.slices.module_imports import read_module_imports
 
 
-def reach(handler: str, files: Mapping[str, str], always: frozenset[str] = frozenset()) -> Reachability:
+def reachable(handler: str, files: Mapping[str, str], always: frozenset[str] = frozenset()) -> Reachability:
     return trace_imports(
         handler, ProjectTree(frozenset(files)), lambda path: read_module_imports(files[path].encode()), always
     )
@@ -38,7 +38,7 @@ def reach(handler: str, files: Mapping[str, str], always: frozenset[str] = froze
         ("def f():\n    import shared", {"shared.py"}),
     ],
 )
-def test_an_import_reaches_every_file_it_may_load(imported: str, expected: set[str]) -> None:
+def test_import_statement_reaches_every_file_it_may_load(imported: str, expected: set[str]) -> None:
     files = {
         "handlers/h.py": imported,
         "handlers/beside.py": "",
@@ -52,48 +52,48 @@ def test_an_import_reaches_every_file_it_may_load(imported: str, expected: set[s
         "lib/deep/leaf.py": "",
         "plain/data.py": "",
     }
-    assert set(reach("handlers/h.py", files).files) == expected | {"handlers/h.py"}
+    assert set(reachable("handlers/h.py", files).files) == expected | {"handlers/h.py"}
 
 
-def test_reach_follows_imports_of_imports_and_ends_in_circles() -> None:
+def test_reachability_is_transitive_and_handles_import_cycles() -> None:
     files = {"h.py": "import a", "a.py": "from b import x", "b.py": "import a, c", "c.py": "", "d.py": "import h"}
-    assert reach("h.py", files).files == ("a.py", "b.py", "c.py", "h.py")
+    assert reachable("h.py", files).files == ("a.py", "b.py", "c.py", "h.py")
 
 
-def test_a_dynamic_import_anywhere_in_reach_makes_it_the_whole_project() -> None:
+def test_reachable_dynamic_import_selects_the_whole_project() -> None:
     files = {"h.py": "import a", "a.py": "import importlib", "other.py": ""}
-    found = reach("h.py", files)
+    found = reachable("h.py", files)
     assert found.files == ("a.py", "h.py", "other.py")
     assert found.whole_project_reason == "a.py line 1 imports importlib, which imports by name"
 
 
-def test_a_dynamic_import_out_of_reach_changes_nothing() -> None:
-    found = reach("h.py", {"h.py": "", "other.py": "import importlib"})
+def test_unreachable_dynamic_import_is_ignored() -> None:
+    found = reachable("h.py", {"h.py": "", "other.py": "import importlib"})
     assert (found.files, found.whole_project_reason) == (("h.py",), None)
 
 
-def test_listing_files_counts_where_the_code_knows_its_own_place() -> None:
+def test_glob_selects_the_whole_project_only_with_file_paths() -> None:
     listing = "for x in folder.glob('*'):\n    pass"
-    assert reach("h.py", {"h.py": listing}).whole_project_reason is None
-    found = reach("h.py", {"h.py": "from place import folder\n" + listing, "place.py": "folder = __file__"})
+    assert reachable("h.py", {"h.py": listing}).whole_project_reason is None
+    found = reachable("h.py", {"h.py": "from place import folder\n" + listing, "place.py": "folder = __file__"})
     assert found.whole_project_reason == "h.py line 2 lists files with glob"
 
 
-def test_files_that_python_loads_unasked_are_always_reached() -> None:
+def test_modules_loaded_implicitly_are_always_reachable() -> None:
     files = {"h.py": "", "sitecustomize.py": "", "json.py": "", "other.py": ""}
-    assert reach("h.py", files, frozenset({"json", "sitecustomize"})).files == (
+    assert reachable("h.py", files, frozenset({"json", "sitecustomize"})).files == (
         "h.py",
         "json.py",
         "sitecustomize.py",
     )
 
 
-def test_what_nothing_provides_is_named_with_its_place() -> None:
+def test_unresolved_import_is_reported_with_its_location() -> None:
     files = {
         "h.py": "import a\nimport json",
         "a.py": "\nimport absent.part\ntry:\n    import maybe\nexcept ImportError: pass",
     }
-    assert [(one.module, one.file, one.line) for one in reach("h.py", files).unresolved] == [
+    assert [(one.module, one.file, one.line) for one in reachable("h.py", files).unresolved] == [
         ("json", "h.py", 2),
         ("absent.part", "a.py", 2),
     ]

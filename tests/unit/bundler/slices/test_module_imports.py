@@ -1,11 +1,11 @@
-"""What a file's syntax says about its imports."""
+"""Import statements and dynamic imports, read from a file's syntax tree."""
 
 import pytest
 
 from fnkit.bundler.slices.module_imports import ImportStatement, read_module_imports
 
 
-def test_imports_are_read_with_their_lines_and_dots() -> None:
+def test_imports_are_read_with_line_and_relative_level() -> None:
     source = b"import a.b as c\nfrom d import e, f\nfrom . import g\nfrom ..h.i import *\n"
     assert read_module_imports(source).imports == (
         ImportStatement("a.b", (), 0, 1, is_required=True),
@@ -28,20 +28,20 @@ def test_imports_are_read_with_their_lines_and_dots() -> None:
         "class A:\n    def f(self):\n        import x",
     ],
 )
-def test_an_import_that_may_fail_or_wait_is_not_needed(source: str) -> None:
-    [fact] = [one for one in read_module_imports(source.encode()).imports if one.module == "x"]
-    assert fact.is_required is False
+def test_guarded_or_deferred_import_is_not_required(source: str) -> None:
+    [statement] = [one for one in read_module_imports(source.encode()).imports if one.module == "x"]
+    assert statement.is_required is False
 
 
 @pytest.mark.parametrize(
     "source", ["import x", "class A:\n    import x", "try:\n    import x\nexcept ValueError: pass"]
 )
-def test_an_import_that_runs_with_the_file_is_needed(source: str) -> None:
+def test_import_at_module_load_is_required(source: str) -> None:
     assert read_module_imports(source.encode()).imports[0].is_required is True
 
 
 @pytest.mark.parametrize(
-    ("source", "why"),
+    ("source", "reason"),
     [
         ("import importlib\n", "line 1 imports importlib, which imports by name"),
         ("from importlib import import_module\n", "line 1 imports importlib, which imports by name"),
@@ -63,8 +63,8 @@ def test_an_import_that_runs_with_the_file_is_needed(source: str) -> None:
         ("x = '\0'\n", "line 1 cannot be parsed by this Python"),
     ],
 )
-def test_what_makes_imports_unknowable_is_told_with_its_line(source: str, why: str) -> None:
-    assert read_module_imports(source.encode()).dynamic_reason == why
+def test_dynamic_import_is_reported_with_its_line(source: str, reason: str) -> None:
+    assert read_module_imports(source.encode()).dynamic_reason == reason
 
 
 @pytest.mark.parametrize(
@@ -80,24 +80,24 @@ def test_what_makes_imports_unknowable_is_told_with_its_line(source: str, why: s
         "import os\nx = os.environ['HOME']\n",
     ],
 )
-def test_ordinary_code_is_not_called_dynamic(source: str) -> None:
+def test_ordinary_code_is_not_reported_as_dynamic(source: str) -> None:
     assert read_module_imports(source.encode()).dynamic_reason is None
 
 
-def test_a_file_in_another_encoding_is_read_as_python_reads_it() -> None:
+def test_declared_source_encoding_is_used() -> None:
     source = "# -*- coding: latin-1 -*-\nimport café\n".encode("latin-1")
     assert read_module_imports(source).imports[0].module == "café"
 
 
-def test_deep_nesting_is_told_and_not_a_crash() -> None:
+def test_deeply_nested_source_does_not_crash_the_parser() -> None:
     deep = b"x = " + b"(" * 150 + b"1" + b")" * 150 + b"\n"
     wide = b"x = " + b"+".join([b"1"] * 20000) + b"\n"
     for source in (deep, wide):
-        facts = read_module_imports(source)
-        assert facts.dynamic_reason is None or facts.dynamic_reason.startswith("line 1 ")
+        module_imports = read_module_imports(source)
+        assert module_imports.dynamic_reason is None or module_imports.dynamic_reason.startswith("line 1 ")
 
 
-def test_strings_that_name_a_module_are_kept() -> None:
+def test_dotted_strings_are_collected() -> None:
     assert read_module_imports(
         b"a = 'app.tasks'\nb = 'app:run'\nc = 'single'\nd = 'not a.name'\n"
     ).dotted_strings == (

@@ -1,4 +1,4 @@
-"""What people read of deliveries and previews, whole."""
+"""Text output of deliveries, cron runs and schedule previews."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def delivery(**fields: object) -> DeliveryView:
     return DeliveryView(**{**known, **fields})  # type: ignore[arg-type]  # the test's own fields
 
 
-def test_a_failure_is_a_line_and_its_reason() -> None:
+def test_failed_delivery_is_a_line_followed_by_its_error() -> None:
     assert shown(DeliveriesView((delivery(replayed_by="d-2"),), 3)) == (
         "2026-11-23T10:04:12Z  dead       500  4 attempts        3.1 ms  d-1   (replayed since)\n"
         "  HTTP 500: no [stock] for 17\n"
@@ -52,7 +52,7 @@ def test_a_failure_is_a_line_and_its_reason() -> None:
     )
 
 
-def test_what_nobody_wrote_down_is_said_with_what_is_known() -> None:
+def test_delivery_without_recorded_outcome_shows_dashes() -> None:
     fields = {"http_status": None, "duration_ms": None, "attempts": 1, "error": "acknowledged; not written down"}
     lines = (delivery(status="succeeded", **fields), delivery(status="unknown", **{**fields, "attempts": 0}))
     assert shown(DeliveriesView(lines, 2)) == (
@@ -63,10 +63,10 @@ def test_what_nobody_wrote_down_is_said_with_what_is_known() -> None:
     )
 
 
-def test_a_replay_says_what_was_left_out() -> None:
-    fine = delivery(status="succeeded", http_status=200, attempts=1, error="", cause="replay")
+def test_replay_lists_skipped_deliveries_with_reason() -> None:
+    succeeded = delivery(status="succeeded", http_status=200, attempts=1, error="", cause="replay")
     view = DeliveriesView(
-        (fine,), 9, skipped=(SkippedReplay(id="x", reason="it is still pending"),), is_replay=True
+        (succeeded,), 9, skipped=(SkippedReplay(id="x", reason="it is still pending"),), is_replay=True
     )
     assert shown(view) == (
         "2026-11-23T10:04:12Z  succeeded  200  1 attempt         3.1 ms  d-1   (replay)\n"
@@ -74,18 +74,18 @@ def test_a_replay_says_what_was_left_out() -> None:
     )
 
 
-def test_nothing_is_said_to_be_nothing() -> None:
+def test_empty_view_shows_a_message() -> None:
     assert shown(DeliveriesView((), 0)) == "There are no deliveries.\n"
     assert shown(DeliveriesView((), 5, is_replay=True)) == "There are no deliveries to replay.\n"
     assert shown(SchedulePreviewView(())) == "The project has no crons.\n"
 
 
-def test_a_firing_that_got_no_answer_says_so() -> None:
+def test_cron_run_without_response_shows_the_error() -> None:
     view = CronRunView(delivery(http_status=None, duration_ms=None, error="the connection broke"))
     assert shown(view) == "on-order did not respond.\nthe connection broke\n"
 
 
-def test_a_preview_names_its_cron_and_says_when_there_is_none() -> None:
+def test_schedule_preview_names_the_cron_and_shows_its_runs() -> None:
     text = shown(
         SchedulePreviewView(
             (SchedulePreview("report", "yearly", "0 0 31 2 *", ()), SchedulePreview("", "", "* * * * *", (0.0,)))

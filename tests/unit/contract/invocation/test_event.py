@@ -1,4 +1,4 @@
-"""The event of a handler, field by field (``docs/handlers.md``)."""
+"""The event passed to a handler, field by field (``docs/handlers.md``)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fnkit.contract.invocation import build_context, build_event, canonical_head
 
 def event(**changes: object) -> dict[str, object]:
     values: dict[str, object] = {"method": "GET", "path": "/", "query": "", "headers": [], "body": b"", **changes}
-    return build_event(**values)  # type: ignore[arg-type]  # a test names what it changes
+    return build_event(**values)  # type: ignore[arg-type]  # tests pass the arguments that they change
 
 
-def test_a_whole_event() -> None:
+def test_event_has_every_documented_field() -> None:
     assert event(
         method="POST",
         path="/user/",
@@ -44,21 +44,21 @@ def test_a_whole_event() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"test", b"abcd", b"YQ==", b"YW Jj"[:2] + b"Jj", b"YW\nJj"])
-def test_a_body_that_happens_to_be_base64_says_so(body: bytes) -> None:
+def test_body_that_decodes_as_base64_is_flagged(body: bytes) -> None:
     assert event(body=body)["isBase64Encoded"] is True
 
 
 @pytest.mark.parametrize("body", [b"tes", b"YQ=", b"a b ", b"{}", b"YQ===", b"=YQ=", "é".encode(), b"\n\n\n\na"])
-def test_any_other_body_has_no_such_key(body: bytes) -> None:
+def test_body_that_is_not_base64_has_no_flag(body: bytes) -> None:
     assert "isBase64Encoded" not in event(body=body)
     assert not is_base64(body)
 
 
-def test_each_byte_that_is_no_utf8_becomes_one_replacement_character() -> None:
+def test_each_invalid_utf8_byte_becomes_a_replacement_character() -> None:
     assert event(body=b"a\xe2\x82b\xff")["body"] == "a��b�"
 
 
-def test_a_query_pair_that_go_cannot_parse_is_left_out() -> None:
+def test_query_pair_that_go_cannot_parse_is_omitted() -> None:
     assert event(query="a=%zz&b=1&c&=d&;e=1&&f=%41")["queryStringParameters"] == {
         "b": "1",
         "c": "",
@@ -68,20 +68,20 @@ def test_a_query_pair_that_go_cannot_parse_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "spelled"),
+    ("name", "canonical"),
     [("x-request-id", "X-Request-Id"), ("ETAG", "Etag"), ("a", "A"), ("not a token", "not a token"), ("", "")],
 )
-def test_header_names_are_spelled_as_go_does(name: str, spelled: str) -> None:
-    assert canonical_header(name) == spelled
+def test_header_name_is_canonicalized_as_in_go(name: str, canonical: str) -> None:
+    assert canonical_header(name) == canonical
 
 
-def test_a_path_is_decoded_and_a_bad_escape_refused() -> None:
+def test_path_is_decoded_and_an_invalid_escape_is_rejected() -> None:
     assert decode_path("/a%20b+c%2Fd%C3%A9") == "/a b+c/dé"
     with pytest.raises(ValueError, match="escape"):
         decode_path("/%zz")
 
 
-def test_the_context_has_three_fields() -> None:
+def test_context_has_memory_limit_name_and_version() -> None:
     assert build_context(memory_limit=256, function_name="shop") == {
         "memoryLimitInMb": 256,
         "functionName": "shop",

@@ -15,7 +15,7 @@ def headers_of(body: bytes, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "body"),
+    ("output", "status", "body"),
     [
         (b"hello", 200, b"hello"),
         (b'{"body":{"a":1},"statusCode":200}\n', 200, b'{"a":1}'),
@@ -50,56 +50,56 @@ def headers_of(body: bytes, name: str) -> list[str]:
         (b'{"body":NaN}', 200, b'{"body":NaN}'),
     ],
 )
-def test_an_answer_maps_to_status_and_body(answer: bytes, status: int, body: bytes | None) -> None:
-    mapped = map_response(200, JSON, answer)
+def test_handler_output_maps_to_status_and_body(output: bytes, status: int, body: bytes | None) -> None:
+    mapped = map_response(200, JSON, output)
     assert mapped.status == status
     if body is not None:
         assert mapped.body == body
 
 
-def test_the_bridges_status_stays_without_a_status_code() -> None:
+def test_worker_status_is_kept_without_a_status_code() -> None:
     assert map_response(201, TEXT, b"made").status == 201
 
 
-def test_cors_defaults_come_first_and_on_failures_too() -> None:
+def test_cors_defaults_come_first_on_success_and_failure() -> None:
     assert tuple(map_response(200, TEXT, b"x").headers[:2]) == CORS_DEFAULTS
     assert tuple(map_failure("boom").headers[:2]) == CORS_DEFAULTS
 
 
-def test_a_handlers_cors_header_replaces_its_default_alone() -> None:
+def test_cors_header_of_the_handler_replaces_only_its_default() -> None:
     body = b'{"headers":{"access-control-allow-origin":"https://a.test"},"body":""}'
     assert headers_of(body, "Access-Control-Allow-Origin") == ["https://a.test"]
     assert headers_of(body, "Access-Control-Allow-Headers") == ["Content-Type"]
 
 
-def test_a_list_of_values_gives_a_line_each() -> None:
+def test_list_of_header_values_yields_one_header_per_value() -> None:
     assert headers_of(b'{"headers":{"X-A":["1","2"],"X-B":"3"},"body":""}', "X-A") == ["1", "2"]
     assert headers_of(b'{"headers":{"X-A":["1","2"],"X-B":"3"},"body":""}', "X-B") == ["3"]
 
 
-def test_an_empty_list_and_values_of_other_types_are_left_out() -> None:
+def test_headers_with_empty_list_or_other_types_are_omitted() -> None:
     body = b'{"headers":{"X-A":[],"X-B":5,"X-C":null,"X-D":"d"},"body":""}'
     assert [headers_of(body, f"X-{letter}") for letter in "ABCD"] == [[], [], [], ["d"]]
 
 
-def test_content_type_replaces_and_another_spelling_adds() -> None:
+def test_content_type_replaces_the_default_only_in_canonical_case() -> None:
     assert headers_of(b'{"headers":{"Content-Type":"a/b"},"body":""}', "Content-Type") == ["a/b"]
     added = headers_of(b'{"headers":{"content-type":"a/b"},"body":""}', "Content-Type")
     assert added == ["application/json", "a/b"]
 
 
-def test_a_value_cannot_start_another_header_line() -> None:
+def test_header_value_cannot_inject_another_header() -> None:
     assert headers_of(b'{"headers":{"X-A":"1\\r\\nX-B: 2"},"body":""}', "X-A") == ["1  X-B: 2"]
     assert headers_of(b'{"headers":{"X-A: 1\\r\\nX-B":"2"},"body":""}', "X-B") == []
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "server"])
-def test_headers_of_the_connection_are_not_the_handlers(name: str) -> None:
+def test_handler_cannot_set_connection_headers(name: str) -> None:
     body = b'{"headers":{"%b":"7"},"body":""}' % name.encode()
     assert "7" not in [value for _, value in map_response(200, JSON, body).headers]
 
 
-def test_a_failure_is_a_500_with_the_runtimes_words() -> None:
+def test_failure_is_a_500_with_the_message_of_the_runtime() -> None:
     assert map_failure("boom").status == 500
     assert map_failure("boom").body == b"An error occured during handler execution: boom"
 
@@ -114,10 +114,12 @@ def test_a_failure_is_a_500_with_the_runtimes_words() -> None:
         ("/robots.txt", 6291457, "mqtt", "", 404, ""),
     ],
 )
-def test_the_runtime_refuses(path: str, length: int, trigger: str, favicon: str, status: int, text: str) -> None:
-    refused = immediate_response(path, length, trigger, favicon)
-    assert refused is not None
-    assert (refused.status, refused.text) == (status, text)
+def test_runtime_rejects_request_without_calling_the_handler(
+    path: str, length: int, trigger: str, favicon: str, status: int, text: str
+) -> None:
+    response = immediate_response(path, length, trigger, favicon)
+    assert response is not None
+    assert (response.status, response.text) == (status, text)
 
 
 @pytest.mark.parametrize(
@@ -130,5 +132,5 @@ def test_the_runtime_refuses(path: str, length: int, trigger: str, favicon: str,
         ("/", 0, "http", ""),
     ],
 )
-def test_the_runtime_passes_on(path: str, length: int, trigger: str, favicon: str) -> None:
+def test_runtime_passes_request_to_the_handler(path: str, length: int, trigger: str, favicon: str) -> None:
     assert immediate_response(path, length, trigger, favicon) is None

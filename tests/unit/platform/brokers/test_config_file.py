@@ -1,4 +1,4 @@
-"""brokers.toml: what it may say, and everything that may be wrong with it, by line and without a secret."""
+"""brokers.toml: accepted entries, and errors that name the line and contain no secret."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from fnkit.plan import desired_state
 from fnkit.platform.brokers.config_file import BrokersInvalid, read_brokers, referenced_variables
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker
 from fnkit.platform.control.events.queues.broker_config import BrokerConfig
+from fnkit.platform.model.settings import QueueSettings
 
 PROJECT = "11111111-2222-4333-8444-555555555555"
-WHOLE = f"""
+FULL_CONFIG = f"""
 [[nats]]
 account = "{"A" * 56}"
 project = "{PROJECT}"
@@ -42,8 +43,8 @@ def problems(text: str, variables: dict[str, str] | None = None) -> list[tuple[i
     return [(problem.line, problem.code, problem.message) for problem in raised.value.problems]
 
 
-def test_everything_that_can_be_said_is_read() -> None:
-    found = read_brokers(WHOLE, "brokers.toml", {"SECRET": "s3cret"})
+def test_every_setting_is_read() -> None:
+    found = read_brokers(FULL_CONFIG, "brokers.toml", {"SECRET": "s3cret"})
 
     assert found.nats[0] == NatsBroker(
         url="nats://one:4222, nats://two:4222",
@@ -65,12 +66,12 @@ def test_everything_that_can_be_said_is_read() -> None:
     assert "s3cret" not in repr(found)
 
 
-def test_an_empty_file_names_nobody() -> None:
+def test_empty_file_has_no_brokers() -> None:
     assert read_brokers("# nothing yet\n", "brokers.toml", {}) == Brokers()
 
 
-def test_the_most_specific_entry_answers_and_nobody_for_what_none_is_for() -> None:
-    found = read_brokers(WHOLE, "brokers.toml", {"SECRET": "s"})
+def test_most_specific_matching_entry_is_selected_or_none() -> None:
+    found = read_brokers(FULL_CONFIG, "brokers.toml", {"SECRET": "s"})
 
     assert found.nats_for("A" * 56, PROJECT, "fr-par") == found.nats[0]
     assert found.nats_for("A" * 56, PROJECT, "nl-ams") == found.nats[1]
@@ -78,7 +79,7 @@ def test_the_most_specific_entry_answers_and_nobody_for_what_none_is_for() -> No
     assert found.sqs_for(PROJECT, "fr-par") is None
 
 
-def test_the_variables_that_a_text_names_are_known() -> None:
+def test_referenced_variables_are_found() -> None:
     assert referenced_variables('a = "${ONE}${TWO}" # $THREE ${not-four}') == {"ONE", "TWO"}
 
 
@@ -107,7 +108,7 @@ def test_the_variables_that_a_text_names_are_known() -> None:
         ("[[nats]]\nurl = 'nats://h:1'\nclient_key = '/etc/hosts'\n", (3, "broker-missing")),
         ("[[nats]]\nurl = 'nats://h:1,ws://i:1'\n", (2, "broker-invalid")),
         ("[[nats]]\nurl = 'nats://me:p@h:1'\ntoken = 't'\n", (2, "broker-invalid")),
-        ("[[nats]]\nurl = 'nats://h:1'\ntoken = '${GONE}'\n", (3, "broker-variable")),
+        ("[[nats]]\nurl = 'nats://h:1'\ntoken = '${UNSET}'\n", (3, "broker-variable")),
         ("[[nats]]\nurl = 'nats://h:1'\n[[nats]]\nurl = 'nats://i:1'\n", (3, "broker-twice")),
         ("[[sqs]]\nendpoint = 'https://e'\nsecret_key = 's'\n", (1, "broker-missing")),
         (
@@ -116,11 +117,11 @@ def test_the_variables_that_a_text_names_are_known() -> None:
         ),
     ],
 )
-def test_each_fault_is_named_with_its_line(text: str, expected: tuple[int, str]) -> None:
+def test_error_has_line_and_code(text: str, expected: tuple[int, str]) -> None:
     assert [(line, code) for line, code, _ in problems(text)] == [expected]
 
 
-def test_all_faults_are_named_at_once_and_no_value() -> None:
+def test_all_errors_are_reported_together_without_values() -> None:
     text = "[[nats]]\nurl = 'hunter2'\nregion = 'hunter3'\n[[sqs]]\nendpoint = 'hunter4'\n"
     found = problems(text)
 
@@ -128,7 +129,7 @@ def test_all_faults_are_named_at_once_and_no_value() -> None:
     assert "hunter" not in str(found)
 
 
-def test_a_nats_trigger_needs_an_account_where_the_site_has_none(tmp_path: Path) -> None:
+def test_nats_trigger_without_account_is_a_project_error(tmp_path: Path) -> None:
     (tmp_path / "fnkit.toml").write_text('name = "shop"\n')
     (tmp_path / "main.py").write_text(
         "from fnkit import trigger\n\n\n@trigger(nats='orders')\ndef on_order(event, context):\n    return ''\n"
@@ -141,13 +142,13 @@ def test_a_nats_trigger_needs_an_account_where_the_site_has_none(tmp_path: Path)
     assert (problem.code, problem.file, problem.line) == ("nats-account-missing", "main.py", 4)
 
 
-def test_a_trigger_without_a_broker_is_told_what_is_wrong_with_the_file(tmp_path: Path) -> None:
+def test_missing_broker_error_includes_errors_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "brokers.toml"
     file.write_text('[[sqs]]\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "${UNSET}"\n')
-    settings = BrokerConfig(file, {}, None, "there is no broker")
-    faults = f"{file}:4: secret_key refers to ${{UNSET}}, which is not set."
-    assert str(settings.sqs_for("p", "fr-par")).startswith(faults)
-    assert str(settings.nats_for("a", "p", "fr-par")).startswith(faults)
+    settings = BrokerConfig(file, QueueSettings(nats_unavailable_reason="there is no broker"))
+    expected = f"{file}:4: secret_key refers to ${{UNSET}}, which is not set."
+    assert str(settings.sqs_for("p", "fr-par")).startswith(expected)
+    assert str(settings.nats_for("a", "p", "fr-par")).startswith(expected)
     file.write_text("")
     assert settings.reload_if_changed()
     assert settings.sqs_for("p", "fr-par") == f"no [[sqs]] entry in {file} matches project p, region fr-par"

@@ -1,4 +1,4 @@
-"""Nine digits when written, six, rounded half up, when read (2267 of 2267 recorded pairs)."""
+"""Timestamps have nine digits in writes and six, rounded half up, in reads (2267 of 2267 recorded pairs)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fnkit.platform.control.timestamps import format_microseconds, format_nanose
         ("2026-12-31T23:59:59.999999999Z", "2027-01-01T00:00:00.000000Z"),
     ],
 )
-def test_recorded_pairs(written: str, read: str) -> None:
+def test_recorded_timestamps_are_formatted_in_both_precisions(written: str, read: str) -> None:
     moment = datetime.strptime(written[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     nanoseconds = int(moment.timestamp()) * 10**9 + int(written[20:29])
 
@@ -31,7 +31,7 @@ def test_recorded_pairs(written: str, read: str) -> None:
 
 
 @given(st.integers(0, 4 * 10**18))
-def test_reading_back_is_within_half_a_microsecond(nanoseconds: int) -> None:
+def test_microsecond_format_is_within_rounding_of_nanoseconds(nanoseconds: int) -> None:
     read = datetime.fromisoformat(format_microseconds(nanoseconds))
     microseconds = (read - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 10**6
 

@@ -1,4 +1,4 @@
-"""A token's end: RFC 3339 in, whole seconds of UTC out."""
+"""Expiry of tokens: parses RFC 3339 and formats whole seconds in UTC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONE
 
 
 @given(MOMENTS)
-def test_any_date_with_an_offset_is_read_to_the_second(moment: datetime) -> None:
+def test_date_with_any_offset_is_parsed_to_the_second(moment: datetime) -> None:
     expected = moment.astimezone(UTC).replace(microsecond=0)
     shown = format_expiry(parse_expiry("expires_at", moment.isoformat()))
 
@@ -36,12 +36,12 @@ def test_any_date_with_an_offset_is_read_to_the_second(moment: datetime) -> None
         ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
     ],
 )
-def test_known_dates(given_text: str, shown: str) -> None:
+def test_known_dates_are_formatted_in_utc(given_text: str, shown: str) -> None:
     assert format_expiry(parse_expiry("expires_at", given_text)) == shown
 
 
 @given(st.text(max_size=40) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(Z|[+-][0-9]{2}:[0-9]{2})"))
-def test_whatever_else_is_refused_by_name(text: str) -> None:
+def test_invalid_date_error_names_the_field(text: str) -> None:
     message = "expires_at "
     with suppress(ValueError):
         datetime.fromisoformat(text)

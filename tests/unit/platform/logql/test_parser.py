@@ -1,4 +1,4 @@
-"""What is read, what is refused, and where a refusal points."""
+"""LogQL parsing: accepted queries, and the messages and positions of parse errors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from fnkit.platform.logql.syntax import (
 )
 
 SECOND = 10**9
-NEEDS_A_VALUE = "parse error at line 1, col 1: queries require at least one regexp or equality matcher"
+MATCHER_REQUIRED = "parse error at line 1, col 1: queries require at least one regexp or equality matcher"
 
 
-def refusal(text: str) -> str:
-    with pytest.raises(QueryError) as refused:
+def parse_error(text: str) -> str:
+    with pytest.raises(QueryError) as raised:
         parse_query(text)
-    return refused.value.message
+    return raised.value.message
 
 
 SELECTOR = (Matcher("a", "=", "b"),)
@@ -65,7 +65,7 @@ SELECTOR = (Matcher("a", "=", "b"),)
                        LabelAssignment("z", "{{.c}}", is_template=True))),)),
     ],
 )  # fmt: skip
-def test_the_stages_of_a_log_query(text: str, stages: tuple[Stage, ...]) -> None:
+def test_log_query_stages_are_parsed(text: str, stages: tuple[Stage, ...]) -> None:
     assert parse_query(text) == LogQuery(SELECTOR, stages)
 
 
@@ -99,7 +99,7 @@ def test_the_stages_of_a_log_query(text: str, stages: tuple[Stage, ...]) -> None
         ("-1.5", NumberLiteral(-1.5)),
     ],
 )  # fmt: skip
-def test_a_query_is_read(text: str, query: Query) -> None:
+def test_query_is_parsed(text: str, query: Query) -> None:
     assert parse_query(text) == query
 
 
@@ -140,22 +140,22 @@ def test_operators_bind_by_precedence(text: str, with_parentheses: str) -> None:
          "parse error at line 1, col 23: the template action {{ if x }} is not supported here, only {{.label}} is"),
     ],
 )  # fmt: skip
-def test_a_refusal_says_what_and_where(text: str, message: str) -> None:
-    assert refusal(text) == message
+def test_parse_error_has_message_and_position(text: str, message: str) -> None:
+    assert parse_error(text) == message
 
 
 @pytest.mark.parametrize("selector", ["{}", '{a=~".*"}', '{a!="b"}', '{a=""}', '{a!~"b"}'])
-def test_a_selector_must_name_something(selector: str) -> None:
-    assert refusal(selector).startswith(NEEDS_A_VALUE)
+def test_selector_requires_a_matcher_that_excludes_empty(selector: str) -> None:
+    assert parse_error(selector).startswith(MATCHER_REQUIRED)
 
 
-def test_depth_length_and_number_of_operators_are_bounded() -> None:
-    assert refusal("(" * (MAX_NESTING + 1)).endswith(f"nested more than {MAX_NESTING} deep")
-    assert refusal("1" + "+1" * 501).endswith("more than 500 operators")
-    assert refusal("x" * (MAX_QUERY_CHARACTERS + 1)).startswith("parse error : input size too long")
+def test_nesting_length_and_number_of_operators_are_limited() -> None:
+    assert parse_error("(" * (MAX_NESTING + 1)).endswith(f"nested more than {MAX_NESTING} deep")
+    assert parse_error("1" + "+1" * 501).endswith("more than 500 operators")
+    assert parse_error("x" * (MAX_QUERY_CHARACTERS + 1)).startswith("parse error : input size too long")
 
 
-def test_a_comma_takes_everything_behind_it_as_loki_reads_it() -> None:
+def test_comma_takes_the_rest_of_the_filter_as_its_right_operand() -> None:
     query = parse_query('{a="b"} | x="1" or y="2", z="3" or w="4"')
     x, y, z, w = (Matcher(name, "=", str(value)) for value, name in enumerate("xyzw", 1))
 
@@ -163,7 +163,7 @@ def test_a_comma_takes_everything_behind_it_as_loki_reads_it() -> None:
     assert query.stages == (LabelFilter(AnyOf(x, AllOf(y, AnyOf(z, w)))),)
 
 
-def test_lists_take_a_selector_and_following_takes_lines() -> None:
+def test_series_require_a_selector_and_tailing_a_log_query() -> None:
     assert parse_selector('{a="b"}') == (Matcher("a", "=", "b"),)
     with pytest.raises(QueryError, match="only label matchers are supported"):
         parse_selector('{a="b"} | json')

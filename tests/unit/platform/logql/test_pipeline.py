@@ -1,4 +1,4 @@
-"""What each stage makes of a line. Loki itself is asked the same in tests/conformance/clients/test_loki.py."""
+"""The effect of each stage on a line. tests/conformance/clients/test_loki.py compares the same with Loki."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ JSON = (
 LOGFMT = 'level=info msg="hello \\"you\\"" took=5ms empty= flag n=3 bad="x'
 
 
-def after(stages: str, line: str) -> tuple[str, dict[str, str]] | None:
-    """The line and the labels that it got or lost; ``None`` where it does not stay."""
+def apply_stages(stages: str, line: str) -> tuple[str, dict[str, str]] | None:
+    """Return the line and its changed labels, or ``None`` if a stage dropped it."""
     entry = LogEntry(1, line, STREAM, {"request_id": "r1"})
     step = compile_pipeline(parse_log_query('{a="b"} ' + stages).stages)
     if not step(entry):
@@ -33,7 +33,7 @@ def after(stages: str, line: str) -> tuple[str, dict[str, str]] | None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "line", "stays"),
+    ("stages", "line", "kept"),
     [
         ('|= "b"', "abc", True),
         ('|= "B"', "abc", False),
@@ -55,12 +55,12 @@ def after(stages: str, line: str) -> tuple[str, dict[str, str]] | None:
         ("| logfmt | took < 10ms", LOGFMT, True),
     ],
 )  # fmt: skip
-def test_a_line_stays_or_goes(stages: str, line: str, *, stays: bool) -> None:
-    assert (after(stages, line) is not None) is stays
+def test_filters_keep_or_drop_a_line(stages: str, line: str, *, kept: bool) -> None:
+    assert (apply_stages(stages, line) is not None) is kept
 
 
-def test_json_gives_every_field_but_arrays_and_nulls() -> None:
-    assert after("| json", JSON) == (
+def test_json_extracts_every_field_except_arrays_and_nulls() -> None:
+    assert apply_stages("| json", JSON) == (
         JSON,
         {
             "level": "error",
@@ -73,56 +73,58 @@ def test_json_gives_every_field_but_arrays_and_nulls() -> None:
     )
 
 
-def test_json_with_expressions_gives_those_fields_alone() -> None:
-    assert after('| json id="user.id", first="list[0]", all="user", none="x.y"', JSON) == (
+def test_json_with_expressions_extracts_only_those_fields() -> None:
+    assert apply_stages('| json id="user.id", first="list[0]", all="user", none="x.y"', JSON) == (
         JSON,
         {"id": "7", "first": "1", "all": '{"id":7,"n-o":null}', "none": ""},
     )
 
 
 @pytest.mark.parametrize("line", ["no json", "[1]", "", "{broken", '{"a":' * 70 + "1" + "}" * 70])
-def test_a_line_that_is_no_json_object_stays_in_error(line: str) -> None:
-    found = after("| json", line)
+def test_line_that_is_not_a_json_object_gets_an_error_label(line: str) -> None:
+    found = apply_stages("| json", line)
     assert found is not None
     assert found[1]["__error__"] == "JSONParserErr"
 
 
-def test_what_stands_behind_the_json_of_a_line_is_passed_over() -> None:
+def test_text_after_the_json_object_is_ignored() -> None:
     for rest in ("!", " and more", "}", " {}"):
-        assert after("| json", '{"a":{"b":1.50}}' + rest) == ('{"a":{"b":1.50}}' + rest, {"a_b": "1.50"})
+        assert apply_stages("| json", '{"a":{"b":1.50}}' + rest) == ('{"a":{"b":1.50}}' + rest, {"a_b": "1.50"})
 
 
-def test_a_label_that_is_no_number_leaves_the_line_in_error() -> None:
-    found = after("| json | level > 5", JSON)
+def test_comparison_with_a_non_number_adds_an_error_label() -> None:
+    found = apply_stages("| json | level > 5", JSON)
     assert found is not None
     assert found[1]["__error__"] == "LabelFilterErr"
 
 
-def test_logfmt_passes_over_what_is_no_pair_unless_it_is_strict() -> None:
-    assert after("| logfmt", LOGFMT) == (
+def test_logfmt_skips_malformed_pairs_unless_strict() -> None:
+    assert apply_stages("| logfmt", LOGFMT) == (
         LOGFMT,
         {"level": "info", "msg": 'hello "you"', "took": "5ms", "n": "3"},
     )
-    strict = after("| logfmt --strict --keep-empty", LOGFMT)
+    strict = apply_stages("| logfmt --strict --keep-empty", LOGFMT)
     assert strict is not None
     assert strict[1]["__error__"] == "LogfmtParserErr"
     assert strict[1]["flag"] == ""
 
 
-def test_regexp_and_pattern_take_what_their_names_stand_for() -> None:
+def test_regexp_and_pattern_extract_their_named_parts() -> None:
     line = "10.0.0.1 GET /a 200"
-    wanted = (line, {"ip": "10.0.0.1", "method": "GET"})
-    assert after(r'| regexp "(?P<ip>\\S+) (?P<method>[A-Z]+)"', line) == wanted
-    assert after('| pattern "<ip> <method> <_>"', line) == wanted
-    assert after('| pattern "<a>:<b>"', line) == (line, {"a": line})
+    expected = (line, {"ip": "10.0.0.1", "method": "GET"})
+    assert apply_stages(r'| regexp "(?P<ip>\\S+) (?P<method>[A-Z]+)"', line) == expected
+    assert apply_stages('| pattern "<ip> <method> <_>"', line) == expected
+    assert apply_stages('| pattern "<a>:<b>"', line) == (line, {"a": line})
 
 
-def test_formats_make_lines_and_labels() -> None:
-    assert after('| json | line_format "{{.level}}: {{ .status }}{{.none}}" | keep level', JSON) == (
+def test_format_stages_rewrite_lines_and_labels() -> None:
+    assert apply_stages('| json | line_format "{{.level}}: {{ .status }}{{.none}}" | keep level', JSON) == (
         "error: 503",
         {"level": "error", "resource_name": "", "stream": "", "request_id": ""},
     )
-    assert after('| json | label_format lv=level, both="{{.status}}-{{.lv}}" | drop took, ok="false"', JSON) == (
+    assert apply_stages(
+        '| json | label_format lv=level, both="{{.status}}-{{.lv}}" | drop took, ok="false"', JSON
+    ) == (
         JSON,
         {
             "lv": "error",
@@ -133,31 +135,31 @@ def test_formats_make_lines_and_labels() -> None:
             "ok": "true",
         },
     )
-    assert after("| decolorize", "\x1b[31mred\x1b[0m") == ("red", {})
+    assert apply_stages("| decolorize", "\x1b[31mred\x1b[0m") == ("red", {})
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(.*)*(.*)*(.*)*x", "(a|aa)+$", "(a|a?)+$"])
-def test_a_hostile_pattern_is_stopped_or_harmless(pattern: str) -> None:
+def test_catastrophic_pattern_times_out_or_does_not_match(pattern: str) -> None:
     line = json.dumps({"a": "a" * 60_000})
-    with contextlib.suppress(QueryError):  # it takes too long
-        assert after(f'|~ "{pattern}"', line) is None
+    with contextlib.suppress(QueryError):  # the match timed out
+        assert apply_stages(f'|~ "{pattern}"', line) is None
 
 
 @pytest.mark.parametrize(
     "pattern", [r"\\(?=", "[*+]a", r"[\\]*+]", "[[:alpha:]*+]", r"a\\z", "(?i)A", "(?P<n>a)", r"\\\\+"]
 )
-def test_what_only_looks_as_if_re2_did_not_know_it_is_a_pattern(pattern: str) -> None:
-    after(f'|~ "{pattern}"', "aab")
+def test_pattern_that_resembles_unsupported_syntax_is_accepted(pattern: str) -> None:
+    apply_stages(f'|~ "{pattern}"', "aab")
 
 
 @pytest.mark.parametrize("pattern", ["a(?=b)", "(?<!a)b", r"(a)\\1", "(?>a)", "a++", "(?#x)a", "(?P=x)", "("])
-def test_what_re2_does_not_know_is_no_pattern(pattern: str) -> None:
+def test_pattern_that_re2_does_not_support_is_rejected(pattern: str) -> None:
     with pytest.raises(QueryError, match="error parsing regexp"):
-        after(f'|~ "{pattern}"', "aab")
+        apply_stages(f'|~ "{pattern}"', "aab")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "whole_matches", "found_in"),
+    ("pattern", "whole_matches", "search_matches"),
     [
         ("a|b", {"a", "b"}, {"xax", "b"}),
         ("", {""}, {"", "x"}),
@@ -167,8 +169,8 @@ def test_what_re2_does_not_know_is_no_pattern(pattern: str) -> None:
         ("a.c", {"abc", "a\nc"}, {"xabcx"}),
     ],
 )
-def test_patterns_of_words_mean_what_the_engine_makes_of_them(
-    pattern: str, whole_matches: set[str], found_in: set[str]
+def test_optimized_predicates_agree_with_the_regex_engine(
+    pattern: str, whole_matches: set[str], search_matches: set[str]
 ) -> None:
     texts = {"", "a", "b", "x", "ab", "abc", "xax", "xabcx", "a|b", "x\ny", "a\nc"}
     engine = regex.compile(f"(?s:{pattern})")
@@ -180,5 +182,7 @@ def test_patterns_of_words_mean_what_the_engine_makes_of_them(
     )
     anywhere = regex.compile(pattern)
     assert (
-        {t for t in texts if search_predicate(pattern)(t)} == {t for t in texts if anywhere.search(t)} >= found_in
+        {t for t in texts if search_predicate(pattern)(t)}
+        == {t for t in texts if anywhere.search(t)}
+        >= search_matches
     )

@@ -1,4 +1,4 @@
-"""The platform's clock."""
+"""VirtualClock: real, manual and accelerated time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fnkit.platform.model.clock import VirtualClock
 from fnkit.platform.model.routing import ClockState
 
 
-def test_a_new_clock_is_real_time() -> None:
+def test_new_clock_is_real_time() -> None:
     assert abs(VirtualClock.resume(None, 1.0).now() - time.time()) < 60
 
 
-def test_a_manual_clock_stands_until_it_is_moved() -> None:
+def test_manual_clock_changes_only_when_advanced() -> None:
     clock = VirtualClock.resume(ClockState(platform_time=1000.0, real_time=0.0, speed=0.0), 0.0)
     assert clock.now() == clock.now() == 1000.0
 
@@ -23,16 +23,16 @@ def test_a_manual_clock_stands_until_it_is_moved() -> None:
     assert state.platform_time == 1090.0
 
 
-def test_a_stored_clock_goes_on_where_it_was_at_its_new_speed() -> None:
+def test_resumed_clock_continues_at_its_new_speed() -> None:
     ahead = VirtualClock.resume(None, 1.0)
     ahead.advance(10**6)
-    again = VirtualClock.resume(ahead.state, 60.0)
+    resumed = VirtualClock.resume(ahead.state, 60.0)
 
-    assert abs(again.now() - (time.time() + 10**6)) < 60 * 60  # a minute of this machine
-    assert again.state.speed == 60.0
+    assert abs(resumed.now() - (time.time() + 10**6)) < 60 * 60  # one minute of real time
+    assert resumed.state.speed == 60.0
 
 
-def test_whoever_waits_looks_again_when_the_clock_is_moved() -> None:
+def test_advancing_the_clock_wakes_waiters() -> None:
     async def scenario() -> float:
         clock = VirtualClock.resume(ClockState(platform_time=0.0, real_time=0.0, speed=0.0), 0.0)
         waiting = asyncio.ensure_future(clock.wait_until(60.0))
@@ -44,11 +44,11 @@ def test_whoever_waits_looks_again_when_the_clock_is_moved() -> None:
     assert asyncio.run(scenario()) == 60.0
 
 
-def test_a_fast_clock_shortens_the_wait() -> None:
+def test_fast_clock_shortens_the_wait() -> None:
     async def scenario() -> float:
         clock = VirtualClock.resume(None, 36_000.0)
-        begun = time.monotonic()
+        started = time.monotonic()
         await clock.wait_until(clock.now() + 3600)
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
     assert asyncio.run(scenario()) < 60

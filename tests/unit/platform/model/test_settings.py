@@ -1,4 +1,4 @@
-"""One value says how a platform runs; what a second start asks for is compared with it field by field."""
+"""Platform settings: each has an option, and a second start compares the requested ones field by field."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from fnkit.platform.model.settings import (
     start_option,
 )
 
-EVERYTHING = frozenset(PlatformSettings.__struct_fields__)
+ALL_SETTINGS = frozenset(PlatformSettings.__struct_fields__)
 
 
 @pytest.mark.parametrize("name", PlatformSettings.__struct_fields__)
-def test_every_setting_has_an_option_of_its_name_at_the_command_line(name: str) -> None:
+def test_every_setting_has_a_command_line_option_of_its_name(name: str) -> None:
     by_name = {one.name: one.opts for one in start.params}
     assert start_option(name).name in by_name[name]
 
 
-def test_every_option_of_a_start_is_a_setting_or_one_of_the_command() -> None:
+def test_start_options_are_settings_or_options_of_the_command() -> None:
     of_the_command = {"detach", "timeout", "manual_clock", "data_dir"}
     of_every_command = {"as_json", "directory", "stage", "quiet", "verbose", "no_color"}
-    assert {one.name for one in start.params} - EVERYTHING == of_the_command | of_every_command
+    assert {one.name for one in start.params} - ALL_SETTINGS == of_the_command | of_every_command
 
 
 def test_equal_settings_have_no_difference() -> None:
-    assert find_difference(PlatformSettings(), PlatformSettings(), EVERYTHING) is None
+    assert find_difference(PlatformSettings(), PlatformSettings(), ALL_SETTINGS) is None
 
 
-def test_only_the_named_settings_are_compared() -> None:
+def test_only_the_given_settings_are_compared() -> None:
     other = PlatformSettings(host="::1", speed=2.0)
     found = find_difference(PlatformSettings(), other, {"speed"})
     assert found is not None
@@ -43,7 +43,7 @@ def test_only_the_named_settings_are_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requested", "words"),
+    ("requested", "message"),
     [
         (PlatformSettings(api_port=9000), "with --api-port 8480 instead of 9000"),
         (PlatformSettings(api_port=8480, speed=0.0), "with --clock-speed 1 instead of 0"),
@@ -67,20 +67,20 @@ def test_only_the_named_settings_are_compared() -> None:
         ),
     ],
 )
-def test_a_difference_names_the_option_and_both_values(requested: PlatformSettings, words: str) -> None:
-    assert str(find_difference(PlatformSettings(api_port=8480), requested, EVERYTHING)) == words
+def test_difference_names_the_option_and_both_values(requested: PlatformSettings, message: str) -> None:
+    assert str(find_difference(PlatformSettings(api_port=8480), requested, ALL_SETTINGS)) == message
 
 
-def test_the_settings_hold_no_secret() -> None:
-    assert not {"secret_key", "otlp", "loki_push", "queues", "environment"} & EVERYTHING
+def test_settings_contain_no_secret() -> None:
+    assert not {"secret_key", "otlp", "loki_push", "queues", "environment"} & ALL_SETTINGS
 
 
-def test_values_with_secrets_do_not_show_them() -> None:
+def test_repr_of_secret_settings_hides_the_secret() -> None:
     secret = (("Authorization", "Bearer hidden"),)
     assert "hidden" not in repr(OtlpSettings(traces_url="http://x/hidden", environment=dict(secret)))
     assert "hidden" not in repr(LokiPushSettings(url="http://x", headers=secret))
 
 
-def test_settings_survive_a_journey_as_json() -> None:
+def test_settings_round_trip_through_json() -> None:
     settings = PlatformSettings(tls_port=8482, quotas=Quotas(memory=None), cpu_limits="hard")
     assert msgspec.json.decode(msgspec.json.encode(settings), type=PlatformSettings) == settings

@@ -1,4 +1,4 @@
-"""The platform's certificate authority is made once, repaired, and replaced in time."""
+"""The platform's certificate authority is created once, repaired, and replaced before it expires."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def layout(tmp_path: Path) -> DataLayout:
     return DataLayout(tmp_path)
 
 
-def test_key_and_folder_are_their_owners_alone(layout: DataLayout) -> None:
+def test_key_and_folder_are_private(layout: DataLayout) -> None:
     assert stat.S_IMODE(layout.ca_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(layout.tls_dir.stat().st_mode) == 0o700
     assert b"PRIVATE KEY" in layout.ca_file.read_bytes()
     assert b"PRIVATE KEY" not in layout.ca_certificate_file.read_bytes()
 
 
-def test_it_may_sign_leaves_and_nothing_else(layout: DataLayout) -> None:
+def test_authority_may_sign_only_leaf_certificates(layout: DataLayout) -> None:
     certificate = x509.load_pem_x509_certificate(layout.ca_certificate_file.read_bytes())
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert (constraints.critical, constraints.value.ca, constraints.value.path_length) == (True, True, 0)
@@ -41,13 +41,13 @@ def test_it_may_sign_leaves_and_nothing_else(layout: DataLayout) -> None:
     assert certificate.not_valid_before_utc.timestamp() < NOW < certificate.not_valid_after_utc.timestamp()
 
 
-def test_it_is_made_once(layout: DataLayout) -> None:
+def test_existing_authority_is_kept(layout: DataLayout) -> None:
     before = layout.ca_file.read_bytes()
     ensure_certificate_authority(layout, NOW + 86400)
     assert layout.ca_file.read_bytes() == before
 
 
-def test_a_lost_certificate_is_written_again(layout: DataLayout) -> None:
+def test_missing_certificate_file_is_restored(layout: DataLayout) -> None:
     before = layout.ca_certificate_file.read_bytes()
     layout.ca_certificate_file.unlink()
     ensure_certificate_authority(layout, NOW)
@@ -56,7 +56,7 @@ def test_a_lost_certificate_is_written_again(layout: DataLayout) -> None:
 
 
 @pytest.mark.parametrize(("early", "replaced"), [(timedelta(days=1), False), (timedelta(days=-1), True)])
-def test_it_is_replaced_before_it_cannot_sign_a_whole_certificate(
+def test_authority_is_replaced_within_the_renewal_margin(
     layout: DataLayout, early: timedelta, *, replaced: bool
 ) -> None:
     before = layout.ca_file.read_bytes()
@@ -65,7 +65,7 @@ def test_it_is_replaced_before_it_cannot_sign_a_whole_certificate(
     assert layout.ca_file.read_bytes().endswith(layout.ca_certificate_file.read_bytes())
 
 
-def test_two_platforms_have_two_authorities_with_two_names(layout: DataLayout, tmp_path: Path) -> None:
+def test_authorities_of_two_platforms_differ_in_name_and_key(layout: DataLayout, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = DataLayout(tmp_path / "other")
     ensure_certificate_authority(other, NOW)
@@ -77,15 +77,15 @@ def test_two_platforms_have_two_authorities_with_two_names(layout: DataLayout, t
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"-----BEGIN CERTIFICATE-----\n"])
-def test_what_is_no_authority_is_refused_and_left_where_it_is(layout: DataLayout, content: bytes) -> None:
+def test_invalid_authority_file_is_rejected_and_kept(layout: DataLayout, content: bytes) -> None:
     layout.ca_file.write_bytes(content)
-    with pytest.raises(PlatformError) as caught:
+    with pytest.raises(PlatformError) as raised:
         ensure_certificate_authority(layout, NOW)
-    assert caught.value.code == "authority-unreadable"
+    assert raised.value.code == "authority-unreadable"
     assert layout.ca_file.read_bytes() == content
 
 
-def test_a_key_that_is_not_the_certificates_is_refused(layout: DataLayout, tmp_path: Path) -> None:
+def test_key_that_does_not_match_the_certificate_is_rejected(layout: DataLayout, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     ensure_certificate_authority(DataLayout(tmp_path / "other"), NOW)
     other = DataLayout(tmp_path / "other").ca_file.read_bytes()

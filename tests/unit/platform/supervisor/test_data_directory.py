@@ -1,4 +1,4 @@
-"""The data folder is private and a platform's; the socket folder is private and short."""
+"""The data directory is private and belongs to one platform; the socket directory is private and its path short."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from fnkit.errors import PlatformError
 from fnkit.platform.supervisor.data_directory import create_data_dir, create_socket_dir, default_data_dir
 
 
-def test_the_home_is_fnkit_home_then_the_users_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_data_directory_is_fnkit_home_or_the_xdg_data_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert default_data_dir() == tmp_path / "fnkit"
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     assert default_data_dir() == Path.home() / ".local" / "share" / "fnkit"
-    monkeypatch.setenv("FNKIT_HOME", str(tmp_path / "mine"))
-    assert default_data_dir() == tmp_path / "mine"
+    monkeypatch.setenv("FNKIT_HOME", str(tmp_path / "own"))
+    assert default_data_dir() == tmp_path / "own"
 
 
-def test_a_new_home_is_private(tmp_path: Path) -> None:
+def test_new_data_directory_is_private(tmp_path: Path) -> None:
     create_data_dir(tmp_path / "a" / "b")
     assert _mode(tmp_path / "a" / "b") == 0o700
 
 
-def test_an_empty_folder_becomes_private(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir(mode=0o755)
-    create_data_dir(home)
-    assert _mode(home) == 0o700
+def test_empty_data_directory_is_made_private(tmp_path: Path) -> None:
+    data_dir = tmp_path / "home"
+    data_dir.mkdir(mode=0o755)
+    create_data_dir(data_dir)
+    assert _mode(data_dir) == 0o700
 
 
-def test_a_platforms_folder_that_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_data_directory_readable_by_others_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "platform.json").write_text("{}")
     tmp_path.chmod(0o750)
-    assert _refusal(tmp_path).code == "data-folder-permissions"
+    assert _rejection(tmp_path).code == "data-folder-permissions"
 
 
-def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("")
+def test_directory_with_foreign_files_is_rejected_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
     tmp_path.chmod(0o755)
-    assert _refusal(tmp_path).code == "data-folder-foreign"
+    assert _rejection(tmp_path).code == "data-folder-foreign"
     assert _mode(tmp_path) == 0o755
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_another_users_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a folder")
+def test_directory_of_another_user_is_rejected(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, -1)
-    error = _refusal(tmp_path)
+    error = _rejection(tmp_path)
     assert error.code == "data-folder-owner"
     assert "12345" in error.message
 
 
-def test_a_file_is_no_home(tmp_path: Path) -> None:
+def test_file_as_data_directory_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert _refusal(tmp_path / "file").code == "data-folder"
-    assert _refusal(tmp_path / "file" / "below").code == "data-folder"
+    assert _rejection(tmp_path / "file").code == "data-folder"
+    assert _rejection(tmp_path / "file" / "below").code == "data-folder"
 
 
-def test_sockets_lie_in_the_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_socket_directory_is_in_the_xdg_runtime_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     folder = create_socket_dir(Path("/some/home"))
     assert folder.parent == tmp_path
@@ -69,7 +71,7 @@ def test_sockets_lie_in_the_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_
     assert create_socket_dir(Path("/other/home")) != folder
 
 
-def test_a_socket_address_is_never_too_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_socket_path_never_exceeds_the_length_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
@@ -80,7 +82,7 @@ def test_a_socket_address_is_never_too_long(monkeypatch: pytest.MonkeyPatch, tmp
         folder.rmdir()
 
 
-def test_a_socket_folder_that_others_can_enter_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_socket_directory_accessible_to_others_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     folder = create_socket_dir(Path("/some/home"))
     folder.chmod(0o777)
@@ -92,9 +94,7 @@ def test_a_socket_folder_that_others_can_enter_is_not_used(monkeypatch: pytest.M
         other.rmdir()
 
 
-def test_a_link_in_the_socket_folders_place_is_not_followed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_symlink_as_socket_directory_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     folder = create_socket_dir(Path("/some/home"))
     folder.rmdir()
@@ -112,8 +112,8 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def _refusal(home: Path) -> PlatformError:
-    with pytest.raises(PlatformError) as caught:
-        create_data_dir(home)
-    assert caught.value.hint
-    return caught.value
+def _rejection(data_dir: Path) -> PlatformError:
+    with pytest.raises(PlatformError) as raised:
+        create_data_dir(data_dir)
+    assert raised.value.hint
+    return raised.value

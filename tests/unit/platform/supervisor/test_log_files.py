@@ -1,4 +1,4 @@
-"""The platform's own logs: bounded, private, and readable while they grow."""
+"""Log files of the platform's processes: limited, private, and readable while they grow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fnkit.platform.supervisor.data_directory import child_environment
 from fnkit.platform.supervisor.log_files import MAX_ROTATED_FILES, LogFileFollower, RotatingLogFile, tail_log
 
 
-def test_a_full_log_starts_anew_and_old_ones_are_bounded(tmp_path: Path) -> None:
+def test_full_log_is_rotated_and_old_files_are_limited(tmp_path: Path) -> None:
     log = RotatingLogFile(tmp_path / "control.log", max_bytes=100)
     for number in range(60):
         log.write(f"line {number:03}\n".encode())
@@ -20,11 +20,11 @@ def test_a_full_log_starts_anew_and_old_ones_are_bounded(tmp_path: Path) -> None
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
 
 
-def test_a_log_that_cannot_be_written_loses_lines_and_nothing_else(tmp_path: Path) -> None:
+def test_write_to_an_unwritable_log_does_not_raise(tmp_path: Path) -> None:
     RotatingLogFile(tmp_path / "missing" / "control.log").write(b"words\n")
 
 
-def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
+def test_tail_returns_the_last_lines(tmp_path: Path) -> None:
     _make_log_folder(tmp_path)
     RotatingLogFile(tmp_path / "logs/platform/control.log").write(b"one\ntwo\nthree\n")
     assert tail_log(tmp_path, "control", 2) == ["two", "three"]
@@ -32,26 +32,26 @@ def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
     assert tail_log(tmp_path, "data-plane", 5) == []
 
 
-def test_a_reader_gives_whole_lines_as_they_come_over_rotations_too(tmp_path: Path) -> None:
+def test_follower_returns_complete_lines_across_rotations(tmp_path: Path) -> None:
     _make_log_folder(tmp_path)
     log = RotatingLogFile(tmp_path / "logs/platform/control.log", max_bytes=14)
     log.write(b"before\n")
-    reader = LogFileFollower(tmp_path, "control")
-    assert reader.read_new_lines() == []
+    follower = LogFileFollower(tmp_path, "control")
+    assert follower.read_new_lines() == []
     log.write(b"ha")
-    assert reader.read_new_lines() == []
+    assert follower.read_new_lines() == []
     log.write(b"lf\n")
-    assert reader.read_new_lines() == ["half"]
+    assert follower.read_new_lines() == ["half"]
     log.write(b"new\n")
     log.write(b"and more\n")
-    assert reader.read_new_lines() == ["new", "and more"]
-    reader.close()
+    assert follower.read_new_lines() == ["new", "and more"]
+    follower.close()
 
 
-def test_no_credential_of_the_user_reaches_the_platform() -> None:
-    given = {"PATH": "/bin", "SCW_SECRET_KEY": "s", "GITHUB_TOKEN": "t", "DATABASE_URL": "d", "LC_ALL": "C"}
-    assert child_environment(given) == {"PATH": "/bin", "LC_ALL": "C", "PYTHONUNBUFFERED": "1"}
+def test_child_environment_contains_no_credentials_of_the_user() -> None:
+    environment = {"PATH": "/bin", "SCW_SECRET_KEY": "s", "GITHUB_TOKEN": "t", "DATABASE_URL": "d", "LC_ALL": "C"}
+    assert child_environment(environment) == {"PATH": "/bin", "LC_ALL": "C", "PYTHONUNBUFFERED": "1"}
 
 
-def _make_log_folder(home: Path) -> None:
-    (home / "logs" / "platform").mkdir(parents=True)
+def _make_log_folder(data_dir: Path) -> None:
+    (data_dir / "logs" / "platform").mkdir(parents=True)

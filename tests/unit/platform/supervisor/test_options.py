@@ -1,4 +1,4 @@
-"""The options of a start, and where ``--otlp`` and OpenTelemetry's variables send traces."""
+"""The options of a start, and the trace settings read from ``--otlp`` and OpenTelemetry's variables."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ OTLP = "OTEL_EXPORTER_OTLP_"
         (None, {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}PROTOCOL": "http/protobuf"}, "http://c/v1/traces"),
     ],
 )
-def test_the_urls_path_is_completed_as_the_specification_says(
-    given: str | None, environ: dict[str, str], url: str
-) -> None:
+def test_otlp_url_path_is_completed_as_specified(given: str | None, environ: dict[str, str], url: str) -> None:
     settings = otlp_settings(given, environ)
     assert settings is not None
     assert settings.traces_url == url
@@ -48,11 +46,11 @@ def test_the_urls_path_is_completed_as_the_specification_says(
         {f"{OTLP}HEADERS": "a=b", "OTEL_SERVICE_NAME": "x"},
     ],
 )
-def test_without_an_endpoint_of_ours_nothing_is_exported(environ: dict[str, str]) -> None:
+def test_no_traces_are_exported_without_a_usable_endpoint(environ: dict[str, str]) -> None:
     assert otlp_settings(None, environ) is None
 
 
-def test_the_variables_of_opentelemetry_are_passed_on_and_no_others() -> None:
+def test_only_opentelemetry_variables_are_passed_on() -> None:
     variables = {f"{OTLP}HEADERS": "Authorization=Basic%20abc=", "OTEL_SERVICE_NAME": "mine"}
     environ = {**variables, f"{OTLP}TIMEOUT": " ", "HOME": "/home/me"}
     assert otlp_settings("http://c", environ) == OtlpSettings(
@@ -60,10 +58,10 @@ def test_the_variables_of_opentelemetry_are_passed_on_and_no_others() -> None:
     )
 
 
-def test_without_the_extra_an_endpoint_is_an_error_that_says_how_to_install_it(
+def test_missing_otel_extra_is_an_error_with_an_install_hint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As if not installed, whether another test has imported it or not.
+    # Simulates a missing package, even if another test has imported it.
     for name in ("http", "http.trace_exporter"):
         monkeypatch.setitem(sys.modules, f"opentelemetry.exporter.otlp.proto.{name}", None)
     assert otlp_settings(None, {}) is None
@@ -76,7 +74,7 @@ def test_without_the_extra_an_endpoint_is_an_error_that_says_how_to_install_it(
 @pytest.mark.parametrize(
     "url", ["", "c:4318", "ftp://c", "http://", "http://c:99999", "http://c/#x", "http://a b", "http://ü", "//c"]
 )
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_invalid_otlp_url_is_rejected(url: str) -> None:
     with pytest.raises(UsageError, match="--otlp is not a valid URL"):
         otlp_settings(url, {})
 
@@ -88,19 +86,19 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         {f"{OTLP}ENDPOINT": "http://c?key=s3cret"},
     ],
 )
-def test_what_cannot_be_used_is_refused_without_being_repeated(environ: dict[str, str]) -> None:
-    with pytest.raises(UsageError) as refused:
+def test_unusable_endpoint_error_contains_no_secret(environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as raised:
         otlp_settings(None, environ)
-    assert "s3cret" not in f"{refused.value} {refused.value.hint}"
-    assert OTLP in refused.value.message
+    assert "s3cret" not in f"{raised.value} {raised.value.hint}"
+    assert OTLP in raised.value.message
 
 
-def test_it_shows_nothing_of_itself() -> None:
+def test_repr_of_otlp_settings_is_empty() -> None:
     settings = OtlpSettings(traces_url="http://c/k3y", environment={"a": "s3cret"})
     assert repr(settings) == str(settings) == "OtlpSettings()"
 
 
-def test_what_is_given_becomes_settings_in_one_step_and_the_rest_keeps_its_default() -> None:
+def test_given_options_become_settings_and_others_keep_defaults() -> None:
     given: dict[str, object] = {"speed": 60.0, "quotas": {"functions": 1}, "memory_budget_mb": 4096, "host": "::1"}
     options = start_options(Path("/data"), given, {}, start_timeout=5.0)
     assert options.settings == PlatformSettings(
@@ -109,7 +107,7 @@ def test_what_is_given_becomes_settings_in_one_step_and_the_rest_keeps_its_defau
     assert (options.data_dir, options.given, options.start_timeout) == ("/data", frozenset(given), 5.0)
 
 
-def test_a_port_is_compared_only_when_it_is_a_certain_one() -> None:
+def test_only_fixed_ports_are_compared_with_a_running_platform() -> None:
     given: dict[str, object] = {"api_port": 9000, "gateway_port": 0, "tls_port": "none", "nats_port": 0}
     options = start_options(Path("/data"), given, {}, start_timeout=5.0)
     assert options.ports == RequestedPorts(api_port=9000, gateway_port=0, tls_port="none", nats_port=0)
@@ -119,7 +117,7 @@ def test_a_port_is_compared_only_when_it_is_a_certain_one() -> None:
     assert str(find_conflict(options, other)) == "with --tls-port 8482 instead of none"
 
 
-def test_a_collector_that_only_the_environment_names_is_used_and_not_compared() -> None:
+def test_otlp_endpoint_of_the_environment_is_used_but_not_compared() -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "FNKIT_LOGS_PUSH_TOKEN": "hidden"}
     options = start_options(Path("/data"), {"loki_url": "http://u:hidden@loki:3100"}, environ, start_timeout=5.0)
     assert options.settings.otlp_url == "http://collector:4318/v1/traces"

@@ -1,4 +1,4 @@
-"""A run file names a process, and a process is known by its start as well as by its id."""
+"""The run file identifies the platform's process by its id and its start time."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from fnkit.platform.supervisor.data_directory import (
 from fnkit.platform.supervisor.launcher import find_running_platform, stop_platform
 
 
-def test_a_living_process_has_a_start() -> None:
+def test_running_process_has_a_start_time() -> None:
     assert process_start_time(os.getpid()) == process_start_time(os.getpid()) != ""
 
 
-def test_no_process_and_a_dead_one_have_none() -> None:
+def test_missing_or_ended_process_has_no_start_time() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.read()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert process_start_time(child.pid) is None, "it has ended and nobody has waited for it"
+    assert process_start_time(child.pid) is None, "it has ended and was not waited for"
     child.wait()
     child.stdout.close()
     assert process_start_time(child.pid) is None
     assert process_start_time(0) is None
 
 
-def test_a_run_file_is_what_was_written(tmp_path: Path) -> None:
+def test_run_file_round_trips(tmp_path: Path) -> None:
     write_run_file(tmp_path / "run.json", _run(os.getpid()))
     assert read_run_file(tmp_path / "run.json") == _run(os.getpid())
 
 
-def test_a_broken_run_file_is_none(tmp_path: Path) -> None:
+def test_invalid_run_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"pid": ')
     assert read_run_file(tmp_path / "run.json") is None
 
 
-def test_a_platform_whose_process_is_there_runs(tmp_path: Path) -> None:
+def test_platform_with_a_running_process_is_found(tmp_path: Path) -> None:
     layout = DataLayout(tmp_path)
     load_or_create_credentials(layout.credentials_file)
     write_run_file(layout.run_file, _run(os.getpid()))
@@ -55,7 +55,7 @@ def test_a_platform_whose_process_is_there_runs(tmp_path: Path) -> None:
     assert found.api_url == "http://127.0.0.1:8480"
 
 
-def test_a_process_that_got_the_id_later_is_not_the_platform_and_is_not_killed(tmp_path: Path) -> None:
+def test_process_with_a_reused_id_is_not_found_and_not_stopped(tmp_path: Path) -> None:
     layout = DataLayout(tmp_path)
     load_or_create_credentials(layout.credentials_file)
     write_run_file(layout.run_file, msgspec.structs.replace(_run(os.getpid()), started_at="1"))

@@ -1,4 +1,4 @@
-"""A fork reads its secrets when its sandbox is complete, not before."""
+"""A forked child reads its secrets only after its sandbox is applied."""
 
 from __future__ import annotations
 
@@ -40,22 +40,26 @@ def document(values: dict[str, object]) -> bytes:
 
 
 @pytest.mark.parametrize("zygote", ["interpreter", "deployment"])
-def test_the_environment_is_read_after_the_sandbox_was_applied(tmp_path: Path, zygote: str) -> None:
+def test_environment_is_read_after_the_sandbox_is_applied(tmp_path: Path, zygote: str) -> None:
     (tmp_path / "handler.py").write_text(HANDLER)
-    ours, theirs = socket.socketpair()
-    ours.settimeout(30)
-    command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(FOLDER), zygote, str(theirs.fileno())]
+    parent_end, child_end = socket.socketpair()
+    parent_end.settimeout(30)
+    command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(FOLDER), zygote, str(child_end.fileno())]
     settings = {
         "level": "none", "code": str(tmp_path), "root": str(tmp_path), "home": str(tmp_path),
         "handler": "handler.handle", "memory": 128, "disk": 16, "processes": 16, "uid": 0, "hostname": "x",
         "filter": False,
     }  # fmt: skip
-    with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process, ours, ours.makefile("rb") as lines:
-        theirs.close()
+    with (
+        subprocess.Popen(command, pass_fds=[child_end.fileno()]) as process,
+        parent_end,
+        parent_end.makefile("rb") as lines,
+    ):
+        child_end.close()
         assert lines.readline() == b"\n"
-        ours.sendall(document({"cgroups": []}) + document(settings))
-        assert lines.readline() == b"confined\n"  # although its secrets were not sent yet
-        ours.sendall(document({"SECRET": "hidden", "PATH": os.defpath}))
+        parent_end.sendall(document({"cgroups": []}) + document(settings))
+        assert lines.readline() == b"confined\n"  # its secrets have not been sent yet
+        parent_end.sendall(document({"SECRET": "hidden", "PATH": os.defpath}))
         assert json.loads(lines.readline()) == {"ready": True}
-        ours.shutdown(socket.SHUT_RDWR)
+        parent_end.shutdown(socket.SHUT_RDWR)
         assert process.wait(60) == 0

@@ -1,4 +1,4 @@
-"""A blank's rehearsal leaves nothing behind that a handler could meet."""
+"""Warming up a pre-warmed worker leaves no state that a handler could observe."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ sys.path.insert(0, sys.argv[1])
 import launch
 warm_up = launch.load('warm_up')
 del sys.path[0]
-def seen():
+def state():
     return set(sys.modules), set(sys.path_importer_cache), os.listdir("/proc/self/fd"), list(sys.path), sys.stdout
-before = seen()
+before = state()
 warm_up.warm_up(sys.argv[1])
-after = seen()
+after = state()
 assert before == after, [a for a, b in zip(after, before) if a != b]
 """
 
 
-def test_modules_descriptors_and_streams_are_what_they_were() -> None:
-    done = subprocess.run(
+def test_warm_up_leaves_modules_descriptors_and_streams_unchanged() -> None:
+    process = subprocess.run(
         [sys.executable, "-I", "-S", "-c", PROGRAM, str(FOLDER)], capture_output=True, text=True, check=False
     )
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")

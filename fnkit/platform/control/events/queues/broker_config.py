@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from fnkit.errors import PlatformError
 from fnkit.platform.brokers.config_file import BrokersInvalid, read_brokers_file
 from fnkit.platform.brokers.model import Brokers, NatsBroker, SqsBroker
+from fnkit.platform.model.settings import QueueSettings
 
 __all__ = ["BrokerConfig"]
 
@@ -28,21 +30,17 @@ _logger = logging.getLogger(__name__)
 class BrokerConfig:
     """Looks up the broker of a trigger."""
 
-    def __init__(
-        self, file: Path, environment: Mapping[str, str], embedded: NatsBroker | None, unavailable_reason: str
-    ) -> None:
+    def __init__(self, file: Path, settings: QueueSettings) -> None:
         """Read the file.
 
         Args:
             file: Path of ``brokers.toml``; the file need not exist.
-            environment: Values of the environment variables that the file refers to.
-            embedded: The platform's own NATS server, or ``None`` if it does not run.
-            unavailable_reason: Why it does not run.
+            settings: The variables that the file refers to, and the platform's own NATS server.
         """
         self._file = file
-        self._environment = environment
-        self._embedded = embedded
-        self._unavailable_reason = unavailable_reason
+        self._environment = settings.environment
+        self._embedded = _parse_broker_url(settings.nats_url) if settings.nats_url else None
+        self._unavailable_reason = settings.nats_unavailable_reason
         self._brokers = Brokers()
         self._error = ""  # first problem of the current file
         self._file_state: object = None
@@ -114,3 +112,10 @@ class BrokerConfig:
                 )
             _logger.info("Brokers: %d NATS, %d SQS.", len(self._brokers.nats), len(self._brokers.sqs))
         return (self._brokers, self._error) != before
+
+
+def _parse_broker_url(url: str) -> NatsBroker:
+    parts = urlsplit(url)
+    return NatsBroker(
+        url=f"nats://{parts.hostname}:{parts.port}", user=parts.username or "", password=parts.password or ""
+    )

@@ -27,7 +27,7 @@ from typing import Final, Generic, TypeVar
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
-from fnkit.platform.control.events.gateway_client import DeliveryOutcome, GatewayClient, Unreachable
+from fnkit.platform.control.events.gateway_client import DeliveryOutcome, DeliveryTarget, GatewayClient, Unreachable
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, MessageSource, Prefetch
 from fnkit.platform.control.events.queues.retries import RetryDecision, RetryQueue, decide
 from fnkit.platform.control.timestamps import format_microseconds
@@ -35,18 +35,14 @@ from fnkit.platform.model.delivery import Delivery, DeliveryStatus
 from fnkit.platform.model.records import TriggerRecord
 
 __all__ = [
-    "MAX_IN_FLIGHT",
     "ConsumerStatus",
-    "DeliveryTarget",
     "IdGenerator",
     "QueueConsumer",
     "RecentIds",
     "SlowStartNotifier",
 ]
 
-MAX_IN_FLIGHT: Final = 10
-"""Number of requests that one trigger has in flight at most, as Scaleway documents."""
-
+_MAX_IN_FLIGHT: Final = 10  # requests of one trigger, as Scaleway documents
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _MIN_BACKOFF: Final = 0.05
 _MAX_GATEWAY_BACKOFF: Final = 1.0
@@ -62,24 +58,6 @@ _RECENT_IDS_PER_GENERATION: Final = 5000
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryTarget:
-    """A function that serves requests.
-
-    Attributes:
-        function: Its name.
-        host: Its hostname at the gateway.
-        timeout: Real seconds to wait for its response.
-        max_concurrency: Number of messages to send at a time. Never more than it has instances: requests in the
-            queue of the gateway use up their timeout.
-    """
-
-    function: str
-    host: str
-    timeout: float
-    max_concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +146,7 @@ class QueueConsumer:
     def start(self) -> None:
         """Start receiving messages. Nothing is delivered before ``refresh`` was called with a target."""
         self._lease_task = asyncio.ensure_future(self._extend_leases())
-        loops = (self._run_source(), self._run_due_retries(), *map(self._run_slot, range(MAX_IN_FLIGHT)))
+        loops = (self._run_source(), self._run_due_retries(), *map(self._run_slot, range(_MAX_IN_FLIGHT)))
         self._tasks = [self._lease_task, *map(asyncio.ensure_future, loops)]
 
     def refresh(self, record: TriggerRecord, target: DeliveryTarget | None) -> None:
@@ -322,9 +300,8 @@ class QueueConsumer:
     def _adjust_prefetch(self, outcome: DeliveryOutcome, size: int) -> None:
         """Allow prefetching only while the function responds fast and messages are small."""
         if self._source.can_prefetch and outcome.duration_ms < _FAST_RESPONSE_MS and self._target is not None:
-            self._prefetch.limit = min(
-                _PREFETCH_PER_SLOT * self._target.max_concurrency, _MAX_PREFETCH_BYTES // (size + 1)
-            )
+            slots = min(_MAX_IN_FLIGHT, self._target.max_concurrency)
+            self._prefetch.limit = min(_PREFETCH_PER_SLOT * slots, _MAX_PREFETCH_BYTES // (size + 1))
         else:
             self._prefetch.limit = 0
 

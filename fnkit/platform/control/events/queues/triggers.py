@@ -1,8 +1,8 @@
-"""Keeps one queue consumer for each active trigger.
+"""The queue triggers: one queue consumer for each active trigger.
 
-The store notifies the manager of changed triggers and functions. When the broker settings change, all triggers are
-checked. A trigger without a broker is idle: its API status stays ``ready``, and its consumer status and the log
-state the reason (``docs/triggers.md``).
+The store notifies the ``TriggerManager`` of changed triggers and functions. When the broker settings change, it
+checks all triggers. A trigger without a broker is idle: its API status stays ``ready``, and its consumer status and
+the log state the reason (``docs/triggers.md``).
 """
 
 from __future__ import annotations
@@ -11,29 +11,66 @@ import asyncio
 import logging
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from fnkit.platform.control.addresses import domain_name
+from fnkit.contract.platform import TriggerStatus
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
-from fnkit.platform.control.events.gateway_client import GatewayClient
-from fnkit.platform.control.events.queues.consumer import (
-    MAX_IN_FLIGHT,
-    ConsumerStatus,
-    DeliveryTarget,
-    QueueConsumer,
-)
+from fnkit.platform.control.events.gateway_client import GatewayClient, delivery_target
+from fnkit.platform.control.events.queues.broker_config import BrokerConfig
+from fnkit.platform.control.events.queues.consumer import ConsumerStatus, QueueConsumer
 from fnkit.platform.control.events.queues.interface import BrokerBackend
+from fnkit.platform.control.events.queues.nats.source import NatsBackend
+from fnkit.platform.control.events.queues.sqs.source import SqsBackend
 from fnkit.platform.control.resources.triggers import Triggers
 from fnkit.platform.model.records import TriggerRecord
 
-__all__ = ["TriggerManager", "find_target"]
+__all__ = ["QueueTriggers", "TriggerManager"]
 
 _DRAIN_TIMEOUT: Final = 8.0  # less than the supervisor's stop timeout for control
-_RESPONSE_GRACE_SECONDS: Final = 60.0  # real seconds for a cold start, added to the function's timeout
-_NANOSECONDS_PER_SECOND: Final = 10**9
 _NO_BACKEND: Final = "no backend supports its type of source"
 _logger = logging.getLogger(__name__)
+
+
+class QueueTriggers:
+    """Runs the queue triggers: their manager, the broker settings and the backends.
+
+    Args:
+        context: Shared dependencies.
+        triggers: The operations on triggers.
+        log: The delivery log.
+        gateway: Sends messages to functions.
+    """
+
+    def __init__(
+        self, context: ControlContext, triggers: Triggers, log: DeliveryLog, gateway: GatewayClient
+    ) -> None:
+        self._tasks = context.tasks
+        settings = context.settings
+        file = Path(settings.brokers_file) if settings.brokers_file else context.layout.brokers_file
+        self._broker_config = BrokerConfig(file, settings.queues)
+        self._nats = NatsBackend(context, self._broker_config.nats_for)
+        sqs = SqsBackend(self._broker_config.sqs_for, triggers.decrypt_secret_key)
+        self._manager = TriggerManager(context, triggers, log, gateway, (self._nats, sqs))
+
+    def start(self) -> None:
+        """Start the trigger manager and its background tasks."""
+        self._tasks.start(self._manager.run(), "queue triggers")
+        self._tasks.start(self._broker_config.watch(self._manager.on_brokers_changed), "broker settings")
+        self._tasks.start(self._nats.run_cleanup(), "consumers of deleted triggers")
+
+    async def stop(self) -> None:
+        """Stop requesting messages, and give those in flight a few seconds."""
+        await self._manager.stop()
+
+    async def retry_due(self) -> None:
+        """Start attempts that are due. Called after the clock was moved."""
+        await self._manager.retry_due()
+
+    def statuses(self) -> list[TriggerStatus]:
+        """Return the state of each active trigger's connection to its broker."""
+        return self._manager.statuses()
 
 
 @dataclass(slots=True)
@@ -68,9 +105,13 @@ class TriggerManager:
         self._errors: dict[str, str | None] = {}
         self._changed = asyncio.Event()
 
-    def statuses(self) -> dict[str, ConsumerStatus]:
-        """Return the status of the consumer of each active trigger, by trigger id."""
-        return {trigger_id: trigger.status for trigger_id, trigger in self._active.items()}
+    def statuses(self) -> list[TriggerStatus]:
+        """Return the state of each active trigger's connection to its broker."""
+        return [
+            TriggerStatus(id=record.id, name=record.name, state=trigger.status.state, words=trigger.status.message)
+            for trigger_id, trigger in self._active.items()
+            if (record := self._triggers.get_active(trigger_id)) is not None
+        ]
 
     def on_brokers_changed(self) -> None:
         """Check the endpoints of all triggers again."""
@@ -158,8 +199,9 @@ class TriggerManager:
 
     def _refresh_consumer(self, trigger: _ActiveTrigger) -> None:
         if trigger.consumer is not None:
-            record = trigger.record
-            trigger.consumer.refresh(record, find_target(self._context, record.function_id))
+            function = self._context.store.functions.get(trigger.record.function_id)
+            target = None if function is None else delivery_target(function, self._context.settings.domain_suffix)
+            trigger.consumer.refresh(trigger.record, target)
 
     def _deactivate(self, trigger: _ActiveTrigger) -> None:
         if trigger.consumer is not None:
@@ -174,17 +216,3 @@ class TriggerManager:
         errors, self._errors = self._errors, {}
         for trigger_id, error in errors.items():
             await self._triggers.store_status(trigger_id, error)
-
-
-def find_target(context: ControlContext, function_id: str) -> DeliveryTarget | None:
-    """Return where the messages for a function are sent, or ``None`` if nothing is deployed."""
-    function = context.store.functions.get(function_id)
-    if function is None or function.serving is None:
-        return None
-    settings = function.serving.settings
-    return DeliveryTarget(
-        function=function.name,
-        host=domain_name(function.host_label, function.region, context.settings.domain_suffix),
-        timeout=settings.timeout / _NANOSECONDS_PER_SECOND + _RESPONSE_GRACE_SECONDS,
-        max_concurrency=max(1, min(MAX_IN_FLIGHT, settings.max_scale)),
-    )

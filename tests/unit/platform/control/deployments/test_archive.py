@@ -1,11 +1,10 @@
-"""Unpacking strangers' archives: nothing outside, nothing too large, nothing half."""
+"""Unpacking untrusted archives: no path escapes the target, the size is limited, and a failure leaves no files."""
 
 from __future__ import annotations
 
 import io
 import os
 import stat
-import threading
 import zipfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, Bui
 
 
 def zipped(*members: tuple[str, bytes, int]) -> bytes:
-    """Name, content, Unix mode (0: none)."""
+    """Return a zip archive of members, each a name, content and Unix mode (0: no mode)."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
         for name, data, mode in members:
@@ -42,7 +41,7 @@ def job(tmp_path: Path, content: bytes, *, runtime: str = "python311", steps: li
     )
 
 
-def test_files_folders_and_modes_arrive(tmp_path: Path) -> None:
+def test_files_folders_and_modes_are_unpacked(tmp_path: Path) -> None:
     steps: list[str] = []
     one = job(
         tmp_path,
@@ -79,7 +78,7 @@ def test_files_folders_and_modes_arrive(tmp_path: Path) -> None:
     ],
     ids=lambda members: members[-1][0][:20],
 )
-def test_what_reaches_outside_or_cannot_be_is_refused_and_leaves_nothing(
+def test_unsafe_or_invalid_member_is_rejected_and_leaves_no_files(
     tmp_path: Path, members: tuple[tuple[str, bytes, int], ...]
 ) -> None:
     one = job(tmp_path, zipped(*members))
@@ -91,14 +90,14 @@ def test_what_reaches_outside_or_cannot_be_is_refused_and_leaves_nothing(
     assert {entry.name for entry in tmp_path.iterdir()} <= {"deployments", "logs"}
 
 
-def test_links_that_stay_inside_are_made(tmp_path: Path) -> None:
+def test_links_within_the_archive_are_created(tmp_path: Path) -> None:
     one = job(tmp_path, zipped(("lib/tool.js", b"x", 0), ("bin/tool", b"../lib/tool.js", stat.S_IFLNK | 0o777)))
     build(one)
 
-    assert os.readlink(one.target / "bin/tool") == "../lib/tool.js"  # noqa: PTH115 - the text itself is what counts
+    assert os.readlink(one.target / "bin/tool") == "../lib/tool.js"  # noqa: PTH115 - compares the exact link text
 
 
-def test_a_bomb_is_stopped_where_the_limit_is_and_leaves_nothing(
+def test_zip_bomb_is_stopped_at_the_size_limit_and_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive_module, "UNPACKED_MAX_BYTES", 1024 * 1024)
@@ -112,15 +111,15 @@ def test_a_bomb_is_stopped_where_the_limit_is_and_leaves_nothing(
     assert list((tmp_path / "deployments").iterdir()) == []
 
 
-@pytest.mark.parametrize("change", ["cut", "flipped", "none", "empty"])
-def test_a_damaged_archive_fails_with_the_recorded_text(tmp_path: Path, change: str) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "corrupted", "not a zip", "empty"])
+def test_damaged_archive_fails_with_the_recorded_message(tmp_path: Path, damage: str) -> None:
     whole = zipped(("handler.py", os.urandom(5000), 0))
     damaged = {
-        "cut": whole[:-40],
-        "flipped": whole[:200] + bytes(200) + whole[400:],
-        "none": b"PK but not a zip",
+        "truncated": whole[:-40],
+        "corrupted": whole[:200] + bytes(200) + whole[400:],
+        "not a zip": b"PK but not a zip",
         "empty": b"",
-    }[change]
+    }[damage]
 
     with pytest.raises(BuildFailed) as failure:
         build(job(tmp_path, damaged))
@@ -129,7 +128,7 @@ def test_a_damaged_archive_fails_with_the_recorded_text(tmp_path: Path, change: 
     assert failure.value.detail
 
 
-def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+def test_encrypted_member_is_rejected(tmp_path: Path) -> None:
     content = bytearray(zipped(("handler.py", b"x", 0)))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(signature) + offset] |= 1
@@ -138,9 +137,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
         build(job(tmp_path, bytes(content)))
 
 
-def test_a_build_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
-    stop = threading.Event()
-    stop.set()
+def test_stopped_build_leaves_no_files(tmp_path: Path) -> None:
     one = job(tmp_path, zipped(("handler.py", b"x", 0)))
     one.stop.set()
 
@@ -150,18 +147,18 @@ def test_a_build_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "deployments").iterdir()) == []
 
 
-def test_another_language_is_refused_in_words_that_name_the_runtime(tmp_path: Path) -> None:
+def test_unsupported_language_error_names_the_runtime(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match="the runtime go126 is not available on this platform"):
         build(job(tmp_path, zipped(("a", b"", 0)), runtime="go126"))
 
 
-def test_a_handler_that_is_missing_is_told_in_the_log_and_builds(tmp_path: Path) -> None:
+def test_build_without_handler_file_succeeds_and_logs_a_warning(tmp_path: Path) -> None:
     build(job(tmp_path, zipped(("main.py", b"", 0))))
 
     assert "handler.py, which is not in the archive" in (tmp_path / "logs/build.jsonl").read_text()
 
 
-def test_the_log_keeps_its_size(tmp_path: Path) -> None:
+def test_build_log_size_is_limited(tmp_path: Path) -> None:
     log = BuildLog(tmp_path, 1, lambda: "now")
     for _ in range(40):
         log.write("x" * 60_000)

@@ -1,4 +1,4 @@
-"""A build leaves bytecode beside the sources, compiled by the function's own interpreter."""
+"""A build writes bytecode beside the sources, compiled by the function's interpreter."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def compiled(folder: Path) -> set[str]:
     }
 
 
-def test_every_module_but_packages_own_tests_has_bytecode(tmp_path: Path) -> None:
+def test_modules_except_tests_of_packages_have_bytecode(tmp_path: Path) -> None:
     one = job(
         tmp_path,
         {
@@ -67,20 +67,20 @@ def test_every_module_but_packages_own_tests_has_bytecode(tmp_path: Path) -> Non
     assert compiled(one.target) == {"./main", "lib/other", "package/p/__init__"}
 
 
-def test_an_import_takes_the_bytecode_and_writes_none(tmp_path: Path) -> None:
+def test_import_uses_the_compiled_bytecode(tmp_path: Path) -> None:
     one = job(tmp_path, {"main.py": "import os\nprint(os.path.basename(__cached__), __file__)\n"})
     build(one)
     source = one.target / "main.py"
     source.write_text("raise SystemExit('compiled again')")
 
     run = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import main", str(one.target)]
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    process = subprocess.run(run, capture_output=True, text=True, check=False)
 
-    assert done.stdout.split() == [f"main.{sys.implementation.cache_tag}.pyc", str(source)], done.stderr
+    assert process.stdout.split() == [f"main.{sys.implementation.cache_tag}.pyc", str(source)], process.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives deployments users of their own")
-def test_the_compiler_is_the_function_s_user(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run deployments as separate users")
+def test_bytecode_is_compiled_as_the_user_of_the_function(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o711)
     one = replace(job(tmp_path, {"main.py": "", "a/b.py": ""}), uid=54321)
@@ -90,22 +90,22 @@ def test_the_compiler_is_the_function_s_user(tmp_path: Path) -> None:
     assert (compiled(one.target), owners) == ({"./main", "a/b"}, {54321})
 
 
-def test_without_an_interpreter_there_is_no_bytecode(tmp_path: Path) -> None:
+def test_build_without_interpreter_writes_no_bytecode(tmp_path: Path) -> None:
     one = job(tmp_path, {"main.py": ""}, interpreter=None)
     build(one)
 
     assert compiled(one.target) == set()
 
 
-def test_an_interpreter_that_cannot_be_run_is_said_in_the_log_and_fails_nothing(tmp_path: Path) -> None:
-    one = job(tmp_path, {"main.py": ""}, interpreter=str(tmp_path / "nobody"))
+def test_missing_interpreter_is_logged_and_the_build_succeeds(tmp_path: Path) -> None:
+    one = job(tmp_path, {"main.py": ""}, interpreter=str(tmp_path / "missing"))
     build(one)
 
     assert compiled(one.target) == set()
     assert "Compiled nothing" in "".join(path.read_text() for path in (tmp_path / "logs").rglob("*.jsonl"))
 
 
-def test_a_build_that_is_told_to_stop_does_not_wait_for_the_compiler(tmp_path: Path) -> None:
+def test_stopped_build_does_not_wait_for_the_compiler(tmp_path: Path) -> None:
     program = tmp_path / "slow"
     program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The interpreter of each runtime on the machine that runs the tests."""
+"""Resolution of each runtime to an interpreter on this machine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.toolchains import Toolchains
 
-OWN = f"python3{sys.version_info.minor}"
+CURRENT_RUNTIME = f"python3{sys.version_info.minor}"
 
 
-def test_the_running_interpreter_s_runtime_is_found_as_a_real_program() -> None:
-    toolchain = Toolchains().resolve(OWN)
+def test_runtime_of_this_interpreter_resolves_to_its_real_program() -> None:
+    toolchain = Toolchains().resolve(CURRENT_RUNTIME)
     program = toolchain.interpreter.path
     answer = subprocess.run(
         [program, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, check=True
@@ -32,44 +32,44 @@ def test_the_running_interpreter_s_runtime_is_found_as_a_real_program() -> None:
 
 
 @pytest.fixture
-def only_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine whose only Python is the one that runs the tests."""
+def only_current_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides every Python except the one that runs the tests."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-@pytest.mark.usefixtures("only_this_one")
-def test_the_nearest_runs_what_is_missing_with_a_warning() -> None:
-    other = "python312" if OWN != "python312" else "python313"
+@pytest.mark.usefixtures("only_current_python")
+def test_missing_version_falls_back_to_the_nearest_with_a_warning() -> None:
+    other = "python312" if CURRENT_RUNTIME != "python312" else "python313"
     toolchain = Toolchains().resolve(other)
 
     assert toolchain.interpreter.version == sys.version_info[:2]
     assert toolchain.warning is not None
     assert toolchain.warning.startswith(f"{other} runs on Python 3.{sys.version_info.minor}")
-    assert Toolchains().targets()[other] == Toolchains().targets()[OWN]
+    assert Toolchains().targets()[other] == Toolchains().targets()[CURRENT_RUNTIME]
 
 
-@pytest.mark.usefixtures("only_this_one")
-def test_strictness_refuses_the_nearest_and_says_how_to_get_the_right_one() -> None:
-    other = "python312" if OWN != "python312" else "python313"
-    with pytest.raises(PlatformError) as refusal:
+@pytest.mark.usefixtures("only_current_python")
+def test_strict_mode_rejects_the_nearest_and_suggests_an_install() -> None:
+    other = "python312" if CURRENT_RUNTIME != "python312" else "python313"
+    with pytest.raises(PlatformError) as raised:
         Toolchains(strict=True).resolve(other)
 
-    assert refusal.value.code == "no-toolchain"
-    assert "uv python install" in str(refusal.value.hint)
+    assert raised.value.code == "no-toolchain"
+    assert "uv python install" in str(raised.value.hint)
 
 
-@pytest.mark.usefixtures("only_this_one")
-def test_python_2_runs_nowhere() -> None:
+@pytest.mark.usefixtures("only_current_python")
+def test_python_2_has_no_target() -> None:
     assert "python" not in Toolchains().targets()
 
 
-def test_a_program_that_is_no_python_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_that_is_not_python_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / f"python3.{sys.version_info.minor}"
     fake.write_text("#!/bin/sh\nexit 3\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
-    assert Toolchains().resolve(OWN).interpreter.path != str(fake)
+    assert Toolchains().resolve(CURRENT_RUNTIME).interpreter.path != str(fake)

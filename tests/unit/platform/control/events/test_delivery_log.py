@@ -1,4 +1,4 @@
-"""The delivery log over a real store: what is kept, for how long, and when it is on disk."""
+"""The delivery log over a real store: retention, body limits and durability."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def delivery(number: int = 0, **fields: object) -> Delivery:
     known: dict[str, object] = {"kind": "cron", "name": "n", "function": "f", "at": "now", "status": "succeeded"}
-    return Delivery(id=f"d-{number}", **{**known, **fields})  # type: ignore[arg-type]  # msgspec checks them
+    return Delivery(id=f"d-{number}", **{**known, **fields})  # type: ignore[arg-type]  # fields of Delivery
 
 
-def in_a_loop(work: Callable[[], Coroutine[None, None, None]]) -> None:
+def run_async(work: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(work())
 
 
-def ids(log: DeliveryLog, **choice: object) -> list[str]:
-    found = log.table().page(SOURCE, **{"limit": 10_000, **choice})  # type: ignore[arg-type]  # the test's own words
+def ids(log: DeliveryLog, **filters: object) -> list[str]:
+    found = log.table().page(SOURCE, **{"limit": 10_000, **filters})  # type: ignore[arg-type]  # arguments of page()
     return [one.id for one, _ in found]
 
 
-def test_what_is_said_is_read_at_once_and_written_within_a_moment(store: Store, tmp_path: Path) -> None:
+def test_recorded_delivery_is_readable_at_once_and_written_soon(store: Store, tmp_path: Path) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         log.record(SOURCE, delivery(1, status="pending"), b"body")
@@ -50,14 +50,14 @@ def test_what_is_said_is_read_at_once_and_written_within_a_moment(store: Store, 
         log.record(SOURCE, delivery(2), b"body")
         other = sqlite3.connect(tmp_path / "platform.db")
         async with asyncio.timeout(10):
-            while other.execute("SELECT status FROM deliveries").fetchall() != [("pending",), ("succeeded",)]:  # noqa: ASYNC110  another process would look so too
+            while other.execute("SELECT status FROM deliveries").fetchall() != [("pending",), ("succeeded",)]:  # noqa: ASYNC110  polls as another process would
                 await asyncio.sleep(0)
         other.close()
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_after_a_commit_another_process_sees_everything(store: Store, tmp_path: Path) -> None:
+def test_committed_deliveries_are_visible_to_another_connection(store: Store, tmp_path: Path) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         for number in range(3):
@@ -67,40 +67,38 @@ def test_after_a_commit_another_process_sees_everything(store: Store, tmp_path: 
         assert other.execute("SELECT COUNT(*) FROM deliveries").fetchone()[0] == 3
         other.close()
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_of_many_quick_successes_only_those_that_are_kept_are_made_and_written(store: Store) -> None:
+def test_only_retained_successes_are_created(store: Store) -> None:
     async def work() -> None:
-        log, made = DeliveryLog(store), list[int]()
+        log, created = DeliveryLog(store), list[int]()
 
         def make(number: int) -> Delivery:
-            made.append(number)
+            created.append(number)
             return delivery(number)
 
         for number in range(KEPT_PER_GROUP * 5):
             log.record_success(SOURCE, "nats", partial(make, number), b"x" * (TRUNCATED_BODY_BYTES + 1))
-        assert made == []
+        assert created == []
         assert ids(log) == [f"d-{number}" for number in reversed(range(KEPT_PER_GROUP * 4, KEPT_PER_GROUP * 5))]
-        assert len(made) == KEPT_PER_GROUP
+        assert len(created) == KEPT_PER_GROUP
         log.close()
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_quick_successes_are_written_by_themselves_and_failures_do_not_wait_for_them(
-    store: Store, tmp_path: Path
-) -> None:
+def test_failures_are_written_without_waiting_for_successes(store: Store, tmp_path: Path) -> None:
     async def work() -> None:
         other = sqlite3.connect(tmp_path / "platform.db")
 
         async def written(*names: str) -> None:
             async with asyncio.timeout(60):
-                while {name for (name,) in other.execute("SELECT id FROM deliveries")} != set(names):  # noqa: ASYNC110  another process would look so too
+                while {name for (name,) in other.execute("SELECT id FROM deliveries")} != set(names):  # noqa: ASYNC110  polls as another process would
                     await asyncio.sleep(0)
 
         log = DeliveryLog(store)
-        log._success_delay = 3600.0  # as after a disk that takes very long
+        log._success_delay = 3600.0  # as after very slow writes
         log.record_success(SOURCE, "nats", lambda: delivery(1), b"")
         log.record(SOURCE, delivery(2, status="failed"), b"")
         await written("d-2")
@@ -112,14 +110,14 @@ def test_quick_successes_are_written_by_themselves_and_failures_do_not_wait_for_
         other.close()
         log.close()
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_the_newest_thousand_are_kept_and_displace_none_that_failed(store: Store) -> None:
+def test_newest_successes_are_kept_and_displace_no_failures(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         for number, status in ((-1, "dead"), (-2, "failed"), (-3, "unknown"), (-4, "pending")):
-            log.record(SOURCE, delivery(number, status=status), b"precious")
+            log.record(SOURCE, delivery(number, status=status), b"body")
         log.flush()
         for number in range(KEPT_PER_GROUP + 500):
             log.record(SOURCE, delivery(number), b"")
@@ -130,13 +128,13 @@ def test_the_newest_thousand_are_kept_and_displace_none_that_failed(store: Store
         assert kept[0] == f"d-{KEPT_PER_GROUP + 499}"
         assert kept[-4:] == ["d--4", "d--3", "d--2", "d--1"]
 
-    in_a_loop(work)
+    run_async(work)
 
 
 @pytest.mark.parametrize(
     ("status", "kept"), [("succeeded", TRUNCATED_BODY_BYTES), ("failed", 100_000), ("dead", 100_000)]
 )
-def test_the_body_of_what_failed_is_kept_whole(store: Store, status: str, kept: int) -> None:
+def test_bodies_of_failures_are_not_truncated(store: Store, status: str, kept: int) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         body = bytes(range(256)) * 1000
@@ -147,10 +145,10 @@ def test_the_body_of_what_failed_is_kept_whole(store: Store, status: str, kept: 
         assert found is not None
         assert found[1] == body[:kept]
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_whole_bodies_have_an_allowance_and_dead_ones_are_the_last_to_be_cut(store: Store) -> None:
+def test_full_bodies_have_a_budget_and_dead_ones_are_truncated_last(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         large = b"x" * (FULL_BODIES_BUDGET // 4)
@@ -161,22 +159,22 @@ def test_whole_bodies_have_an_allowance_and_dead_ones_are_the_last_to_be_cut(sto
         assert [sizes[f"d-{number}"] == len(large) for number in range(5)] == [True, False, True, True, True]
         assert sizes["d-1"] == TRUNCATED_BODY_BYTES
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_a_source_that_is_gone_takes_nothing_in(store: Store) -> None:
+def test_deliveries_of_a_deleted_source_are_discarded(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
-        log.record("gone", delivery(1), b"")
+        log.record("deleted", delivery(1), b"")
         log.record(SOURCE, delivery(2), b"")
         log.flush()
-        assert store.deliveries.count("gone") == 0
+        assert store.deliveries.count("deleted") == 0
         assert store.deliveries.count(SOURCE) == 1
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_a_message_that_comes_again_is_found_before_and_after_it_is_written(store: Store) -> None:
+def test_delivery_is_found_by_message_before_and_after_the_write(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         one = delivery(1, status="pending", message_id="m").with_attempt(
@@ -188,10 +186,10 @@ def test_a_message_that_comes_again_is_found_before_and_after_it_is_written(stor
         assert log.find_by_message(SOURCE, "m") == one
         assert log.find_by_message(SOURCE, "other") is None
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_what_was_under_way_when_a_process_died_is_said_to_be_unknown_or_to_come_again(store: Store) -> None:
+def test_pending_deliveries_are_marked_failed_or_unknown_after_a_crash(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         log.record(SOURCE, delivery(1, status="pending"), b"a")
@@ -203,10 +201,10 @@ def test_what_was_under_way_when_a_process_died_is_said_to_be_unknown_or_to_come
         found = {one.id: (one.status, bool(one.error)) for one, _ in log.table().page(SOURCE, limit=9)}
         assert found == {"d-1": ("failed", True), "d-2": ("unknown", True), "d-3": ("succeeded", False)}
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_a_full_disk_loses_no_failure_and_is_tried_again(store: Store) -> None:
+def test_failed_delivery_is_written_after_the_disk_was_full(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
@@ -220,20 +218,20 @@ def test_a_full_disk_loses_no_failure_and_is_tried_again(store: Store) -> None:
         assert found is not None
         assert len(found[1]) == 10**6
 
-    in_a_loop(work)
+    run_async(work)
 
 
-def test_attempts_are_all_counted_and_the_newest_kept() -> None:
+def test_all_attempts_are_counted_and_the_newest_kept() -> None:
     one = delivery(1, status="pending")
     for number in range(ATTEMPTS_KEPT + 2):
         one = one.with_attempt(http_status=500 + number, duration_ms=1.0, error="e" * 1000)
 
     assert one.attempts == ATTEMPTS_KEPT + 2
-    assert [made.http_status for made in one.recent_attempts] == list(range(502, 502 + ATTEMPTS_KEPT))
+    assert [attempt.http_status for attempt in one.recent_attempts] == list(range(502, 502 + ATTEMPTS_KEPT))
     assert (one.http_status, len(one.error)) == (501 + ATTEMPTS_KEPT, 500)
 
 
-def test_deliveries_of_an_older_store_keep_their_bodies(tmp_path: Path) -> None:
+def test_migration_keeps_the_bodies_of_deliveries(tmp_path: Path) -> None:
     file = tmp_path / "platform.db"
     Store(file).close()
     old = sqlite3.connect(file)

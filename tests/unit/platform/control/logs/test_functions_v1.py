@@ -1,4 +1,4 @@
-"""A function's log as older clients see it: newest first, over segments, bounded."""
+"""The log endpoint of the Functions API: newest lines first, across segments, with limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def messages(folder: Path) -> list[str]:
     return [log.message for log in newest_lines(folder).logs]
 
 
-def test_segments_are_read_from_the_newest_backwards(tmp_path: Path) -> None:
+def test_segments_are_read_newest_first(tmp_path: Path) -> None:
     (tmp_path / segment_name(9)).write_bytes(line("a") + line("b"))
     (tmp_path / segment_name(10)).write_bytes(line("c") + line("d"))
     (tmp_path / "build-00000001.jsonl").write_bytes(line("of a build"))
@@ -38,7 +38,7 @@ def test_segments_are_read_from_the_newest_backwards(tmp_path: Path) -> None:
     assert messages(tmp_path) == ["d", "c", "b", "a"]
 
 
-def test_a_line_says_who_wrote_it_and_when(tmp_path: Path) -> None:
+def test_line_has_source_stream_and_timestamp(tmp_path: Path) -> None:
     (tmp_path / segment_name(1)).write_bytes(line("out") + line("err", "stderr") + line("ended", "system"))
 
     assert [(log.source, log.stream, log.timestamp[:10]) for log in newest_lines(tmp_path).logs] == [
@@ -48,13 +48,13 @@ def test_a_line_says_who_wrote_it_and_when(tmp_path: Path) -> None:
     ]
 
 
-def test_half_a_line_and_nonsense_are_passed_over(tmp_path: Path) -> None:
+def test_partial_and_malformed_lines_are_skipped(tmp_path: Path) -> None:
     (tmp_path / segment_name(1)).write_bytes(line("a") + b"nonsense\n\n" + line("b") + line("half")[:20])
 
     assert messages(tmp_path) == ["b", "a"]
 
 
-def test_there_are_a_thousand_lines_at_most(tmp_path: Path) -> None:
+def test_at_most_a_thousand_lines_are_returned(tmp_path: Path) -> None:
     for number in (1, 2):
         content = b"".join(line(f"{number}-{index}") for index in range(700))
         (tmp_path / segment_name(number)).write_bytes(content)
@@ -64,11 +64,11 @@ def test_there_are_a_thousand_lines_at_most(tmp_path: Path) -> None:
     assert (found[0], found[699], found[700], found[-1]) == ("2-699", "2-0", "1-699", "1-400")
 
 
-def test_an_answer_stays_within_four_megabytes(tmp_path: Path) -> None:
+def test_response_size_is_limited_to_four_megabytes(tmp_path: Path) -> None:
     (tmp_path / segment_name(1)).write_bytes(line("x" * 65_000) * 100)
 
     assert 60 <= len(messages(tmp_path)) <= 65
 
 
-def test_a_function_that_wrote_nothing_has_no_lines(tmp_path: Path) -> None:
+def test_function_without_logs_has_no_lines(tmp_path: Path) -> None:
     assert messages(tmp_path / "nothing") == []

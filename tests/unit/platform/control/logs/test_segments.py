@@ -1,4 +1,4 @@
-"""Reading a function's segments between two moments, whatever is in them, against reading all of them."""
+"""Reading log segments within a time span returns what reading every line would."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.examples import examples
 ALWAYS = TimeSpan(0, 2**62)
 
 
-def written(time: int, message: str = "") -> bytes:
+def encode_line(time: int, message: str = "") -> bytes:
     line = LogRecord(
         time=format_time(time), function_id="f", instance="i", request_id="", stream="stdout", message=message
     )
@@ -32,9 +32,9 @@ def written(time: int, message: str = "") -> bytes:
 
 
 def write(folder: Path, segments: list[list[tuple[int, int]]]) -> None:
-    """Segments of (time, length of the message), numbered from 5."""
+    """Write segments of (time, message length) lines, numbered from 5."""
     for number, lines in enumerate(segments, start=5):
-        content = b"".join(written(time, "x" * length) for time, length in lines)
+        content = b"".join(encode_line(time, "x" * length) for time, length in lines)
         (folder / segment_name(number)).write_bytes(content)
 
 
@@ -49,22 +49,22 @@ def logs(draw: st.DrawFn) -> list[list[tuple[int, int]]]:
 
 @settings(deadline=None, max_examples=examples(60))
 @given(log=logs(), start=st.integers(-5, 310), length=st.integers(0, 310))
-def test_a_span_has_exactly_its_lines_in_both_directions(
+def test_time_span_returns_exactly_its_lines_in_both_directions(
     tmp_path_factory: pytest.TempPathFactory, log: list[list[tuple[int, int]]], start: int, length: int
 ) -> None:
     folder = tmp_path_factory.mktemp("log")
     write(folder, log)
     span = TimeSpan(start, start + length)
-    wanted = [time for segment in log for time, _ in segment if span.start <= time < span.end]
+    expected = [time for segment in log for time, _ in segment if span.start <= time < span.end]
 
-    assert [time for time, _ in read_forward(folder, span)] == wanted
-    assert [time for time, _ in read_backward(folder, span)] == wanted[::-1]
-    assert b"".join(read_chunks(folder, span)).count(b"\n") == len(wanted)
+    assert [time for time, _ in read_forward(folder, span)] == expected
+    assert [time for time, _ in read_backward(folder, span)] == expected[::-1]
+    assert b"".join(read_chunks(folder, span)).count(b"\n") == len(expected)
 
 
 @settings(deadline=None, max_examples=examples(30))
 @given(log=logs(), moment=st.integers(-5, 310))
-def test_lines_written_after_a_position_lie_behind_it(
+def test_end_position_excludes_lines_written_later(
     tmp_path_factory: pytest.TempPathFactory, log: list[list[tuple[int, int]]], moment: int
 ) -> None:
     folder = tmp_path_factory.mktemp("log")
@@ -76,8 +76,8 @@ def test_lines_written_after_a_position_lie_behind_it(
     assert [time for time, _ in read_forward(folder, before)] == [t for s in log for t, _ in s if t < moment]
 
 
-def test_half_a_line_and_nonsense_between_lines_are_passed_over(tmp_path: Path) -> None:
-    content = written(1) + b"nonsense\n\n" + written(2)[:20] + b"\n" + written(3) + written(4)[:20]
+def test_partial_and_malformed_lines_are_skipped(tmp_path: Path) -> None:
+    content = encode_line(1) + b"nonsense\n\n" + encode_line(2)[:20] + b"\n" + encode_line(3) + encode_line(4)[:20]
     (tmp_path / segment_name(1)).write_bytes(content)
 
     assert [time for time, _ in read_forward(tmp_path, ALWAYS)] == [1, 3]
@@ -85,7 +85,7 @@ def test_half_a_line_and_nonsense_between_lines_are_passed_over(tmp_path: Path) 
     assert [time for time, _ in read_backward(tmp_path, TimeSpan(0, 3))] == [1]
 
 
-def test_a_function_that_wrote_nothing_has_no_lines(tmp_path: Path) -> None:
+def test_function_without_logs_has_no_lines(tmp_path: Path) -> None:
     assert list(read_forward(tmp_path / "nothing", ALWAYS)) == []
     assert list(read_backward(tmp_path, ALWAYS)) == []
     assert log_end(tmp_path) == SegmentPosition(0, 0)

@@ -1,4 +1,4 @@
-"""The table of resource kinds fits the records and the tables that it describes."""
+"""The table of resource kinds agrees with the records and collections, and deletion covers attached resources."""
 
 from __future__ import annotations
 
@@ -89,24 +89,24 @@ def cron(name: str, function_id: str = "f") -> CronRecord:
     )
 
 
-def test_the_table_has_every_kind_of_record() -> None:
+def test_table_has_every_record_class() -> None:
     assert KINDS.keys() == RECORDS.keys()
-    ours = {one for one in records.ResourceRecord.__subclasses__() if one.__module__ == records.__name__}
-    assert set(RECORDS.values()) == ours
+    defined = {one for one in records.ResourceRecord.__subclasses__() if one.__module__ == records.__name__}
+    assert set(RECORDS.values()) == defined
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_changes_with_a_deletion_are_fields_of_the_record(kind: str) -> None:
+def test_deleting_changes_are_fields_of_the_record(kind: str) -> None:
     assert KINDS[kind].deleting_changes.keys() <= fields_of(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_resource_names_everything_that_it_is_deleted_with(kind: str) -> None:
+def test_attached_kinds_have_the_ids_of_their_parents(kind: str) -> None:
     assert {f"{parent}_id" for parent in KINDS[kind].attached_to} <= fields_of(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_store_can_filter_and_order_by_what_a_list_accepts(store: Store, kind: str) -> None:
+def test_store_supports_every_filter_and_order_of_a_list(store: Store, kind: str) -> None:
     collection = KINDS[kind].collection(store)
     filters = dict.fromkeys(KINDS[kind].filters, "x")
     for order in KINDS[kind].orders.values():
@@ -114,13 +114,13 @@ def test_the_store_can_filter_and_order_by_what_a_list_accepts(store: Store, kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_resource_in_any_status_but_deleting_can_be_deleted(kind: str) -> None:
+def test_every_status_except_deleting_can_change_to_deleting(kind: str) -> None:
     transitions = RECORDS[kind].transitions
     assert all(Status.DELETING in following for following in transitions.values())
     assert Status.DELETING not in transitions
 
 
-def test_a_function_takes_its_crons_domains_and_tokens_along(store: Store) -> None:
+def test_deleting_a_function_deletes_its_crons_domains_and_tokens(store: Store) -> None:
     domain = DomainRecord(
         id="d", region="fr-par", function_id="f", hostname="a.example.com", created_at=1, routed=True
     )
@@ -143,27 +143,27 @@ def test_a_function_takes_its_crons_domains_and_tokens_along(store: Store) -> No
     assert list(store.tokens.all()) == []
 
 
-def test_a_namespace_takes_its_tokens_along(store: Store) -> None:
+def test_deleting_a_namespace_deletes_its_tokens(store: Store) -> None:
     token = TokenRecord(id="t", region="fr-par", project_id="p", function_id=None, namespace_id="n", created_at=1)
     store.tokens.insert(token)
     mark_attached_deleting(store, NAMESPACES, "n")
     assert TOKENS.find(store, "fr-par", "t") == msgspec.structs.replace(token, status=Status.DELETING)
 
 
-def test_a_resource_is_found_in_its_own_region_only(store: Store) -> None:
+def test_resource_is_found_only_in_its_region(store: Store) -> None:
     store.crons.insert(cron("c"))
     assert CRONS.find(store, "fr-par", "c") == cron("c")
     assert CRONS.find(store, "nl-ams", "c") is None
 
 
-def test_what_is_being_deleted_counts_as_missing_to_who_refers_to_it(store: Store) -> None:
+def test_required_resource_must_not_be_deleting(store: Store) -> None:
     store.crons.insert(cron("c"))
     CRONS.mark_deleting(store, cron("c"))
     with pytest.raises(ControlError, match="Cron was not found"):
         CRONS.require(store, "fr-par", "c")
 
 
-def test_the_project_of_a_cron_is_that_of_its_function(store: Store) -> None:
+def test_project_of_a_cron_is_that_of_its_function(store: Store) -> None:
     store.crons.insert(cron("c"))
     assert CRONS.project_of(store, "c") == FUNCTIONS.project_of(store, "f") == "p"
     assert CRONS.project_of(store, "missing") is None

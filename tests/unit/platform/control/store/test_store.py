@@ -1,4 +1,4 @@
-"""The store: constraints, transactions, pages, seals."""
+"""The store: constraints, transactions, pagination, encryption and blobs."""
 
 from __future__ import annotations
 
@@ -39,23 +39,38 @@ def store(tmp_path: Path) -> Iterator[Store]:
     one.close()
 
 
-def test_a_transaction_is_all_or_nothing(store: Store) -> None:
-    def both() -> None:
+def test_failed_transaction_is_rolled_back(store: Store) -> None:
+    def insert_both() -> None:
         with store.transaction():
             store.namespaces.insert(record(1))
             store.namespaces.insert(record(2, name="n001"))
 
     with pytest.raises(sqlite3.IntegrityError):
-        both()
+        insert_both()
 
     assert list(store.namespaces.all()) == []
 
 
-def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
+def test_subscriber_is_called_before_updates_and_deletions_but_not_insertions(store: Store) -> None:
+    seen: list[NamespaceRecord | None] = []
+    store.namespaces.subscribe(lambda record_id: seen.append(store.namespaces.get(record_id)))
+    changed = record(1, description="changed")
+
+    with store.transaction():
+        store.namespaces.insert(record(1))
+    assert seen == []
+
+    with store.transaction():
+        store.namespaces.update(changed)
+        store.namespaces.delete("id-1")
+    assert seen == [record(1), changed]
+
+
+def test_committed_record_is_read_after_reopening(tmp_path: Path) -> None:
     first = Store(tmp_path / "platform.db")
     with first.transaction():
         first.namespaces.insert(record(1, environment={"é": "\n"}, tags=("a",)))
-    second = Store(tmp_path / "platform.db")  # the first never closed: as after kill -9
+    second = Store(tmp_path / "platform.db")  # without closing the first, as after kill -9
     found = second.namespaces.get("id-1")
     second.close()
     first.close()
@@ -63,7 +78,7 @@ def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
     assert found == record(1, environment={"é": "\n"}, tags=("a",))
 
 
-def test_pages_cover_everything_once_in_either_order(store: Store) -> None:
+def test_pages_contain_each_record_once_in_any_order(store: Store) -> None:
     with store.transaction():
         for number in (3, 1, 2, 5, 4):
             store.namespaces.insert(record(number))
@@ -78,20 +93,20 @@ def test_pages_cover_everything_once_in_either_order(store: Store) -> None:
         assert pages[3] == []
 
 
-def test_a_sealed_value_opens_only_for_its_owner_and_name(tmp_path: Path) -> None:
+def test_ciphertext_decrypts_only_with_its_owner_name_and_key(tmp_path: Path) -> None:
     vault = Vault(tmp_path / "keys" / "platform.key")
-    sealed = vault.encrypt("f1", "KEY", "value")
+    ciphertext = vault.encrypt("f1", "KEY", "value")
 
-    assert Vault(tmp_path / "keys" / "platform.key").decrypt("f1", "KEY", sealed) == "value"
-    assert b"value" not in sealed
+    assert Vault(tmp_path / "keys" / "platform.key").decrypt("f1", "KEY", ciphertext) == "value"
+    assert b"value" not in ciphertext
     for owner, key in (("f2", "KEY"), ("f1", "OTHER")):
         with pytest.raises(PlatformError, match="cannot be decrypted"):
-            vault.decrypt(owner, key, sealed)
+            vault.decrypt(owner, key, ciphertext)
     with pytest.raises(PlatformError, match="cannot be decrypted"):
-        Vault(tmp_path / "other" / "platform.key").decrypt("f1", "KEY", sealed)
+        Vault(tmp_path / "other" / "platform.key").decrypt("f1", "KEY", ciphertext)
 
 
-def test_an_archive_appears_only_when_it_is_kept(tmp_path: Path) -> None:
+def test_blob_exists_only_after_commit_and_leftovers_are_removed(tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path / "blobs")
     writer = blobs.writer()
     writer.write(b"content")
@@ -100,12 +115,12 @@ def test_an_archive_appears_only_when_it_is_kept(tmp_path: Path) -> None:
     writer.commit()
     assert blobs.hashes() == {blob.sha256}
 
-    (tmp_path / "blobs" / ".incoming-half").write_bytes(b"what a killed process left")
+    (tmp_path / "blobs" / ".incoming-half").write_bytes(b"partial")
     assert BlobStore(tmp_path / "blobs").hashes() == {blob.sha256}
     assert len(list((tmp_path / "blobs").iterdir())) == 1
 
 
-def test_a_full_disk_leaves_the_store_as_it_was(store: Store) -> None:
+def test_full_disk_leaves_the_store_unchanged(store: Store) -> None:
     with store.transaction():
         store.namespaces.insert(record(1))
     pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
@@ -117,6 +132,6 @@ def test_a_full_disk_leaves_the_store_as_it_was(store: Store) -> None:
     assert [one.id for one in store.namespaces.all()] == ["id-1"]
 
 
-def test_a_status_that_may_not_follow_is_a_fault() -> None:
+def test_invalid_status_transition_is_rejected() -> None:
     with pytest.raises(InvalidTransition, match="cannot change from deleting to ready"):
         transition(record(1, status=Status.DELETING), Status.READY)

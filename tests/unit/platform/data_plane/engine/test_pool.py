@@ -1,4 +1,4 @@
-"""Down to one after 30 idle seconds, to none after 15 idle minutes, never below ``min_scale``."""
+"""Scale-down: to one instance after 30 idle seconds, to zero after 15 idle minutes, never below ``min_scale``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fnkit.platform.data_plane.engine.pool import ScaleDown
 
 
 @pytest.mark.parametrize(
-    ("idle_for", "total", "min_scale", "ended"),
+    ("idle_for", "total", "min_scale", "expected"),
     [
         ([29.9, 29.9], 2, 0, 0),
         ([30, 29], 2, 0, 1),
@@ -22,6 +22,8 @@ from fnkit.platform.data_plane.engine.pool import ScaleDown
         ([], 3, 0, 0),
     ],
 )
-def test_how_many_idle_instances_end(idle_for: list[float], total: int, min_scale: int, ended: int) -> None:
+def test_surplus_is_the_number_of_idle_instances_to_stop(
+    idle_for: list[float], total: int, min_scale: int, expected: int
+) -> None:
     since = [1000.0 - seconds for seconds in idle_for]
-    assert ScaleDown().surplus(since, total=total, min_scale=min_scale, now=1000.0) == ended
+    assert ScaleDown().surplus(since, total=total, min_scale=min_scale, now=1000.0) == expected

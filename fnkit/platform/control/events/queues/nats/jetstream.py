@@ -19,6 +19,7 @@ import msgspec
 
 from fnkit.platform.control.events.queues.interface import BrokerError, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnection
+from fnkit.platform.control.events.queues.nats.core import Overlap
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -32,6 +33,7 @@ __all__ = [
     "ensure_consumer",
     "find_stream",
     "get_ack_floor",
+    "get_last_sequence",
     "remove_consumer",
     "subject_matches",
 ]
@@ -112,6 +114,7 @@ class PullConsumer:
         prefetch: Prefetch,
         *,
         ack_floor: int = 0,
+        overlap: Overlap | None = None,
     ) -> None:
         """Create the consumer; ``run`` pulls messages.
 
@@ -123,12 +126,14 @@ class PullConsumer:
             prefetch: Receives the messages.
             ack_floor: Messages up to this sequence are acknowledged without being delivered. A consumer of a
                 work-queue stream cannot begin at a sequence, and delivers handled messages after it was recreated.
+            overlap: Messages that a subscription received before; copies of them get their ids.
         """
         self._connection = connection
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._prefetch = prefetch
         self._ack_floor = ack_floor
+        self._overlap = overlap
         self._requested = 0
         self._wake_up = asyncio.Event()
         self._is_stopped = False
@@ -205,6 +210,8 @@ class PullConsumer:
         if status is None:
             self._requested -= 1
             received = StreamMessage(self._connection, message)
+            if self._overlap is not None:
+                received.id = self._overlap.find(received.sequence, message.subject, message.data) or received.id
             if received.sequence > self._ack_floor:
                 self._prefetch.put(received)
             else:
@@ -239,8 +246,13 @@ class _StreamConfig(msgspec.Struct, frozen=True):
     retention: str = "limits"
 
 
+class _StreamState(msgspec.Struct, frozen=True):
+    last_seq: int = 0
+
+
 class _StreamInfo(msgspec.Struct, frozen=True):
     config: _StreamConfig = _StreamConfig()
+    state: _StreamState = _StreamState()
     created: str = "1970-01-01T00:00:00Z"
     error: _ApiError | None = None
 
@@ -372,6 +384,16 @@ async def get_ack_floor(client: Client, stream: str, name: str) -> int | None:
         return None
     _raise_for_error(info.error)
     return info.ack_floor.stream_seq
+
+
+async def get_last_sequence(client: Client, stream: str) -> int:
+    """Return the sequence of the message that a stream stored last; 0 if it has none, or does not exist.
+
+    Raises:
+        BrokerError: The broker rejects the request.
+    """
+    info = await _request(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
+    return 0 if info is None or info.error is not None else info.state.last_seq
 
 
 async def remove_consumer(client: Client, stream: str, name: str) -> None:

@@ -5,8 +5,8 @@ delivered at least once. Otherwise they come from a queue subscription and are d
 status reports. Streams are looked up at the start, when the broker reports that one was created or changed, and
 every 30 s.
 
-When a stream begins to cover a subject, the source restarts: the consumer is created, then the subscription ends.
-Messages that the stream stored while the subscription still existed are delivered twice.
+When a stream begins to cover a subject, the consumer is created, then the subscription ends. Messages that the
+stream stored while the subscription still existed are recognised when the stream delivers them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections, is_nats_installed
-from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription
+from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription, Overlap
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRecord, ConsumerRegistry
 from fnkit.platform.control.events.queues.nats.jetstream import (
     ACK_WAIT_SECONDS,
@@ -32,6 +32,7 @@ from fnkit.platform.control.events.queues.nats.jetstream import (
     ensure_consumer,
     find_stream,
     get_ack_floor,
+    get_last_sequence,
     remove_consumer,
 )
 from fnkit.platform.control.events.queues.retries import RETRY_DELAY_SECONDS
@@ -84,6 +85,7 @@ class NatsMessageSource:
         self._source = source
         self._registry = registry
         self._buffer = BoundedBuffer(source.subject)
+        self._overlap: tuple[Stream, Overlap] | None = None
 
     async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
         """Receive messages until cancelled; switch between streams and the queue subscription.
@@ -106,7 +108,13 @@ class NatsMessageSource:
                     continue
                 ack_floor = await self._ensure_consumer(client, stream)
                 pull = PullConsumer(
-                    self._connection, client, stream.name, self._consumer_name, prefetch, ack_floor=ack_floor
+                    self._connection,
+                    client,
+                    stream.name,
+                    self._consumer_name,
+                    prefetch,
+                    ack_floor=ack_floor,
+                    overlap=self._overlap[1] if self._overlap and self._overlap[0] == stream else None,
                 )
                 await self._pull_until_change(client, stream, asyncio.ensure_future(pull.run()), report)
         except BrokerError:
@@ -190,22 +198,33 @@ class NatsMessageSource:
             await subscription.start()
             self._check_permissions()
             report(f"no stream covers {self._source.subject}: each message is delivered at most once")
-            if (stream := await self._wait_for_stream(client)) is not None:
+            if (stream := await self._wait_for_stream(client, subscription)) is not None:
                 # Created first: a stream with interest retention stores messages for existing consumers only.
                 await self._ensure_consumer(client, stream)
-                await subscription.drain()
+                self._overlap = stream, await self._end_subscription(client, stream, subscription)
         finally:
             await subscription.stop()
 
-    async def _wait_for_stream(self, client: Client) -> Stream | None:
+    async def _end_subscription(self, client: Client, stream: Stream, subscription: CoreSubscription) -> Overlap:
+        """Drain the subscription, and return which of its messages the stream may deliver as well."""
+        received = subscription.received
+        stored_from = received.count
+        last_received = await get_last_sequence(client, stream.name)
+        read_at = received.count
+        await subscription.drain()
+        return received.overlap(stored_from, read_at, (last_received, await get_last_sequence(client, stream.name)))
+
+    async def _wait_for_stream(self, client: Client, subscription: CoreSubscription) -> Stream | None:
         """Return the stream that covers the subject as soon as there is one; ``None`` if the connection is lost."""
         lost = asyncio.ensure_future(self._connection.wait_until_lost(client))
         try:
             while not lost.done():
                 changed = self._connection.streams_changed  # taken first, so that a change during the lookup counts
+                received_before = subscription.received.count
                 self._check_permissions()
                 if (stream := await self._find_stream(client)) is not None:
                     return stream
+                subscription.received.forget_first(received_before)
                 await self._wait_for_change(changed, lost)
         except BrokerError:
             if not lost.done():
@@ -226,6 +245,16 @@ class NatsMessageSource:
         finally:
             waiting.cancel()
 
+    async def _watch_permissions(self) -> None:
+        """Wait until the broker denies this consumer something.
+
+        Raises:
+            BrokerError: It did.
+        """
+        while True:
+            self._check_permissions()
+            await self._connection.violation_seen.wait()
+
     async def _ensure_consumer(self, client: Client, stream: Stream) -> int:
         """Create the consumer if needed, and return the sequence up to which everything was acknowledged."""
         record = self._registry.get_or_create(self._trigger_id, self._source)
@@ -245,40 +274,48 @@ class NatsMessageSource:
         self, client: Client, stream: Stream, pulling: asyncio.Task[None], report: Callable[[str], None]
     ) -> None:
         """Let the task pull messages until the connection is lost, the consumer is gone, or the stream changes."""
-        lost, changed = (
-            asyncio.ensure_future(self._connection.wait_until_lost(client)),
-            self._connection.streams_changed,
-        )
+        changed = self._connection.streams_changed
+        lost = asyncio.ensure_future(self._connection.wait_until_lost(client))
+        tasks = [lost, pulling]
         try:
             if not await self._can_pull(client):
                 await asyncio.wait((lost,), timeout=_BACKOFF)
                 return
             report(f"stream {stream.name}: each message is delivered at least once")
+            # A later request may be denied, and the first one after the flush.
+            denied = asyncio.ensure_future(self._watch_permissions())
+            tasks.append(denied)
             while True:
-                await self._wait_for_change(changed, lost, pulling)
+                await self._wait_for_change(changed, *tasks)
                 changed = self._connection.streams_changed
                 if lost.done():
                     return
-                self._check_permissions()
+                if denied.done():
+                    denied.result()
                 if pulling.done():
                     # The delay prevents a busy loop if the cause persists.
                     await asyncio.sleep(_BACKOFF)
                     pulling.result()
                     return
-                if await self._find_stream(client) != stream:
+                if not await self._is_unchanged(client, stream):
                     return
-                floor = await get_ack_floor(client, stream.name, self._consumer_name)
-                if floor is None:
-                    return
-                self._registry.record(self._trigger_id, stream, floor)
         except BrokerError:
             if not lost.done():
                 raise
         finally:
-            for task in (lost, pulling):
+            for task in tasks:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(lost, pulling, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _is_unchanged(self, client: Client, stream: Stream) -> bool:
+        """Return whether stream and consumer still exist. Record what was acknowledged."""
+        if await self._find_stream(client) != stream:
+            return False
+        floor = await get_ack_floor(client, stream.name, self._consumer_name)
+        if floor is not None:
+            self._registry.record(self._trigger_id, stream, floor)
+        return floor is not None
 
 
 class NatsBackend:

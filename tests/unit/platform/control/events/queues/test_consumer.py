@@ -1,4 +1,4 @@
-"""What is under way for a moment is told of once; what ended before then leaves no trace but that."""
+"""SlowStartNotifier calls back once for each operation, no earlier than the delay."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import asyncio
 from fnkit.platform.control.events.queues.consumer import SlowStartNotifier
 from tests.support.waiting import DEADLINE
 
-_SECONDS = 0.02
+_DELAY = 0.02
 
 
-def test_each_is_told_once_in_order_and_never_before_its_moment() -> None:
+def test_operations_are_reported_once_in_order_after_the_delay() -> None:
     async def scenario() -> list[tuple[int, float]]:
-        all_told = asyncio.Event()
-        loop, told, began = asyncio.get_running_loop(), list[tuple[int, float]](), dict[int, float]()
+        all_reported = asyncio.Event()
+        loop, reported, started_at = asyncio.get_running_loop(), list[tuple[int, float]](), dict[int, float]()
 
-        def tell(number: int) -> None:
-            told.append((number, loop.time() - began[number]))
-            if len(told) == 40:
-                all_told.set()
+        def report(number: int) -> None:
+            reported.append((number, loop.time() - started_at[number]))
+            if len(reported) == 40:
+                all_reported.set()
 
-        kept = SlowStartNotifier(tell, _SECONDS)
+        notifier = SlowStartNotifier(report, _DELAY)
         for number in range(40):
-            began[number] = loop.time()
-            kept.add(number)
+            started_at[number] = loop.time()
+            notifier.add(number)
             await asyncio.sleep(0)
-        await asyncio.wait_for(all_told.wait(), DEADLINE)
-        began[40] = loop.time()
-        kept.add(40)  # after a rest
-        while len(told) < 41:  # noqa: ASYNC110  it tells a function, not us
+        await asyncio.wait_for(all_reported.wait(), DEADLINE)
+        started_at[40] = loop.time()
+        notifier.add(40)  # after the queue was empty
+        while len(reported) < 41:  # noqa: ASYNC110  the callback is not awaitable
             await asyncio.sleep(0)
-        return told
+        return reported
 
-    told = asyncio.run(scenario())
-    assert [number for number, _ in told] == list(range(41))
-    assert min(waited for _, waited in told) >= _SECONDS - 0.001  # the loop's own resolution
+    reported = asyncio.run(scenario())
+    assert [number for number, _ in reported] == list(range(41))
+    assert min(waited for _, waited in reported) >= _DELAY - 0.001  # the resolution of the event loop's clock

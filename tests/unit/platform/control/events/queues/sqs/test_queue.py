@@ -1,4 +1,4 @@
-"""What SQS triggers read out of settings, attributes and errors."""
+"""SQS triggers: signing regions, queue URLs, queue attributes and error classification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fnkit.platform.control.events.queues.sqs.errors import (
 from fnkit.platform.control.events.queues.sqs.queue import parse_attributes
 from fnkit.platform.model.records import QueueSource, SqsSource
 
-ACCESS = SqsClientConfig("https://sqs.example.com", "fr-par", "AKIDX", "very-secret")
+CONFIG = SqsClientConfig("https://sqs.example.com", "fr-par", "AKIDX", "very-secret")
 
 
 @pytest.mark.parametrize(
@@ -35,35 +35,39 @@ ACCESS = SqsClientConfig("https://sqs.example.com", "fr-par", "AKIDX", "very-sec
         ("https://sqs.us-east-2.api.aws", "us-east-2"),
         ("https://vpce-0f1-x7.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1"),
         ("http://sqs.eu-west-1.localhost.localstack.cloud:4566/000000000000", "eu-west-1"),
-        ("http://127.0.0.1:9324/elastic/mq", "otherwise"),
-        ("http://127.0.0.1:4566", "otherwise"),
-        ("https://sqs.mnq.fr-par.scaleway.com.example.org", "otherwise"),
+        ("http://127.0.0.1:9324/elastic/mq", "fallback"),
+        ("http://127.0.0.1:4566", "fallback"),
+        ("https://sqs.mnq.fr-par.scaleway.com.example.org", "fallback"),
     ],
 )
-def test_requests_are_signed_for_the_region_that_an_endpoint_names(endpoint: str, region: str) -> None:
-    assert signing_region(endpoint, "otherwise") == region
+def test_signing_region_is_the_region_in_the_endpoint(endpoint: str, region: str) -> None:
+    assert signing_region(endpoint, "fallback") == region
 
 
-def test_a_broker_s_queue_url_is_filled_in() -> None:
+def test_queue_url_template_of_a_broker_is_filled_in() -> None:
     source = QueueSource(queue="jobs", project_id="p-1", region="nl-ams")
     url = "https://sqs.example.com/{region}/project-{project}/{queue}"
-    broker = SqsBroker(endpoint=ACCESS.endpoint, region_name="r", access_key="a", secret_key="b", queue_url=url)
+    broker = SqsBroker(endpoint=CONFIG.endpoint, region_name="r", access_key="a", secret_key="b", queue_url=url)
 
     assert endpoint_at_broker(source, broker).url == "https://sqs.example.com/nl-ams/project-p-1/jobs"
 
 
-def test_a_queue_anywhere_is_named_by_its_address_and_shows_no_keys() -> None:
+def test_external_queue_is_named_by_its_url_and_repr_has_no_keys() -> None:
     source = SqsSource(
         endpoint="https://user:pw@sqs.example.com",
         queue_url="https://x/1/jobs.fifo",
         access_key="AK",
         ciphertext=b"",
     )
-    place = endpoint_of_source(source, "SK", "pl-waw")
+    resolved = endpoint_of_source(source, "SK", "pl-waw")
 
-    assert (place.queue, place.config.region_name, place.config.host) == ("jobs.fifo", "pl-waw", "sqs.example.com")
-    assert "SK" not in repr(place)
-    assert "AK" not in repr(place)
+    assert (resolved.queue, resolved.config.region_name, resolved.config.host) == (
+        "jobs.fifo",
+        "pl-waw",
+        "sqs.example.com",
+    )
+    assert "SK" not in repr(resolved)
+    assert "AK" not in repr(resolved)
 
 
 @pytest.mark.parametrize(
@@ -75,42 +79,42 @@ def test_a_queue_anywhere_is_named_by_its_address_and_shows_no_keys() -> None:
         ("http://jobs.localhost:4566/jobs", "jobs"),
     ],
 )
-def test_every_form_of_a_queue_s_address_names_it_and_is_asked_for_as_it_was_written(url: str, queue: str) -> None:
+def test_queue_name_is_read_from_any_url_form_and_url_is_kept(url: str, queue: str) -> None:
     source = SqsSource(endpoint="http://localhost:4566", queue_url=url, access_key="AK", ciphertext=b"")
-    place = endpoint_of_source(source, "SK", "fr-par")
+    resolved = endpoint_of_source(source, "SK", "fr-par")
 
-    assert (place.queue, place.url) == (queue, url)
-    assert parse_attributes(place.queue, {}).is_fifo == queue.endswith(".fifo")
+    assert (resolved.queue, resolved.url) == (queue, url)
+    assert parse_attributes(resolved.queue, {}).is_fifo == queue.endswith(".fifo")
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"])
-def test_keys_that_are_wrong_or_no_longer_right_are_called_that(code: str) -> None:
-    empty = SqsClientConfig("https://sqs.example.com", "fr-par", "", "")
+def test_credential_errors_are_reported_as_rejected_keys(code: str) -> None:
+    config = SqsClientConfig("https://sqs.example.com", "fr-par", "", "")
 
-    assert str(error_from_response(code, "it is expired", 403, empty)) == (
+    assert str(error_from_response(code, "it is expired", 403, config)) == (
         f"SQS at sqs.example.com does not accept the keys: {code}: it is expired"
     )
 
 
 @pytest.mark.parametrize("policy", ['{"maxReceiveCount": 6}', '{"maxReceiveCount": "6"}'])
-def test_where_a_policy_counts_its_last_attempt_is_the_fourth(policy: str) -> None:
-    traits = parse_attributes("jobs", {"VisibilityTimeout": "45", "RedrivePolicy": policy})
+def test_last_attempt_under_a_redrive_policy_is_the_fourth(policy: str) -> None:
+    attributes = parse_attributes("jobs", {"VisibilityTimeout": "45", "RedrivePolicy": policy})
 
-    assert (traits.visibility_timeout, traits.max_receive_count) == (45, 6)
-    assert [traits.attempt_number(received) for received in (1, 3, 4, 5, 6, 7)] == [1, 3, 3, 3, 4, 4]
-
-
-def test_without_a_policy_the_queue_s_count_is_the_attempt() -> None:
-    traits = parse_attributes("jobs", {"VisibilityTimeout": "0"})
-
-    assert [traits.attempt_number(received) for received in (1, 4, 5)] == [1, 4, 5]
-    assert (traits.visibility_timeout, traits.lease_seconds, traits.lease_interval) == (0, 3, 1.0)
+    assert (attributes.visibility_timeout, attributes.max_receive_count) == (45, 6)
+    assert [attributes.attempt_number(received) for received in (1, 3, 4, 5, 6, 7)] == [1, 3, 3, 3, 4, 4]
 
 
-def test_a_queue_that_may_not_be_asked_is_taken_for_a_usual_one() -> None:
-    traits = parse_attributes("jobs.fifo", None)
+def test_attempt_is_the_receive_count_without_redrive_policy() -> None:
+    attributes = parse_attributes("jobs", {"VisibilityTimeout": "0"})
 
-    assert (traits.visibility_timeout, traits.max_receive_count, traits.is_fifo) == (30, 0, True)
+    assert [attributes.attempt_number(received) for received in (1, 4, 5)] == [1, 4, 5]
+    assert (attributes.visibility_timeout, attributes.lease_seconds, attributes.lease_interval) == (0, 3, 1.0)
+
+
+def test_unreadable_attributes_fall_back_to_defaults() -> None:
+    attributes = parse_attributes("jobs.fifo", None)
+
+    assert (attributes.visibility_timeout, attributes.max_receive_count, attributes.is_fifo) == (30, 0, True)
 
 
 @pytest.mark.parametrize(
@@ -120,14 +124,16 @@ def test_a_queue_that_may_not_be_asked_is_taken_for_a_usual_one() -> None:
         ("AccessDenied", 403, SqsRequestRejected),
         ("ThrottlingException", 400, SqsUnavailable),
         ("RequestThrottled", 403, SqsUnavailable),
-        ("Whatever", 503, SqsUnavailable),
-        ("Whatever", 429, SqsUnavailable),
+        ("OtherError", 503, SqsUnavailable),
+        ("OtherError", 429, SqsUnavailable),
         ("ReceiptHandleIsInvalid", 404, ReceiptHandleExpired),
-        ("Whatever", 400, SqsRequestRejected),
+        ("OtherError", 400, SqsRequestRejected),
     ],
 )
-def test_an_error_says_whether_waiting_helps(code: str, status: int, kind: type[Exception]) -> None:
-    found = error_from_response(code, "key AKIDX with very-secret is wrong", status, ACCESS)
+def test_error_code_and_status_select_the_error_class_without_keys(
+    code: str, status: int, kind: type[Exception]
+) -> None:
+    found = error_from_response(code, "key AKIDX with very-secret is wrong", status, CONFIG)
 
     assert type(found) is kind
     assert "AKIDX" not in str(found)

@@ -1,0 +1,37 @@
+"""Status transitions replace only fields that the record has, with values of the right type."""
+
+from __future__ import annotations
+
+from typing import get_type_hints
+
+import pytest
+
+from fnkit.contract.enums import Status
+from fnkit.platform.model.records import (
+    CronRecord,
+    DomainRecord,
+    FunctionRecord,
+    NamespaceRecord,
+    RecordChanges,
+    TriggerRecord,
+    transition,
+)
+
+# Of a token, nothing changes but the status.
+RECORDS = (CronRecord, DomainRecord, FunctionRecord, NamespaceRecord, TriggerRecord)
+CHANGES = get_type_hints(RecordChanges)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_record_changes_have_the_types_of_the_record_fields(name: str) -> None:
+    types = [hints[name] for record in RECORDS if name in (hints := get_type_hints(record))]
+    assert types
+    assert set(types) == {CHANGES[name]}
+
+
+def test_transition_with_a_field_of_another_record_raises_type_error() -> None:
+    record = CronRecord(
+        id="c", region="fr-par", function_id="f", schedule="* * * * *", args={}, name="", created_at=0
+    )
+    with pytest.raises(TypeError, match="routed"):
+        transition(record, Status.READY, routed=True)
