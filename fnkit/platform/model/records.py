@@ -32,12 +32,10 @@ __all__ = [
     "TokenRecord",
     "TriggerRecord",
     "TriggerSource",
-    "convert_records",
     "transition",
 ]
 
 Record = TypeVar("Record", bound="ResourceRecord")
-Target = TypeVar("Target", bound=msgspec.Struct)
 StatusTransitions: TypeAlias = Mapping[Status, frozenset[Status]]
 
 _AFTER_SETTLED: Final = frozenset({Status.PENDING, Status.DELETING})
@@ -452,18 +450,3 @@ def transition(record: Record, status: Status, **changes: Unpack[RecordChanges])
             f"{type(record).__name__} {record.id} cannot change from {record.status} to {status}."
         )
     return msgspec.structs.replace(record, status=status, **changes)
-
-
-def convert_records(target_type: type[Target], *records: msgspec.Struct, **fields: object) -> Target:
-    """Return a value, such as an object of the API, with the records' fields of the same names and those given.
-
-    A field that is ``UNSET`` is absent.
-
-    Raises:
-        msgspec.ValidationError: A field has no value, or one of the wrong type: a bug.
-    """
-    values: dict[str, object] = {}
-    for record in records:
-        values |= msgspec.structs.asdict(record)
-    values |= fields
-    return msgspec.convert({name: one for name, one in values.items() if one is not msgspec.UNSET}, target_type)

@@ -9,7 +9,7 @@ from fnkit.contract.platform import is_preload_enabled
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.addresses import default_hostnames, path_prefix
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord, convert_records
+from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
 from fnkit.platform.model.routing import Route
 
 __all__ = ["build_route", "function_hosts", "serving_routes"]
@@ -38,20 +38,31 @@ def build_route(
     own_secrets = context.secrets.decrypt_all(record.id, settings.secrets)
     environment = namespace.environment | shared_secrets | settings.environment | own_secrets
     secret_names = (shared_secrets.keys() - settings.environment.keys()) | own_secrets.keys()
-    return convert_records(
-        Route,
-        record,
-        settings,
+    return Route(
         function_id=record.id,
         generation=deployment.generation,
+        name=record.name,
+        namespace_id=namespace.id,
+        region=record.region,
+        project_id=record.project_id,
         hosts=function_hosts(context, record),
         path_prefix=path_prefix(record.region, namespace.name, record.name),
+        runtime=settings.runtime,
         language=runtime.language if runtime else "",
         interpreter=deployment.interpreter,
         code_dir=deployment.code,
+        handler=settings.handler,
+        memory=settings.memory,
+        cpu=settings.cpu,
         timeout=settings.timeout / _NANOSECONDS_PER_SECOND,
+        min_scale=settings.min_scale,
+        max_scale=settings.max_scale,
+        privacy=settings.privacy,
+        http_option=settings.http_option,
+        sandbox=settings.sandbox,
         environment=environment,
-        secret_names=sorted(secret_names),
+        uid=record.uid,
+        secret_names=tuple(sorted(secret_names)),
         preload=is_preload_enabled(record.tags),
     )
 

@@ -26,10 +26,11 @@ from fnkit.platform.control.errors import ControlError, invalid, not_found, tran
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
+from fnkit.platform.control.resources.kinds import build_view
 from fnkit.platform.control.resources.lists import parse_positive_integer
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
-from fnkit.platform.model.records import CronRecord, TriggerRecord, convert_records
+from fnkit.platform.model.records import CronRecord, TriggerRecord
 
 __all__ = ["DeliveryHistory", "delivery_view"]
 
@@ -228,7 +229,7 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
     """
     is_truncated = len(body) < delivery.body_size
     text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
-    return convert_records(
+    return build_view(
         DeliveryView,
         delivery,
         body=text,

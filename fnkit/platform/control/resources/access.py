@@ -21,11 +21,11 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import not_found, permissions_denied
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES
+from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES, build_view
 from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_microseconds
-from fnkit.platform.model.records import ApiKeyRecord, convert_records
+from fnkit.platform.model.records import ApiKeyRecord
 from fnkit.platform.model.routing import KeyGrant
 
 __all__ = ["AccessScope", "ApiKeyRegistry", "Principal", "key_grants", "resource_name"]
@@ -179,11 +179,11 @@ class ApiKeyRegistry:
         )
         self._keys.add(record)
         await self._link.change_credentials(keys=key_grants(self._keys))
-        return convert_records(ApiKey, record, secret_key=secret_key)
+        return build_view(ApiKey, record, secret_key=secret_key)
 
     def list(self) -> ApiKeyList:
         """Return all additional keys without their secrets."""
-        keys = [convert_records(ApiKey, key, secret_key=None) for key in self._keys.all()]
+        keys = [build_view(ApiKey, key, secret_key=None) for key in self._keys.all()]
         return ApiKeyList(keys=keys, total_count=len(keys))
 
     async def delete(self, access_key: str) -> ApiKey:
@@ -197,7 +197,7 @@ class ApiKeyRegistry:
         if record is None:
             raise not_found("API key")
         await self._link.change_credentials(keys=key_grants(self._keys))
-        return convert_records(ApiKey, record, secret_key=None)
+        return build_view(ApiKey, record, secret_key=None)
 
 
 def key_grants(keys: ApiKeyFile) -> tuple[KeyGrant, ...]:

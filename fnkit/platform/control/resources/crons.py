@@ -15,9 +15,9 @@ from fnkit.contract.resources import Cron
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS
+from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS, build_view
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import CronRecord, RecordChanges, convert_records, transition
+from fnkit.platform.model.records import CronRecord, RecordChanges, transition
 
 __all__ = ["Crons"]
 
@@ -97,7 +97,7 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         self._on_cron_changed(record.id)
 
     def _view(self, record: CronRecord) -> Cron:
-        return convert_records(Cron, record)
+        return build_view(Cron, record)
 
     def _require_function(self, region: str, function_id: str | None) -> str:
         function_id = validation.uuid_text("function_id", function_id)

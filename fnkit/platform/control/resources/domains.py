@@ -24,9 +24,9 @@ from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.routes import function_hosts
 from fnkit.platform.control.errors import ControlError, already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS
+from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS, build_view
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import DomainRecord, FunctionRecord, convert_records, transition
+from fnkit.platform.model.records import DomainRecord, FunctionRecord, transition
 
 __all__ = ["DnsVerifier", "Domains", "ResolvedHost", "resolve_host"]
 
@@ -169,7 +169,7 @@ class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
 
     def _view(self, record: DomainRecord) -> Domain:
         # As recorded, the URL stays while a domain that was ready is deleted.
-        return convert_records(Domain, record, url=f"https://{record.hostname}" if record.was_ready else "")
+        return build_view(Domain, record, url=f"https://{record.hostname}" if record.was_ready else "")
 
     async def _push_hosts(self, function_id: str) -> None:
         function = self._context.store.functions.get(function_id)

@@ -26,7 +26,7 @@ from fnkit.platform.control.errors import already_exists, invalid, not_found, qu
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.function_settings import new_settings, updated_settings
-from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES
+from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, build_view
 from fnkit.platform.control.resources.lists import ListResponse, parse_list_query
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
@@ -43,7 +43,6 @@ from fnkit.platform.model.records import (
     FunctionSettings,
     NamespaceRecord,
     RecordChanges,
-    convert_records,
 )
 
 __all__ = ["Functions"]
@@ -282,7 +281,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
 
     def _view(self, record: FunctionRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Function:
         settings = record.settings
-        return convert_records(
+        return build_view(
             Function,
             record,
             settings,

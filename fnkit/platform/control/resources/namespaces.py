@@ -17,7 +17,7 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.functions import Functions
-from fnkit.platform.control.resources.kinds import NAMESPACES
+from fnkit.platform.control.resources.kinds import NAMESPACES, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
 from fnkit.platform.control.timestamps import (
@@ -26,7 +26,7 @@ from fnkit.platform.control.timestamps import (
     UPDATED_TIMESTAMPS,
     format_timestamp,
 )
-from fnkit.platform.model.records import NamespaceRecord, RecordChanges, convert_records, transition
+from fnkit.platform.model.records import NamespaceRecord, RecordChanges, transition
 
 __all__ = ["Namespaces"]
 
@@ -124,7 +124,7 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
 
     def _view(self, record: NamespaceRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Namespace:
         registered = bool(record.registry_namespace_id)
-        return convert_records(
+        return build_view(
             Namespace,
             record,
             environment_variables=record.environment,

@@ -16,12 +16,12 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS
+from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.resources.token_key import SigningKeyStore
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_expiry, parse_expiry
-from fnkit.platform.model.records import TokenRecord, convert_records
+from fnkit.platform.model.records import TokenRecord
 
 __all__ = ["Tokens", "active_token_ids"]
 
@@ -76,7 +76,7 @@ class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
         await self._link.change_credentials(revoked=(record.id,))
 
     def _view(self, record: TokenRecord) -> Token:
-        return convert_records(
+        return build_view(
             Token,
             record,
             token=_HIDDEN_TOKEN,

@@ -22,7 +22,7 @@ from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Tri
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.errors import ControlError, invalid
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS
+from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import (
@@ -32,7 +32,6 @@ from fnkit.platform.model.records import (
     SqsSource,
     TriggerRecord,
     TriggerSource,
-    convert_records,
     transition,
 )
 
@@ -285,10 +284,10 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
                 )
             case SqsSource():
                 kind = "sqs"
-                config = convert_records(SqsConfig, source)
+                config = build_view(SqsConfig, source)
             case _:
                 assert_never(source)
-        return convert_records(Trigger, record, input_type=kind, **{f"{kind}_config": config})
+        return build_view(Trigger, record, input_type=kind, **{f"{kind}_config": config})
 
     def _ready_changes(self, record: TriggerRecord) -> RecordChanges:
         # Ready also if no broker is configured for its source: it is idle then.
