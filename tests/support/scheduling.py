@@ -220,7 +220,7 @@ class SchedulerUnderTest:
 
     def fired(self, cron_id: str, cause: str = "tick") -> list[Delivery]:
         """A cron's deliveries, oldest first."""
-        found = self.log.page(cron_id, limit=10_000)
+        found = self.log.table().page(cron_id, limit=10_000)
         return [one for one, _ in reversed(found) if one.cause == cause]
 
     def change(self, cron_id: str, *, tell: bool = True, **fields: object) -> None:
