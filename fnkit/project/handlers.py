@@ -136,9 +136,9 @@ def _binds_name(file: Path, name: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            source = decode_source(file.read_bytes())
-            tree = ast.parse(source)
-            module = symtable.symtable(source, file.name, "exec")
+            tree = ast.parse(decode_source(file.read_bytes()))
+            _rename_comprehension_variables(tree)
+            module = symtable.symtable(ast.unparse(tree), file.name, "exec")
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
@@ -150,6 +150,17 @@ def _binds_name(file: Path, name: str) -> bool:
     return any(
         name in inner.get_identifiers() and _assigns_global(inner.lookup(name)) for inner in _inner_scopes(module)
     )
+
+
+def _rename_comprehension_variables(tree: ast.AST) -> None:
+    """Rename the variables of comprehensions.
+
+    Since Python 3.12 (PEP 709), symtable reports them as names of the scope that contains the comprehension.
+    """
+    for comprehension in (node for node in ast.walk(tree) if isinstance(node, ast.comprehension)):
+        for node in ast.walk(comprehension.target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                node.id = "__comprehension_variable"
 
 
 def _assigns_global(symbol: symtable.Symbol) -> bool:
