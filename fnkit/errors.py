@@ -96,7 +96,7 @@ class Problem:
     """A single problem of a project.
 
     Attributes:
-        code: Identifier of the problem, a key of ``fnkit.project.PROBLEMS``.
+        code: Identifier of the problem, explained in ``docs/errors.md``.
         message: What is wrong, as a complete sentence.
         hint: How to fix it, or ``None``.
         file: Path relative to the project folder, with ``/`` as separator.

@@ -16,7 +16,7 @@ from typing import Final
 
 import click
 
-from fnkit.cli.output import JsonDocument
+from fnkit.cli.output import JsonDocument, json_fields
 from fnkit.errors import FnkitError, Problem, ProjectInvalid
 
 __all__ = ["CommandFailure", "failure_from", "problem_to_json", "render_failure"]
@@ -74,13 +74,7 @@ def render_failure(failure: CommandFailure, document: JsonDocument, *, as_json: 
 
 def problem_to_json(problem: Problem) -> dict[str, object]:
     """Return the JSON object of a problem, which always has the same five keys."""
-    return {
-        "code": problem.code,
-        "message": problem.message,
-        "hint": problem.hint,
-        "file": problem.file,
-        "line": problem.line,
-    }
+    return json_fields(problem, "code", "message", "hint", "file", "line")
 
 
 def _failure_to_json(failure: CommandFailure) -> dict[str, object]:

@@ -9,9 +9,9 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import click
 
@@ -21,6 +21,7 @@ __all__ = [
     "ApiOptions",
     "CommandFunction",
     "CommonOptions",
+    "DeliveryQuery",
     "FiniteRange",
     "api_options",
     "common_options",
@@ -39,6 +40,7 @@ _MAX_PORT: Final = 65535
 _MAX_PORT_DIGITS: Final = 5
 
 CommandFunction: TypeAlias = Callable[..., int | None]
+OptionDecorator: TypeAlias = Callable[[CommandFunction], CommandFunction]
 
 
 class FiniteRange(click.FloatRange):
@@ -150,6 +152,26 @@ class ApiOptions:
     local: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryQuery:
+    """Selection of deliveries to show or to replay.
+
+    Args:
+        failed: Whether to show only failed and dead deliveries.
+        limit: Maximum number of deliveries to show.
+        replay: IDs of the deliveries to replay.
+        replay_failed: Whether to replay all failed deliveries that have not been replayed.
+        further: The IDs after the first one of ``--replay A B C``. A click option takes a fixed number of values,
+            so these are arguments.
+    """
+
+    failed: bool
+    limit: int
+    replay: tuple[str, ...]
+    replay_failed: bool
+    further: tuple[str, ...] = ()
+
+
 def common_options(command: CommandFunction) -> CommandFunction:
     """Add the common options to a command, which receives them as ``common``, a ``CommonOptions``."""
 
@@ -188,28 +210,37 @@ def common_options(command: CommandFunction) -> CommandFunction:
     return wrapped
 
 
+def _collected(
+    command: CommandFunction, argument: str, kind: type[ApiOptions | DeliveryQuery], *decorators: OptionDecorator
+) -> CommandFunction:
+    """Add options to a command, which receives their values in one value of ``kind``."""
+    names = [field.name for field in fields(kind)]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> int | None:
+        value = kind(**{name: values.pop(name) for name in names})
+        return command(**{argument: value}, **values)
+
+    decorated: CommandFunction = wrapped
+    for decorate in reversed(decorators):
+        decorated = decorate(decorated)
+    return decorated
+
+
 def api_options(command: CommandFunction) -> CommandFunction:
     """Add the API options to a command, which receives them as ``api``, an ``ApiOptions``."""
-
-    @click.option("--project-id", metavar="ID", help="Scaleway project ID. [env: SCW_DEFAULT_PROJECT_ID]")
-    @click.option("--region", metavar="NAME", help="Scaleway region. [env: SCW_DEFAULT_REGION; default: fr-par]")
-    @click.option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]")
-    @click.option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]")
-    @click.option("--local", is_flag=True, help="Use the local platform; start it if it is not running.")
-    @functools.wraps(command)
-    def wrapped(
-        *,
-        project_id: str | None,
-        region: str | None,
-        profile: str | None,
-        api_url: str | None,
-        local: bool,
-        **rest: object,
-    ) -> int | None:
-        options = ApiOptions(project_id=project_id, region=region, profile=profile, api_url=api_url, local=local)
-        return command(api=options, **rest)
-
-    return wrapped
+    return _collected(
+        command,
+        "api",
+        ApiOptions,
+        click.option("--project-id", metavar="ID", help="Scaleway project ID. [env: SCW_DEFAULT_PROJECT_ID]"),
+        click.option(
+            "--region", metavar="NAME", help="Scaleway region. [env: SCW_DEFAULT_REGION; default: fr-par]"
+        ),
+        click.option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]"),
+        click.option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]"),
+        click.option("--local", is_flag=True, help="Use the local platform; start it if it is not running."),
+    )
 
 
 def _validate_stage(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -225,12 +256,11 @@ def _validate_stage(context: click.Context, parameter: click.Parameter, value: s
 
 
 def delivery_options(command: CommandFunction) -> CommandFunction:
-    """Add the options of ``cron history`` and ``trigger deliveries`` to a command.
-
-    The command receives ``failed``, ``limit``, ``replay``, ``replay_failed``, and ``further``: the IDs after the
-    first one of ``--replay A B C``. A click option takes a fixed number of values, so these are arguments.
-    """
-    decorators = (
+    """Add the options of ``cron history`` and ``trigger deliveries`` as ``query``, a ``DeliveryQuery``."""
+    return _collected(
+        command,
+        "query",
+        DeliveryQuery,
         click.argument("further", metavar="", nargs=-1),
         click.option("--failed", is_flag=True, help="Show only failed and dead deliveries."),
         click.option(
@@ -247,6 +277,3 @@ def delivery_options(command: CommandFunction) -> CommandFunction:
             "--replay-failed", is_flag=True, help="Replay all failed deliveries that have not been replayed."
         ),
     )
-    for decorate in reversed(decorators):
-        command = decorate(command)
-    return command

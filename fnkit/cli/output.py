@@ -32,6 +32,7 @@ __all__ = [
     "SilentProgressDisplay",
     "View",
     "deploy_progress",
+    "json_fields",
     "make_console",
 ]
 
@@ -131,6 +132,11 @@ class View(Protocol):
     def render(self, console: Console) -> None:
         """Print the result as text."""
         ...
+
+
+def json_fields(value: object, *names: str) -> dict[str, object]:
+    """Return attributes of a value under their own names, for a JSON document."""
+    return {name: getattr(value, name) for name in names}
 
 
 class JsonDocument:

@@ -5,10 +5,12 @@ Every method raises ``ApiError`` when the API rejects the request or cannot be r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
-from types import TracebackType
-from typing import Final, Self, TypeVar
+from types import GenericAlias, TracebackType
+from typing import Final, Generic, Never, Self, TypeVar
+
+import msgspec
 
 from fnkit.client.endpoint import Endpoint
 from fnkit.client.transport import Transport
@@ -29,39 +31,24 @@ from fnkit.contract.resources import (
     Cron,
     Domain,
     Function,
-    ListCronsResponse,
-    ListDomainsResponse,
-    ListFunctionsResponse,
-    ListNamespacesResponse,
     ListRuntimesResponse,
-    ListTriggersResponse,
     Namespace,
     Runtime,
+    SignedUrl,
     Trigger,
-    UploadUrl,
 )
 from fnkit.errors import ApiError, ApiUnreachable, NotFoundError
 
 __all__ = [
-    "CronsClient",
     "DeliveryLogClient",
-    "DomainsClient",
     "FunctionsApi",
     "FunctionsClient",
-    "NamespacesClient",
-    "RuntimesClient",
-    "TriggersClient",
+    "ResourceClient",
 ]
 
-T = TypeVar("T")
-PageT = TypeVar(
-    "PageT",
-    ListCronsResponse,
-    ListDomainsResponse,
-    ListFunctionsResponse,
-    ListNamespacesResponse,
-    ListTriggersResponse,
-)
+ResourceT = TypeVar("ResourceT", bound=msgspec.Struct)
+CreateT = TypeVar("CreateT", bound=msgspec.Struct)
+UpdateT = TypeVar("UpdateT", bound=msgspec.Struct)
 _PAGE_SIZE: Final = 100  # the API's maximum
 
 
@@ -118,193 +105,71 @@ class DeliveryLogClient:
         return f"/fnkit/v1/regions/{self._transport.endpoint.region}/{kind}/{source_id}/{rest}"
 
 
-def _list_all(
-    transport: Transport,
-    path: str,
-    page_type: type[PageT],
-    items_of: Callable[[PageT], list[T]],
-    **filters: str | None,
-) -> list[T]:
-    """Return the items of all pages.
+class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
+    """The operations on one kind of resource: ``/crons`` and ``/crons/{id}``.
 
-    Ends at ``total_count`` items or at an empty page, whichever is first: items deleted between two requests make
-    the total of the first page too large.
+    Args:
+        transport: Sends the requests.
+        path: The kind's path, which is also the name of the items in a page.
+        resource_type: Type of one resource.
+        filter_name: The query parameter of the positional argument of ``list``.
     """
-    found: list[T] = []
-    for number in count(1):
-        page = transport.get(path, page_type, {**filters, "page": number, "page_size": _PAGE_SIZE})
-        items = items_of(page)
-        found += items
-        if not items or len(found) >= page.total_count:
-            break
-    return found
 
-
-class NamespacesClient:
-    """``/namespaces``."""
-
-    def __init__(self, transport: Transport) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        resource_type: type[ResourceT],
+        filter_name: str = "function_id",
+    ) -> None:
         self._transport = transport
+        self._path = path
+        self._resource_type = resource_type
+        items_type = GenericAlias(list, (resource_type,))
+        self._page_type = msgspec.defstruct("Page", [(path, items_type), ("total_count", int)])
+        self._filter_name = filter_name
 
-    def list(self, *, name: str | None = None, project_id: str | None = None) -> list[Namespace]:
-        """Return all matching namespaces. The API's ``name`` filter may match more than the exact name."""
-        return _list_all(
-            self._transport,
-            "namespaces",
-            ListNamespacesResponse,
-            lambda page: page.namespaces,
-            name=name,
-            project_id=project_id,
-        )
+    def list(self, parent_id: str | None = None, **filters: str | None) -> list[ResourceT]:
+        """Return all resources of a parent, or all that match the filters.
 
-    def get(self, namespace_id: str) -> Namespace:
-        """Return one namespace."""
-        return self._transport.get(f"namespaces/{namespace_id}", Namespace)
+        The API's ``name`` filter may match more than the exact name. Ends at ``total_count`` items or at an empty
+        page, whichever is first: items deleted between two requests make the total of the first page too large.
+        """
+        found: list[ResourceT] = []
+        query = {self._filter_name: parent_id, **filters, "page_size": str(_PAGE_SIZE)}
+        for number in count(1):
+            page = self._transport.get(self._path, self._page_type, {**query, "page": number})
+            items, total = msgspec.structs.astuple(page)
+            found += items
+            if not items or len(found) >= total:
+                break
+        return found
 
-    def create(self, request: CreateNamespace) -> Namespace:
-        """Create a namespace. Its initial status is ``pending``."""
-        return self._transport.write("POST", "namespaces", Namespace, request)
+    def get(self, resource_id: str) -> ResourceT:
+        """Return one resource."""
+        return self._transport.get(f"{self._path}/{resource_id}", self._resource_type)
 
-    def update(self, namespace_id: str, request: UpdateNamespace) -> Namespace:
-        """Update a namespace."""
-        return self._transport.write("PATCH", f"namespaces/{namespace_id}", Namespace, request)
+    def create(self, request: CreateT) -> ResourceT:
+        """Create a resource. A domain's DNS record must point to the function first."""
+        return self._transport.write("POST", self._path, self._resource_type, request)
 
-    def delete(self, namespace_id: str) -> Namespace:
-        """Delete a namespace and everything in it. Its status is ``deleting`` until it is gone."""
-        return self._transport.write("DELETE", f"namespaces/{namespace_id}", Namespace)
+    def update(self, resource_id: str, request: UpdateT) -> ResourceT:
+        """Update a resource. The API also deploys an updated function."""
+        return self._transport.write("PATCH", f"{self._path}/{resource_id}", self._resource_type, request)
+
+    def delete(self, resource_id: str) -> ResourceT:
+        """Delete a resource and all that belongs to it. Its status is ``deleting`` until it is gone."""
+        return self._transport.write("DELETE", f"{self._path}/{resource_id}", self._resource_type)
 
 
-class FunctionsClient:
-    """``/functions``."""
+class FunctionsClient(ResourceClient[Function, CreateFunction, UpdateFunction]):
+    """``/functions``. The status of a new function is ``created`` until the first deploy."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self, namespace_id: str) -> list[Function]:
-        """Return all functions of a namespace."""
-        return _list_all(
-            self._transport,
-            "functions",
-            ListFunctionsResponse,
-            lambda page: page.functions,
-            namespace_id=namespace_id,
-        )
-
-    def get(self, function_id: str) -> Function:
-        """Return one function."""
-        return self._transport.get(f"functions/{function_id}", Function)
-
-    def create(self, request: CreateFunction) -> Function:
-        """Create a function. Its status is ``created`` until the first deploy."""
-        return self._transport.write("POST", "functions", Function, request)
-
-    def update(self, function_id: str, request: UpdateFunction) -> Function:
-        """Update a function; the API also deploys it."""
-        return self._transport.write("PATCH", f"functions/{function_id}", Function, request)
-
-    def delete(self, function_id: str) -> Function:
-        """Delete a function and its crons, triggers, domains and tokens."""
-        return self._transport.write("DELETE", f"functions/{function_id}", Function)
-
-    def upload_url(self, function_id: str, content_length: int) -> UploadUrl:
+    def upload_url(self, function_id: str, content_length: int) -> SignedUrl:
         """Return a signed URL to PUT an archive of exactly ``content_length`` bytes to."""
         return self._transport.get(
-            f"functions/{function_id}/upload-url", UploadUrl, {"content_length": content_length}
+            f"functions/{function_id}/upload-url", SignedUrl, {"content_length": content_length}
         )
-
-
-class CronsClient:
-    """``/crons``."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self, function_id: str) -> list[Cron]:
-        """Return all crons of a function."""
-        return _list_all(
-            self._transport, "crons", ListCronsResponse, lambda page: page.crons, function_id=function_id
-        )
-
-    def get(self, cron_id: str) -> Cron:
-        """Return one cron."""
-        return self._transport.get(f"crons/{cron_id}", Cron)
-
-    def create(self, request: CreateCron) -> Cron:
-        """Create a cron."""
-        return self._transport.write("POST", "crons", Cron, request)
-
-    def update(self, cron_id: str, request: UpdateCron) -> Cron:
-        """Update a cron."""
-        return self._transport.write("PATCH", f"crons/{cron_id}", Cron, request)
-
-    def delete(self, cron_id: str) -> Cron:
-        """Delete a cron."""
-        return self._transport.write("DELETE", f"crons/{cron_id}", Cron)
-
-
-class DomainsClient:
-    """``/domains``. A hostname cannot be updated, only deleted and created again."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self, function_id: str) -> list[Domain]:
-        """Return all domains of a function."""
-        return _list_all(
-            self._transport, "domains", ListDomainsResponse, lambda page: page.domains, function_id=function_id
-        )
-
-    def get(self, domain_id: str) -> Domain:
-        """Return one domain."""
-        return self._transport.get(f"domains/{domain_id}", Domain)
-
-    def create(self, request: CreateDomain) -> Domain:
-        """Bind a hostname. Its DNS record must point to the function first."""
-        return self._transport.write("POST", "domains", Domain, request)
-
-    def delete(self, domain_id: str) -> Domain:
-        """Delete a domain."""
-        return self._transport.write("DELETE", f"domains/{domain_id}", Domain)
-
-
-class TriggersClient:
-    """``/triggers``."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self, function_id: str) -> list[Trigger]:
-        """Return all triggers of a function."""
-        return _list_all(
-            self._transport, "triggers", ListTriggersResponse, lambda page: page.triggers, function_id=function_id
-        )
-
-    def get(self, trigger_id: str) -> Trigger:
-        """Return one trigger."""
-        return self._transport.get(f"triggers/{trigger_id}", Trigger)
-
-    def create(self, request: CreateTrigger) -> Trigger:
-        """Create a trigger."""
-        return self._transport.write("POST", "triggers", Trigger, request)
-
-    def update(self, trigger_id: str, request: UpdateTrigger) -> Trigger:
-        """Update a trigger's name or description."""
-        return self._transport.write("PATCH", f"triggers/{trigger_id}", Trigger, request)
-
-    def delete(self, trigger_id: str) -> Trigger:
-        """Delete a trigger."""
-        return self._transport.write("DELETE", f"triggers/{trigger_id}", Trigger)
-
-
-class RuntimesClient:
-    """``/runtimes``."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self) -> list[Runtime]:
-        """Return all runtimes."""
-        return self._transport.get("runtimes", ListRuntimesResponse).runtimes
 
 
 class FunctionsApi:
@@ -313,12 +178,13 @@ class FunctionsApi:
     def __init__(self, endpoint: Endpoint, *, user_agent: str = "fnkit") -> None:
         self.endpoint = endpoint
         self.transport = Transport(endpoint, user_agent=user_agent)
-        self.namespaces = NamespacesClient(self.transport)
-        self.functions = FunctionsClient(self.transport)
-        self.crons = CronsClient(self.transport)
-        self.domains = DomainsClient(self.transport)
-        self.triggers = TriggersClient(self.transport)
-        self.runtimes = RuntimesClient(self.transport)
+        self.namespaces = ResourceClient[Namespace, CreateNamespace, UpdateNamespace](
+            self.transport, "namespaces", Namespace, "project_id"
+        )
+        self.functions = FunctionsClient(self.transport, "functions", Function, "namespace_id")
+        self.crons = ResourceClient[Cron, CreateCron, UpdateCron](self.transport, "crons", Cron)
+        self.domains = ResourceClient[Domain, CreateDomain, Never](self.transport, "domains", Domain)
+        self.triggers = ResourceClient[Trigger, CreateTrigger, UpdateTrigger](self.transport, "triggers", Trigger)
         self.deliveries = DeliveryLogClient(self.transport)
 
     def __enter__(self) -> Self:
@@ -328,6 +194,10 @@ class FunctionsApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.transport.close()
+
+    def list_runtimes(self) -> list[Runtime]:
+        """Return all runtimes."""
+        return self.transport.get("runtimes", ListRuntimesResponse).runtimes
 
     def platform_info(self) -> PlatformInfo | None:
         """Return the local platform's description, or ``None`` for Scaleway's API.

@@ -8,6 +8,7 @@ key.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import IO, Final, TypeVar
@@ -64,6 +65,10 @@ class _ErrorBody(msgspec.Struct, frozen=True):
     details: list[_ErrorDetail] = []
 
 
+_decoder_lock: Final = threading.Lock()
+_error_decoder: Final = msgspec.json.Decoder(_ErrorBody)
+
+
 def error_from_response(response: requests.Response, endpoint: Endpoint, operation: str) -> ApiError:
     """Return the error for an unsuccessful or undecodable response; ``operation`` describes the request."""
     status = response.status_code
@@ -105,7 +110,7 @@ def _error_from_exception(error: requests.RequestException, endpoint: Endpoint, 
 
 def _decode_error(content: bytes) -> _ErrorBody | None:
     try:
-        return msgspec.json.decode(content, type=_ErrorBody)
+        return _error_decoder.decode(content)
     except msgspec.DecodeError:
         return None
 
@@ -236,8 +241,12 @@ class Transport:
         return response
 
     def _decode(self, response: requests.Response, response_type: type[T]) -> T:
+        # msgspec analyses a type when it is first used. A second thread that used the half-analysed type meanwhile
+        # would crash the process.
+        with _decoder_lock:
+            decoder = msgspec.json.Decoder(response_type)
         try:
-            return msgspec.json.decode(response.content, type=response_type)
+            return decoder.decode(response.content)
         except msgspec.DecodeError:
             raise error_from_response(response, self.endpoint, "the answer") from None
 

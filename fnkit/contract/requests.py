@@ -16,6 +16,7 @@ __all__ = [
     "CreateNamespace",
     "CreateToken",
     "CreateTrigger",
+    "FunctionFields",
     "ScwNatsConfigInput",
     "ScwSqsConfigInput",
     "Secret",
@@ -39,18 +40,6 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"Secret(key={self.key!r})"
 
 
-class CreateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """POST /namespaces."""
-
-    name: str | None = None
-    project_id: str | None = None
-    environment_variables: dict[str, str] | None = None
-    description: str | None = None
-    secret_environment_variables: list[Secret] | None = None
-    tags: list[str] | None = None
-    activate_vpc_integration: bool | None = None
-
-
 class UpdateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """PATCH /namespaces/{id}. Environment variables are replaced as a whole; secrets are merged by key."""
 
@@ -60,45 +49,47 @@ class UpdateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     tags: list[str] | None = None
 
 
-class CreateFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """POST /functions. ``memory_limit`` is in MB, ``timeout`` a duration such as ``"300s"``."""
+class CreateNamespace(UpdateNamespace, frozen=True, kw_only=True):
+    """POST /namespaces."""
+
+    name: str | None = None
+    project_id: str | None = None
+    activate_vpc_integration: bool | None = None
+
+
+class FunctionFields(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fields that creating and updating a function share.
+
+    ``memory_limit`` is in MB, ``timeout`` a duration such as ``"300s"``.
+    """
+
+    environment_variables: dict[str, str] | None = None
+    min_scale: int | None = None
+    max_scale: int | None = None
+    runtime: str | None = None
+    memory_limit: int | None = None
+    timeout: str | None = None
+    handler: str | None = None
+    privacy: str | None = None
+    description: str | None = None
+    secret_environment_variables: list[Secret] | None = None
+    http_option: str | None = None
+    sandbox: str | None = None
+    tags: list[str] | None = None
+    private_network_id: str | None = None
+
+
+class CreateFunction(FunctionFields, frozen=True, kw_only=True):
+    """POST /functions."""
 
     name: str | None = None
     namespace_id: str | None = None
-    environment_variables: dict[str, str] | None = None
-    min_scale: int | None = None
-    max_scale: int | None = None
-    runtime: str | None = None
-    memory_limit: int | None = None
-    timeout: str | None = None
-    handler: str | None = None
-    privacy: str | None = None
-    description: str | None = None
-    secret_environment_variables: list[Secret] | None = None
-    http_option: str | None = None
-    sandbox: str | None = None
-    tags: list[str] | None = None
-    private_network_id: str | None = None
 
 
-class UpdateFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UpdateFunction(FunctionFields, frozen=True, kw_only=True):
     """PATCH /functions/{id}. Redeploys the function unless ``redeploy`` is false."""
 
-    environment_variables: dict[str, str] | None = None
-    min_scale: int | None = None
-    max_scale: int | None = None
-    runtime: str | None = None
-    memory_limit: int | None = None
-    timeout: str | None = None
     redeploy: bool | None = None
-    handler: str | None = None
-    privacy: str | None = None
-    description: str | None = None
-    secret_environment_variables: list[Secret] | None = None
-    http_option: str | None = None
-    sandbox: str | None = None
-    tags: list[str] | None = None
-    private_network_id: str | None = None
 
 
 class CreateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,13 +101,8 @@ class CreateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str | None = None
 
 
-class UpdateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UpdateCron(CreateCron, frozen=True, kw_only=True):
     """PATCH /crons/{id}. ``args`` is replaced as a whole."""
-
-    function_id: str | None = None
-    schedule: str | None = None
-    args: dict[str, object] | None = None
-    name: str | None = None
 
 
 class CreateDomain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,23 +12,17 @@ import msgspec
 __all__ = [
     "Cron",
     "Domain",
-    "DownloadUrl",
     "Function",
-    "ListCronsResponse",
-    "ListDomainsResponse",
-    "ListFunctionsResponse",
-    "ListNamespacesResponse",
     "ListRuntimesResponse",
-    "ListTriggersResponse",
     "Namespace",
     "Runtime",
     "ScwNatsConfig",
     "ScwSqsConfig",
     "SecretHashedValue",
+    "SignedUrl",
     "SqsConfig",
     "Token",
     "Trigger",
-    "UploadUrl",
 ]
 
 
@@ -193,39 +187,11 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     logo_url: str
 
 
-class UploadUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """URL and headers for uploading a function's archive by PUT, valid for 3,600 s."""
+class SignedUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """URL and headers for uploading a function's archive by PUT, or downloading it by GET, valid for 3,600 s."""
 
     url: str
     headers: dict[str, list[str]]
-
-
-class DownloadUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """URL and headers for downloading a function's archive by GET."""
-
-    url: str
-    headers: dict[str, list[str]]
-
-
-class ListNamespacesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of namespaces; ``total_count`` counts all pages."""
-
-    namespaces: list[Namespace]
-    total_count: int
-
-
-class ListFunctionsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of functions; ``total_count`` counts all pages."""
-
-    functions: list[Function]
-    total_count: int
-
-
-class ListCronsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of crons; ``total_count`` counts all pages."""
-
-    crons: list[Cron]
-    total_count: int
 
 
 class ListRuntimesResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,17 +199,3 @@ class ListRuntimesResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     runtimes: list[Runtime]
     total_count: int
-
-
-class ListDomainsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of domains; ``total_count`` counts all pages."""
-
-    domains: list[Domain]
-    total_count: int
-
-
-class ListTriggersResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of triggers; ``total_count`` counts all pages."""
-
-    total_count: int
-    triggers: list[Trigger]

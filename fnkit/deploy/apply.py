@@ -12,17 +12,18 @@ repeats the rest. ``tests/e2e/test_cut_off_deploys.py`` interrupts a deploy afte
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
-from fnkit.client.api import FunctionsApi
+from msgspec.structs import asdict
+
 from fnkit.contract.enums import Status
-from fnkit.contract.requests import CreateFunction, UpdateFunction
+from fnkit.contract.requests import CreateFunction, FunctionFields, UpdateFunction
 from fnkit.contract.resources import Function
 from fnkit.deploy.apply_resources import (
+    ApplyContext,
     apply_attached_resources,
     apply_namespace,
     delete_namespace,
@@ -34,116 +35,54 @@ from fnkit.deploy.events import (
     EventCallback,
     FunctionResult,
     ResourceFinished,
-    ResourceStep,
 )
-from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted, wait_for_deletion, wait_for_function
+from fnkit.deploy.retries import DeployInterrupted, wait_for_deletion, wait_for_function
 from fnkit.errors import ConflictError, DeployError, FnkitError, NotFoundError
 from fnkit.plan.model import Action, AttachedResourceChange, FunctionChange, FunctionConfig, NamespaceChange, Plan
 from fnkit.plan.ownership import code_tag, hash_live_ids, read_ownership, resource_hash_tag
 from fnkit.plan.state import ObservedState
 
-__all__ = ["ApplyContext", "ArchivePaths", "apply_plan"]
-
-ArchivePaths: TypeAlias = Mapping[str, Path]
-"""Path of the zip file by digest."""
+__all__ = ["apply_plan"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyContext:
-    """What applying function changes needs. Shared by all threads; ``repr`` omits the secrets.
-
-    Attributes:
-        archives: Zip files by content digest.
-        previous_archives: Zip files by slice digest, of slices deployed earlier that are still on this disk.
-        secrets: Values by name.
-    """
-
-    api: FunctionsApi
-    limiter: AdaptiveLimiter
-    archives: ArchivePaths
-    previous_archives: ArchivePaths
-    secrets: Mapping[str, str]
-    report: EventCallback
-    namespace_id: str
-
-    def __repr__(self) -> str:
-        return f"ApplyContext({self.namespace_id})"
-
-    def step_callback(self, name: str) -> Callable[[str], None]:
-        """Return a callback that reports a function's steps."""
-        return lambda text: self.report(ResourceStep("function", name, text))
-
-
-def apply_plan(
-    plan: Plan,
-    observed: ObservedState,
-    api: FunctionsApi,
-    *,
-    archives: ArchivePaths,
-    previous_archives: ArchivePaths,
-    secrets: Mapping[str, str],
-    limiter: AdaptiveLimiter,
-    report: EventCallback,
-) -> ApplyResult:
+def apply_plan(plan: Plan, observed: ObservedState, context: ApplyContext) -> ApplyResult:
     """Apply a plan and return the result. Failures of single functions are part of the result, not raised.
 
     Args:
         plan: The plan.
         observed: The state that the plan was made from.
-        api: The API.
-        archives: Zip files by content digest, for every change that uploads one.
-        previous_archives: Zip files by slice digest of what is live now, where this machine still has them.
-        secrets: Secret values by name.
-        limiter: Limits concurrent requests and stops them on an interrupt.
-        report: Called for each event, from several threads.
+        context: The API and the inputs.
 
     Raises:
         FnkitError: The namespace could not be created or updated, so no function was changed.
         KeyboardInterrupt: Raised after all threads have stopped.
     """
-    report(ApplyStarted(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
+    context.report(ApplyStarted(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
     namespace_change = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
     functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
-    namespace_id = _apply_namespace_change(namespace_change, api, limiter, secrets, report)
-    context = ApplyContext(
-        api=api,
-        limiter=limiter,
-        archives=archives,
-        previous_archives=previous_archives,
-        secrets=secrets,
-        report=report,
-        namespace_id=namespace_id or "",
-    )
+    namespace_id = _apply_namespace_change(namespace_change, context)
+    context = replace(context, namespace_id=namespace_id or "")
     live = {function.name: function for function in observed.functions}
     deployments = [change for change in functions if change.action is not Action.DELETE]
     results = _apply_in_parallel(plan, deployments, live, context)
     deletions = [change for change in functions if change.action is Action.DELETE]
     if any(result.failure for result in results):
-        return ApplyResult(
-            plan=plan,
-            namespace_id=namespace_id,
-            functions=tuple(results),
-            failures=_skipped_deletions(deletions),
-        )
+        failures = _skipped_deletions(deletions)
+        return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results), failures=failures)
     results += _apply_in_parallel(plan, deletions, live, context)
     if namespace_change is not None and not any(result.failure for result in results):
-        delete_namespace(api, limiter, namespace_change, report)
+        delete_namespace(namespace_change, context)
     return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results))
 
 
-def _apply_namespace_change(
-    change: NamespaceChange | None,
-    api: FunctionsApi,
-    limiter: AdaptiveLimiter,
-    secrets: Mapping[str, str],
-    report: EventCallback,
-) -> str | None:
+def _apply_namespace_change(change: NamespaceChange | None, context: ApplyContext) -> str | None:
     if change is None:
         return None
     started = time.monotonic()
-    namespace_id = apply_namespace(api, limiter, change, secrets, report)
+    namespace_id = apply_namespace(change, context)
     if change.action in (Action.CREATE, Action.UPDATE):
-        report(ResourceFinished("namespace", change.name, change.action.value, time.monotonic() - started))
+        seconds = time.monotonic() - started
+        context.report(ResourceFinished("namespace", change.name, change.action.value, seconds))
     return namespace_id
 
 
@@ -264,11 +203,11 @@ def _deploy_function(
     uploaded = 0
     if change.archive is not None:
         on_step("uploading")
-        uploaded = _upload_archive(context.api, function_id, context.archives[change.archive], context.limiter)
-    resource_ids = apply_attached_resources(context.api, context.limiter, function_id, resource_changes)
+        uploaded = _upload_archive(function_id, context.archives[change.archive], context)
+    resource_ids = apply_attached_resources(function_id, resource_changes, context)
     on_step("deploying")
     body = _update_request(change, settings, resource_ids, context.secrets)
-    updated = context.limiter.call(lambda: context.api.functions.update(function_id, body), idempotent=True)
+    updated = context.limiter.call(lambda: context.api.functions.update(function_id, body))
     return wait_for_function(context.api, updated, context.limiter, on_step), uploaded
 
 
@@ -289,7 +228,7 @@ def _create_function(change: FunctionChange, settings: FunctionConfig, context: 
                 raise
             return found
 
-    return context.limiter.call(create, idempotent=True)
+    return context.limiter.call(create)
 
 
 def _find_created(body: CreateFunction, context: ApplyContext) -> Function | None:
@@ -318,7 +257,7 @@ def _create_request(change: FunctionChange, settings: FunctionConfig, namespace_
     )
 
 
-def _upload_archive(api: FunctionsApi, function_id: str, archive: Path, limiter: AdaptiveLimiter) -> int:
+def _upload_archive(function_id: str, archive: Path, context: ApplyContext) -> int:
     """Upload a function's archive and return its size in bytes. Idempotent.
 
     Raises:
@@ -336,12 +275,12 @@ def _upload_archive(api: FunctionsApi, function_id: str, archive: Path, limiter:
         with stream:
             size = archive.stat().st_size
             # Request a new URL for each attempt: a signed URL is valid for one content length and one hour.
-            target = api.functions.upload_url(function_id, size)
+            target = context.api.functions.upload_url(function_id, size)
             headers = {name: ",".join(values) for name, values in target.headers.items()}
-            api.transport.upload(target.url, headers, stream, size)
+            context.api.transport.upload(target.url, headers, stream, size)
         return size
 
-    return limiter.call(send, idempotent=True)
+    return context.limiter.call(send)
 
 
 def _update_request(
@@ -350,22 +289,14 @@ def _update_request(
     """Return the request with every setting, the tags with the new digest, and the redeploy."""
     links = change.live_links if change.live_links is not None else hash_live_ids(resource_ids)
     tags = [*change.tags, code_tag(change.code), resource_hash_tag(change.declared, links)]
+    fields = asdict(settings)
     return UpdateFunction(
-        environment_variables=settings.environment,
-        min_scale=settings.min_scale,
-        max_scale=settings.max_scale,
-        runtime=settings.runtime,
-        memory_limit=settings.memory,
-        timeout=settings.timeout,
+        environment_variables=fields.pop("environment"),
+        memory_limit=fields.pop("memory"),
+        **fields,
         redeploy=True,
-        handler=settings.handler,
-        privacy=settings.privacy,
-        description=settings.description,
         secret_environment_variables=secret_inputs(change.secrets, secrets),
-        http_option=settings.http_option,
-        sandbox=settings.sandbox,
         tags=tags,
-        private_network_id=settings.private_network_id,
     )
 
 
@@ -375,7 +306,7 @@ def _delete_function(change: FunctionChange, context: ApplyContext) -> None:
         return
     context.step_callback(change.name)("deleting")
     try:
-        context.limiter.call(lambda: context.api.functions.delete(function_id), idempotent=True)
+        context.limiter.call(lambda: context.api.functions.delete(function_id))
     except NotFoundError:
         return
     wait_for_deletion(
@@ -404,16 +335,14 @@ def _try_rollback(
     archive = context.previous_archives.get(read_ownership(live.tags).code_digest or "")
     if live.status != Status.READY or archive is None or not archive.is_file():
         return function, failure
-    restored = _rollback(context.api, context.limiter, live, archive, context.step_callback(live.name))
+    restored = _rollback(live, archive, context)
     if restored is None:
         return function, failure
     message = f"{failure.message} The previous version serves again."
     return restored, DeployError(message, code=failure.code, hint=failure.hint)
 
 
-def _rollback(
-    api: FunctionsApi, limiter: AdaptiveLimiter, live: Function, archive: Path, on_step: Callable[[str], None]
-) -> Function | None:
+def _rollback(live: Function, archive: Path, context: ApplyContext) -> Function | None:
     """Redeploy ``live`` as it was observed, from ``archive``.
 
     After a failed deploy Scaleway keeps the old version serving for 24 hours and then removes both versions.
@@ -426,12 +355,13 @@ def _rollback(
     Raises:
         DeployInterrupted: The deploy was interrupted.
     """
+    on_step = context.step_callback(live.name)
     on_step("restoring the previous version")
     try:
-        _upload_archive(api, live.id, archive, limiter)
+        _upload_archive(live.id, archive, context)
         body = _previous_settings(live)
-        updated = limiter.call(lambda: api.functions.update(live.id, body), idempotent=True)
-        restored = wait_for_function(api, updated, limiter, on_step)
+        updated = context.limiter.call(lambda: context.api.functions.update(live.id, body))
+        restored = wait_for_function(context.api, updated, context.limiter, on_step)
     except DeployInterrupted:
         raise
     except FnkitError:
@@ -440,22 +370,10 @@ def _rollback(
 
 
 def _previous_settings(live: Function) -> UpdateFunction:
-    return UpdateFunction(
-        environment_variables=live.environment_variables,
-        min_scale=live.min_scale,
-        max_scale=live.max_scale,
-        runtime=live.runtime,
-        memory_limit=live.memory_limit,
-        timeout=live.timeout,
-        redeploy=True,
-        handler=live.handler,
-        privacy=live.privacy,
-        description=live.description or "",
-        http_option=live.http_option,
-        sandbox=live.sandbox,
-        tags=live.tags,
-        private_network_id=live.private_network_id or "",
-    )
+    fields = {name: getattr(live, name) for name in FunctionFields.__struct_fields__}
+    del fields["secret_environment_variables"]  # a response has hashes in place of the values
+    texts = {"description": live.description or "", "private_network_id": live.private_network_id or ""}
+    return UpdateFunction(**{**fields, **texts}, redeploy=True)
 
 
 def _result_status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:

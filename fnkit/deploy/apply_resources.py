@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar, assert_never
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Never, TypeAlias, TypeVar, assert_never
 
-from fnkit.client.api import FunctionsApi
+from msgspec.structs import asdict
+
+from fnkit.client.api import FunctionsApi, ResourceClient
 from fnkit.contract.requests import (
     CreateCron,
     CreateDomain,
@@ -33,18 +37,53 @@ from fnkit.plan.model import (
     TriggerConfig,
 )
 
-__all__ = ["apply_attached_resources", "apply_namespace", "delete_namespace", "secret_inputs"]
+__all__ = [
+    "ApplyContext",
+    "ArchivePaths",
+    "apply_attached_resources",
+    "apply_namespace",
+    "delete_namespace",
+    "secret_inputs",
+]
 
-ResourceT = TypeVar("ResourceT", Cron, Domain, Trigger)
+ResourceT = TypeVar("ResourceT", bound=Cron | Domain | Trigger)
+CreateT = TypeVar("CreateT", bound=CreateCron | CreateDomain | CreateTrigger)
+UpdateT = TypeVar("UpdateT", bound=UpdateCron | UpdateTrigger)
+AttachedResourceClient: TypeAlias = (
+    ResourceClient[Cron, CreateCron, UpdateCron]
+    | ResourceClient[Domain, CreateDomain, Never]
+    | ResourceClient[Trigger, CreateTrigger, UpdateTrigger]
+)
+ArchivePaths: TypeAlias = Mapping[str, Path]
+"""Path of the zip file by digest."""
 
 
-def apply_namespace(
-    api: FunctionsApi,
-    limiter: AdaptiveLimiter,
-    change: NamespaceChange,
-    secrets: Mapping[str, str],
-    report: EventCallback,
-) -> str | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyContext:
+    """What applying changes needs. Shared by all threads; ``repr`` omits the secrets.
+
+    Attributes:
+        limiter: Limits concurrent requests and stops them on an interrupt.
+        report: Called for each event, from several threads.
+        archives: Zip files by content digest, for every change that uploads one.
+        previous_archives: Zip files by slice digest, of slices deployed earlier that are still on this disk.
+        secrets: Values by name.
+    """
+
+    api: FunctionsApi
+    limiter: AdaptiveLimiter
+    report: EventCallback
+    archives: ArchivePaths = field(default_factory=dict)
+    previous_archives: ArchivePaths = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    namespace_id: str = ""
+
+    def step_callback(self, name: str) -> Callable[[str], None]:
+        """Return a callback that reports a function's steps."""
+        return lambda text: self.report(ResourceStep("function", name, text))
+
+
+def apply_namespace(change: NamespaceChange, context: ApplyContext) -> str | None:
     """Create or update the namespace and wait until it is ready.
 
     Returns:
@@ -57,21 +96,19 @@ def apply_namespace(
     namespace_id = change.id
     match change.action:
         case Action.CREATE:
-            report(ResourceStep("namespace", change.name, "creating"))
-            namespace = _create_namespace(api, limiter, change, secrets)
-            return wait_for_namespace(api, namespace, limiter).id
+            context.report(ResourceStep("namespace", change.name, "creating"))
+            namespace = _create_namespace(change, context)
+            return wait_for_namespace(context.api, namespace, context.limiter).id
         case Action.UPDATE if namespace_id is not None:
-            report(ResourceStep("namespace", change.name, "updating"))
-            body = _update_namespace_request(change, secrets)
-            namespace = limiter.call(lambda: api.namespaces.update(namespace_id, body), idempotent=True)
-            return wait_for_namespace(api, namespace, limiter).id
+            context.report(ResourceStep("namespace", change.name, "updating"))
+            body = _namespace_settings(change, context.secrets)
+            namespace = context.limiter.call(lambda: context.api.namespaces.update(namespace_id, body))
+            return wait_for_namespace(context.api, namespace, context.limiter).id
         case _:
             return namespace_id
 
 
-def delete_namespace(
-    api: FunctionsApi, limiter: AdaptiveLimiter, change: NamespaceChange, report: EventCallback
-) -> None:
+def delete_namespace(change: NamespaceChange, context: ApplyContext) -> None:
     """Delete the namespace and wait until it is gone; do nothing unless the change is a deletion.
 
     Raises:
@@ -81,52 +118,40 @@ def delete_namespace(
     namespace_id = change.id
     if change.action is not Action.DELETE or namespace_id is None:
         return
-    report(ResourceStep("namespace", change.name, "deleting"))
+    context.report(ResourceStep("namespace", change.name, "deleting"))
     try:
-        limiter.call(lambda: api.namespaces.delete(namespace_id), idempotent=True)
+        context.limiter.call(lambda: context.api.namespaces.delete(namespace_id))
     except NotFoundError:
         return
-    wait_for_deletion(api, lambda: api.namespaces.get(namespace_id), f"The namespace {change.name}", limiter)
+    get = context.api.namespaces.get
+    wait_for_deletion(context.api, lambda: get(namespace_id), f"The namespace {change.name}", context.limiter)
 
 
-def _create_namespace(
-    api: FunctionsApi, limiter: AdaptiveLimiter, change: NamespaceChange, secrets: Mapping[str, str]
-) -> Namespace:
+def _create_namespace(change: NamespaceChange, context: ApplyContext) -> Namespace:
     """Create the namespace.
 
     If the response to an earlier attempt was lost, the API reports a conflict; the namespace then exists with our
     tags.
     """
-    body = _create_namespace_request(change, api.endpoint.project_id, secrets)
+    api = context.api
+    project_id = api.endpoint.project_id
+    settings = _namespace_settings(change, context.secrets)
+    body = CreateNamespace(name=change.name, project_id=project_id, **asdict(settings))
     tags = set(body.tags or ())
 
     def create() -> Namespace:
         try:
             return api.namespaces.create(body)
         except ConflictError:
-            for found in api.namespaces.list(name=change.name, project_id=api.endpoint.project_id):
+            for found in api.namespaces.list(name=change.name, project_id=project_id):
                 if found.name == change.name and tags <= set(found.tags):
                     return found
             raise
 
-    return limiter.call(create, idempotent=True)
+    return context.limiter.call(create)
 
 
-def _create_namespace_request(
-    change: NamespaceChange, project_id: str, secrets: Mapping[str, str]
-) -> CreateNamespace:
-    settings = change.settings
-    return CreateNamespace(
-        name=change.name,
-        project_id=project_id,
-        environment_variables=settings.environment if settings else None,
-        description=settings.description if settings else None,
-        secret_environment_variables=secret_inputs(change.secrets, secrets),
-        tags=list(settings.tags) if settings else None,
-    )
-
-
-def _update_namespace_request(change: NamespaceChange, secrets: Mapping[str, str]) -> UpdateNamespace:
+def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> UpdateNamespace:
     settings = change.settings
     return UpdateNamespace(
         environment_variables=settings.environment if settings else None,
@@ -143,7 +168,7 @@ def secret_inputs(changes: SecretDiff, values: Mapping[str, str]) -> list[Secret
 
 
 def apply_attached_resources(
-    api: FunctionsApi, limiter: AdaptiveLimiter, function_id: str, changes: tuple[AttachedResourceChange, ...]
+    function_id: str, changes: tuple[AttachedResourceChange, ...], context: ApplyContext
 ) -> tuple[str, ...]:
     """Apply the changes of one function's crons, domains and triggers; return the ids of the remaining ones.
 
@@ -155,73 +180,56 @@ def apply_attached_resources(
     """
     for change in changes:
         if change.action is Action.DELETE and change.id is not None:
-            _delete_resource(api, limiter, change, change.id)
+            _delete_resource(change, change.id, context)
     return tuple(
-        _apply_change(api, limiter, function_id, change) for change in changes if change.action is not Action.DELETE
+        _apply_change(function_id, change, context) for change in changes if change.action is not Action.DELETE
     )
 
 
-def _apply_change(
-    api: FunctionsApi, limiter: AdaptiveLimiter, function_id: str, change: AttachedResourceChange
-) -> str:
+def _apply_change(function_id: str, change: AttachedResourceChange, context: ApplyContext) -> str:
     resource_id = change.id
     match change.action:
         case Action.KEEP if resource_id is not None:
             return resource_id
         case Action.UPDATE if resource_id is not None:
-            return _update_resource(api, limiter, change, resource_id)
+            return _update_resource(change, resource_id, context)
         case Action.REPLACE if resource_id is not None:
-            _delete_resource(api, limiter, change, resource_id)
+            _delete_resource(change, resource_id, context)
             # Until the old one is gone, its hostname or queue is not free for the new one.
-            get = api.domains.get if isinstance(change, DomainChange) else api.triggers.get
-            wait_for_deletion(api, lambda: get(resource_id), change.name, limiter, minutes=2)
-            return _create_resource(api, limiter, function_id, change)
+            get = _client(change, context).get
+            wait_for_deletion(context.api, lambda: get(resource_id), change.name, context.limiter, minutes=2)
+            return _create_resource(function_id, change, context)
         case _:
-            return _create_resource(api, limiter, function_id, change)
+            return _create_resource(function_id, change, context)
 
 
-def _update_resource(
-    api: FunctionsApi, limiter: AdaptiveLimiter, change: AttachedResourceChange, resource_id: str
-) -> str:
+def _update_resource(change: AttachedResourceChange, resource_id: str, context: ApplyContext) -> str:
     match change:
         case CronChange():
             cron = UpdateCron(schedule=change.schedule, args=change.args, name=change.name)
-            return limiter.call(lambda: api.crons.update(resource_id, cron), idempotent=True).id
+            return context.limiter.call(lambda: context.api.crons.update(resource_id, cron)).id
         case TriggerChange(settings=settings) if settings is not None:
             # The description is the only field of a trigger that can change in place.
             trigger = UpdateTrigger(description=settings.description)
-            return limiter.call(lambda: api.triggers.update(resource_id, trigger), idempotent=True).id
+            return context.limiter.call(lambda: context.api.triggers.update(resource_id, trigger)).id
         case _:
             raise DeployError(f"The plan updates {change.name}, which cannot be updated.", code="bad-plan")
 
 
-def _create_resource(
-    api: FunctionsApi, limiter: AdaptiveLimiter, function_id: str, change: AttachedResourceChange
-) -> str:
+def _create_resource(function_id: str, change: AttachedResourceChange, context: ApplyContext) -> str:
+    name = change.name
     match change:
         case CronChange():
-            cron = CreateCron(function_id=function_id, schedule=change.schedule, args=change.args, name=change.name)
-            return _create_idempotently(
-                limiter,
-                lambda: api.crons.create(cron),
-                lambda: [one for one in api.crons.list(function_id) if one.name == change.name],
-            )
+            cron = CreateCron(function_id=function_id, schedule=change.schedule, args=change.args, name=name)
+            return _create_once(context.api.crons, cron, function_id, name, context)
         case DomainChange():
-            domain = CreateDomain(function_id=function_id, hostname=change.name)
-            return _create_idempotently(
-                limiter,
-                lambda: api.domains.create(domain),
-                lambda: [one for one in api.domains.list(function_id) if one.hostname == change.name],
-            )
+            domain = CreateDomain(function_id=function_id, hostname=name)
+            return _create_once(context.api.domains, domain, function_id, name, context)
         case TriggerChange(settings=settings) if settings is not None:
             trigger = _create_trigger_request(change, settings, function_id)
-            return _create_idempotently(
-                limiter,
-                lambda: api.triggers.create(trigger),
-                lambda: [one for one in api.triggers.list(function_id) if one.name == change.name],
-            )
+            return _create_once(context.api.triggers, trigger, function_id, name, context)
         case TriggerChange():
-            raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
+            raise DeployError(f"The plan creates {name} without settings.", code="bad-plan")
         case _:
             assert_never(change)
 
@@ -248,8 +256,12 @@ def _create_trigger_request(change: TriggerChange, settings: TriggerConfig, func
     )
 
 
-def _create_idempotently(
-    limiter: AdaptiveLimiter, create: Callable[[], ResourceT], find: Callable[[], list[ResourceT]]
+def _create_once(
+    client: ResourceClient[ResourceT, CreateT, UpdateT],
+    request: CreateT,
+    function_id: str,
+    name: str,
+    context: ApplyContext,
 ) -> str:
     """Create a resource at most once and return its id.
 
@@ -260,28 +272,30 @@ def _create_idempotently(
 
     def attempt() -> ResourceT:
         nonlocal tried
-        if tried and (found := find()):
-            return found[0]
+        if tried:
+            for found in client.list(function_id):
+                if (found.hostname if isinstance(found, Domain) else found.name) == name:
+                    return found
         tried = True
-        return create()
+        return client.create(request)
 
-    return limiter.call(attempt, idempotent=True).id
+    return context.limiter.call(attempt).id
 
 
-def _delete_resource(
-    api: FunctionsApi, limiter: AdaptiveLimiter, change: AttachedResourceChange, resource_id: str
-) -> None:
-    delete: Callable[[str], object]
-    match change:
-        case CronChange():
-            delete = api.crons.delete
-        case DomainChange():
-            delete = api.domains.delete
-        case TriggerChange():
-            delete = api.triggers.delete
-        case _:
-            assert_never(change)
+def _delete_resource(change: AttachedResourceChange, resource_id: str, context: ApplyContext) -> None:
     try:
-        limiter.call(lambda: delete(resource_id), idempotent=True)
+        context.limiter.call(lambda: _client(change, context).delete(resource_id))
     except NotFoundError:
         return
+
+
+def _client(change: AttachedResourceChange, context: ApplyContext) -> AttachedResourceClient:
+    match change:
+        case CronChange():
+            return context.api.crons
+        case DomainChange():
+            return context.api.domains
+        case TriggerChange():
+            return context.api.triggers
+        case _:
+            assert_never(change)

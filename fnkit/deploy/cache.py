@@ -14,7 +14,7 @@ import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -186,36 +186,20 @@ def _write_private(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-@dataclass(frozen=True, slots=True)
 class CacheDirectory:
     """fnkit's directory in the user's cache directory. It may be deleted at any time."""
 
-    root: Path
-
-    @property
-    def archives(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.archives: Final = root / "archives"
         """Archives built by the bundler."""
-        return self.root / "archives"
-
-    @property
-    def bundler(self) -> Path:
+        self.bundler: Final = root / "bundler"
         """Wheels, layers and other intermediate files of the bundler."""
-        return self.root / "bundler"
-
-    @property
-    def slices(self) -> Path:
+        self.slices: Final = root / "slices"
         """Records of deployed slices by digest."""
-        return self.root / "slices"
-
-    @property
-    def locks(self) -> Path:
+        self.locks: Final = root / "locks"
         """Lock files that serialise deploys on this machine."""
-        return self.root / "locks"
-
-    @property
-    def secrets(self) -> Path:
+        self.secrets: Final = root / "secrets"
         """Keyed hashes of verified secrets (mode 0700)."""
-        return self.root / "secrets"
 
 
 def open_cache_directory(environ: Mapping[str, str]) -> CacheDirectory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
@@ -27,7 +28,7 @@ def observe_namespace(api: FunctionsApi, namespace: str, limiter: AdaptiveLimite
     live_namespace = _find_namespace(api, namespace, limiter)
     if live_namespace is None:
         return ObservedState()
-    functions = limiter.call(lambda: api.functions.list(live_namespace.id), idempotent=True)
+    functions = limiter.call(lambda: api.functions.list(live_namespace.id))
     return ObservedState(
         namespace=live_namespace, functions=tuple(one for one in functions if one.status != Status.DELETING)
     )
@@ -59,9 +60,9 @@ def observe_attached_resources(
 
     def fetch(function_id: str) -> tuple[str, AttachedResources]:
         return function_id, AttachedResources(
-            crons=tuple(limiter.call(lambda: api.crons.list(function_id), idempotent=True)),
-            domains=tuple(limiter.call(lambda: api.domains.list(function_id), idempotent=True)),
-            triggers=tuple(limiter.call(lambda: api.triggers.list(function_id), idempotent=True)),
+            crons=tuple(limiter.call(lambda: api.crons.list(function_id))),
+            domains=tuple(limiter.call(lambda: api.domains.list(function_id))),
+            triggers=tuple(limiter.call(lambda: api.triggers.list(function_id))),
         )
 
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="observe") as pool:
@@ -71,17 +72,12 @@ def observe_attached_resources(
 
 def _find_namespace(api: FunctionsApi, name: str, limiter: AdaptiveLimiter) -> Namespace | None:
     # Whether the API's name filter matches exactly is neither documented nor visible in recordings.
-    matches = limiter.call(
-        lambda: api.namespaces.list(name=name, project_id=api.endpoint.project_id), idempotent=True
-    )
+    matches = limiter.call(lambda: api.namespaces.list(name=name, project_id=api.endpoint.project_id))
     for match in matches:
         if match.name != name:
             continue
         if match.status != Status.DELETING:
             return match
-        _wait_for_namespace_deletion(api, match, limiter)
+        get = partial(api.namespaces.get, match.id)
+        wait_for_deletion(api, get, f"The namespace {match.name}", limiter)
     return None
-
-
-def _wait_for_namespace_deletion(api: FunctionsApi, namespace: Namespace, limiter: AdaptiveLimiter) -> None:
-    wait_for_deletion(api, lambda: api.namespaces.get(namespace.id), f"The namespace {namespace.name}", limiter)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from fnkit.bundler import Bundle, BundleProgress, Lock, ResolverBackend, bundle_project, lock_project
 from fnkit.client.api import FunctionsApi
-from fnkit.deploy.apply import ArchivePaths, apply_plan
+from fnkit.deploy.apply import apply_plan
+from fnkit.deploy.apply_resources import ApplyContext, ArchivePaths
 from fnkit.deploy.cache import (
     CacheDirectory,
     load_deployed_slices,
@@ -269,16 +270,15 @@ def deploy(
             )
         if not approve(prepared.plan):
             return prepared, None
-        applied = apply_plan(
-            prepared.plan,
-            prepared.observed,
-            api,
+        context = ApplyContext(
+            api=api,
+            limiter=limiter,
+            report=report,
             archives=prepared.archives,
             previous_archives=prepared.previous_archives,
             secrets=prepared.secrets,
-            limiter=limiter,
-            report=report,
         )
+        applied = apply_plan(prepared.plan, prepared.observed, context)
         done = [one.name for one in applied.functions if one.failure is None]
         save_deployed_slices(prepared.desired, done, prepared.archives, cache.slices)
         return prepared, applied
@@ -323,7 +323,4 @@ def destroy(
         )
         if plan.is_empty or not approve(plan):
             return plan, None
-        applied = apply_plan(
-            plan, observed, api, archives={}, previous_archives={}, secrets={}, limiter=limiter, report=report
-        )
-        return plan, applied
+        return plan, apply_plan(plan, observed, ApplyContext(api=api, limiter=limiter, report=report))

@@ -64,13 +64,12 @@ class AdaptiveLimiter:
         with self._changed:
             self._changed.notify_all()
 
-    def call(self, request: Callable[[], T], *, idempotent: bool) -> T:
-        """Send a request within the limit and retry it after 429 and 409 ``transient_state``.
+    def call(self, request: Callable[[], T]) -> T:
+        """Send an idempotent request within the limit; retry it after 429, 409 ``transient_state`` or no response.
 
         Args:
-            request: Sends the request and returns the decoded response.
-            idempotent: Sending the request twice has the same effect as once. Such a request is also retried when
-                it got no response, or 502, 503 or 504.
+            request: Sends the request and returns the decoded response. Sending it twice must have the same effect
+                as once: it is also retried when it got no response, or 502, 503 or 504.
 
         Raises:
             ApiError: The error of the last attempt.
@@ -82,7 +81,7 @@ class AdaptiveLimiter:
                 with self._slot():
                     response = request()
             except ApiError as error:
-                if attempt >= _max_attempts(error, idempotent=idempotent):
+                if attempt >= _max_attempts(error):
                     raise
                 if error.status == _TOO_MANY_REQUESTS:
                     self._shrink()
@@ -148,7 +147,7 @@ class AdaptiveLimiter:
                 self._changed.notify_all()
 
 
-def _max_attempts(error: ApiError, *, idempotent: bool) -> int:
+def _max_attempts(error: ApiError) -> int:
     """Return how often a request that fails with this error is sent in all; 1 if a retry would not help."""
     if error.status == _TOO_MANY_REQUESTS:
         return _MAX_ATTEMPTS
@@ -156,7 +155,7 @@ def _max_attempts(error: ApiError, *, idempotent: bool) -> int:
         is_transient = error.body_type == "transient_state" or "transient" in error.message
         return _MAX_ATTEMPTS if is_transient else 1
     no_answer = isinstance(error, ApiUnreachable) and error.code in ("api-unreachable", "api-timeout")
-    return _MAX_ATTEMPTS_WITHOUT_RESPONSE if idempotent and (no_answer or error.status in _UNAVAILABLE) else 1
+    return _MAX_ATTEMPTS_WITHOUT_RESPONSE if no_answer or error.status in _UNAVAILABLE else 1
 
 
 def wait_for_function(
@@ -177,7 +176,7 @@ def wait_for_function(
 
     def settled() -> Function | None:
         nonlocal last_message
-        current = limiter.call(lambda: api.functions.get(function.id), idempotent=True)
+        current = limiter.call(lambda: api.functions.get(function.id))
         if current.status not in _TRANSIENT_STATUSES:
             return current
         if current.build_message and current.build_message != last_message:
@@ -199,7 +198,7 @@ def wait_for_namespace(api: FunctionsApi, namespace: Namespace, limiter: Adaptiv
     """
 
     def settled() -> Namespace | None:
-        current = limiter.call(lambda: api.namespaces.get(namespace.id), idempotent=True)
+        current = limiter.call(lambda: api.namespaces.get(namespace.id))
         return None if current.status in _TRANSIENT_STATUSES else current
 
     final = (
@@ -234,7 +233,7 @@ def wait_for_deletion(
 
     def gone() -> bool | None:
         try:
-            limiter.call(get, idempotent=True)
+            limiter.call(get)
         except NotFoundError:
             return True
         return None

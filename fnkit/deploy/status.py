@@ -86,7 +86,7 @@ def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -
     limiter = AdaptiveLimiter()
 
     def newest(source_id: str) -> list[DeliveryView]:
-        return limiter.call(lambda: api.deliveries.list_page(kind, source_id, limit=1), idempotent=True).deliveries
+        return limiter.call(lambda: api.deliveries.list_page(kind, source_id, limit=1)).deliveries
 
     with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
         found = zip(source_ids, pool.map(newest, source_ids), strict=True)
@@ -137,7 +137,7 @@ def _fetch_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], lis
         )
     functions = sorted(observed.functions, key=lambda one: one.name)
     with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
-        lists = list(pool.map(lambda one: limiter.call(lambda: fetch(one.id), idempotent=True), functions))
+        lists = list(pool.map(lambda one: limiter.call(lambda: fetch(one.id)), functions))
     found = [
         EventSource(function, source)
         for function, sources in zip(functions, lists, strict=True)

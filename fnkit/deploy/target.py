@@ -118,5 +118,5 @@ def discover_target(api: FunctionsApi, limiter: AdaptiveLimiter) -> DeployTarget
     Raises:
         ApiError: The endpoint rejected a request or could not be reached.
     """
-    info = limiter.call(api.platform_info, idempotent=True)
-    return DeployTarget(info=info, runtimes=tuple(limiter.call(api.runtimes.list, idempotent=True)))
+    info = limiter.call(api.platform_info)
+    return DeployTarget(info=info, runtimes=tuple(limiter.call(api.list_runtimes)))

@@ -7,14 +7,24 @@ whole: a setting removed from the code is compared, and written, as its document
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
 
-from msgspec import UnsetType
+from msgspec.structs import replace
 
 from fnkit.contract.durations import parse_api_duration
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import is_preload_enabled
-from fnkit.contract.resources import Cron, Domain, Function, Namespace, SecretHashedValue, Trigger
+from fnkit.contract.resources import (
+    Cron,
+    Domain,
+    Function,
+    Namespace,
+    ScwNatsConfig,
+    ScwSqsConfig,
+    SecretHashedValue,
+    Trigger,
+)
 from fnkit.contract.runtimes import find_runtime
 from fnkit.plan.model import (
     Action,
@@ -48,7 +58,10 @@ __all__ = [
     "secret_differences",
 ]
 
-DeclaredT = TypeVar("DeclaredT")
+DeclaredResource: TypeAlias = DesiredCron | str | DesiredTrigger
+"""A declared cron, hostname or trigger."""
+
+DeclaredT = TypeVar("DeclaredT", DesiredCron, str, DesiredTrigger)
 LiveT = TypeVar("LiveT", Cron, Domain, Trigger)
 
 _MAX_FILES_SHOWN: Final = 3
@@ -56,12 +69,8 @@ _MAX_FILES_SHOWN: Final = 3
 
 def _new_attached_resources(wanted: DesiredFunction) -> list[AttachedResourceChange]:
     """Return the changes that create all resources of a function that does not exist yet."""
-    new = ("new",)
-    return [
-        *(_cron_change(Action.CREATE, wanted.name, cron, None, new) for cron in wanted.crons),
-        *(_domain_change(Action.CREATE, wanted.name, hostname, None, new) for hostname in wanted.domains),
-        *(_trigger_change(Action.CREATE, wanted.name, trigger, None, new) for trigger in wanted.triggers),
-    ]
+    declared: tuple[DeclaredResource, ...] = (*wanted.crons, *wanted.domains, *wanted.triggers)
+    return [_change(Action.CREATE, wanted.name, one, None, ("new",)) for one in declared]
 
 
 def _plan_attached_resources(
@@ -76,55 +85,35 @@ def _plan_attached_resources(
     Returns:
         The changes, and descriptions of the foreign resources.
     """
-    name, owned = wanted.name, read_ownership(live.tags).owned_hashes
+    scope = wanted.name, read_ownership(live.tags).owned_hashes
     privacy_changes = live.privacy != wanted.settings.privacy
-    crons = _match_by_name(
-        ("cron", name, owned),
-        {cron.name: cron for cron in wanted.crons},
-        live_resources.crons,
-        compare=lambda cron, one: _compare_cron(name, cron, one),
-        create=lambda cron: _cron_change(Action.CREATE, name, cron, None, ("new",)),
-        delete=lambda one, why: CronChange(
-            action=Action.DELETE, function=name, name=one.name or "", id=one.id, reasons=(why,)
-        ),
-    )
-    domains = _match_by_name(
-        ("domain", name, owned),
-        {hostname: hostname for hostname in wanted.domains},
-        live_resources.domains,
-        compare=lambda hostname, one: _compare_domain(name, hostname, one),
-        create=lambda hostname: _domain_change(Action.CREATE, name, hostname, None, ("new",)),
-        delete=lambda one, why: _domain_change(Action.DELETE, name, one.hostname, one.id, (why,)),
-    )
+    crons = _match_by_name("cron", scope, wanted.crons, live_resources.crons, _compare_cron)
+    domains = _match_by_name("domain", scope, wanted.domains, live_resources.domains, _compare_domain)
     triggers = _match_by_name(
-        ("trigger", name, owned),
-        {trigger.name: trigger for trigger in wanted.triggers},
+        "trigger",
+        scope,
+        wanted.triggers,
         live_resources.triggers,
-        compare=lambda trigger, one: _compare_trigger(name, trigger, one, privacy_changes=privacy_changes),
-        create=lambda trigger: _trigger_change(Action.CREATE, name, trigger, None, ("new",)),
-        delete=lambda one, why: TriggerChange(
-            action=Action.DELETE, function=name, name=one.name, id=one.id, reasons=(why,)
-        ),
+        partial(_compare_trigger, privacy_changes=privacy_changes),
     )
     changes = [change for kind in (crons, domains, triggers) for change in kind[0]]
     return changes, [stranger for kind in (crons, domains, triggers) for stranger in kind[1]]
 
 
 def _match_by_name(
-    scope: tuple[str, str, frozenset[str]],
-    declared: Mapping[str, DeclaredT],
+    kind: str,
+    scope: tuple[str, frozenset[str]],
+    wanted: Iterable[DeclaredT],
     live: Iterable[LiveT],
-    *,
-    compare: Callable[[DeclaredT, LiveT], AttachedResourceChange],
-    create: Callable[[DeclaredT], AttachedResourceChange],
-    delete: Callable[[LiveT, str], AttachedResourceChange],
+    compare: Callable[[DeclaredT, LiveT], tuple[Action, tuple[str, ...]]],
 ) -> tuple[list[AttachedResourceChange], list[str]]:
     """Pair declared and live resources by name.
 
     Names are not unique in the API. Of several live resources with one name the first is kept and the others, left
     over from an interrupted deploy, are deleted.
     """
-    kind, function, owned = scope
+    function, owned = scope
+    declared = {_declared_name(one): one for one in wanted}
     matched: set[str] = set()
     changes: list[AttachedResourceChange] = []
     foreign: list[str] = []
@@ -134,22 +123,27 @@ def _match_by_name(
             continue
         if name in declared and name not in matched:
             matched.add(name)
-            changes.append(compare(declared[name], one))
+            action, reasons = compare(declared[name], one)
+            changes.append(_change(action, function, declared[name], one.id, reasons))
         elif name in declared:
-            changes.append(delete(one, "duplicate name"))
+            changes.append(_deletion(function, one, "duplicate name"))
         elif owned_hash(kind, name) in owned:
-            changes.append(delete(one, "no longer in the code"))
+            changes.append(_deletion(function, one, "no longer in the code"))
         else:
             foreign.append(f"{kind} {name or one.id} of {function}")
-    changes += [create(item) for name, item in declared.items() if name not in matched]
-    return changes, foreign
+    new = [item for name, item in declared.items() if name not in matched]
+    return changes + [_change(Action.CREATE, function, item, None, ("new",)) for item in new], foreign
+
+
+def _declared_name(one: DeclaredResource) -> str:
+    return one if isinstance(one, str) else one.name
 
 
 def _resource_name(one: Cron | Domain | Trigger) -> str:
     return one.hostname if isinstance(one, Domain) else one.name or ""
 
 
-def _compare_cron(function: str, wanted: DesiredCron, live: Cron) -> CronChange:
+def _compare_cron(wanted: DesiredCron, live: Cron) -> tuple[Action, tuple[str, ...]]:
     reasons = []
     if live.schedule != wanted.schedule:
         reasons.append(f"schedule {live.schedule} → {wanted.schedule}")
@@ -157,103 +151,70 @@ def _compare_cron(function: str, wanted: DesiredCron, live: Cron) -> CronChange:
         reasons.append("args")
     if live.status == Status.ERROR:
         reasons.append("status is error")
-    action = Action.UPDATE if reasons else Action.KEEP
-    return _cron_change(action, function, wanted, live.id, tuple(reasons))
+    return Action.UPDATE if reasons else Action.KEEP, tuple(reasons)
 
 
-def _compare_domain(function: str, hostname: str, live: Domain) -> DomainChange:
+def _compare_domain(_hostname: str, live: Domain) -> tuple[Action, tuple[str, ...]]:
     if live.status == Status.ERROR:
-        reason = f"status is error: {live.error_message or 'no reason given'}"
-        return _domain_change(Action.REPLACE, function, hostname, live.id, (reason,))
-    return _domain_change(Action.KEEP, function, hostname, live.id, ())
+        return Action.REPLACE, (f"status is error: {live.error_message or 'no reason given'}",)
+    return Action.KEEP, ()
 
 
 def _compare_trigger(
-    function: str, wanted: DesiredTrigger, live: Trigger, *, privacy_changes: bool
-) -> TriggerChange:
+    wanted: DesiredTrigger, live: Trigger, *, privacy_changes: bool
+) -> tuple[Action, tuple[str, ...]]:
     """Compare a trigger.
 
     The API cannot change a trigger's source, and a trigger stops working when its function's privacy changes. Both
     need a replacement.
     """
+    settings = wanted.settings
     live_settings = _live_trigger_config(live)
-    if live_settings is None or (
-        live_settings.source,
-        live_settings.address,
-        live_settings.account,
-        live_settings.project_id,
-        live_settings.region,
-    ) != (
-        wanted.settings.source,
-        wanted.settings.address,
-        wanted.settings.account,
-        wanted.settings.project_id,
-        wanted.settings.region,
-    ):
-        reason = f"its source changes to {wanted.settings.address}"
-        return _trigger_change(Action.REPLACE, function, wanted, live.id, (reason,))
+    if live_settings is None or replace(live_settings, description=settings.description) != settings:
+        return Action.REPLACE, (f"its source changes to {settings.address}",)
     if privacy_changes:
-        return _trigger_change(Action.REPLACE, function, wanted, live.id, ("its function's privacy changes",))
-    if live_settings.description != wanted.settings.description:
-        return _trigger_change(Action.UPDATE, function, wanted, live.id, ("description",))
-    return _trigger_change(Action.KEEP, function, wanted, live.id, ())
+        return Action.REPLACE, ("its function's privacy changes",)
+    if live_settings != settings:
+        return Action.UPDATE, ("description",)
+    return Action.KEEP, ()
 
 
 def _live_trigger_config(live: Trigger) -> TriggerConfig | None:
     """Return the settings of a live trigger; ``None`` for a kind of source that projects cannot declare."""
-    queue, nats = live.scw_sqs_config, live.scw_nats_config
-    if queue is not None and not isinstance(queue, UnsetType):
-        return TriggerConfig(
-            source="sqs",
-            address=queue.queue,
-            description=live.description,
-            account="",
-            project_id=queue.mnq_project_id,
-            region=queue.mnq_region,
-        )
-    if nats is not None and not isinstance(nats, UnsetType):
-        return TriggerConfig(
-            source="nats",
-            address=nats.subject,
-            description=live.description,
-            account=nats.mnq_nats_account_id,
-            project_id=nats.mnq_project_id,
-            region=nats.mnq_region,
-        )
-    return None
-
-
-def _cron_change(
-    action: Action, function: str, cron: DesiredCron, cron_id: str | None, reasons: tuple[str, ...]
-) -> CronChange:
-    return CronChange(
-        action=action,
-        function=function,
-        name=cron.name,
-        id=cron_id,
-        reasons=reasons,
-        schedule=cron.schedule,
-        args=dict(cron.args),
+    place: ScwSqsConfig | ScwNatsConfig
+    match live:
+        case Trigger(scw_sqs_config=ScwSqsConfig(queue=address) as place):
+            source, account = "sqs", ""
+        case Trigger(scw_nats_config=ScwNatsConfig(subject=address, mnq_nats_account_id=account) as place):
+            source = "nats"
+        case _:
+            return None
+    return TriggerConfig(
+        source=source,
+        address=address,
+        description=live.description,
+        account=account,
+        project_id=place.mnq_project_id,
+        region=place.mnq_region,
     )
 
 
-def _domain_change(
-    action: Action, function: str, hostname: str, domain_id: str | None, reasons: tuple[str, ...]
-) -> DomainChange:
-    return DomainChange(action=action, function=function, name=hostname, id=domain_id, reasons=reasons)
+def _change(
+    action: Action, function: str, wanted: DeclaredResource, live_id: str | None, reasons: tuple[str, ...]
+) -> AttachedResourceChange:
+    """Return the change that makes a declared resource live."""
+    match wanted:
+        case DesiredCron(name=name, schedule=schedule, args=args):
+            return CronChange(action, function, name, live_id, reasons, schedule=schedule, args=dict(args))
+        case DesiredTrigger(name=name, settings=settings):
+            return TriggerChange(action, function, name, live_id, reasons, settings=settings)
+        case _:
+            return DomainChange(action, function, wanted, live_id, reasons)
 
 
-def _trigger_change(
-    action: Action, function: str, trigger: DesiredTrigger, trigger_id: str | None, reasons: tuple[str, ...]
-) -> TriggerChange:
-    return TriggerChange(
-        action=action,
-        function=function,
-        name=trigger.name,
-        id=trigger_id,
-        reasons=reasons,
-        settings=trigger.settings,
-    )
+def _deletion(function: str, live: Cron | Domain | Trigger, reason: str) -> AttachedResourceChange:
+    kind = CronChange if isinstance(live, Cron) else DomainChange if isinstance(live, Domain) else TriggerChange
+    return kind(Action.DELETE, function, _resource_name(live), live.id, (reason,))
 
 
 def _code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tuple[str, str]]) -> str:

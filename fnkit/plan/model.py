@@ -124,26 +124,23 @@ class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", 
     live_links: str | None = None
 
 
-class CronChange(msgspec.Struct, frozen=True, kw_only=True, tag="cron", tag_field="kind"):
-    """The change of one cron of ``function``."""
-
+class _AttachedChange(msgspec.Struct, frozen=True, tag_field="kind"):
     action: Action
     function: str
     name: str
     id: str | None = None
     reasons: tuple[str, ...] = ()
+
+
+class CronChange(_AttachedChange, frozen=True, kw_only=True, tag="cron"):
+    """The change of one cron of ``function``."""
+
     schedule: str = ""
     args: dict[str, object] = {}
 
 
-class DomainChange(msgspec.Struct, frozen=True, kw_only=True, tag="domain", tag_field="kind"):
+class DomainChange(_AttachedChange, frozen=True, tag="domain"):
     """The change of one custom hostname of ``function``. ``name`` is the hostname."""
-
-    action: Action
-    function: str
-    name: str
-    id: str | None = None
-    reasons: tuple[str, ...] = ()
 
 
 class TriggerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,14 +160,9 @@ class TriggerConfig(msgspec.Struct, frozen=True, kw_only=True):
     region: str
 
 
-class TriggerChange(msgspec.Struct, frozen=True, kw_only=True, tag="trigger", tag_field="kind"):
+class TriggerChange(_AttachedChange, frozen=True, kw_only=True, tag="trigger"):
     """The change of one trigger of ``function``. ``settings`` is ``None`` where it is deleted."""
 
-    action: Action
-    function: str
-    name: str
-    id: str | None = None
-    reasons: tuple[str, ...] = ()
     settings: TriggerConfig | None = None
 
 

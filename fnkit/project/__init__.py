@@ -2,15 +2,12 @@
 
 from fnkit.project.build import build_project
 from fnkit.project.model import CronSpec, FunctionSpec, NamespaceSpec, Project, SourceLocation, TriggerSpec
-from fnkit.project.problems import PROBLEMS, Explanation, explain
 from fnkit.project.secrets import SecretValues, read_secret_values
 from fnkit.project.settings import Settings, settings_schema
 from fnkit.project.settings_file import find_root, read_settings
 
 __all__ = [
-    "PROBLEMS",
     "CronSpec",
-    "Explanation",
     "FunctionSpec",
     "NamespaceSpec",
     "Project",
@@ -19,7 +16,6 @@ __all__ = [
     "SourceLocation",
     "TriggerSpec",
     "build_project",
-    "explain",
     "find_root",
     "read_secret_values",
     "read_settings",

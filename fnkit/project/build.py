@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from fnkit.authoring.declarations import FunctionDeclaration
-from fnkit.contract.names import UUID_RULE, function_name_error
+from fnkit.contract.names import function_name_error
 from fnkit.contract.runtimes import find_runtime
+from fnkit.contract.toml_lines import KeyPath
 from fnkit.errors import Problem
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
 from fnkit.project.event_sources import build_crons, build_triggers
 from fnkit.project.handlers import check_handler_file, check_signature
 from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
-from fnkit.project.problems import ProblemList, did_you_mean
+from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.requirements import read_requirements
 from fnkit.project.runtimes import (
     check_runtime,
@@ -36,21 +37,13 @@ from fnkit.project.runtimes import (
     runtime_version,
 )
 from fnkit.project.settings import FunctionDefaults, Settings, StageTable
-from fnkit.project.toml_lines import KeyPath
 from fnkit.project.validation import (
-    EnumeratedSettings,
     build_namespace,
-    check_domains,
-    check_environment,
     check_stage,
-    check_tags,
     check_variable_counts,
-    validate_choices,
-    validate_memory,
     validate_project_name,
     validate_region,
-    validate_scale,
-    validate_timeout,
+    validate_settings,
 )
 from fnkit.scanner.report import ScanReport
 
@@ -84,81 +77,40 @@ class FunctionBuilder:
             function: The declared function, with its crons and triggers.
             declaration: Its settings, merged with the project's and the stage's.
         """
-        source, findings = function.source, self.problems
-        self._check_name(function)
-        runtime, language = self._select_runtime(function, declaration)
-        handler = self._select_handler(function, runtime, language)
-        check_signature(function, findings)
-        memory, low, high, timeout, choices = self.validate(declaration, function.name, source)
+        subject = Subject(function.name, function.source, self.problems)
+        self._check_name(subject)
+        runtime, language = self._select_runtime(function, declaration, subject)
+        handler = self._select_handler(function, runtime, language, subject)
+        check_signature(function.signature, subject)
+        valid = validate_settings(declaration, subject)
         env, secrets = declaration.env or {}, declaration.secrets or ()
-        check_variable_counts(
-            env,
-            secrets,
-            (self.namespace.env, self.namespace.secrets),
-            subject=function.name,
-            source=source,
-            problems=findings,
-        )
+        check_variable_counts(env, secrets, (self.namespace.env, self.namespace.secrets), subject)
         return FunctionSpec(
             name=function.name,
             runtime=runtime,
             handler=handler,
-            source=source,
-            memory=memory,
-            min_scale=low,
-            max_scale=high,
-            timeout=timeout,
-            privacy=choices.privacy,
-            http_option=choices.http_option,
-            sandbox=choices.sandbox,
+            source=function.source,
+            **asdict(valid),
             description=function.summary if declaration.description is None else declaration.description,
             env=dict(env),
             secrets=tuple(dict.fromkeys(secrets)),
             tags=tuple(dict.fromkeys(declaration.tags or ())),
             domains=tuple(dict.fromkeys(declaration.domains or ())),
             private_network_id=declaration.private_network_id or "",
-            crons=build_crons(function.crons, function.name, findings),
-            triggers=build_triggers(function.triggers, function.name, findings),
-            change_detection=choices.change_detection,
+            crons=build_crons(function.crons, subject),
+            triggers=build_triggers(function.triggers, subject),
             preload=declaration.preload is not False,
             root=function.root,
         )
 
-    def validate(
-        self, declaration: FunctionDeclaration, subject: str, source: SourceLocation
-    ) -> tuple[int, int, int, int, EnumeratedSettings]:
-        """Validate the settings that can be checked without the rest of the project.
-
-        Args:
-            declaration: The settings; ``None`` is valid and becomes the default.
-            subject: Start of each message: a function's name, or a description of the table.
-            source: Location for the problems.
-
-        Returns:
-            Memory in MB, minimum scale, maximum scale, timeout in nanoseconds, and the enumerated settings.
-        """
-        findings = self.problems
-        memory = validate_memory(declaration.memory, subject, source, findings)
-        low, high = validate_scale(declaration, subject, source, findings)
-        timeout = validate_timeout(declaration.timeout, subject, source, findings)
-        choices = validate_choices(declaration, subject, source, findings)
-        check_environment(declaration.env or {}, declaration.secrets or (), subject, source, findings)
-        check_tags(declaration.tags or (), subject, source, findings)
-        check_domains(declaration.domains or (), subject, source, findings)
-        network = declaration.private_network_id
-        if network and not UUID_RULE.fullmatch(network):
-            message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
-            findings.add("bad-private-network", message, None, source)
-        return memory, low, high, timeout, choices
-
-    def _check_name(self, function: DeclaredFunction) -> None:
-        error = function_name_error(function.name)
-        if error is not None:
+    def _check_name(self, subject: Subject) -> None:
+        if function_name_error(subject.name) is not None:
             hint = "Use at most 34 lower-case letters, digits and dashes, no dash at the ends; or set name=."
-            message = f"{function.name[:80]!r} is not a valid function name."
-            self.problems.add("bad-name", message, hint, function.source)
+            subject.add("bad-name", f"{subject.name[:80]!r} is not a valid function name.", hint)
 
-    def _select_runtime(self, function: DeclaredFunction, declaration: FunctionDeclaration) -> tuple[str, str]:
+    def _select_runtime(
+        self, function: DeclaredFunction, declaration: FunctionDeclaration, subject: Subject
+    ) -> tuple[str, str]:
         """Return the runtime of a function and its language.
 
         The language is ``""`` for an unknown runtime, whose handler cannot be checked.
@@ -166,7 +118,7 @@ class FunctionBuilder:
         name = declaration.runtime
         if name is None and function.table_index is not None:
             hint = f"Set one, such as {min(self.available, default='node24')}."
-            self.problems.add("setting-missing", f"{function.name} has no runtime.", hint, function.source)
+            subject.add("setting-missing", f"{subject} has no runtime.", hint)
             return "", ""
         runtime = self.default_runtime if name is None else name
         if not check_runtime(runtime, self.available, function.source, self.problems):
@@ -174,21 +126,21 @@ class FunctionBuilder:
         row = find_runtime(runtime)
         language = row.language if row else runtime_language(runtime)
         if function.table_index is None and language != "Python":
-            message = f"{function.name} is a Python handler, but its runtime {runtime} is not a Python runtime."
-            self.problems.add("runtime-language", message, f"Use {self.default_runtime}.", function.source)
+            message = f"{subject} is a Python handler, but its runtime {runtime} is not a Python runtime."
+            subject.add("runtime-language", message, f"Use {self.default_runtime}.")
         return runtime, language
 
-    def _select_handler(self, function: DeclaredFunction, runtime: str, language: str) -> str:
+    def _select_handler(self, function: DeclaredFunction, runtime: str, language: str, subject: Subject) -> str:
         row = find_runtime(runtime)
         handler = function.handler if function.handler is not None else (row.default_handler if row else "")
         if function.table_index is None or not language:
             return handler
         if language == "Python" and function.root != ".":
-            message = f"{function.name} is a Python function, so its path must be the whole project."
+            message = f"{subject} is a Python function, so its path must be the whole project."
             hint = "Remove path, and put the file's path into handler, as in handlers/hello.say."
-            self.problems.add("bad-path", message, hint, function.source)
+            subject.add("bad-path", message, hint)
         else:
-            check_handler_file(self.root, function, handler, language, self.problems)
+            check_handler_file(self.root, function.root, handler, language, subject)
         return handler
 
 
@@ -203,7 +155,7 @@ def _validated_settings(
         table: The table.
         path: Its path in the settings, for line numbers.
         subject: Start of each message.
-        builder: Validates the values and receives the problems.
+        builder: Has the settings, and receives the problems.
     """
     given = explicit_settings(table)
     valid: dict[str, object] = {}
@@ -212,9 +164,8 @@ def _validated_settings(
         if value is None:
             continue
         before = len(builder.problems.collected)
-        source = SourceLocation(builder.settings.file, builder.settings.lines.line(*path, field.name))
-        one = FunctionDeclaration(**{field.name: value})
-        builder.validate(one, subject, source)
+        source = builder.settings.location(*path, field.name)
+        validate_settings(FunctionDeclaration(**{field.name: value}), Subject(subject, source, builder.problems))
         if len(builder.problems.collected) == before:
             valid[field.name] = value
     return FunctionDeclaration(**valid)  # type: ignore[arg-type]  # each value comes from the field of its name
@@ -291,7 +242,7 @@ def _default_python_runtime(settings: Settings, stage: str, fallback: str, probl
         return runtime
     path = ("defaults", "runtime") if stage_runtime is None else ("stages", stage, "defaults", "runtime")
     message = f"The default runtime applies to Python functions, and {runtime} is not a Python runtime."
-    source = SourceLocation(settings.file, settings.lines.line(*path))
+    source = settings.location(*path)
     problems.add("runtime-language", message, f"Use {fallback}.", source)
     return fallback
 
@@ -335,7 +286,7 @@ def _check_overrides(settings: Settings, declared: Iterable[DeclaredFunction], p
     for stage, table in settings.table.stages.items():
         for name in table.functions:
             if name not in names:
-                source = SourceLocation(settings.file, settings.lines.line("stages", stage, "functions", name))
+                source = settings.location("stages", stage, "functions", name)
                 message = f"Stage {stage} has settings for {name!r}, but there is no such function."
                 problems.add("unknown-function", message, did_you_mean(name, names), source)
 

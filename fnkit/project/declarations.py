@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from msgspec.structs import asdict
+
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
-from fnkit.project.settings import CronTable, FunctionDefaults, Settings, TriggerTable
+from fnkit.project.settings import FunctionDefaults, Settings
 from fnkit.scanner.report import ScannedFunction, ScanReport, Signature
 
 __all__ = ["DeclaredFunction", "declared_functions", "explicit_settings", "merged_declaration"]
@@ -84,6 +86,7 @@ def _merge_two(below: FunctionDeclaration, above: FunctionDeclaration) -> Functi
 
 def _from_decorators(function: ScannedFunction, problems: ProblemList) -> DeclaredFunction:
     declaration = _merged_function_decorators(function, problems)
+    marks = [(mark.declaration, SourceLocation(function.file, mark.line)) for mark in function.declarations]
     return DeclaredFunction(
         name=declaration.name if declaration.name is not None else function.python_name.replace("_", "-").lower(),
         handler=function.handler,
@@ -91,16 +94,8 @@ def _from_decorators(function: ScannedFunction, problems: ProblemList) -> Declar
         table_index=None,
         source=SourceLocation(function.file, function.line),
         declaration=declaration,
-        crons=tuple(
-            (mark.declaration, SourceLocation(function.file, mark.line))
-            for mark in function.declarations
-            if isinstance(mark.declaration, CronDeclaration)
-        ),
-        triggers=tuple(
-            (mark.declaration, SourceLocation(function.file, mark.line))
-            for mark in function.declarations
-            if isinstance(mark.declaration, TriggerDeclaration)
-        ),
+        crons=tuple((one, source) for one, source in marks if isinstance(one, CronDeclaration)),
+        triggers=tuple((one, source) for one, source in marks if isinstance(one, TriggerDeclaration)),
         signature=function.signature,
         summary=function.summary,
     )
@@ -136,7 +131,7 @@ def _conflicting_settings(below: FunctionDeclaration, above: FunctionDeclaration
 
 def _from_settings(settings: Settings) -> Iterator[DeclaredFunction]:
     for index, table in enumerate(settings.table.function):
-        source = _location(settings, index)
+        source = settings.location("function", index)
         yield DeclaredFunction(
             name=table.name,
             handler=table.handler,
@@ -145,33 +140,13 @@ def _from_settings(settings: Settings) -> Iterator[DeclaredFunction]:
             source=source,
             declaration=explicit_settings(table),
             crons=tuple(
-                (_cron_declaration(cron), _location(settings, index, "crons", position))
+                (CronDeclaration(**asdict(cron)), settings.location("function", index, "crons", position))
                 for position, cron in enumerate(table.crons)
             ),
             triggers=tuple(
-                (_trigger_declaration(trigger), _location(settings, index, "triggers", position))
+                (TriggerDeclaration(**asdict(trigger)), settings.location("function", index, "triggers", position))
                 for position, trigger in enumerate(table.triggers)
             ),
             signature=None,
             summary="",
         )
-
-
-def _location(settings: Settings, index: int, *path: str | int) -> SourceLocation:
-    return SourceLocation(settings.file, settings.lines.line("function", index, *path))
-
-
-def _cron_declaration(table: CronTable) -> CronDeclaration:
-    return CronDeclaration(schedule=table.schedule, args=table.args, name=table.name)
-
-
-def _trigger_declaration(table: TriggerTable) -> TriggerDeclaration:
-    return TriggerDeclaration(
-        nats=table.nats,
-        sqs=table.sqs,
-        name=table.name,
-        description=table.description,
-        account=table.account,
-        project_id=table.project_id,
-        region=table.region,
-    )

@@ -14,7 +14,7 @@ from fnkit.contract.cron import schedule_error
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES, REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE, TRIGGER_NAME_RULE, UUID_RULE, is_nats_subject, is_queue_name
 from fnkit.project.model import CronSpec, SourceLocation, TriggerSpec
-from fnkit.project.problems import ProblemList, did_you_mean
+from fnkit.project.problems import Subject, did_you_mean
 
 __all__ = ["build_crons", "build_triggers"]
 
@@ -22,29 +22,27 @@ _CRON_NAME_MAX: Final = 100
 _JSON_NODES_MAX: Final = 200_000
 
 
-def build_crons(
-    crons: Iterable[tuple[CronDeclaration, SourceLocation]], subject: str, problems: ProblemList
-) -> tuple[CronSpec, ...]:
+def build_crons(crons: Iterable[tuple[CronDeclaration, SourceLocation]], subject: Subject) -> tuple[CronSpec, ...]:
     """Return the crons of a function; those without a name become ``cron-1``, ``cron-2``, … in order."""
     specs: list[CronSpec] = []
     unnamed = 0
     for cron, source in crons:
         error = schedule_error(cron.schedule)
         if error is not None:
-            problems.add("bad-schedule", f"{subject}: {error}", "Schedules are in UTC.", source)
+            subject.at(source).add("bad-schedule", f"{subject}: {error}", "Schedules are in UTC.")
         args = cron.args if cron.args is not None else {}
         json_error = _json_error(args)
         if json_error is not None:
-            problems.add("bad-cron-args", f"{subject}: the cron's args {json_error}.", None, source)
+            subject.at(source).add("bad-cron-args", f"{subject}: the cron's args {json_error}.")
         name = cron.name
         if name is None:
             unnamed += 1
             name = f"cron-{unnamed}"
         elif not 1 <= len(name) <= _CRON_NAME_MAX or not name.isprintable():
             message = f"{subject}: {name[:80]!r} is not a valid cron name."
-            problems.add("bad-name", message, "Use 1 to 100 printable characters.", source)
+            subject.at(source).add("bad-name", message, "Use 1 to 100 printable characters.")
         specs.append(CronSpec(name=name, schedule=cron.schedule, args=args, source=source))
-    problems.add_duplicates("cron", subject, ((spec.name, spec.source) for spec in specs))
+    subject.problems.add_duplicates("cron", subject.name, ((spec.name, spec.source) for spec in specs))
     return tuple(specs)
 
 
@@ -71,7 +69,7 @@ def _json_error(value: object) -> str | None:
 
 
 def build_triggers(
-    triggers: Iterable[tuple[TriggerDeclaration, SourceLocation]], subject: str, problems: ProblemList
+    triggers: Iterable[tuple[TriggerDeclaration, SourceLocation]], subject: Subject
 ) -> tuple[TriggerSpec, ...]:
     """Return the triggers of a function."""
     specs: list[TriggerSpec] = []
@@ -79,12 +77,12 @@ def build_triggers(
         if (trigger.nats is None) == (trigger.sqs is None):
             message = f"{subject}: a trigger must have exactly one of nats and sqs."
             hint = 'Use @trigger(nats="orders.created") or @trigger(sqs="jobs").'
-            problems.add("bad-trigger", message, hint, source)
+            subject.at(source).add("bad-trigger", message, hint)
             continue
         kind = "nats" if trigger.nats is not None else "sqs"
         address = trigger.nats if trigger.nats is not None else trigger.sqs or ""
         for code, text, hint_text in _trigger_problems(kind, address, trigger):
-            problems.add(code, f"{subject}: {text}", hint_text, source)
+            subject.at(source).add(code, f"{subject}: {text}", hint_text)
         specs.append(
             TriggerSpec(
                 name=trigger.name if trigger.name is not None else _trigger_name(kind, address),
@@ -97,7 +95,7 @@ def build_triggers(
                 source=source,
             )
         )
-    problems.add_duplicates("trigger", subject, ((spec.name, spec.source) for spec in specs))
+    subject.problems.add_duplicates("trigger", subject.name, ((spec.name, spec.source) for spec in specs))
     return tuple(specs)
 
 

@@ -12,8 +12,7 @@ from importlib.util import decode_source
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fnkit.project.declarations import DeclaredFunction
-from fnkit.project.problems import ProblemList
+from fnkit.project.problems import Subject
 from fnkit.scanner.report import Signature
 
 __all__ = ["check_handler_file", "check_signature"]
@@ -25,19 +24,18 @@ _RUST_HANDLER: Final = re.compile(r"([^.\s]+/)?[a-z_]\w*", re.ASCII)
 _ARGUMENT_COUNT: Final = 2
 
 
-def check_signature(function: DeclaredFunction, problems: ProblemList) -> None:
+def check_signature(signature: Signature | None, subject: Subject) -> None:
     """Check that a handler can be called as ``handler(event, context)`` and returns a response."""
-    signature = function.signature
     if signature is None:
         return
     if signature.is_async or signature.is_generator:
         kind = "an async function" if signature.is_async else "a generator"
-        message = f"{function.name}: the handler is {kind}, but the platform calls it as a plain function."
+        message = f"{subject}: the handler is {kind}, but the platform calls it as a plain function."
         hint = "Use def, with asyncio.run(...) inside it." if signature.is_async else "Return the response instead."
-        problems.add("handler-async", message, hint, function.source)
+        subject.add("handler-async", message, hint)
     if not _accepts_event_and_context(signature):
-        message = f"{function.name}: the handler cannot be called with two arguments, the event and the context."
-        problems.add("handler-signature", message, "Write def handler(event, context).", function.source)
+        message = f"{subject}: the handler cannot be called with two arguments, the event and the context."
+        subject.add("handler-signature", message, "Write def handler(event, context).")
 
 
 def _accepts_event_and_context(signature: Signature) -> bool:
@@ -45,19 +43,17 @@ def _accepts_event_and_context(signature: Signature) -> bool:
     return enough and signature.required_positionals <= _ARGUMENT_COUNT and not signature.required_keywords
 
 
-def check_handler_file(
-    root: Path, function: DeclaredFunction, handler: str, language: str, problems: ProblemList
-) -> None:
+def check_handler_file(root: Path, code_path: str, handler: str, language: str, subject: Subject) -> None:
     """Check a function declared in settings: its folder, the format of its handler, and the handler's file.
 
     Args:
         root: The project folder.
-        function: The function.
+        code_path: The folder of the function's code, relative to the project.
         handler: The handler string.
         language: The runtime's language.
-        problems: Receives the problems.
+        subject: The function.
     """
-    folder = _code_folder(root, function, problems)
+    folder = _code_folder(root, code_path, subject)
     if folder is None:
         return
     match language:
@@ -68,71 +64,67 @@ def check_handler_file(
             is_valid = _PATH_AND_FUNCTION.fullmatch(handler) is not None
             form = "a file's path without extension, one dot, and a function's name"
     if not is_valid or ".." in PurePosixPath(handler).parts:
-        message = f"{function.name}: {handler[:80]!r} is not a valid {language} handler."
-        problems.add("bad-handler", message, f"Use {form}.", function.source)
+        message = f"{subject}: {handler[:80]!r} is not a valid {language} handler."
+        subject.add("bad-handler", message, f"Use {form}.")
         return
     match language:
         case "Go":
-            _check_exists(folder / PurePosixPath(handler).parent / "go.mod", root, function, problems)
+            _check_exists(folder / PurePosixPath(handler).parent / "go.mod", root, subject)
         case "Rust":
-            _check_crate(folder / PurePosixPath(handler).parent, root, function, problems)
+            _check_crate(folder / PurePosixPath(handler).parent, root, subject)
         case _:
-            _check_file(folder, root, function, handler, language, problems)
+            _check_file(folder, root, handler, language, subject)
 
 
-def _code_folder(root: Path, function: DeclaredFunction, problems: ProblemList) -> Path | None:
+def _code_folder(root: Path, code_path: str, subject: Subject) -> Path | None:
     """Return the folder of a function, or ``None`` if it does not exist or is outside the project."""
-    path = PurePosixPath(function.root)
-    if path.is_absolute() or ".." in path.parts or "\\" in function.root or "\0" in function.root:
-        message = f"{function.name}: the path {function.root!r} is outside the project."
+    path = PurePosixPath(code_path)
+    if path.is_absolute() or ".." in path.parts or "\\" in code_path or "\0" in code_path:
+        message = f"{subject}: the path {code_path!r} is outside the project."
         hint = "Use a path relative to the settings file, with /."
-        problems.add("bad-path", message, hint, function.source)
+        subject.add("bad-path", message, hint)
         return None
     if not (root / path).is_dir():
-        problems.add(
-            "handler-missing", f"{function.name}: there is no folder {function.root}.", None, function.source
-        )
+        subject.add("handler-missing", f"{subject}: there is no folder {code_path}.")
         return None
     return root / path
 
 
-def _check_exists(file: Path, root: Path, function: DeclaredFunction, problems: ProblemList) -> bool:
+def _check_exists(file: Path, root: Path, subject: Subject) -> bool:
     if file.is_file():
         return True
     shown = file.relative_to(root).as_posix()
-    problems.add("handler-missing", f"{function.name}: there is no file {shown}.", None, function.source)
+    subject.add("handler-missing", f"{subject}: there is no file {shown}.")
     return False
 
 
-def _check_crate(folder: Path, root: Path, function: DeclaredFunction, problems: ProblemList) -> None:
+def _check_crate(folder: Path, root: Path, subject: Subject) -> None:
     """Check that a Rust function is a library crate: ``src/lib.rs``, or the file given by ``[lib] path``."""
     manifest = folder / "Cargo.toml"
-    if not _check_exists(manifest, root, function, problems):
+    if not _check_exists(manifest, root, subject):
         return
     try:
         library = tomllib.loads(manifest.read_text(encoding="utf-8")).get("lib", {})
     except (OSError, ValueError, RecursionError):
-        message = f"{function.name}: {manifest.relative_to(root).as_posix()} is not valid TOML."
-        problems.add("bad-handler", message, None, function.source)
+        message = f"{subject}: {manifest.relative_to(root).as_posix()} is not valid TOML."
+        subject.add("bad-handler", message)
         return
     path = library.get("path") if isinstance(library, dict) else None
-    _check_exists(folder / (path if isinstance(path, str) else "src/lib.rs"), root, function, problems)
+    _check_exists(folder / (path if isinstance(path, str) else "src/lib.rs"), root, subject)
 
 
-def _check_file(
-    folder: Path, root: Path, function: DeclaredFunction, handler: str, language: str, problems: ProblemList
-) -> None:
+def _check_file(folder: Path, root: Path, handler: str, language: str, subject: Subject) -> None:
     path, _, name = handler.rpartition(".")
     candidates = [folder / f"{path}{extension}" for extension in _EXTENSIONS_BY_LANGUAGE[language]]
     found = next((file for file in candidates if file.is_file()), None)
     if found is None:
         shown = " or ".join(file.relative_to(root).as_posix() for file in candidates)
-        message = f"{function.name}: the handler {handler} refers to {shown}, which does not exist."
+        message = f"{subject}: the handler {handler} refers to {shown}, which does not exist."
         hint = "Compile TypeScript before deploying." if (folder / f"{path}.ts").is_file() else None
-        problems.add("handler-missing", message, hint, function.source)
+        subject.add("handler-missing", message, hint)
     elif language == "Python" and not _binds_name(found, name):
-        message = f"{function.name}: {found.relative_to(root).as_posix()} does not define {name} at its top level."
-        problems.add("handler-missing", message, None, function.source)
+        message = f"{subject}: {found.relative_to(root).as_posix()} does not define {name} at its top level."
+        subject.add("handler-missing", message)
 
 
 def _binds_name(file: Path, name: str) -> bool:
@@ -144,9 +136,9 @@ def _binds_name(file: Path, name: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            source = decode_source(file.read_bytes())
-            tree = ast.parse(source)
-            module = symtable.symtable(source, file.name, "exec")
+            tree = ast.parse(decode_source(file.read_bytes()))
+            _rename_comprehension_variables(tree)
+            module = symtable.symtable(ast.unparse(tree), file.name, "exec")
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
@@ -158,6 +150,17 @@ def _binds_name(file: Path, name: str) -> bool:
     return any(
         name in inner.get_identifiers() and _assigns_global(inner.lookup(name)) for inner in _inner_scopes(module)
     )
+
+
+def _rename_comprehension_variables(tree: ast.AST) -> None:
+    """Rename the variables of comprehensions.
+
+    Since Python 3.12 (PEP 709), symtable reports them as names of the scope that contains the comprehension.
+    """
+    for comprehension in (node for node in ast.walk(tree) if isinstance(node, ast.comprehension)):
+        for node in ast.walk(comprehension.target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                node.id = "__comprehension_variable"
 
 
 def _assigns_global(symbol: symtable.Symbol) -> bool:

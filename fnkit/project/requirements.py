@@ -17,9 +17,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from fnkit.contract.distribution import OWN_REQUIREMENTS
+from fnkit.contract.toml_lines import TomlLines
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
-from fnkit.project.toml_lines import TomlLines
 
 __all__ = ["Requirements", "read_requirements"]
 

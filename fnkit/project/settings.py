@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from fnkit.contract.limits import CPU_BY_MEMORY, REGIONS
-from fnkit.project.toml_lines import TomlLines
+from fnkit.contract.toml_lines import TomlLines
+from fnkit.project.model import SourceLocation
 
 __all__ = [
     "CronTable",
@@ -212,6 +213,10 @@ class Settings:
     lines: TomlLines
     name: str
     exclude: tuple[str, ...]
+
+    def location(self, *path: str | int) -> SourceLocation:
+        """Return the location of a setting, else of the nearest enclosing table."""
+        return SourceLocation(self.file, self.lines.line(*path))
 
 
 def settings_schema() -> dict[str, object]:

@@ -13,9 +13,9 @@ from typing import Annotated, Final, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
+from fnkit.contract.toml_lines import KeyPath, TomlLines
 from fnkit.errors import Problem, ProjectError, ProjectInvalid
 from fnkit.project.settings import Settings, SettingsTable
-from fnkit.project.toml_lines import KeyPath, TomlLines
 
 __all__ = ["PYPROJECT", "decode_table", "find_root", "read_settings"]
 

@@ -1,7 +1,7 @@
 """Validates the settings of functions, namespaces and stages.
 
 Each check adds its problems to a ``ProblemList`` and returns a valid value, usually the documented default, so that
-validation continues. ``subject`` is the start of each message, such as a function's name.
+validation continues.
 """
 
 from __future__ import annotations
@@ -30,26 +30,20 @@ from fnkit.contract.limits import (
     TIMEOUT_MAX_SECONDS,
     TIMEOUT_MIN_SECONDS,
 )
-from fnkit.contract.names import STAGE_RULE, is_hostname
+from fnkit.contract.names import STAGE_RULE, UUID_RULE, is_hostname
 from fnkit.project.model import NamespaceSpec, SourceLocation
-from fnkit.project.problems import ProblemList, did_you_mean
+from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.settings import NamespaceTable, Settings
 
 __all__ = [
     "RESERVED_VARIABLES",
-    "EnumeratedSettings",
+    "ValidSettings",
     "build_namespace",
-    "check_domains",
-    "check_environment",
     "check_stage",
-    "check_tags",
     "check_variable_counts",
-    "validate_choices",
-    "validate_memory",
     "validate_project_name",
     "validate_region",
-    "validate_scale",
-    "validate_timeout",
+    "validate_settings",
 ]
 
 RESERVED_VARIABLES: Final = frozenset(
@@ -80,45 +74,39 @@ _PROJECT_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,50}")
 _NANOSECONDS_PER_SECOND: Final = 10**9
 
 
-def check_environment(
-    env: Mapping[str, str], secrets: Sequence[str], subject: str, source: SourceLocation, problems: ProblemList
-) -> None:
+def _check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: Subject) -> None:
     """Check the variables and secrets of one function or namespace."""
     for name in dict.fromkeys((*env, *secrets)):
-        _check_variable_name(name, subject, source, problems)
+        _check_variable_name(name, subject)
     for name, value in env.items():
         if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
-            problems.add(
+            subject.add(
                 "variable-too-long",
                 f"{subject}: {name} has {len(value)} characters; {ENVIRONMENT_VALUE_MAX_CHARS} are allowed.",
                 "Put it into a file of the project, or make it a secret, which may have 65,536 bytes.",
-                source,
             )
         if "\0" in value:
-            problems.add("variable-value", f"{subject}: variable {name} contains a null character.", None, source)
+            subject.add("variable-value", f"{subject}: variable {name} contains a null character.")
     for name in secrets:
         if name in env:
             hint = "Keep one of them; the value of a secret is read on the deploying machine."
-            problems.add("variable-twice", f"{subject}: {name} is both a variable and a secret.", hint, source)
+            subject.add("variable-twice", f"{subject}: {name} is both a variable and a secret.", hint)
 
 
-def _check_variable_name(name: str, subject: str, source: SourceLocation, problems: ProblemList) -> None:
+def _check_variable_name(name: str, subject: Subject) -> None:
     if not _VARIABLE_NAME.fullmatch(name):
         hint = "Use letters, digits and underscores, not starting with a digit."
-        problems.add("variable-name", f"{subject}: {name[:80]!r} is not a valid variable name.", hint, source)
+        subject.add("variable-name", f"{subject}: {name[:80]!r} is not a valid variable name.", hint)
     elif name in RESERVED_VARIABLES:
         message = f"{subject}: {name} is reserved; the platform sets it."
-        problems.add("reserved-variable", message, "Choose another name.", source)
+        subject.add("reserved-variable", message, "Choose another name.")
 
 
 def check_variable_counts(
     env: Mapping[str, str],
     secrets: Sequence[str],
     namespace: tuple[Mapping[str, str], Sequence[str]],
-    *,
-    subject: str,
-    source: SourceLocation,
-    problems: ProblemList,
+    subject: Subject,
 ) -> None:
     """Check the number of variables and secrets; the limits apply to a function and its namespace together.
 
@@ -126,9 +114,7 @@ def check_variable_counts(
         env: Variables of the function.
         secrets: Secrets of the function.
         namespace: Variables and secrets of the namespace.
-        subject: Start of each message.
-        source: Location for the problems.
-        problems: Receives the problems.
+        subject: The function.
     """
     counts = (
         ("variables", len({*env, *namespace[0]}), ENVIRONMENT_MAX_ENTRIES),
@@ -137,39 +123,39 @@ def check_variable_counts(
     for what, count, most in counts:
         if count > most:
             message = f"{subject} and its namespace have {count} {what} together; at most {most} are allowed."
-            problems.add("too-many-variables", message, None, source)
+            subject.add("too-many-variables", message)
 
 
-def check_domains(domains: Sequence[str], subject: str, source: SourceLocation, problems: ProblemList) -> None:
+def _check_domains(domains: Sequence[str], subject: Subject) -> None:
     """Check the syntax of custom hostnames. The platform checks their DNS records."""
     if len(domains) > DOMAINS_MAX:
         message = f"{subject} has {len(domains)} domains; at most {DOMAINS_MAX} are allowed."
-        problems.add("too-many-domains", message, None, source)
+        subject.add("too-many-domains", message)
     for domain, count in Counter(domains).items():
         if not is_hostname(domain):
             hint = "Use a hostname such as shop.example.com, in lower case, without scheme, port, path or wildcard."
             if not domain.isascii():
                 hint = "Write an internationalized name in its xn-- form."
-            problems.add("bad-domain", f"{subject}: {domain[:80]!r} is not a hostname.", hint, source)
+            subject.add("bad-domain", f"{subject}: {domain[:80]!r} is not a hostname.", hint)
         elif count > 1:
-            problems.add("duplicate-domain", f"{subject} lists {domain} twice.", None, source)
+            subject.add("duplicate-domain", f"{subject} lists {domain} twice.")
 
 
-def check_tags(tags: Sequence[str], subject: str, source: SourceLocation, problems: ProblemList) -> None:
+def _check_tags(tags: Sequence[str], subject: Subject) -> None:
     """Check custom tags. fnkit stores its own tags beside them, with names that start with ``fnkit``."""
     for tag in tags:
         if not _TAG_RULE.fullmatch(tag):
             hint = "Use 1 to 64 letters, digits and any of = . _ -"
-            problems.add("bad-tag", f"{subject}: {tag[:80]!r} is not a valid tag.", hint, source)
+            subject.add("bad-tag", f"{subject}: {tag[:80]!r} is not a valid tag.", hint)
         elif tag.lower().startswith("fnkit"):
             message = f"{subject}: the tag {tag!r} starts with fnkit, which is reserved."
-            problems.add("reserved-tag", message, "Choose another tag.", source)
+            subject.add("reserved-tag", message, "Choose another tag.")
 
 
 def validate_project_name(settings: Settings, problems: ProblemList) -> str:
     """Return the project's name, which must be valid within a tag."""
     if not _PROJECT_NAME.fullmatch(settings.name):
-        source = SourceLocation(settings.file, settings.lines.line("name"))
+        source = settings.location("name")
         hint = "Use 1 to 50 letters, digits and any of . _ -"
         problems.add("bad-project-name", f"{settings.name[:80]!r} is not a valid project name.", hint, source)
     return settings.name
@@ -179,7 +165,7 @@ def check_stage(stage: str, settings: Settings, problems: ProblemList) -> None:
     """Check the names of the requested stage and of the stages in the settings."""
     for name in dict.fromkeys((*settings.table.stages, *filter(None, (stage,)))):
         if not STAGE_RULE.fullmatch(name):
-            source = SourceLocation(settings.file, settings.lines.line("stages", name))
+            source = settings.location("stages", name)
             hint = "Use 1 to 16 lower-case letters, digits and dashes, starting with a letter or digit."
             problems.add("bad-stage", f"{name[:80]!r} is not a valid stage name.", hint, source)
 
@@ -190,7 +176,7 @@ def validate_region(settings: Settings, stage: str, problems: ProblemList) -> st
     region, path = (settings.table.region, ("region",)) if override is None else (override, ("stages", stage))
     if region is not None and region not in REGIONS:
         hint = did_you_mean(region, REGIONS) or f"The regions are {', '.join(REGIONS)}."
-        source = SourceLocation(settings.file, settings.lines.line(*path))
+        source = settings.location(*path)
         problems.add("bad-region", f"There is no region {region[:80]!r}.", hint, source)
     return region
 
@@ -202,7 +188,7 @@ def build_namespace(settings: Settings, stage: str, problems: ProblemList) -> Na
     """
     given = settings.table.namespace
     table = given if isinstance(given, NamespaceTable) else NamespaceTable(name=given)
-    source = SourceLocation(settings.file, settings.lines.line("namespace"))
+    source = settings.location("namespace")
     base = table.name if table.name is not None else re.sub(r"[^a-z0-9]+", "-", settings.name.lower()).strip("-")
     name = f"{base}-{stage}" if stage else base
     if table.shared:
@@ -210,8 +196,9 @@ def build_namespace(settings: Settings, stage: str, problems: ProblemList) -> Na
     elif not _NAMESPACE_NAME.fullmatch(name) or len(name) > _NAMESPACE_NAME_MAX:
         hint = f"Use lower-case letters, digits and dashes, at most {_NAMESPACE_NAME_MAX} including the stage."
         problems.add("bad-name", f"{name[:80]!r} is not a valid namespace name.", hint, source)
-    check_environment(table.env, table.secrets, f"Namespace {name}", source, problems)
-    check_tags(table.tags, f"Namespace {name}", source, problems)
+    subject = Subject(f"Namespace {name}", source, problems)
+    _check_environment(table.env, table.secrets, subject)
+    _check_tags(table.tags, subject)
     return NamespaceSpec(
         name=name,
         shared=table.shared,
@@ -232,22 +219,18 @@ def _check_shared(table: NamespaceTable, name: str, source: SourceLocation, prob
         problems.add("shared-namespace", message, "Set them on the functions, under defaults.", source)
 
 
-def validate_memory(memory: int | None, subject: str, source: SourceLocation, problems: ProblemList) -> int:
+def _validate_memory(memory: int | None, subject: Subject) -> int:
     """Return the memory in MB."""
     if memory is None or memory in CPU_BY_MEMORY:
         return DEFAULT_MEMORY if memory is None else memory
     larger = next((tier for tier in CPU_BY_MEMORY if tier > memory), None)
     closest = f"the largest is {max(CPU_BY_MEMORY)}" if larger is None else f"the next one is {larger}"
     hint = f"The tiers are {', '.join(map(str, CPU_BY_MEMORY))}; {closest}."
-    problems.add(
-        "bad-memory", f"{subject}: {memory} MB of memory is not one of the platform's tiers.", hint, source
-    )
+    subject.add("bad-memory", f"{subject}: {memory} MB of memory is not one of the platform's tiers.", hint)
     return DEFAULT_MEMORY
 
 
-def validate_scale(
-    declaration: FunctionDeclaration, subject: str, source: SourceLocation, problems: ProblemList
-) -> tuple[int, int]:
+def _validate_scale(declaration: FunctionDeclaration, subject: Subject) -> tuple[int, int]:
     """Return ``min_scale`` and ``max_scale``.
 
     An unset ``max_scale`` becomes ``min_scale`` if that is larger than the default.
@@ -259,71 +242,79 @@ def validate_scale(
         # An unset max_scale follows min_scale, so its range error would only repeat that of min_scale.
         if not least <= value <= SCALE_MAX and not (name == "max_scale" and declaration.max_scale is None):
             message = f"{subject}: {name} is {value}, but must be from {least} to {SCALE_MAX}."
-            problems.add("bad-scale", message, None, source)
+            subject.add("bad-scale", message)
             fine = False
     if fine and low > high:
-        problems.add("bad-scale", f"{subject}: min_scale {low} is more than max_scale {high}.", None, source)
+        subject.add("bad-scale", f"{subject}: min_scale {low} is more than max_scale {high}.")
         fine = False
     return (low, high) if fine else (DEFAULT_MIN_SCALE, DEFAULT_MAX_SCALE)
 
 
-def validate_timeout(
-    timeout: str | float | None, subject: str, source: SourceLocation, problems: ProblemList
-) -> int:
+def _validate_timeout(timeout: str | float | None, subject: Subject) -> int:
     """Return the timeout in nanoseconds."""
     if timeout is None:
         return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
     seconds = parse_duration(timeout)
     if seconds is None:
         hint = 'Use a number of seconds, or a duration such as "30s", "5m" or "1h".'
-        problems.add("bad-timeout", f"{subject}: {timeout!r} is not a duration.", hint, source)
+        subject.add("bad-timeout", f"{subject}: {timeout!r} is not a duration.", hint)
     elif not TIMEOUT_MIN_SECONDS <= seconds <= TIMEOUT_MAX_SECONDS:
         message = (
             f"{subject}: a timeout must be from {TIMEOUT_MIN_SECONDS} s to {TIMEOUT_MAX_SECONDS} s, "
             f"not {seconds:g} s."
         )
-        problems.add("bad-timeout", message, None, source)
+        subject.add("bad-timeout", message)
     else:
         return round(seconds * _NANOSECONDS_PER_SECOND)
     return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnumeratedSettings:
-    """The settings that take one of a fixed set of values."""
+class ValidSettings:
+    """The settings that can be validated without the rest of the project, with defaults.
 
+    Attributes:
+        memory: In MB.
+        timeout: In nanoseconds.
+    """
+
+    memory: int
+    min_scale: int
+    max_scale: int
+    timeout: int
     privacy: str
     http_option: str
     sandbox: str
     change_detection: str
 
 
-def validate_choices(
-    declaration: FunctionDeclaration, subject: str, source: SourceLocation, problems: ProblemList
-) -> EnumeratedSettings:
-    """Return the settings that take one of a fixed set of values."""
-    return EnumeratedSettings(
-        privacy=_validate_choice("privacy", declaration.privacy, tuple(Privacy), subject, source, problems),
-        http_option=_validate_choice(
-            "http_option", declaration.http_option, tuple(HttpOption), subject, source, problems
-        ),
-        sandbox=_validate_choice(
-            "sandbox", declaration.sandbox, (Sandbox.V2, Sandbox.V1), subject, source, problems
-        ),
+def validate_settings(declaration: FunctionDeclaration, subject: Subject) -> ValidSettings:
+    """Validate the settings that can be checked without the rest of the project; ``None`` becomes the default."""
+    memory = _validate_memory(declaration.memory, subject)
+    low, high = _validate_scale(declaration, subject)
+    valid = ValidSettings(
+        memory=memory,
+        min_scale=low,
+        max_scale=high,
+        timeout=_validate_timeout(declaration.timeout, subject),
+        privacy=_validate_choice("privacy", declaration.privacy, Privacy, subject),
+        http_option=_validate_choice("http_option", declaration.http_option, HttpOption, subject),
+        sandbox=_validate_choice("sandbox", declaration.sandbox, (Sandbox.V2, Sandbox.V1), subject),
         change_detection=_validate_choice(
-            "change_detection", declaration.change_detection, ("function", "project"), subject, source, problems
+            "change_detection", declaration.change_detection, ("function", "project"), subject
         ),
     )
+    _check_environment(declaration.env or {}, declaration.secrets or (), subject)
+    _check_tags(declaration.tags or (), subject)
+    _check_domains(declaration.domains or (), subject)
+    network = declaration.private_network_id
+    if network and not UUID_RULE.fullmatch(network):
+        message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
+        subject.add("bad-private-network", message)
+    return valid
 
 
-def _validate_choice(
-    setting: str,
-    value: str | None,
-    choices: Iterable[str],
-    subject: str,
-    source: SourceLocation,
-    problems: ProblemList,
-) -> str:
+def _validate_choice(setting: str, value: str | None, choices: Iterable[str], subject: Subject) -> str:
     """Return the value of a setting; its first choice is the default."""
     known = [str(choice) for choice in choices]
     if value is None:
@@ -331,5 +322,5 @@ def _validate_choice(
     if value in known:
         return value
     hint = did_you_mean(value, known) or f"Use {' or '.join(known)}."
-    problems.add("bad-choice", f"{subject}: {value!r} is not a valid value of {setting}.", hint, source)
+    subject.add("bad-choice", f"{subject}: {value!r} is not a valid value of {setting}.", hint)
     return known[0]

@@ -115,7 +115,7 @@ def _describe_handler(name: str, value: object, path: Path) -> dict[str, object]
         "line": _definition_line(value, path),
         "summary": documentation[0].strip() if documentation else "",
         "declarations": declarations,
-        **_describe_signature(value),
+        "signature": _describe_signature(value),
     }
 
 
@@ -144,17 +144,16 @@ def _definition_line(value: object, path: Path) -> int:
     return int(code.co_firstlineno) if same and code is not None else 1
 
 
-def _describe_signature(value: object) -> dict[str, object]:
+def _describe_signature(value: object) -> dict[str, object] | None:
     if not callable(value):
-        return {}
+        return None
     try:
         parameters = inspect.signature(value).parameters.values()
     except (TypeError, ValueError):
-        return {}
+        return None
     kinds = inspect.Parameter
     positional = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     return {
-        "known_signature": True,
         "required_positionals": sum(p.default is p.empty for p in positional),
         "max_positionals": None if any(p.kind is kinds.VAR_POSITIONAL for p in parameters) else len(positional),
         "required_keywords": [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty],

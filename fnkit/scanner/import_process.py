@@ -46,12 +46,7 @@ class _ManifestHandler(msgspec.Struct, frozen=True):
     line: int
     summary: str
     declarations: list[_ManifestDeclaration]
-    required_positionals: int = 0
-    max_positionals: int | None = None
-    required_keywords: list[str] = []
-    is_async: bool = False
-    is_generator: bool = False
-    known_signature: bool = False
+    signature: Signature | None = None
 
 
 class _ManifestFailure(msgspec.Struct, frozen=True):
@@ -158,7 +153,7 @@ def _with_manifest(module_scan: ModuleScan, manifest: _Manifest) -> ModuleScan:
                 line=handler.line,
                 handler=handler_string(module_scan.file, handler.name),
                 declarations=tuple(marks),
-                signature=_signature(handler),
+                signature=handler.signature,
                 summary=handler.summary,
             )
         )
@@ -176,18 +171,6 @@ def _build_declaration(
         message = f"@{entry.kind} on {handler.name}: {problem.message}."
         problems.append(Problem(problem.code, message, problem.hint, file, handler.line))
     return declaration
-
-
-def _signature(handler: _ManifestHandler) -> Signature | None:
-    if not handler.known_signature:
-        return None
-    return Signature(
-        required_positionals=handler.required_positionals,
-        max_positionals=handler.max_positionals,
-        required_keywords=tuple(handler.required_keywords),
-        is_async=handler.is_async,
-        is_generator=handler.is_generator,
-    )
 
 
 def _run_child(root: Path, file: str, timeout: float) -> _ChildResult:

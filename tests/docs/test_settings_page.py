@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from fnkit.authoring.types import Context, Event
+from fnkit.contract.toml_lines import TomlLines
 from fnkit.project import settings_schema
 from fnkit.project.settings import (
     CronTable,
@@ -23,7 +24,6 @@ from fnkit.project.settings import (
     TriggerTable,
 )
 from fnkit.project.settings_file import decode_table
-from fnkit.project.toml_lines import TomlLines
 from fnkit.project.validation import RESERVED_VARIABLES
 from fnkit.scanner import scan
 from fnkit.scanner.decorators import argument_names

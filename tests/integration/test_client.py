@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,36 @@ def test_platform_info_is_none_for_scaleway_host() -> None:
 def test_platform_info_is_none_when_endpoint_returns_404() -> None:
     with scripted_server(lambda _r, _n: ScriptedResponse(404, b"nope")) as server, api_at(server.url) as api:
         assert api.platform_info() is None
+
+
+_CONCURRENT_DECODING = """
+import sys, threading
+import msgspec, requests
+from fnkit.client import Endpoint
+from fnkit.client.transport import Transport
+
+sys.setswitchinterval(1e-6)
+endpoint = Endpoint(api_url="http://x", secret_key="k", project_id="p", region="fr-par", key_origin="o")
+transport = Transport(endpoint, user_agent="test")
+response = requests.Response()
+response._content = b'{"items": [{"a": 1}], "total_count": 1}'
+
+def decode(kind, barrier):
+    barrier.wait()
+    transport._decode(response, kind)
+
+for _ in range(100):
+    item = msgspec.defstruct("Item", [("a", int), ("b", "dict[str, object] | None", None)])
+    page = msgspec.defstruct("Page", [("items", list[item]), ("total_count", int)])
+    barrier = threading.Barrier(6)
+    threads = [threading.Thread(target=decode, args=(page, barrier)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_a_type_may_be_decoded_for_the_first_time_in_several_threads() -> None:
+    done = subprocess.run([sys.executable, "-c", _CONCURRENT_DECODING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -10,7 +10,7 @@ import pytest
 from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted
-from fnkit.errors import ApiError, ConflictError
+from fnkit.errors import ConflictError
 from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
 CRON = b'{"id":"c","function_id":"f","schedule":"* * * * *","args":{},"status":"ready"}'
@@ -30,7 +30,7 @@ def test_429_halves_the_limit_and_is_retried() -> None:
 
     limiter = AdaptiveLimiter(8)
     with scripted_server(answer) as server, api_at(server.url) as api:
-        assert limiter.call(lambda: api.crons.delete("c"), idempotent=False).id == "c"
+        assert limiter.call(lambda: api.crons.delete("c")).id == "c"
     assert limiter.limit == 4
 
 
@@ -41,7 +41,7 @@ def test_transient_state_conflict_is_retried() -> None:
         return ScriptedResponse(409, body) if number == 0 else ScriptedResponse(body=CRON)
 
     with scripted_server(answer) as server, api_at(server.url) as api:
-        assert AdaptiveLimiter().call(lambda: api.crons.get("c"), idempotent=False).id == "c"
+        assert AdaptiveLimiter().call(lambda: api.crons.get("c")).id == "c"
     assert len(server.requests) == 2
 
 
@@ -51,14 +51,7 @@ def test_name_conflict_is_not_retried() -> None:
         api_at(server.url) as api,
     ):
         with pytest.raises(ConflictError):
-            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=True)
-    assert len(server.requests) == 1
-
-
-def test_non_idempotent_request_is_not_retried_after_lost_response() -> None:
-    with scripted_server(lambda _r, _n: ScriptedResponse(drop=True)) as server, api_at(server.url) as api:
-        with pytest.raises(ApiError):
-            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=False)
+            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")))
     assert len(server.requests) == 1
 
 
@@ -72,7 +65,7 @@ def test_interrupt_ends_the_wait_before_a_retry() -> None:
 
         def send() -> None:
             try:
-                limiter.call(lambda: api.functions.update("f", UpdateFunction()), idempotent=True)
+                limiter.call(lambda: api.functions.update("f", UpdateFunction()))
             except DeployInterrupted as stopped:
                 outcome.append(stopped)
 
@@ -94,11 +87,11 @@ def test_interrupt_ends_the_wait_for_a_free_slot() -> None:
 
     def send() -> None:
         try:
-            limiter.call(lambda: None, idempotent=True)
+            limiter.call(lambda: None)
         except DeployInterrupted as stopped:
             outcome.append(stopped)
 
-    occupying_thread = threading.Thread(target=lambda: limiter.call(occupy, idempotent=True))
+    occupying_thread = threading.Thread(target=lambda: limiter.call(occupy))
     occupying_thread.start()
     assert started.wait(60)
     waiting = threading.Thread(target=send)
@@ -124,7 +117,7 @@ def test_concurrent_requests_stay_within_the_limit() -> None:
         with guard:
             inside -= 1
 
-    threads = [threading.Thread(target=lambda: limiter.call(request, idempotent=True)) for _ in range(9)]
+    threads = [threading.Thread(target=lambda: limiter.call(request)) for _ in range(9)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fnkit.cli.commands.deliveries import DeliveryQuery, show_deliveries
+from fnkit.cli.commands.deliveries import show_deliveries
+from fnkit.cli.options import DeliveryQuery
 from fnkit.cli.output import JsonDocument, Output
 from fnkit.client import FunctionsApi
 from fnkit.client.endpoint import Endpoint

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.platform.data_plane.gateway.request import (
-    DELIVERY_CLIENT_HOST,
     ClientRequest,
     encode_delivery,
     encode_invocation,
@@ -31,14 +30,8 @@ def test_message_event_equals_that_of_an_equal_http_request(
     route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
 ) -> None:
     delivery, typed_route = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
-    http_event = encode_invocation(
-        ClientRequest.from_delivery(delivery),
-        typed_route,
-        "/",
-        "",
-        request_id=request_id,
-        client_host=DELIVERY_CLIENT_HOST,
-        hide_credentials=False,
-    )
+    request = ClientRequest.from_delivery(delivery)
+    request.id = request_id
+    http_event = encode_invocation(request, typed_route, "/", "", hide_credentials=False)
 
     assert json.loads(encode_delivery(delivery, typed_route, request_id)) == json.loads(http_event)

@@ -27,9 +27,10 @@ class Thing(ResourceRecord, frozen=True, kw_only=True):
 def test_pages_contain_each_record_once_in_order(names: list[str], size: int, order: Order) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute(
-        "CREATE TABLE things (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, region TEXT, name TEXT, record TEXT)"
+        "CREATE TABLE things (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, region TEXT, name TEXT, "
+        "status TEXT, record TEXT)"
     )
-    things = Collection(connection, "things", Thing, {"name": lambda thing: thing.name})
+    things = Collection(connection, "things", Thing, ("name",))
     for number, name in enumerate(names):
         things.insert(Thing(id=f"{number:03d}", region="fr-par", created_at=0, status=Status.READY, name=name))
     pages = [things.ids({"region": "fr-par"}, order, Page(number, size)) for number in range(1, 43)]

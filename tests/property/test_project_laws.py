@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.contract.names import function_name_error
+from fnkit.contract.toml_lines import TomlLines
 from fnkit.errors import Problem, ProjectInvalid
 from fnkit.project import read_settings
 from fnkit.project.secrets import DotenvError, parse_dotenv
 from fnkit.project.settings import SettingsTable
 from fnkit.project.settings_file import decode_table
-from fnkit.project.toml_lines import TomlLines
 from tests.support.project_tree import problems_of
 
 WORDS = st.text(max_size=8)

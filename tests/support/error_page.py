@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from itertools import groupby
 
-from fnkit.project.problems import PROBLEMS
 from tests.support.error_codes import ErrorCode, distinct_sentences, error_codes
+from tests.support.problem_explanations import PROBLEMS
 from tests.support.source_tree import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "errors.md"

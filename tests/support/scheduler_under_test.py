@@ -233,7 +233,7 @@ class SchedulerUnderTest:
 
     def deliveries(self, cron_id: str, cause: str = "tick") -> list[Delivery]:
         """Return the deliveries of a cron, oldest first."""
-        found = self.log.page(cron_id, limit=10_000)
+        found = self.log.table().page(cron_id, limit=10_000)
         return [one for one, _ in reversed(found) if one.cause == cause]
 
     def update_cron(self, cron_id: str, *, notify: bool = True, **fields: object) -> None:

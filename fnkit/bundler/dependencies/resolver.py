@@ -25,6 +25,7 @@ __all__ = [
     "index_environment",
     "not_lockable_error",
     "run_resolver",
+    "run_tool",
     "url_filename",
     "url_without_credentials",
 ]
@@ -155,26 +156,37 @@ def not_lockable_error(name: str, requirements_source: str, reason: str) -> Bund
     )
 
 
+def run_tool(
+    command: list[str], folder: Path, environment: dict[str, str], *, timeout_seconds: int
+) -> subprocess.CompletedProcess[str]:
+    """Run uv or pip in a directory without a terminal to prompt on, and capture its output.
+
+    Raises:
+        subprocess.TimeoutExpired: It took too long.
+    """
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_seconds,
+        check=False,
+    )
+
+
 def run_resolver(
     command: list[str], root: Path, environment: dict[str, str], *, timeout_seconds: int
 ) -> subprocess.CompletedProcess[str]:
-    """Run a resolver in the project's directory without a terminal to prompt on.
+    """Run a resolver in the project's directory.
 
     Raises:
         BundleError: ``lock-timeout``.
     """
     try:
-        return subprocess.run(
-            command,
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_seconds,
-            check=False,
-        )
+        return run_tool(command, root, environment, timeout_seconds=timeout_seconds)
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"Resolving the requirements took longer than {timeout_seconds // 60} minutes.",

@@ -7,7 +7,14 @@ from typing import Final
 import click
 
 from fnkit.cli.app import LazyGroup
-from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options, delivery_options
+from fnkit.cli.options import (
+    ApiOptions,
+    CommonOptions,
+    DeliveryQuery,
+    api_options,
+    common_options,
+    delivery_options,
+)
 
 __all__ = ["CRON_VERBS", "cron", "history", "list_crons", "next_runs", "run"]
 
@@ -89,27 +96,14 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
 @delivery_options
 @api_options
 @common_options
-def history(
-    common: CommonOptions,
-    api: ApiOptions,
-    *,
-    name: str,
-    failed: bool,
-    limit: int,
-    replay: tuple[str, ...],
-    further: tuple[str, ...],
-    replay_failed: bool,
-) -> int | None:
+def history(common: CommonOptions, api: ApiOptions, query: DeliveryQuery, *, name: str) -> int | None:
     """Show the runs of a cron, and replay failed ones.
 
     NAME is the name of a cron, the name of a function with one cron, function/name, or an ID.
     """
-    from fnkit.cli.commands.deliveries import DeliveryQuery, open_api, show_deliveries
+    from fnkit.cli.commands.deliveries import open_api, show_deliveries
     from fnkit.deploy.status import live_crons, select_one
 
-    query = DeliveryQuery(
-        failed=failed, limit=limit, replay=replay, further_ids=further, replay_failed=replay_failed
-    )
     with open_api(common, api) as (client, identity):
         event_source = select_one(live_crons(client, identity.namespace), name, "cron")
         return show_deliveries(common.output, client, "crons", event_source.resource.id, query)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from fnkit.cli.endpoints import endpoint_from_options
-from fnkit.cli.options import ApiOptions, CommonOptions
+from fnkit.cli.options import ApiOptions, CommonOptions, DeliveryQuery
 from fnkit.cli.output import Output
 from fnkit.cli.views.events import DeliveriesView
 from fnkit.client import FunctionsApi
@@ -22,31 +21,12 @@ from fnkit.deploy.status import EventSource
 from fnkit.errors import ApiError, UsageError
 from fnkit.invoke.cron import invoke_as_cron
 
-__all__ = ["DeliveryQuery", "open_api", "run_cron", "show_deliveries"]
+__all__ = ["open_api", "run_cron", "show_deliveries"]
 
 _POLL_SECONDS: Final = 0.1
 _PAGE_SIZE: Final = 1000
 _STATUS_NOT_FOUND: Final = 404
 _PRUNED: Final = "the response was pruned from the log by newer deliveries"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryQuery:
-    """Selection of deliveries to show or to replay.
-
-    Args:
-        failed: Whether to show only failed and dead deliveries.
-        limit: Maximum number of deliveries to show.
-        replay: IDs of the deliveries to replay.
-        replay_failed: Whether to replay all failed deliveries that have not been replayed.
-        further_ids: The IDs after the first one of ``--replay A B C``, which click parses as arguments.
-    """
-
-    failed: bool
-    limit: int
-    replay: tuple[str, ...]
-    replay_failed: bool
-    further_ids: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -72,8 +52,8 @@ def show_deliveries(
     Returns:
         The exit code: 1 if a replayed delivery failed or was skipped.
     """
-    if query.further_ids and not query.replay:
-        raise UsageError(f"Unexpected argument: {query.further_ids[0]}.", hint="Put delivery IDs after --replay.")
+    if query.further and not query.replay:
+        raise UsageError(f"Unexpected argument: {query.further[0]}.", hint="Put delivery IDs after --replay.")
     if query.replay and query.replay_failed:
         raise UsageError("--replay and --replay-failed exclude each other.")
     if query.replay or query.replay_failed:
@@ -96,7 +76,7 @@ def run_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> DeliveryView
 
 
 def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery) -> int | None:
-    ids = [*query.replay, *query.further_ids]
+    ids = [*query.replay, *query.further]
     request = ReplayRequest(ids=ids) if ids else ReplayRequest(status="any")
     result = api.deliveries.replay(kind, source_id, request)
     begun = [one.delivery for one in result.replayed]

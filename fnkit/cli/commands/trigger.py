@@ -7,7 +7,14 @@ from typing import Final
 import click
 
 from fnkit.cli.app import LazyGroup
-from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options, delivery_options
+from fnkit.cli.options import (
+    ApiOptions,
+    CommonOptions,
+    DeliveryQuery,
+    api_options,
+    common_options,
+    delivery_options,
+)
 
 __all__ = ["TRIGGER_VERBS", "deliveries", "list_triggers", "trigger"]
 
@@ -47,27 +54,14 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
 @delivery_options
 @api_options
 @common_options
-def deliveries(
-    common: CommonOptions,
-    api: ApiOptions,
-    *,
-    name: str,
-    failed: bool,
-    limit: int,
-    replay: tuple[str, ...],
-    further: tuple[str, ...],
-    replay_failed: bool,
-) -> int | None:
+def deliveries(common: CommonOptions, api: ApiOptions, query: DeliveryQuery, *, name: str) -> int | None:
     """Show the deliveries of a trigger, and replay failed ones.
 
     NAME is the name of a trigger, the name of a function with one trigger, function/name, or an ID.
     """
-    from fnkit.cli.commands.deliveries import DeliveryQuery, open_api, show_deliveries
+    from fnkit.cli.commands.deliveries import open_api, show_deliveries
     from fnkit.deploy.status import live_triggers, select_one
 
-    query = DeliveryQuery(
-        failed=failed, limit=limit, replay=replay, further_ids=further, replay_failed=replay_failed
-    )
     with open_api(common, api) as (client, identity):
         event_source = select_one(live_triggers(client, identity.namespace), name, "trigger")
         return show_deliveries(common.output, client, "triggers", event_source.resource.id, query)

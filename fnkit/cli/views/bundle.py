@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fnkit.bundler import Bundle, Lock
+from fnkit.cli.output import json_fields
 from fnkit.cli.views.deploy import format_size
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ class LockView:
             "locks": [
                 {
                     "path": str(lock.path),
-                    "runtime": lock.runtime,
-                    "target": lock.target,
-                    "packages": [{"name": one.name, "version": one.version} for one in lock.packages],
-                    "notes": list(lock.notes),
+                    **json_fields(lock, "runtime", "target"),
+                    "packages": [json_fields(one, "name", "version") for one in lock.packages],
+                    "notes": lock.notes,
                 }
                 for lock in self.locks
             ]
@@ -81,19 +81,12 @@ class BundleView:
 def _bundle_to_json(one: Bundle) -> dict[str, object]:
     return {
         "path": str(one.path),
-        "digest": one.digest,
-        "size": one.size,
-        "unpacked_size": one.unpacked_size,
-        "runtime": one.runtime,
-        "target": one.target,
+        **json_fields(one, "digest", "size", "unpacked_size", "runtime", "target"),
         "functions": [piece.function for piece in one.slices],
         "slices": [
             {"function": piece.function, "digest": piece.digest, "whole": piece.whole_project_reason}
             for piece in one.slices
         ],
-        "dependencies": [
-            {"name": dependency.name, "version": dependency.version, "size": dependency.size}
-            for dependency in one.dependencies
-        ],
-        "notes": list(one.notes),
+        "dependencies": [json_fields(dependency, "name", "version", "size") for dependency in one.dependencies],
+        "notes": one.notes,
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fnkit.cli.errors import problem_to_json
+from fnkit.cli.output import json_fields
 from fnkit.cli.views.plan import summary_line, summary_to_json
 from fnkit.deploy.events import ApplyResult, FunctionResult
 from fnkit.errors import FnkitError, Problem
@@ -81,12 +82,9 @@ class DeployView:
 
     def _function_to_json(self, result: FunctionResult) -> dict[str, object]:
         document: dict[str, object] = {
-            "name": result.name,
-            "action": result.action,
-            "status": result.status,
+            **json_fields(result, "name", "action", "status"),
             "url": self.urls.get(result.name, ""),
-            "domain": result.domain,
-            "digest": result.digest,
+            **json_fields(result, "domain", "digest"),
             "seconds": round(result.seconds, 3),
         }
         if result.failure is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from fnkit.cli.output import json_fields
 from fnkit.contract.cron import CronSchedule
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig
 
@@ -146,14 +147,12 @@ class TriggersView:
         return {
             "triggers": [
                 {
-                    "id": one.resource.id,
-                    "name": one.resource.name,
+                    **json_fields(one.resource, "id", "name"),
                     "function": one.function.name,
                     "kind": _trigger_kind(one.resource),
                     "address": _trigger_address(one.resource),
-                    "status": one.resource.status,
-                    "error_message": one.resource.error_message,
-                    "listening": None if how is None else {"state": how.state, "words": how.words},
+                    **json_fields(one.resource, "status", "error_message"),
+                    "listening": None if how is None else json_fields(how, "state", "words"),
                     "last": None if last is None else msgspec.to_builtins(last),
                 }
                 for one, last, how in self.triggers
@@ -228,12 +227,9 @@ class CronsView:
         return {
             "crons": [
                 {
-                    "id": one.resource.id,
-                    "name": one.resource.name,
+                    **json_fields(one.resource, "id", "name"),
                     "function": one.function.name,
-                    "schedule": one.resource.schedule,
-                    "args": one.resource.args,
-                    "status": one.resource.status,
+                    **json_fields(one.resource, "schedule", "args", "status"),
                     "next": None if timestamp is None else _format_utc(timestamp),
                     "last": None if last is None else msgspec.to_builtins(last),
                 }
@@ -264,9 +260,7 @@ class SchedulePreviewView:
         return {
             "crons": [
                 {
-                    "function": one.function,
-                    "name": one.name,
-                    "schedule": one.schedule,
+                    **json_fields(one, "function", "name", "schedule"),
                     "next": [
                         {"utc": _format_utc(timestamp), "local": _format_local(timestamp)} for timestamp in one.runs
                     ],

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnkit.cli.output import json_fields
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -54,7 +56,7 @@ class TemplatesView:
 
     def to_json(self) -> dict[str, object]:
         """Return ``templates[{name, summary}]``."""
-        return {"templates": [{"name": template.name, "summary": template.summary} for template in self.templates]}
+        return {"templates": [json_fields(template, "name", "summary") for template in self.templates]}
 
     def render(self, console: Console) -> None:
         """Print a line for each template."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnkit.cli.output import json_fields
 from fnkit.contract.limits import REGIONS
 
 if TYPE_CHECKING:
@@ -29,13 +30,7 @@ __all__ = [
 
 
 def _key_to_json(key: ApiKey) -> dict[str, object]:
-    return {
-        "access_key": key.access_key,
-        "read_only": key.read_only,
-        "project_id": key.project_id,
-        "description": key.description,
-        "created_at": key.created_at,
-    }
+    return json_fields(key, "access_key", "read_only", "project_id", "description", "created_at")
 
 
 def _format_rights(key: ApiKey) -> str:
@@ -173,16 +168,10 @@ def status_to_json(status: PlatformStatus) -> dict[str, object]:
     return {
         "running": status.is_running,
         "healthy": status.is_healthy,
-        "api_url": status.api_url,
-        "gateway_url": status.gateway_url,
-        "gateway_tls_url": status.gateway_tls_url,
+        **json_fields(status, "api_url", "gateway_url", "gateway_tls_url"),
         "ca_certificate": status.ca_certificate_file,
-        "console_url": status.console_url,
-        "nats_url": status.nats_url,
-        "secret_key": status.secret_key,
-        "access_key": status.access_key,
-        "project_id": status.project_id,
-        "organization_id": status.organization_id,
+        **json_fields(status, "console_url", "nats_url"),
+        **json_fields(status, "secret_key", "access_key", "project_id", "organization_id"),
         "data_dir": str(status.data_dir),
         "pid": status.supervisor_pid,
         "processes": {
@@ -191,9 +180,7 @@ def status_to_json(status: PlatformStatus) -> dict[str, object]:
             "nats": status.nats_pid,
         },
         "isolation": status.isolation,
-        "triggers": [
-            {"id": one.id, "name": one.name, "state": one.state, "words": one.words} for one in status.triggers
-        ],
+        "triggers": [json_fields(one, "id", "name", "state", "words") for one in status.triggers],
     }
 
 

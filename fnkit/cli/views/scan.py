@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 from fnkit.cli.errors import problem_to_json
+from fnkit.cli.output import json_fields
 from fnkit.errors import Problem
 
 if TYPE_CHECKING:
@@ -75,23 +76,13 @@ def row_from_spec(spec: FunctionSpec) -> FunctionRow:
     fires = [f"cron {cron.schedule}" for cron in spec.crons]
     fires += [f"{trigger.kind} {trigger.address}" for trigger in spec.triggers]
     document: dict[str, object] = {
-        "name": spec.name,
-        "handler": spec.handler,
-        "runtime": spec.runtime,
-        "source": {"file": spec.source.file, "line": spec.source.line},
-        "memory": spec.memory,
-        "min_scale": spec.min_scale,
-        "max_scale": spec.max_scale,
+        **json_fields(spec, "name", "handler", "runtime"),
+        "source": json_fields(spec.source, "file", "line"),
+        **json_fields(spec, "memory", "min_scale", "max_scale"),
         "timeout": spec.timeout / _NANOSECONDS,
-        "privacy": spec.privacy,
-        "http_option": spec.http_option,
-        "sandbox": spec.sandbox,
-        "description": spec.description,
+        **json_fields(spec, "privacy", "http_option", "sandbox", "description"),
         "env": dict(spec.env),
-        "secrets": list(spec.secrets),
-        "tags": list(spec.tags),
-        "domains": list(spec.domains),
-        "private_network_id": spec.private_network_id,
+        **json_fields(spec, "secrets", "tags", "domains", "private_network_id"),
         "crons": [{"name": cron.name, "schedule": cron.schedule, "args": dict(cron.args)} for cron in spec.crons],
         "triggers": [
             {"name": trigger.name, trigger.kind: trigger.address, "description": trigger.description}
@@ -116,8 +107,8 @@ def row_from_declarations(function: ScannedFunction) -> FunctionRow:
         "name": name,
         "handler": function.handler,
         "runtime": own.runtime,
-        "source": {"file": function.file, "line": function.line},
-        "crons": [{"name": cron.name, "schedule": cron.schedule} for cron in crons],
+        "source": json_fields(function, "file", "line"),
+        "crons": [json_fields(cron, "name", "schedule") for cron in crons],
         "triggers": [
             {"name": found.name, "nats" if found.nats is not None else "sqs": found.nats or found.sqs}
             for found in triggers

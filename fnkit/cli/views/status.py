@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fnkit.cli.errors import problem_to_json
+from fnkit.cli.output import json_fields
 from fnkit.deploy.status import FunctionStatus, ProjectStatus
 
 if TYPE_CHECKING:
@@ -55,13 +56,5 @@ class StatusView:
 
 
 def _function_to_json(one: FunctionStatus) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "status": one.status,
-        "url": one.url,
-        "domain": one.domain,
-        "runtime": one.runtime,
-        "digest": one.digest,
-        "drift": None if one.drift is None else list(one.drift),
-        "error_message": one.error_message,
-    }
+    names = ("name", "status", "url", "domain", "runtime", "digest", "drift", "error_message")
+    return json_fields(one, *names)

@@ -281,7 +281,7 @@ def _map_document(
         try:
             content = _decode_base64(raw)
         except ValueError as error:
-            return MappedResponse(500, [*CORS_DEFAULTS, _TEXT_CONTENT_TYPE], str(error).encode())
+            return _error_response(str(error))
     elif raw == b"null":
         content = b""
     elif raw[:1] == b'"':
@@ -293,20 +293,18 @@ def _map_document(
     return _build_response(status, _response_headers(headers, document.headers), content)
 
 
-_TEXT_CONTENT_TYPE: Final = ("Content-Type", "text/plain; charset=utf-8")
-
-
 def _build_response(status: int, headers: Headers, body: bytes) -> MappedResponse:
     if not _STATUS_MIN <= status <= _STATUS_MAX:
         # Go's server panics for statuses below 100 and above 999, and a 1xx status does not end a response.
-        return MappedResponse(
-            500, [*CORS_DEFAULTS, _TEXT_CONTENT_TYPE], f"invalid WriteHeader code {status}".encode()
-        )
+        return _error_response(f"invalid WriteHeader code {status}")
     return MappedResponse(status, headers, b"" if status in _BODILESS_STATUSES else body)
 
 
 def map_failure(text: str) -> MappedResponse:
     """Return the response for a handler that raised, could not be imported or does not exist."""
-    return MappedResponse(
-        500, [*CORS_DEFAULTS, _TEXT_CONTENT_TYPE], (_FAILURE_PREFIX + text).encode("utf-8", "replace")
-    )
+    return _error_response(_FAILURE_PREFIX + text)
+
+
+def _error_response(text: str) -> MappedResponse:
+    headers = [*CORS_DEFAULTS, ("Content-Type", "text/plain; charset=utf-8")]
+    return MappedResponse(500, headers, text.encode("utf-8", "replace"))

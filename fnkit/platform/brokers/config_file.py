@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE
+from fnkit.contract.toml_lines import TomlLines
 from fnkit.errors import PlatformError, Problem
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker, split_urls
 
@@ -51,8 +52,6 @@ _UNKNOWN_PLACEHOLDER: Final = re.compile(r"\{(?!queue\}|project\}|region\})")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 _TOML_ERROR_LINE: Final = re.compile(r"\(at line (\d+)")
-_TABLE_HEADER: Final = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_-]+)")
-_KEY_ASSIGNMENT: Final = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
 
 # Credential files
 _MAX_FILE_BYTES: Final = 1024 * 1024
@@ -112,7 +111,7 @@ def read_brokers(text: str, file: str, environment: Mapping[str, str]) -> Broker
         BrokersInvalid: The text has problems.
     """
     document = _parse_toml(text, file)
-    problems = _Problems(file, _LineIndex.from_text(text))
+    problems = _Problems(file, TomlLines.from_text(text))
     for key in document:
         if key not in ("nats", "sqs"):
             problems.add(
@@ -351,7 +350,7 @@ class _Problems:
     """
 
     file: str
-    lines: _LineIndex
+    lines: TomlLines
     items: list[Problem] = field(default_factory=list)
 
     def add(self, code: str, message: str, path: tuple[str | int, ...], *, hint: str | None = None) -> None:
@@ -363,42 +362,7 @@ class _Problems:
             path: The table's name, its index and the key; shorter for problems of an entry or of a table.
             hint: How to fix it.
         """
-        self.items.append(Problem(code, message, hint, self.file, self.lines.line(path)))
-
-
-@dataclass(frozen=True, slots=True)
-class _LineIndex:
-    """Line numbers, counted from 1, by path: table name, index of the entry, key.
-
-    It covers arrays of tables with bare or quoted keys, one key per line. Other TOML syntax has no line of its own;
-    ``line`` then returns that of the enclosing entry.
-    """
-
-    lines: Mapping[tuple[str | int, ...], int]
-
-    @classmethod
-    def from_text(cls, text: str) -> _LineIndex:
-        """Index a text that is valid TOML."""
-        lines: dict[tuple[str | int, ...], int] = {}
-        counts: dict[str, int] = {}
-        table: tuple[str | int, ...] = ()
-        for number, line in enumerate(text.splitlines(), 1):
-            if found := _TABLE_HEADER.match(line):
-                kind = found.group(1)
-                counts[kind] = counts.get(kind, -1) + 1
-                table = (kind, counts[kind])
-                lines[table] = number
-                lines.setdefault((kind,), number)
-            elif found := _KEY_ASSIGNMENT.match(line):
-                lines.setdefault((*table, found.group(1)), number)
-        return cls(lines)
-
-    def line(self, path: tuple[str | int, ...]) -> int:
-        """Return the line of a key, else of its entry, else of its table, else 1."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return self.lines[path[:length]]
-        return 1
+        self.items.append(Problem(code, message, hint, self.file, self.lines.line(*path)))
 
 
 def read_credentials(file: Path) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
@@ -19,7 +20,6 @@ __all__ = [
     "MAX_NESTING",
     "MAX_QUERY_CHARACTERS",
     "QueryError",
-    "QueryPosition",
     "QueryToken",
     "TokenKind",
     "TokenReader",
@@ -62,22 +62,15 @@ class QueryError(PlatformError):
     default_code = "query-refused"
 
 
-@dataclass(frozen=True, slots=True)
-class QueryPosition:
-    """A position in a query. Both numbers start at 1; columns are characters."""
+def _parse_error(message: str, text: str, offset: int) -> QueryError:
+    """Return the exception for a query that cannot be parsed at an offset. Columns are characters.
 
-    line: int
-    column: int
-
-
-def _parse_error(message: str, position: QueryPosition | None = None) -> QueryError:
-    """Return the exception for a query that cannot be parsed.
-
-    >>> _parse_error("unexpected ]", QueryPosition(1, 5)).message
+    >>> _parse_error("unexpected ]", "rate]", 4).message
     'parse error at line 1, col 5: unexpected ]'
     """
-    where = f" at line {position.line}, col {position.column}:" if position else " :"
-    return QueryError(f"parse error{where} {message}")
+    before = text[:offset]
+    line, column = before.count("\n") + 1, offset - before.rfind("\n")
+    return QueryError(f"parse error at line {line}, col {column}: {message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +90,6 @@ class QueryToken:
     value: float = 0.0
 
 
-def _position_at(text: str, offset: int) -> QueryPosition:
-    """Return the line and column of an offset."""
-    before = text[:offset]
-    return QueryPosition(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
-
-
 def tokenize(text: str) -> list[QueryToken]:
     """Return the tokens of a query, with a token of kind ``end`` as the last.
 
@@ -110,13 +97,13 @@ def tokenize(text: str) -> list[QueryToken]:
         QueryError: The query is too long, or contains text that is not a token.
     """
     if len(text) > MAX_QUERY_CHARACTERS:
-        raise _parse_error(f"input size too long ({len(text)} > {MAX_QUERY_CHARACTERS})")
+        raise QueryError(f"parse error : input size too long ({len(text)} > {MAX_QUERY_CHARACTERS})")
     tokens: list[QueryToken] = []
     offset = 0
     while offset < len(text):
         found = _TOKEN.match(text, offset)
         if found is None:
-            raise _parse_error(_invalid_text_message(text, offset), _position_at(text, offset))
+            raise _parse_error(_invalid_text_message(text, offset), text, offset)
         if found.lastgroup != "space":
             tokens.append(_make_token(text, found))
         offset = found.end()
@@ -144,14 +131,14 @@ def _make_token(text: str, found: re.Match[str]) -> QueryToken:
 def _parse_number(text: str, written: str, start: int) -> float:
     number = float(written)
     if math.isinf(number):
-        raise _parse_error(f"value out of range: {written[:64]}", _position_at(text, start))
+        raise _parse_error(f"value out of range: {written[:64]}", text, start)
     return number
 
 
 def _parse_duration_token(text: str, written: str, start: int) -> int:
     duration = parse_duration(written)
     if duration is None:
-        raise _parse_error(f'not a valid duration string: "{written[:64]}"', _position_at(text, start))
+        raise _parse_error(f'not a valid duration string: "{written[:64]}"', text, start)
     return duration
 
 
@@ -175,7 +162,7 @@ def _unquote(text: str, written: str, start: int) -> str:
 
 
 def _escape_error(text: str, start: int) -> QueryError:
-    return _parse_error("invalid char escape", _position_at(text, start))
+    return _parse_error("invalid char escape", text, start)
 
 
 def _invalid_text_message(text: str, offset: int) -> str:
@@ -259,6 +246,13 @@ class TokenReader:
             raise self.unexpected_token_error(kind.upper() if kind != "name" else "IDENTIFIER")
         return self.advance()
 
+    def expect_string(self, check: Callable[[str], str | None]) -> str:
+        """Consume a string and return its text, or raise ``QueryError`` with the reason that ``check`` returns."""
+        token = self.expect_kind("string")
+        if reason := check(token.text):
+            raise self.error(reason, token)
+        return token.text
+
     def unexpected_token_error(self, *expected: str) -> QueryError:
         """Return the exception for an unexpected current token."""
         token = self.token
@@ -272,16 +266,16 @@ class TokenReader:
 
     def error(self, message: str, token: QueryToken | None = None) -> QueryError:
         """Return an exception with the position of a token, by default the current one."""
-        return _parse_error(message, _position_at(self._text, (token or self.token).start))
+        return _parse_error(message, self._text, (token or self.token).start)
 
-    def enter_nesting(self) -> None:
-        """Enter a pair of parentheses; raise ``QueryError`` if they are nested too deeply."""
+    @contextmanager
+    def parentheses(self) -> Iterator[None]:
+        """Read the inside of a pair of parentheses, after the first; raise ``QueryError`` if nested too deeply."""
         self._depth += 1
         if self._depth > MAX_NESTING:
             raise self.error(f"nested more than {MAX_NESTING} deep")
-
-    def leave_nesting(self) -> None:
-        """Leave a pair of parentheses."""
+        yield
+        self.expect(")")
         self._depth -= 1
 
     def count_operation(self) -> None:

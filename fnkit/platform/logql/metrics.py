@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from fnkit.platform.logql.lexer import QueryError
+from fnkit.platform.logql.pipeline import COMPARISONS
 from fnkit.platform.logql.syntax import (
     BinaryOperation,
     Grouping,
@@ -48,15 +49,6 @@ _AGGREGATION_FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "count": lambda values: float(len(values)),
     "stdvar": population_variance,
     "stddev": lambda values: math.sqrt(population_variance(values)),
-}
-
-_COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
 }
 
 _NANOSECONDS_PER_SECOND: Final = 10**9
@@ -168,8 +160,8 @@ _ARITHMETIC: Final[dict[str, Callable[[float, float], float]]] = {
 
 def _apply_operator(name: str, left: float, right: float) -> float:
     """Apply an operator to two numbers; a comparison returns 0 or 1."""
-    if name in _COMPARISONS:
-        return float(_COMPARISONS[name](left, right))
+    if name in COMPARISONS:
+        return float(COMPARISONS[name](left, right))
     return _ARITHMETIC[name](left, right)
 
 
@@ -214,7 +206,7 @@ def _combine_with_number(query: BinaryOperation, left: SeriesList | float, right
     result = []
     for series in right:
         values = [_combine_values(query, number, value) for value in series.values]
-        if query.operator in _COMPARISONS and not query.as_bool:
+        if query.operator in COMPARISONS and not query.as_bool:
             # A comparison without "bool" filters: the result has the value of the series, on either side.
             values = [None if kept is None else value for kept, value in zip(values, series.values, strict=True)]
         result.append(Series(series.labels, values))
@@ -224,8 +216,8 @@ def _combine_with_number(query: BinaryOperation, left: SeriesList | float, right
 def _combine_values(query: BinaryOperation, left: float | None, right: float | None) -> float | None:
     if left is None or right is None:
         return None
-    if query.operator in _COMPARISONS and not query.as_bool:
-        return left if _COMPARISONS[query.operator](left, right) else None
+    if query.operator in COMPARISONS and not query.as_bool:
+        return left if COMPARISONS[query.operator](left, right) else None
     return _apply_operator(query.operator, left, right)
 
 

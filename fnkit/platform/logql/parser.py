@@ -77,11 +77,8 @@ def _read_label_names(reader: TokenReader) -> tuple[str, ...]:
 def _read_log_query(reader: TokenReader) -> LogQuery:
     """Parse a log query, which may be in parentheses."""
     if reader.accept("("):
-        reader.enter_nesting()
-        query = _read_log_query(reader)
-        reader.expect(")")
-        reader.leave_nesting()
-        return query
+        with reader.parentheses():
+            return _read_log_query(reader)
     selector = _read_selector(reader)
     stages = []
     while begins_stage(reader):
@@ -173,10 +170,8 @@ def _read_log_range(reader: TokenReader) -> LogRange:
 def _read_log_range_parts(reader: TokenReader, parts: _LogRangeParts) -> None:
     """Parse a selector with stages and a range after it. Any prefix of these may be in parentheses, as in Loki."""
     if reader.accept("("):
-        reader.enter_nesting()
-        _read_log_range_parts(reader, parts)
-        reader.expect(")")
-        reader.leave_nesting()
+        with reader.parentheses():
+            _read_log_range_parts(reader, parts)
     else:
         parts.query = LogQuery(_read_selector(reader))
     while True:
@@ -278,11 +273,8 @@ def _read_operand(reader: TokenReader) -> MetricQuery:
     if token.kind == "number" or reader.is_symbol("+", "-"):
         return NumberLiteral(_read_number(reader))
     if reader.accept("("):
-        reader.enter_nesting()
-        inner = _read_metric_query(reader, 0)
-        reader.expect(")")
-        reader.leave_nesting()
-        return inner
+        with reader.parentheses():
+            return _read_metric_query(reader, 0)
     if token.kind != "name":
         raise reader.unexpected_token_error("a query")
     name = token.text.lower()
@@ -313,17 +305,15 @@ def _read_number(reader: TokenReader) -> float:
 def _read_vector_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> VectorAggregation:
     grouping = _read_grouping(reader)
     reader.expect("(")
-    reader.enter_nesting()
     parameter = None
-    if name in _RANKING_FUNCTIONS:
-        number = reader.expect_kind("number")
-        if not number.value.is_integer() or number.value < 1:
-            raise reader.error(f"invalid parameter {name}({number.text},", number)
-        parameter = int(number.value)
-        reader.expect(",")
-    operand = _read_metric_query(reader, 0)
-    reader.expect(")")
-    reader.leave_nesting()
+    with reader.parentheses():
+        if name in _RANKING_FUNCTIONS:
+            number = reader.expect_kind("number")
+            if not number.value.is_integer() or number.value < 1:
+                raise reader.error(f"invalid parameter {name}({number.text},", number)
+            parameter = int(number.value)
+            reader.expect(",")
+        operand = _read_metric_query(reader, 0)
     if isinstance(operand, NumberLiteral):
         raise reader.error(f"{name} of a literal: expecting a metric query", name_token)
     grouping = grouping or _read_grouping(reader)

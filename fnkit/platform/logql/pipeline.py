@@ -36,6 +36,7 @@ from fnkit.platform.logql.syntax import (
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
 __all__ = [
+    "COMPARISONS",
     "Step",
     "check_template",
     "compile_pipeline",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 _LABEL_FILTER_ERROR: Final = "LabelFilterErr"
-_COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "==": operator.eq,
     "!=": operator.ne,
     ">": operator.gt,
@@ -126,7 +127,7 @@ def _comparison_predicate(comparison: LabelComparison) -> Callable[[LogEntry], b
 
     As in Loki, it drops a line without the label, and keeps a line with an unreadable value but sets ``__error__``.
     """
-    compare, bound, name = _COMPARISONS[comparison.operator], comparison.value, comparison.name
+    compare, bound, name = COMPARISONS[comparison.operator], comparison.value, comparison.name
     read = {"number": _parse_go_number, "duration": parse_go_duration, "size": parse_size}[comparison.unit]
 
     def test(entry: LogEntry) -> bool:
@@ -302,7 +303,6 @@ def required_texts(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     """Return texts that every line in the result must contain, so that other lines need not be decoded.
 
     Only filters before the first stage that changes the text count.
-
 
     >>> required_texts((LineFilter("|=", ("a",)), LineFilter("!=", ("b",)), LineFilter("|=", ("c", "d"))))
     ('a',)

@@ -92,11 +92,8 @@ def _read_condition(reader: TokenReader, min_precedence: int = 0) -> LabelCondit
 
 def _read_single_condition(reader: TokenReader) -> LabelCondition:
     if reader.accept("("):
-        reader.enter_nesting()
-        inner = _read_condition(reader)
-        reader.expect(")")
-        reader.leave_nesting()
-        return inner
+        with reader.parentheses():
+            return _read_condition(reader)
     name = reader.expect_kind("name").text
     if not reader.is_symbol(*_COMPARISON_OPERATORS, *_MATCH_OPERATORS):
         raise reader.unexpected_token_error(*_COMPARISON_OPERATORS, "=~", "!~")
@@ -109,11 +106,15 @@ def _read_single_condition(reader: TokenReader) -> LabelCondition:
 
 
 def _read_matcher_value(reader: TokenReader, name: str, operator: MatchOperator) -> Matcher:
+    return Matcher(name, operator, _read_text(reader, is_pattern=operator in ("=~", "!~")))
+
+
+def _read_text(reader: TokenReader, *, is_pattern: bool) -> str:
     token = reader.token
-    value = reader.expect_kind("string").text
-    if operator in ("=~", "!~"):
-        check_regex(value, lambda message: reader.error(message, token))
-    return Matcher(name, operator, value)
+    text = reader.expect_kind("string").text
+    if is_pattern:
+        check_regex(text, lambda message: reader.error(message, token))
+    return text
 
 
 def _read_comparison(reader: TokenReader, name: str, operator: str) -> LabelComparison:
@@ -124,12 +125,8 @@ def _read_comparison(reader: TokenReader, name: str, operator: str) -> LabelComp
         reader.accept("+")
     kind = "==" if operator == "=" else cast("ComparisonOperator", operator)
     match reader.token.kind:
-        case "number":
-            return LabelComparison(name, kind, sign * reader.advance().value, "number")
-        case "duration":
-            return LabelComparison(name, kind, sign * reader.advance().value, "duration")
-        case "size":
-            return LabelComparison(name, kind, sign * reader.advance().value, "size")
+        case "number" | "duration" | "size" as unit:
+            return LabelComparison(name, kind, sign * reader.advance().value, unit)
         case _:
             raise reader.unexpected_token_error("STRING", "NUMBER", "DURATION", "BYTES")
 
@@ -194,15 +191,7 @@ def _read_line_filter(reader: TokenReader) -> LineFilter:
 def _read_filter_text(reader: TokenReader, operator: LineOperator) -> str:
     if reader.is_word("ip"):
         raise reader.unsupported_error("ip()")
-    token = reader.token
-    text = reader.expect_kind("string").text
-    if operator in ("|~", "!~"):
-        check_regex(text, lambda message: reader.error(message, token))
-    return text
-
-
-def _read_json(reader: TokenReader) -> JsonParser:
-    return JsonParser(_read_extractions(reader, is_json=True))
+    return _read_text(reader, is_pattern=operator in ("|~", "!~"))
 
 
 def _read_logfmt(reader: TokenReader) -> LogfmtParser:
@@ -235,31 +224,10 @@ def _read_extractions(reader: TokenReader, *, is_json: bool) -> tuple[Extraction
 
 def _read_regexp(reader: TokenReader) -> RegexpParser:
     token = reader.token
-    pattern = reader.expect_kind("string").text
-    check_regex(pattern, lambda message: reader.error(message, token))
+    pattern = _read_text(reader, is_pattern=True)
     if not group_names(pattern):
         raise reader.error("at least one named capture must be supplied", token)
     return RegexpParser(pattern)
-
-
-def _read_pattern(reader: TokenReader) -> PatternParser:
-    token = reader.token
-    pattern = reader.expect_kind("string").text
-    if reason := check_extraction_pattern(pattern):
-        raise reader.error(reason, token)
-    return PatternParser(pattern)
-
-
-def _read_line_format(reader: TokenReader) -> LineFormat:
-    return LineFormat(_read_template(reader))
-
-
-def _read_template(reader: TokenReader) -> str:
-    token = reader.token
-    template = reader.expect_kind("string").text
-    if reason := check_template(template):
-        raise reader.error(reason, token)
-    return template
 
 
 def _read_label_format(reader: TokenReader) -> LabelFormat:
@@ -268,7 +236,7 @@ def _read_label_format(reader: TokenReader) -> LabelFormat:
         label = reader.expect_kind("name").text
         reader.expect("=")
         if reader.token.kind == "string":
-            assignments.append(LabelAssignment(label, _read_template(reader), is_template=True))
+            assignments.append(LabelAssignment(label, reader.expect_string(check_template), is_template=True))
         else:
             assignments.append(LabelAssignment(label, reader.expect_kind("name").text, is_template=False))
         if not reader.accept(","):
@@ -288,11 +256,11 @@ def _read_label_list(reader: TokenReader) -> tuple[str | Matcher, ...]:
 
 
 _STAGE_READERS: Final[dict[str, Callable[[TokenReader], Stage]]] = {
-    "json": _read_json,
+    "json": lambda reader: JsonParser(_read_extractions(reader, is_json=True)),
     "logfmt": _read_logfmt,
     "regexp": _read_regexp,
-    "pattern": _read_pattern,
-    "line_format": _read_line_format,
+    "pattern": lambda reader: PatternParser(reader.expect_string(check_extraction_pattern)),
+    "line_format": lambda reader: LineFormat(reader.expect_string(check_template)),
     "label_format": _read_label_format,
     "drop": lambda reader: Drop(_read_label_list(reader)),
     "keep": lambda reader: Keep(_read_label_list(reader)),

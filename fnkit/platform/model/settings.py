@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, Final, Literal, get_type_hints
 
 import msgspec
 
@@ -42,91 +42,43 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
 class DataLayout:
     """The paths in one data directory."""
 
-    data_dir: Path
-
-    @property
-    def credentials_file(self) -> Path:
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir: Final = data_dir
+        self.credentials_file: Final = data_dir / "platform.json"
         """The platform's credentials, created at the first start."""
-        return self.data_dir / "platform.json"
-
-    @property
-    def api_keys_file(self) -> Path:
+        self.api_keys_file: Final = data_dir / "api-keys.json"
         """Additional API keys."""
-        return self.data_dir / "api-keys.json"
-
-    @property
-    def run_file(self) -> Path:
+        self.run_file: Final = data_dir / "run.json"
         """The run file."""
-        return self.data_dir / "run.json"
-
-    @property
-    def database(self) -> Path:
+        self.database: Final = data_dir / "platform.db"
         """The SQLite store."""
-        return self.data_dir / "platform.db"
-
-    @property
-    def blobs_dir(self) -> Path:
+        self.blobs_dir: Final = data_dir / "blobs"
         """Uploaded archives, named by SHA-256."""
-        return self.data_dir / "blobs"
-
-    @property
-    def deployments_dir(self) -> Path:
+        self.deployments_dir: Final = data_dir / "deployments"
         """Built code, one directory per deployment."""
-        return self.data_dir / "deployments"
-
-    @property
-    def logs_dir(self) -> Path:
+        self.logs_dir: Final = data_dir / "logs"
         """Logs of functions, and of the platform's processes."""
-        return self.data_dir / "logs"
-
-    @property
-    def tls_dir(self) -> Path:
+        self.tls_dir: Final = data_dir / "tls"
         """Directory of the certificate authority."""
-        return self.data_dir / "tls"
-
-    @property
-    def ca_file(self) -> Path:
+        self.ca_file: Final = self.tls_dir / "authority.pem"
         """Private key and certificate of the certificate authority, PEM."""
-        return self.tls_dir / "authority.pem"
-
-    @property
-    def ca_certificate_file(self) -> Path:
+        self.ca_certificate_file: Final = self.tls_dir / "authority.crt"
         """The CA certificate alone, for clients that should trust it."""
-        return self.tls_dir / "authority.crt"
-
-    @property
-    def disks_dir(self) -> Path:
+        self.disks_dir: Final = data_dir / "disks"
         """Disks of running instances that are not in memory (``sandbox: v1``); emptied at each start."""
-        return self.data_dir / "disks"
-
-    @property
-    def loki_push_file(self) -> Path:
+        self.loki_push_file: Final = data_dir / "log-push.json"
         """Position of the push of function logs to Loki (``--loki-url``)."""
-        return self.data_dir / "log-push.json"
-
-    @property
-    def brokers_file(self) -> Path:
+        self.brokers_file: Final = data_dir / "brokers.toml"
         """The file that configures the brokers of queue triggers."""
-        return self.data_dir / "brokers.toml"
-
-    @property
-    def nats_credentials_file(self) -> Path:
+        self.nats_credentials_file: Final = data_dir / "nats.json"
         """The credentials of the platform's own NATS broker."""
-        return self.data_dir / "nats.json"
-
-    @property
-    def nats_dir(self) -> Path:
+        self.nats_dir: Final = data_dir / "nats"
         """Configuration and streams of the platform's own NATS broker."""
-        return self.data_dir / "nats"
-
-    @property
-    def keys_dir(self) -> Path:
+        self.keys_dir: Final = data_dir / "keys"
         """Encryption and signing keys."""
-        return self.data_dir / "keys"
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):

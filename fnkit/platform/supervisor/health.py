@@ -12,7 +12,7 @@ import msgspec
 
 from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
 
-__all__ = ["HealthStatus", "fetch_health", "fetch_platform_info", "reachable_host"]
+__all__ = ["HealthStatus", "fetch_health", "fetch_platform_info", "reachable_host", "send_request"]
 
 
 class HealthStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,17 +56,30 @@ def fetch_platform_info(host: str, port: int, secret_key: str, *, timeout: float
         return None
 
 
-def _get_json(host: str, port: int, path: str, headers: dict[str, str], timeout: float) -> tuple[int, object]:
+def send_request(
+    host: str, port: int, method: str, path: str, headers: dict[str, str], *, body: bytes | None, timeout: float
+) -> tuple[int, bytes]:
+    """Send a request to the platform at this address; return the status and the body of its response.
+
+    Raises:
+        OSError: The platform cannot be reached.
+        http.client.HTTPException: The response is not HTTP.
+    """
     connection = http.client.HTTPConnection(reachable_host(host), port, timeout=timeout)
     try:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
-        content = answer.read()
-    except (OSError, http.client.HTTPException):
-        return 0, None
+        return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def _get_json(host: str, port: int, path: str, headers: dict[str, str], timeout: float) -> tuple[int, object]:
     try:
-        return answer.status, json.loads(content)
+        status, content = send_request(host, port, "GET", path, headers, body=None, timeout=timeout)
+    except (OSError, http.client.HTTPException):
+        return 0, None
+    try:
+        return status, json.loads(content)
     except ValueError:
-        return answer.status, None
+        return status, None

@@ -35,7 +35,7 @@ from fnkit.platform.supervisor.data_directory import (
     process_start_time,
     read_run_file,
 )
-from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host
+from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host, send_request
 from fnkit.platform.supervisor.log_files import LogFileFollower, not_healthy_error, tail_log
 from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
 from fnkit.platform.supervisor.options import (
@@ -206,10 +206,7 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
         gateway_tls_url=found.gateway_tls_url,
         ca_certificate_file=str(layout.ca_certificate_file) if settings.tls_port else "",
         console_url=info.console_url if info is not None else "",
-        secret_key=identity.secret_key,
-        access_key=identity.access_key,
-        project_id=identity.project_id,
-        organization_id=identity.organization_id,
+        **msgspec.structs.asdict(identity),
         supervisor_pid=run.pid,
         control_pid=run.control,
         data_plane_pid=run.data_plane,
@@ -429,13 +426,11 @@ def delete_api_key(platform: RunningPlatform, access_key: str) -> ApiKey:
 def _request(
     platform: RunningPlatform, method: str, path: str, response_type: type[T], body: bytes | None = None
 ) -> T:
-    host, port = reachable_host(platform.settings.host), platform.settings.api_port
-    connection = http.client.HTTPConnection(host, port, timeout=_REQUEST_TIMEOUT)
+    host, port = platform.settings.host, platform.settings.api_port
+    headers = {"X-Auth-Token": platform.secret_key}
     try:
-        connection.request(method, path, body, {"X-Auth-Token": platform.secret_key})
-        answer = connection.getresponse()
-        content = answer.read()
-        if answer.status == http.client.OK:
+        status, content = send_request(host, port, method, path, headers, body=body, timeout=_REQUEST_TIMEOUT)
+        if status == http.client.OK:
             return msgspec.json.decode(content, type=response_type)
         error = msgspec.json.decode(content, type=_ApiErrorBody)
     except (OSError, http.client.HTTPException, msgspec.MsgspecError):
@@ -444,7 +439,5 @@ def _request(
             code="platform-no-answer",
             hint="Run `fnkit platform status` or `fnkit platform logs` for details.",
         ) from None
-    finally:
-        connection.close()
-    hint = "Run `fnkit platform api-key list` to list them." if answer.status == http.client.NOT_FOUND else ""
+    hint = "Run `fnkit platform api-key list` to list them." if status == http.client.NOT_FOUND else ""
     raise PlatformError(f"The platform rejected the request: {error.message}.", code="key-refused", hint=hint)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -66,12 +66,8 @@ def loki_push_settings(loki_url: str | None, environ: Mapping[str, str]) -> Loki
     """
     if loki_url is None:
         return None
-    try:
-        parts = urlsplit(loki_url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, valid = urlsplit(""), False
-    if not valid or not loki_url.isascii() or any(c.isspace() for c in loki_url) or parts.fragment or parts.query:
+    parts = _parse_http_url(loki_url)
+    if parts is None or parts.query:
         raise UsageError(
             "--loki-url is not a valid URL of Loki.", hint="Use its address, for example http://127.0.0.1:3100."
         )
@@ -159,13 +155,8 @@ def _has_opentelemetry() -> bool:
 
 def _validated_url(url: str, source: str) -> str:
     hint = "Use the collector's address, for example http://127.0.0.1:4318."
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-        parts = urlsplit("")
-    if not valid or not url.isascii() or any(character.isspace() for character in url) or parts.fragment:
+    parts = _parse_http_url(url)
+    if parts is None:
         raise UsageError(f"{source} is not a valid URL of an OTLP/HTTP collector.", hint=hint)
     if parts.username is not None or parts.query:
         raise UsageError(
@@ -173,6 +164,17 @@ def _validated_url(url: str, source: str) -> str:
             hint=f"Put credentials into {_OTLP_VARIABLE_PREFIX}HEADERS, as name=value.",
         )
     return url
+
+
+def _parse_http_url(url: str) -> SplitResult | None:
+    """Return the parts of an http or https URL without a fragment; ``None`` if it is not one."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    spaced = any(character.isspace() for character in url)
+    return parts if valid and url.isascii() and not spaced and not parts.fragment else None
 
 
 class StartupResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,7 +46,6 @@ _BROKER_STOP_TIMEOUT: Final = 2.0
 _CORE_PROCESS_COUNT: Final = (
     2  # control and the data plane are first in the list of processes, then the broker, if it runs
 )
-_PID_FIELDS: Final = {"control": "control", "data-plane": "data_plane", "nats": "nats"}
 
 
 class _Supervisor:
@@ -162,7 +161,7 @@ class _Supervisor:
 
     def _record_pid(self, process: str, pid: int) -> None:
         """Write a pid to the run file. Errors are ignored: a full disk must not stop the platform."""
-        changes = {_PID_FIELDS[process]: pid}
+        changes = {process.replace("-", "_"): pid}
         self._run_file = msgspec.structs.replace(self._run_file, **changes)
         with contextlib.suppress(OSError):
             write_run_file(self._prepared.layout.run_file, self._run_file)

@@ -71,7 +71,7 @@ async def redeliver_message(home: Path, url: str) -> None:
             while await unacknowledged_count(stream):
                 pass
         await consumer.stop(1.0)
-        (found,) = [record for record, _ in control.log.page("t", limit=9)]
+        (found,) = [record for record, _ in control.log.table().page("t", limit=9)]
     gateway.close()
     await control.kill()
     assert (found.message_id, found.id) == (message.id, "delivery")

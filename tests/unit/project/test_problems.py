@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fnkit.contract.names import function_name_error
-from fnkit.project import PROBLEMS, explain
 from tests.support.error_codes import error_codes
+from tests.support.problem_explanations import PROBLEMS
 from tests.support.project_tree import HANDLER, SETTINGS, locations, problems_of
 
 
@@ -321,5 +321,3 @@ def test_explanations_are_complete_sentences_with_a_remedy() -> None:
     for code, explanation in PROBLEMS.items():
         assert explanation.meaning.endswith("."), code
         assert explanation.remedy, code
-    assert explain("bad-memory") is PROBLEMS["bad-memory"]
-    assert explain("nonsense") is None

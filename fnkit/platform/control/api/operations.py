@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -41,7 +42,8 @@ from fnkit.platform.model.records import ResourceRecord
 
 __all__ = ["LEGACY_OPERATIONS", "OPERATIONS", "Operation"]
 
-Body = TypeVar("Body")
+CreateBody = TypeVar("CreateBody")
+UpdateBody = TypeVar("UpdateBody")
 Record = TypeVar("Record", bound=ResourceRecord)
 View = TypeVar("View", bound=msgspec.Struct)
 OperationHandler: TypeAlias = Callable[[ControlPlane, ApiRequest], Awaitable[object]]
@@ -78,51 +80,36 @@ class Operation:
 
 def _resource_operations(
     kind: ResourceKind[Record],
-    resource: Callable[[ControlPlane], Resource[Record, View]],
-    create: OperationHandler,
-    update: OperationHandler | None = None,
+    resource: Callable[[ControlPlane], Resource[Record, View, CreateBody, UpdateBody]],
+    create_body: type[CreateBody],
+    update_body: type[UpdateBody] | None = None,
 ) -> tuple[Operation, ...]:
     """Return the operations that every kind of resource has: List, Create, Get, Update if there is one, Delete."""
 
     async def list_page(plane: ControlPlane, request: ApiRequest) -> object:
         return resource(plane).list(request.region, request.query)
 
+    async def create(plane: ControlPlane, request: ApiRequest) -> object:
+        return await resource(plane).create(request.region, await request.body(create_body))
+
     async def get(plane: ControlPlane, request: ApiRequest) -> object:
         return resource(plane).get(request.region, request.id)
+
+    async def update(plane: ControlPlane, request: ApiRequest, body: type[UpdateBody]) -> object:
+        return await resource(plane).update(request.region, request.id, await request.body(body))
 
     async def delete(plane: ControlPlane, request: ApiRequest) -> object:
         return await resource(plane).delete(request.region, request.id)
 
     path, path_of_one = f"/{kind.plural}", f"/{kind.plural}/{{id}}"
-    return (
+    operations = [
         Operation(f"List{kind.title}s", "GET", path, list_page),
         Operation(f"Create{kind.title}", "POST", path, create),
         Operation(f"Get{kind.title}", "GET", path_of_one, get),
-        *(() if update is None else (Operation(f"Update{kind.title}", "PATCH", path_of_one, update),)),
-        Operation(f"Delete{kind.title}", "DELETE", path_of_one, delete),
-    )
-
-
-def _create(
-    method: Callable[[ControlPlane], Callable[[str, Body], Awaitable[object]]], body_type: type[Body]
-) -> OperationHandler:
-    """Return the handler that creates a resource with a method that takes a region and a body."""
-
-    async def handler(plane: ControlPlane, request: ApiRequest) -> object:
-        return await method(plane)(request.region, await request.body(body_type))
-
-    return handler
-
-
-def _update(
-    method: Callable[[ControlPlane], Callable[[str, str, Body], Awaitable[object]]], body_type: type[Body]
-) -> OperationHandler:
-    """Return the handler that changes a resource with a method that takes a region, an id and a body."""
-
-    async def handler(plane: ControlPlane, request: ApiRequest) -> object:
-        return await method(plane)(request.region, request.id, await request.body(body_type))
-
-    return handler
+    ]
+    if update_body is not None:
+        operations.append(Operation(f"Update{kind.title}", "PATCH", path_of_one, partial(update, body=update_body)))
+    return (*operations, Operation(f"Delete{kind.title}", "DELETE", path_of_one, delete))
 
 
 async def _deploy_function(plane: ControlPlane, request: ApiRequest) -> object:
@@ -143,40 +130,16 @@ async def _list_runtimes(plane: ControlPlane, _request: ApiRequest) -> object:
 
 
 OPERATIONS: Final = (
-    *_resource_operations(
-        NAMESPACES,
-        lambda plane: plane.namespaces,
-        _create(lambda plane: plane.namespaces.create, CreateNamespace),
-        _update(lambda plane: plane.namespaces.update, UpdateNamespace),
-    ),
-    *_resource_operations(
-        FUNCTIONS,
-        lambda plane: plane.functions,
-        _create(lambda plane: plane.functions.create, CreateFunction),
-        _update(lambda plane: plane.functions.update, UpdateFunction),
-    ),
+    *_resource_operations(NAMESPACES, lambda plane: plane.namespaces, CreateNamespace, UpdateNamespace),
+    *_resource_operations(FUNCTIONS, lambda plane: plane.functions, CreateFunction, UpdateFunction),
     Operation("DeployFunction", "POST", "/functions/{id}/deploy", _deploy_function),
     Operation("GetFunctionUploadURL", "GET", "/functions/{id}/upload-url", _get_upload_url, requires_write=True),
     Operation("GetFunctionDownloadURL", "GET", "/functions/{id}/download-url", _get_download_url),
     Operation("ListFunctionRuntimes", "GET", "/runtimes", _list_runtimes),
-    *_resource_operations(
-        CRONS,
-        lambda plane: plane.crons,
-        _create(lambda plane: plane.crons.create, CreateCron),
-        _update(lambda plane: plane.crons.update, UpdateCron),
-    ),
-    *_resource_operations(
-        DOMAINS, lambda plane: plane.domains, _create(lambda plane: plane.domains.create, CreateDomain)
-    ),
-    *_resource_operations(
-        TOKENS, lambda plane: plane.tokens, _create(lambda plane: plane.tokens.create, CreateToken)
-    ),
-    *_resource_operations(
-        TRIGGERS,
-        lambda plane: plane.triggers,
-        _create(lambda plane: plane.triggers.create, CreateTrigger),
-        _update(lambda plane: plane.triggers.update, UpdateTrigger),
-    ),
+    *_resource_operations(CRONS, lambda plane: plane.crons, CreateCron, UpdateCron),
+    *_resource_operations(DOMAINS, lambda plane: plane.domains, CreateDomain),
+    *_resource_operations(TOKENS, lambda plane: plane.tokens, CreateToken),
+    *_resource_operations(TRIGGERS, lambda plane: plane.triggers, CreateTrigger, UpdateTrigger),
 )
 """The 32 operations of the API document."""
 

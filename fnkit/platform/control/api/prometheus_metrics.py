@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client.core import (
@@ -16,7 +17,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from fnkit.platform.control.metrics import PlatformMetrics
+from fnkit.platform.control.counters import ControlMetrics
+from fnkit.platform.control.metrics import PlatformMetrics, ProcessUsage
 from fnkit.platform.model.metrics import (
     API_REQUEST_BOUNDS,
     BUILD_BOUNDS,
@@ -28,12 +30,12 @@ from fnkit.platform.model.metrics import (
     HistogramSnapshot,
 )
 
-__all__ = ["counter", "function_metrics", "gauge", "histogram", "platform_metrics", "render_exposition"]
+__all__ = ["function_metrics", "platform_metrics", "render_exposition"]
 
 LabelledValue = tuple[Sequence[str], float]
 
 _FUNCTION_LABELS: Final = ("function", "namespace", "region", "function_id")
-_LabelledFunctions = Iterable[tuple[tuple[str, str, str, str], FunctionMetricsSnapshot]]
+_LabelledFunctions = Sequence[tuple[tuple[str, str, str, str], FunctionMetricsSnapshot]]
 
 _MIB: Final = 1024 * 1024
 
@@ -41,148 +43,139 @@ _GZIP_LEVEL: Final = (
     1  # reduces the size to a tenth; higher levels cost more CPU than they save on a local connection
 )
 
+_HELP: Final = {
+    "fnkit_function_requests": (
+        "Completed requests to a function, by the status code that the client received; 499 means that the "
+        "client disconnected."
+    ),
+    "fnkit_function_request_duration_seconds": (
+        "Time from the last byte of a request to the last byte of its response, with queueing and cold start."
+    ),
+    "fnkit_function_queue_duration_seconds": "Time that requests waited for an instance, including cold starts.",
+    "fnkit_function_cold_starts": "Requests that waited for the start of the instance that processed them.",
+    "fnkit_function_cold_start_duration_seconds": "Time that requests waited for the start of an instance.",
+    "fnkit_function_queue_depth": "Requests currently waiting for an instance.",
+    "fnkit_function_instances": "Current instances, by state: idle, busy, starting.",
+    "fnkit_function_instance_starts": "Instance starts, by result: ready, failed.",
+    "fnkit_function_instances_ended": (
+        "Terminated instances, by reason: scaled-down, oom, timeout, exit, killed, other."
+    ),
+    "fnkit_function_memory_bytes": (
+        "Memory usage of all instances, from their control groups or else the resident memory of their processes."
+    ),
+    "fnkit_function_gigabyte_seconds": (
+        "Memory limit multiplied by request duration, which is billed as resource consumption."
+    ),
+    "fnkit_function_log_lines_dropped": "Log lines dropped because the function exceeded 30,000 lines per minute.",
+    "fnkit_build": "Version of fnkit and Python, and isolation level.",
+    "fnkit_data_plane_up": "1 if the data plane responds, otherwise 0.",
+    "fnkit_gateway_answers": (
+        "Responses of the gateway itself, without a function: unknown host, invalid token, malformed HTTP."
+    ),
+    "fnkit_gateway_connections": "Open client connections.",
+    "fnkit_memory_budget_used_bytes": "Sum of the memory limits of all live instances.",
+    "fnkit_memory_budget_limit_bytes": "Maximum sum of the memory limits of all live instances (--memory-budget).",
+    "fnkit_otlp_spans": "Spans, by result: exported, or dropped because the collector was slow or unavailable.",
+    "fnkit_api_requests": "API requests, by operation and status code.",
+    "fnkit_api_request_duration_seconds": "Duration of API requests.",
+    "fnkit_build_duration_seconds": "Duration of builds, by result: succeeded, failed, cancelled.",
+    "fnkit_deliveries": (
+        "Finished deliveries of crons and triggers, by kind and result: succeeded, failed, dead, unknown."
+    ),
+    "fnkit_process_cpu_seconds": "CPU time of the platform's own processes, user and system.",
+    "fnkit_process_resident_memory_bytes": "Resident memory of the platform's own processes.",
+    "fnkit_process_open_fds": "Open file descriptors of the platform's own processes.",
+    "fnkit_process_start_time_seconds": (
+        "Start time of the platform's own processes in Unix seconds; a restart resets their counters."
+    ),
+}
 
-def counter(name: str, help_text: str, labels: Sequence[str], rows: Iterable[LabelledValue]) -> CounterMetricFamily:
+
+def _counter(name: str, labels: Sequence[str], rows: Iterable[LabelledValue]) -> Metric:
     """Return a counter; ``name`` excludes the suffix ``_total``, which the encoder adds."""
-    family = CounterMetricFamily(name, help_text, labels=labels)
+    return _with_rows(CounterMetricFamily(name, _HELP[name], labels=labels), rows)
+
+
+def _gauge(name: str, labels: Sequence[str], rows: Iterable[LabelledValue]) -> Metric:
+    return _with_rows(GaugeMetricFamily(name, _HELP[name], labels=labels), rows)
+
+
+def _with_rows(family: CounterMetricFamily | GaugeMetricFamily, rows: Iterable[LabelledValue]) -> Metric:
     for values, value in rows:
         family.add_metric(values, value)
     return family
 
 
-def gauge(name: str, help_text: str, labels: Sequence[str], rows: Iterable[LabelledValue]) -> GaugeMetricFamily:
-    """Return a gauge."""
-    family = GaugeMetricFamily(name, help_text, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
-
-
-def histogram(
+def _histogram(
     name: str,
-    help_text: str,
     labels: Sequence[str],
     bounds: Sequence[float],
     rows: Iterable[tuple[Sequence[str], HistogramSnapshot | None]],
-) -> HistogramMetricFamily:
+) -> Metric:
     """Return a histogram; rows without a value are omitted.
 
     Prometheus' buckets are cumulative: each counts all observations up to its upper bound.
     """
-    family = HistogramMetricFamily(name, help_text, labels=labels)
+    family = HistogramMetricFamily(name, _HELP[name], labels=labels)
     edges = [*(repr(float(bound)) for bound in bounds), "+Inf"]
     for values, value in rows:
-        if value is None:
-            continue
-        buckets: list[tuple[str, float]] = []
-        cumulative = 0
-        for edge, count in zip(edges, value.counts, strict=True):
-            cumulative += count
-            buckets.append((edge, cumulative))
-        family.add_metric(values, buckets=buckets, sum_value=value.total)
+        if value is not None:
+            buckets = list(zip(edges, accumulate(value.counts), strict=True))
+            family.add_metric(values, buckets=buckets, sum_value=value.total)
     return family
 
 
 def function_metrics(functions: Iterable[FunctionMetricsSnapshot]) -> Iterator[Metric]:
     """Yield the metric families of functions."""
-    all_functions = [((one.name, one.namespace, one.region, one.function_id), one) for one in functions]
-    called = [(labels, one) for labels, one in all_functions if one.requests]
+    everything = [((one.name, one.namespace, one.region, one.function_id), one) for one in functions]
+    called = [(labels, one) for labels, one in everything if one.requests]
     yield from _request_metrics(called)
-    yield from _instance_metrics(all_functions)
-    yield from _usage_metrics(all_functions, called)
+    yield from _instance_metrics(everything)
+    memory = ((labels, one.memory_bytes) for labels, one in everything if one.memory_bytes is not None)
+    yield _gauge("fnkit_function_memory_bytes", _FUNCTION_LABELS, memory)
+    gigabyte_seconds = ((labels, one.gigabyte_seconds) for labels, one in called)
+    yield _counter("fnkit_function_gigabyte_seconds", _FUNCTION_LABELS, gigabyte_seconds)
+    dropped = ((labels, one.log_lines_dropped) for labels, one in called)
+    yield _counter("fnkit_function_log_lines_dropped", _FUNCTION_LABELS, dropped)
 
 
 def _request_metrics(called: _LabelledFunctions) -> Iterator[Metric]:
-    yield counter(
-        "fnkit_function_requests",
-        "Completed requests to a function, by the status code that the client received; "
-        "499 means that the client disconnected.",
-        (*_FUNCTION_LABELS, "code"),
-        (((*labels, str(code)), count) for labels, one in called for code, count in sorted(one.requests.items())),
-    )
-    yield histogram(
-        "fnkit_function_request_duration_seconds",
-        "Time from the last byte of a request to the last byte of its response, with queueing and cold start.",
-        _FUNCTION_LABELS,
-        DURATION_BOUNDS,
-        ((labels, one.durations) for labels, one in called),
-    )
-    yield histogram(
-        "fnkit_function_queue_duration_seconds",
-        "Time that requests waited for an instance, including cold starts.",
-        _FUNCTION_LABELS,
-        QUEUE_WAIT_BOUNDS,
-        ((labels, one.queue_waits) for labels, one in called),
-    )
-    yield counter(
-        "fnkit_function_cold_starts",
-        "Requests that waited for the start of the instance that processed them.",
-        _FUNCTION_LABELS,
-        ((labels, sum(one.cold_starts.counts)) for labels, one in called if one.cold_starts is not None),
-    )
-    yield histogram(
-        "fnkit_function_cold_start_duration_seconds",
-        "Time that requests waited for the start of an instance.",
-        _FUNCTION_LABELS,
-        COLD_START_BOUNDS,
-        ((labels, one.cold_starts) for labels, one in called),
-    )
+    labels = _FUNCTION_LABELS
+    requests = _with_label(called, lambda one: one.requests)
+    yield _counter("fnkit_function_requests", (*labels, "code"), requests)
+    durations = ((values, one.durations) for values, one in called)
+    yield _histogram("fnkit_function_request_duration_seconds", labels, DURATION_BOUNDS, durations)
+    waits = ((values, one.queue_waits) for values, one in called)
+    yield _histogram("fnkit_function_queue_duration_seconds", labels, QUEUE_WAIT_BOUNDS, waits)
+    cold = [(values, one.cold_starts) for values, one in called]
+    starts = ((values, sum(one.counts)) for values, one in cold if one is not None)
+    yield _counter("fnkit_function_cold_starts", labels, starts)
+    yield _histogram("fnkit_function_cold_start_duration_seconds", labels, COLD_START_BOUNDS, cold)
 
 
-def _instance_metrics(all_functions: _LabelledFunctions) -> Iterator[Metric]:
-    yield gauge(
-        "fnkit_function_queue_depth",
-        "Requests currently waiting for an instance.",
-        _FUNCTION_LABELS,
-        ((labels, one.queued) for labels, one in all_functions),
+def _instance_metrics(everything: _LabelledFunctions) -> Iterator[Metric]:
+    labels = _FUNCTION_LABELS
+    yield _gauge("fnkit_function_queue_depth", labels, ((values, one.queued) for values, one in everything))
+    states = (
+        ((*values, state), count)
+        for values, one in everything
+        for state, count in (("idle", one.idle), ("busy", one.busy), ("starting", one.starting))
     )
-    yield gauge(
-        "fnkit_function_instances",
-        "Current instances, by state: idle, busy, starting.",
-        (*_FUNCTION_LABELS, "state"),
-        (
-            ((*labels, state), count)
-            for labels, one in all_functions
-            for state, count in (("idle", one.idle), ("busy", one.busy), ("starting", one.starting))
-        ),
-    )
-    yield counter(
-        "fnkit_function_instance_starts",
-        "Instance starts, by result: ready, failed.",
-        (*_FUNCTION_LABELS, "result"),
-        (
-            ((*labels, result), count)
-            for labels, one in all_functions
-            for result, count in sorted(one.starts.items())
-        ),
-    )
-    yield counter(
-        "fnkit_function_instances_ended",
-        "Terminated instances, by reason: scaled-down, oom, timeout, exit, killed, other.",
-        (*_FUNCTION_LABELS, "reason"),
-        (((*labels, reason), count) for labels, one in all_functions for reason, count in sorted(one.ends.items())),
-    )
+    yield _gauge("fnkit_function_instances", (*labels, "state"), states)
+    starts = _with_label(everything, lambda one: one.starts)
+    yield _counter("fnkit_function_instance_starts", (*labels, "result"), starts)
+    ends = _with_label(everything, lambda one: one.ends)
+    yield _counter("fnkit_function_instances_ended", (*labels, "reason"), ends)
 
 
-def _usage_metrics(all_functions: _LabelledFunctions, called: _LabelledFunctions) -> Iterator[Metric]:
-    yield gauge(
-        "fnkit_function_memory_bytes",
-        "Memory usage of all instances, from their control groups or else the resident memory of their processes.",
-        _FUNCTION_LABELS,
-        ((labels, one.memory_bytes) for labels, one in all_functions if one.memory_bytes is not None),
-    )
-    yield counter(
-        "fnkit_function_gigabyte_seconds",
-        "Memory limit multiplied by request duration, which is billed as resource consumption.",
-        _FUNCTION_LABELS,
-        ((labels, one.gigabyte_seconds) for labels, one in called),
-    )
-    yield counter(
-        "fnkit_function_log_lines_dropped",
-        "Log lines dropped because the function exceeded 30,000 lines per minute.",
-        _FUNCTION_LABELS,
-        ((labels, one.log_lines_dropped) for labels, one in called),
-    )
+def _with_label(
+    functions: _LabelledFunctions,
+    counts: Callable[[FunctionMetricsSnapshot], Mapping[int, int] | Mapping[str, int]],
+) -> Iterator[LabelledValue]:
+    """Yield one value for each function and each key of its counts, which becomes the last label."""
+    for labels, one in functions:
+        for key, count in sorted(counts(one).items()):
+            yield (*labels, str(key)), count
 
 
 def platform_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
@@ -192,101 +185,44 @@ def platform_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
         "python": platform.python_version(),
         "isolation": measurements.isolation,
     }
-    yield InfoMetricFamily("fnkit_build", "Version of fnkit and Python, and isolation level.", value=build)
-    is_up = measurements.data_plane is not None
-    yield gauge("fnkit_data_plane_up", "1 if the data plane responds, otherwise 0.", (), [((), is_up)])
+    yield InfoMetricFamily("fnkit_build", _HELP["fnkit_build"], value=build)
+    yield _gauge("fnkit_data_plane_up", (), [((), measurements.data_plane is not None)])
     if measurements.data_plane is not None:
         yield from _data_plane_metrics(measurements.data_plane)
-    yield from _control_metrics(measurements)
-    yield from _process_metrics(measurements)
+    yield from _control_metrics(measurements.control)
+    yield from _process_metrics(sorted(measurements.processes.items()))
 
 
 def _data_plane_metrics(data_plane: DataPlaneMetricsSnapshot) -> Iterator[Metric]:
-    yield counter(
-        "fnkit_gateway_answers",
-        "Responses of the gateway itself, without a function: unknown host, invalid token, malformed HTTP.",
-        ("code",),
-        (((str(code),), count) for code, count in sorted(data_plane.gateway_responses.items())),
-    )
-    yield gauge("fnkit_gateway_connections", "Open client connections.", (), [((), data_plane.open_connections)])
+    responses = (((str(code),), count) for code, count in sorted(data_plane.gateway_responses.items()))
+    yield _counter("fnkit_gateway_answers", ("code",), responses)
+    yield _gauge("fnkit_gateway_connections", (), [((), data_plane.open_connections)])
     engine = data_plane.engine
-    yield gauge(
-        "fnkit_memory_budget_used_bytes",
-        "Sum of the memory limits of all live instances.",
-        (),
-        [((), engine.memory_used_mb * _MIB)],
-    )
-    yield gauge(
-        "fnkit_memory_budget_limit_bytes",
-        "Maximum sum of the memory limits of all live instances (--memory-budget).",
-        (),
-        [((), engine.memory_limit_mb * _MIB)],
-    )
+    yield _gauge("fnkit_memory_budget_used_bytes", (), [((), engine.memory_used_mb * _MIB)])
+    yield _gauge("fnkit_memory_budget_limit_bytes", (), [((), engine.memory_limit_mb * _MIB)])
     if data_plane.spans is not None:
-        yield counter(
-            "fnkit_otlp_spans",
-            "Spans, by result: exported, or dropped because the collector was slow or unavailable.",
-            ("result",),
-            [(("exported",), data_plane.spans.exported), (("dropped",), data_plane.spans.dropped)],
-        )
+        spans = ((("exported",), data_plane.spans.exported), (("dropped",), data_plane.spans.dropped))
+        yield _counter("fnkit_otlp_spans", ("result",), spans)
 
 
-def _control_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
-    control = measurements.control
-    yield counter(
-        "fnkit_api_requests",
-        "API requests, by operation and status code.",
-        ("operation", "code"),
-        (((operation, str(code)), count) for (operation, code), count in sorted(control.requests.items())),
-    )
-    yield histogram(
-        "fnkit_api_request_duration_seconds",
-        "Duration of API requests.",
-        ("operation",),
-        API_REQUEST_BOUNDS,
-        (((operation,), value) for operation, value in sorted(control.request_durations.items())),
-    )
-    yield histogram(
-        "fnkit_build_duration_seconds",
-        "Duration of builds, by result: succeeded, failed, cancelled.",
-        ("result",),
-        BUILD_BOUNDS,
-        (((result,), value) for result, value in sorted(control.builds.items())),
-    )
-    yield counter(
-        "fnkit_deliveries",
-        "Finished deliveries of crons and triggers, by kind and result: succeeded, failed, dead, unknown.",
-        ("kind", "result"),
-        (((kind, result), count) for (kind, result), count in sorted(control.deliveries.items())),
-    )
+def _control_metrics(control: ControlMetrics) -> Iterator[Metric]:
+    requests = (((operation, str(code)), count) for (operation, code), count in sorted(control.requests.items()))
+    yield _counter("fnkit_api_requests", ("operation", "code"), requests)
+    durations = (((operation,), value) for operation, value in sorted(control.request_durations.items()))
+    yield _histogram("fnkit_api_request_duration_seconds", ("operation",), API_REQUEST_BOUNDS, durations)
+    builds = (((result,), value) for result, value in sorted(control.builds.items()))
+    yield _histogram("fnkit_build_duration_seconds", ("result",), BUILD_BOUNDS, builds)
+    yield _counter("fnkit_deliveries", ("kind", "result"), sorted(control.deliveries.items()))
 
 
-def _process_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
-    processes = sorted(measurements.processes.items())
-    yield counter(
-        "fnkit_process_cpu_seconds",
-        "CPU time of the platform's own processes, user and system.",
-        ("process",),
-        (((name,), usage.cpu_seconds) for name, usage in processes),
-    )
-    yield gauge(
-        "fnkit_process_resident_memory_bytes",
-        "Resident memory of the platform's own processes.",
-        ("process",),
-        (((name,), usage.resident_bytes) for name, usage in processes),
-    )
-    yield gauge(
-        "fnkit_process_open_fds",
-        "Open file descriptors of the platform's own processes.",
-        ("process",),
-        (((name,), usage.open_descriptors) for name, usage in processes),
-    )
-    yield gauge(
-        "fnkit_process_start_time_seconds",
-        "Start time of the platform's own processes in Unix seconds; a restart resets their counters.",
-        ("process",),
-        (((name,), usage.started_at) for name, usage in processes),
-    )
+def _process_metrics(processes: Sequence[tuple[str, ProcessUsage]]) -> Iterator[Metric]:
+    label = ("process",)
+    yield _counter("fnkit_process_cpu_seconds", label, (((name,), one.cpu_seconds) for name, one in processes))
+    memory = (((name,), one.resident_bytes) for name, one in processes)
+    yield _gauge("fnkit_process_resident_memory_bytes", label, memory)
+    yield _gauge("fnkit_process_open_fds", label, (((name,), one.open_descriptors) for name, one in processes))
+    started = (((name,), one.started_at) for name, one in processes)
+    yield _gauge("fnkit_process_start_time_seconds", label, started)
 
 
 class _MetricCollector:

@@ -19,13 +19,13 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from fnkit.platform.control.context import retry_until_written
 from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.store.database import Store
-from fnkit.platform.control.store.deliveries import KEPT_PER_GROUP, TRUNCATED_BODY_BYTES
+from fnkit.platform.control.store.deliveries import KEPT_PER_GROUP, TRUNCATED_BODY_BYTES, DeliveryTable
 from fnkit.platform.model.delivery import Delivery, DeliveryStatus
 
 __all__ = ["DeliveryLog"]
@@ -185,43 +185,14 @@ class DeliveryLog:
 
     # Reading
 
-    def page(
-        self,
-        source_id: str,
-        *,
-        limit: int,
-        statuses: Sequence[str] = (),
-        before: str | None = None,
-        replayed: bool | None = None,
-        body_bytes: int = TRUNCATED_BODY_BYTES,
-    ) -> list[tuple[Delivery, bytes]]:
-        """Return deliveries of a source, newest first, each with the beginning of its body.
-
-        Args:
-            source_id: The cron or trigger.
-            limit: Largest number of deliveries.
-            statuses: Only deliveries with one of these statuses; empty for all.
-            before: Only deliveries older than the one with this id.
-            replayed: Only deliveries that were (``True``) or were not (``False``) replayed.
-            body_bytes: Largest number of bytes of each body.
+    def table(self) -> DeliveryTable:
+        """Return the table of deliveries with everything recorded so far, to read from.
 
         Raises:
-            sqlite3.OperationalError: The buffer could not be written before the read.
+            sqlite3.OperationalError: The buffer could not be written.
         """
         self.flush()
-        return self._store.deliveries.page(
-            source_id, limit=limit, statuses=statuses, before=before, replayed=replayed, body_bytes=body_bytes
-        )
-
-    def count(self, source_id: str, statuses: Sequence[str] = ()) -> int:
-        """Return the number of stored deliveries of a source."""
-        self.flush()
-        return self._store.deliveries.count(source_id, statuses)
-
-    def get(self, source_id: str, delivery_id: str) -> tuple[Delivery, bytes] | None:
-        """Return a delivery with its body, or ``None``. A truncated body is shorter than ``body_size``."""
-        self.flush()
-        return self._store.deliveries.get(source_id, delivery_id)
+        return self._store.deliveries
 
     def find_by_message(self, source_id: str, message_id: str) -> Delivery | None:
         """Return the newest delivery of a broker's message, or ``None``.

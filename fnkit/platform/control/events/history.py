@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from fnkit.contract.deliveries import (
     DELIVERY_STATUSES,
     LISTED_BODY_MAX_BYTES,
     REPLAYS_MAX,
-    DeliveryAttempt,
     DeliveryPage,
     DeliveryView,
     Replay,
@@ -25,6 +26,7 @@ from fnkit.platform.control.errors import ControlError, invalid, not_found, tran
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
+from fnkit.platform.control.resources.kinds import build_view
 from fnkit.platform.control.resources.lists import parse_positive_integer
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
@@ -75,9 +77,9 @@ class DeliveryHistory:
         statuses = _parse_statuses(query)
         limit = parse_positive_integer(query, "limit", _DEFAULT_LIMIT, _MAX_LIMIT)
         before = query.get("before") or None
-        if before is not None and self._log.get(source.id, before) is None:
+        if before is not None and self._log.table().get(source.id, before) is None:
             raise invalid("before", "is no longer in the delivery log; start again without it")
-        found = self._log.page(
+        found = self._log.table().page(
             source.id,
             limit=limit + 1,
             statuses=statuses,
@@ -87,7 +89,7 @@ class DeliveryHistory:
         page = found[:limit]
         return DeliveryPage(
             deliveries=[delivery_view(delivery, body) for delivery, body in page],
-            total=self._log.count(source.id, statuses),
+            total=self._log.table().count(source.id, statuses),
             next=page[-1][0].id if len(found) > limit else None,
         )
 
@@ -97,7 +99,7 @@ class DeliveryHistory:
         Raises:
             ControlError: 404.
         """
-        found = self._log.get(self._get_source(region, kind, source_id).id, delivery_id)
+        found = self._log.table().get(self._get_source(region, kind, source_id).id, delivery_id)
         if found is None:
             raise not_found("Delivery")
         return delivery_view(*found)
@@ -154,7 +156,7 @@ class DeliveryHistory:
             statuses = FAILED_STATUSES if request.status == "any" else (request.status or "",)
             if not set(statuses) <= set(FAILED_STATUSES):
                 raise invalid("status", "must be one of failed, dead, any")
-            found = self._log.page(
+            found = self._log.table().page(
                 source_id, limit=REPLAYS_MAX, statuses=statuses, replayed=False, body_bytes=_COMPLETE_BODY
             )
             return found[::-1], []
@@ -162,7 +164,7 @@ class DeliveryHistory:
             raise invalid("ids", f"must be at most {REPLAYS_MAX}")
         selected, missing = [], []
         for delivery_id in dict.fromkeys(request.ids):
-            one = self._log.get(source_id, delivery_id)
+            one = self._log.table().get(source_id, delivery_id)
             if one is None:
                 missing.append(SkippedReplay(id=delivery_id, reason="it is no longer in the delivery log"))
             else:
@@ -227,30 +229,13 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
     """
     is_truncated = len(body) < delivery.body_size
     text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
-    return DeliveryView(
-        id=delivery.id,
-        kind=delivery.kind,
-        name=delivery.name,
-        function=delivery.function,
-        at=delivery.at,
-        attempts=delivery.attempts,
-        status=delivery.status,
-        http_status=delivery.http_status,
-        duration_ms=delivery.duration_ms,
-        error=delivery.error,
-        cause=delivery.cause,
-        message_id=delivery.message_id,
+    return build_view(
+        DeliveryView,
+        delivery,
         body=text,
         is_base64=is_base64,
         is_truncated=is_truncated,
-        body_size=delivery.body_size,
-        replay_of=delivery.replay_of,
-        replayed_by=delivery.replayed_by,
-        lag_ms=delivery.lag_ms,
-        tries=tuple(
-            DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
-            for one in delivery.recent_attempts
-        ),
+        tries=[msgspec.structs.asdict(attempt) for attempt in delivery.recent_attempts],
     )
 
 

@@ -21,7 +21,7 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import not_found, permissions_denied
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES
+from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES, build_view
 from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_microseconds
@@ -167,7 +167,7 @@ class ApiKeyRegistry:
             OSError: The keys could not be written.
         """
         project_id = validation.uuid_text("project_id", request.project_id) if request.project_id else None
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         secret_key = str(uuid.uuid4())
         record = ApiKeyRecord(
             access_key=make_access_key(),
@@ -179,11 +179,11 @@ class ApiKeyRegistry:
         )
         self._keys.add(record)
         await self._link.change_credentials(keys=key_grants(self._keys))
-        return _api_key_view(record, secret_key)
+        return build_view(ApiKey, record, secret_key=secret_key)
 
     def list(self) -> ApiKeyList:
         """Return all additional keys without their secrets."""
-        keys = [_api_key_view(key) for key in self._keys.all()]
+        keys = [build_view(ApiKey, key, secret_key=None) for key in self._keys.all()]
         return ApiKeyList(keys=keys, total_count=len(keys))
 
     async def delete(self, access_key: str) -> ApiKey:
@@ -197,23 +197,12 @@ class ApiKeyRegistry:
         if record is None:
             raise not_found("API key")
         await self._link.change_credentials(keys=key_grants(self._keys))
-        return _api_key_view(record)
+        return build_view(ApiKey, record, secret_key=None)
 
 
 def key_grants(keys: ApiKeyFile) -> tuple[KeyGrant, ...]:
     """Return the additional keys in the form that the gateway checks."""
     return tuple(KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in keys.all())
-
-
-def _api_key_view(record: ApiKeyRecord, secret_key: str | None = None) -> ApiKey:
-    return ApiKey(
-        access_key=record.access_key,
-        secret_key=secret_key,
-        read_only=record.read_only,
-        project_id=record.project_id,
-        description=record.description,
-        created_at=record.created_at,
-    )
 
 
 def _sha256(secret_key: bytes) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from fnkit.contract.limits import ARCHIVE_MAX_BYTES, UPLOAD_URL_SECONDS
-from fnkit.contract.resources import DownloadUrl, UploadUrl
+from fnkit.contract.resources import SignedUrl
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import ControlError, invalid, not_found, required
@@ -47,7 +47,7 @@ class Uploads:
         self._garbage_collector = garbage_collector
         self._key = key
 
-    def upload_url(self, region: str, function_id: str, query: Mapping[str, str], base: str) -> UploadUrl:
+    def upload_url(self, region: str, function_id: str, query: Mapping[str, str], base: str) -> SignedUrl:
         """Return a URL for the upload of one archive within the next hour of platform time.
 
         Args:
@@ -61,12 +61,12 @@ class Uploads:
         """
         record = self._functions.get_writable(region, function_id)
         size = _parse_content_length(query.get("content_length"))
-        return UploadUrl(
+        return SignedUrl(
             url=self._signed_url(base, "PUT", record.id, size),
             headers={"content-length": [str(size)], "content-type": ["application/octet-stream"]},
         )
 
-    def download_url(self, region: str, function_id: str, base: str) -> DownloadUrl:
+    def download_url(self, region: str, function_id: str, base: str) -> SignedUrl:
         """Return a URL for the download of the last complete upload within the next hour of platform time.
 
         Args:
@@ -80,7 +80,7 @@ class Uploads:
         record = self._functions.get_record(region, function_id)
         if record.archive is None:
             raise not_found("Function code")
-        return DownloadUrl(url=self._signed_url(base, "GET", record.id, 0), headers={})
+        return SignedUrl(url=self._signed_url(base, "GET", record.id, 0), headers={})
 
     async def receive(self, function_id: str, query: Mapping[str, str], body: AsyncIterator[bytes]) -> Blob:
         """Store an uploaded archive. Nothing changes unless it is complete.

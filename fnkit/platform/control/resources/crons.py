@@ -13,18 +13,18 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateCron, UpdateCron
 from fnkit.contract.resources import Cron
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.errors import invalid, required
+from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS
+from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS, build_view
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import CronRecord, transition
+from fnkit.platform.model.records import CronRecord, RecordChanges, transition
 
 __all__ = ["Crons"]
 
 _MAX_ARGS_BYTES: Final = 1024 * 1024
 
 
-class Crons(Resource[CronRecord, Cron]):
+class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
     """The operations on crons.
 
     Args:
@@ -70,25 +70,20 @@ class Crons(Resource[CronRecord, Cron]):
         Raises:
             ControlError: A field is invalid, or the cron or its function does not exist or is being deleted.
         """
-        schedule = _validate_schedule(request.schedule) if request.schedule else None
-        args = None if request.args is None else _validate_args(request.args)
-        name = None if request.name is None else validation.text("name", request.name)
+        given: RecordChanges = {}
+        if request.schedule:
+            given["schedule"] = _validate_schedule(request.schedule)
+        if request.args is not None:
+            given["args"] = _validate_args(request.args)
+        if request.name is not None:
+            given["name"] = validation.text("name", request.name)
         with self._context.store.transaction():
             current = self.get_writable(region, cron_id)
-            function_id = (
-                self._require_function(region, request.function_id) if request.function_id else current.function_id
-            )
-            record = transition(
-                current,
-                Status.PENDING,
-                schedule=schedule or current.schedule,
-                args=current.args if args is None else args,
-                name=current.name if name is None else name,
-                function_id=function_id,
-                schedule_changed_at=current.schedule_changed_at
-                if schedule in (None, current.schedule)
-                else self._context.clock.now_ns(),
-            )
+            if request.function_id:
+                given["function_id"] = self._require_function(region, request.function_id)
+            if (request.schedule or current.schedule) != current.schedule:
+                given["schedule_changed_at"] = self._context.clock.now_ns()
+            record = transition(current, Status.PENDING, **given)
             self._records.update(record)
         self._make_ready_in_background(record)
         return self._view(record)
@@ -102,14 +97,7 @@ class Crons(Resource[CronRecord, Cron]):
         self._on_cron_changed(record.id)
 
     def _view(self, record: CronRecord) -> Cron:
-        return Cron(
-            id=record.id,
-            function_id=record.function_id,
-            schedule=record.schedule,
-            args=record.args,
-            status=record.status.value,
-            name=record.name,
-        )
+        return build_view(Cron, record)
 
     def _require_function(self, region: str, function_id: str | None) -> str:
         function_id = validation.uuid_text("function_id", function_id)
@@ -117,8 +105,7 @@ class Crons(Resource[CronRecord, Cron]):
 
 
 def _validate_schedule(schedule: str | None) -> str:
-    if not schedule:
-        raise required("schedule")
+    schedule = validation.required_text("schedule", schedule)
     if fault := schedule_error(schedule):
         raise invalid("schedule", f"is not a valid cron expression: {fault}")
     return schedule

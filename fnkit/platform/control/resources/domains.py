@@ -10,7 +10,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import Final, Never, TypeAlias
 
 import msgspec
 
@@ -24,7 +24,7 @@ from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.routes import function_hosts
 from fnkit.platform.control.errors import ControlError, already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS
+from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.model.records import DomainRecord, FunctionRecord, transition
 
@@ -105,7 +105,7 @@ def _is_local_address(address: str) -> bool:
     return True
 
 
-class Domains(Resource[DomainRecord, Domain]):
+class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
     """The operations on domains."""
 
     def __init__(self, context: ControlContext, link: DataPlaneLink, dns_verifier: DnsVerifier) -> None:
@@ -168,15 +168,8 @@ class Domains(Resource[DomainRecord, Domain]):
             await self._push_hosts(record.function_id)
 
     def _view(self, record: DomainRecord) -> Domain:
-        return Domain(
-            id=record.id,
-            hostname=record.hostname,
-            function_id=record.function_id,
-            # As recorded, the URL stays while a domain that was ready is deleted.
-            url=f"https://{record.hostname}" if record.was_ready else "",
-            status=record.status.value,
-            error_message=record.error_message,
-        )
+        # As recorded, the URL stays while a domain that was ready is deleted.
+        return build_view(Domain, record, url=f"https://{record.hostname}" if record.was_ready else "")
 
     async def _push_hosts(self, function_id: str) -> None:
         function = self._context.store.functions.get(function_id)

@@ -17,7 +17,7 @@ from fnkit.contract.limits import (
     DEFAULT_MIN_SCALE,
     DEFAULT_TIMEOUT_SECONDS,
 )
-from fnkit.contract.requests import CreateFunction, UpdateFunction
+from fnkit.contract.requests import CreateFunction, FunctionFields, UpdateFunction
 from fnkit.contract.resources import ListRuntimesResponse, Runtime
 from fnkit.contract.runtimes import RuntimeTable
 from fnkit.platform.control.errors import ControlError, invalid, required
@@ -122,9 +122,7 @@ def updated_settings(
     return _apply_request(msgspec.structs.replace(settings, runtime=runtime.name), request, runtime.language)
 
 
-def _apply_request(
-    settings: FunctionSettings, request: CreateFunction | UpdateFunction, language: str
-) -> FunctionSettings:
+def _apply_request(settings: FunctionSettings, request: FunctionFields, language: str) -> FunctionSettings:
     memory = settings.memory if request.memory_limit is None else validation.memory(request.memory_limit)
     minimum = settings.min_scale if request.min_scale is None else request.min_scale
     maximum = settings.max_scale if request.max_scale is None else request.max_scale

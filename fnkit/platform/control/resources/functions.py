@@ -26,7 +26,7 @@ from fnkit.platform.control.errors import already_exists, invalid, not_found, qu
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.function_settings import new_settings, updated_settings
-from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, mark_attached_deleting
+from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, build_view
 from fnkit.platform.control.resources.lists import ListResponse, parse_list_query
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
@@ -38,7 +38,12 @@ from fnkit.platform.control.timestamps import (
     format_microseconds,
     format_timestamp,
 )
-from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord
+from fnkit.platform.model.records import (
+    FunctionRecord,
+    FunctionSettings,
+    NamespaceRecord,
+    RecordChanges,
+)
 
 __all__ = ["Functions"]
 
@@ -47,7 +52,7 @@ _NANOSECONDS_PER_SECOND: Final = 10**9
 _REDEPLOY_TIMEOUT: Final = 30.0
 
 
-class Functions(Resource[FunctionRecord, Function]):
+class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunction]):
     """The operations on functions, and those on all functions of a namespace.
 
     Args:
@@ -85,7 +90,7 @@ class Functions(Resource[FunctionRecord, Function]):
         name = validation.function_name(request.name)
         function_id = str(uuid.uuid4())
         settings = new_settings(request, self._context.runtimes)
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         tags = validation.tags(request.tags or [])
         network = validation.private_network(request.private_network_id or "")
         namespace = NAMESPACES.require(
@@ -148,11 +153,12 @@ class Functions(Resource[FunctionRecord, Function]):
         # Validate everything before hashing secrets, which takes about 40 ms each. The record is read and validated
         # again in the transaction, since another request may have changed it meanwhile.
         updated_settings(before.settings, request, self._context.runtimes)
-        description = None if request.description is None else validation.text("description", request.description)
-        tags = None if request.tags is None else validation.tags(request.tags)
-        network = request.private_network_id
-        if network is not None:
-            validation.private_network(network)
+        given = validation.given(
+            description=validation.optional(validation.description, request.description),
+            tags=validation.optional(validation.tags, request.tags),
+        )
+        if request.private_network_id is not None:
+            given["private_network_id"] = validation.private_network(request.private_network_id)
         changes = await context.secrets.prepare_changes(
             function_id, request.secret_environment_variables, before.settings.secrets
         )
@@ -161,16 +167,7 @@ class Functions(Resource[FunctionRecord, Function]):
             settings = updated_settings(current.settings, request, self._context.runtimes)
             if changes:
                 settings = msgspec.structs.replace(settings, secrets=changes.merge(settings.secrets))
-            record = msgspec.structs.replace(
-                current,
-                settings=settings,
-                description=current.description if description is None else description,
-                tags=current.tags if tags is None else tags,
-                private_network_id=current.private_network_id
-                if network is None
-                else validation.private_network(network),
-                updated_at=context.clock.now_ns(),
-            )
+            record = msgspec.structs.replace(current, settings=settings, updated_at=context.clock.now_ns(), **given)
             self._check_quota(NAMESPACES.require(context.store, region, current.namespace_id), record, current)
             deploys = request.redeploy is not False
             if deploys:
@@ -284,44 +281,27 @@ class Functions(Resource[FunctionRecord, Function]):
 
     def _view(self, record: FunctionRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Function:
         settings = record.settings
-        return Function(
-            id=record.id,
-            name=record.name,
-            namespace_id=record.namespace_id,
-            status=record.status.value,
+        return build_view(
+            Function,
+            record,
+            settings,
             environment_variables=settings.environment,
-            min_scale=settings.min_scale,
-            max_scale=settings.max_scale,
-            runtime=settings.runtime,
             memory_limit=settings.memory,
             cpu_limit=settings.cpu,
             timeout=format_duration(settings.timeout),
-            handler=settings.handler,
-            error_message=record.error_message,
-            privacy=settings.privacy,
-            description=record.description,
             domain_name=domain_name(record.host_label, record.region, self._context.settings.domain_suffix),
             secret_environment_variables=public_view(settings.secrets),
-            http_option=settings.http_option,
             runtime_message=_runtime_message(self._context.runtimes.find(settings.runtime)),
-            build_message=record.build_message,
-            sandbox=settings.sandbox,
             created_at=format_timestamp("created_at", record.created_at, just_written),
             updated_at=format_timestamp("updated_at", record.updated_at, just_written),
             ready_at=None if record.ready_at is None else format_microseconds(record.ready_at),
-            tags=list(record.tags),
-            private_network_id=record.private_network_id,
-            region=record.region,
         )
 
     def _changed_view(self, record: FunctionRecord) -> Function:
         return self._view(record, UPDATED_TIMESTAMPS)
 
-    def _mark_deleting(self, record: FunctionRecord) -> FunctionRecord:
-        store = self._context.store
-        deleting = FUNCTIONS.mark_deleting(store, record, updated_at=self._context.clock.now_ns())
-        mark_attached_deleting(store, FUNCTIONS, record.id)
-        return deleting
+    def _deleting_changes(self) -> RecordChanges:
+        return {"updated_at": self._context.clock.now_ns()}
 
     async def _stop(self, record: FunctionRecord) -> None:
         await self.stop_serving([record])

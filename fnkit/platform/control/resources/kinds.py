@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeAlias, TypeVar, Unpack
 
+import msgspec
+
 from fnkit.contract.enums import Status
 from fnkit.platform.control.errors import not_found
 from fnkit.platform.control.store.collection import Collection, Order
@@ -34,11 +36,13 @@ __all__ = [
     "TOKENS",
     "TRIGGERS",
     "ResourceKind",
+    "build_view",
     "delete_with_attached",
     "mark_attached_deleting",
 ]
 
 Record = TypeVar("Record", bound=ResourceRecord)
+View = TypeVar("View", bound=msgspec.Struct)
 
 _ORDER_BY_CREATED: Final = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
 _ORDER_BY_CREATED_OR_NAME: Final = _ORDER_BY_CREATED | {
@@ -229,3 +233,18 @@ def delete_with_attached(store: Store, kind: ResourceKind[Record], record_id: st
         if kind.name in attached.attached_to:
             attached.delete_all(store, {f"{kind.name}_id": record_id})
     kind.delete(store, record_id)
+
+
+def build_view(view_type: type[View], *records: msgspec.Struct, **fields: object) -> View:
+    """Return an object of the API with the records' fields of the same names, and with the given fields.
+
+    A field that is ``UNSET`` is absent.
+
+    Raises:
+        msgspec.ValidationError: A field has no value, or one of the wrong type: a bug.
+    """
+    values: dict[str, object] = {}
+    for record in records:
+        values |= msgspec.structs.asdict(record)
+    values |= fields
+    return msgspec.convert({name: one for name, one in values.items() if one is not msgspec.UNSET}, view_type)

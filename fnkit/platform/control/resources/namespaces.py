@@ -17,7 +17,7 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.functions import Functions
-from fnkit.platform.control.resources.kinds import NAMESPACES, mark_attached_deleting
+from fnkit.platform.control.resources.kinds import NAMESPACES, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
 from fnkit.platform.control.timestamps import (
@@ -26,7 +26,7 @@ from fnkit.platform.control.timestamps import (
     UPDATED_TIMESTAMPS,
     format_timestamp,
 )
-from fnkit.platform.model.records import NamespaceRecord, transition
+from fnkit.platform.model.records import NamespaceRecord, RecordChanges, transition
 
 __all__ = ["Namespaces"]
 
@@ -34,7 +34,7 @@ _SUFFIX_ALPHABET: Final = string.ascii_lowercase + string.digits
 _SUFFIX_LENGTH: Final = 8
 
 
-class Namespaces(Resource[NamespaceRecord, Namespace]):
+class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNamespace]):
     """The operations on namespaces."""
 
     def __init__(self, context: ControlContext, functions: Functions) -> None:
@@ -53,7 +53,7 @@ class Namespaces(Resource[NamespaceRecord, Namespace]):
         namespace_id = str(uuid.uuid4())
         environment = validation.environment(request.environment_variables or {})
         tags = validation.tags(request.tags or [])
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         self._check_name_available(region, project_id, name)
         changes = await context.secrets.prepare_changes(namespace_id, request.secret_environment_variables, ())
         now = context.clock.now_ns()
@@ -90,23 +90,18 @@ class Namespaces(Resource[NamespaceRecord, Namespace]):
         """
         context = self._context
         before = self.get_writable(region, namespace_id)
-        variables = request.environment_variables
-        environment = None if variables is None else validation.environment(variables)
-        tags = None if request.tags is None else validation.tags(request.tags)
-        description = None if request.description is None else validation.text("description", request.description)
+        given = validation.given(
+            environment=validation.optional(validation.environment, request.environment_variables),
+            tags=validation.optional(validation.tags, request.tags),
+            description=validation.optional(validation.description, request.description),
+        )
         changes = await context.secrets.prepare_changes(
             namespace_id, request.secret_environment_variables, before.secrets
         )
         with context.store.transaction():
             current = self.get_writable(region, namespace_id)
-            record = msgspec.structs.replace(
-                current,
-                environment=current.environment if environment is None else environment,
-                secrets=changes.merge(current.secrets) if changes else current.secrets,
-                tags=current.tags if tags is None else tags,
-                description=current.description if description is None else description,
-                updated_at=context.clock.now_ns(),
-            )
+            secrets = changes.merge(current.secrets) if changes else current.secrets
+            record = msgspec.structs.replace(current, secrets=secrets, updated_at=context.clock.now_ns(), **given)
             redeploys = record.environment != current.environment or record.secrets != current.secrets
             if redeploys:
                 record = transition(record, Status.PENDING)
@@ -129,33 +124,25 @@ class Namespaces(Resource[NamespaceRecord, Namespace]):
 
     def _view(self, record: NamespaceRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Namespace:
         registered = bool(record.registry_namespace_id)
-        return Namespace(
-            id=record.id,
-            name=record.name,
+        return build_view(
+            Namespace,
+            record,
             environment_variables=record.environment,
-            organization_id=record.organization_id,
-            project_id=record.project_id,
-            status=record.status.value,
-            registry_namespace_id=record.registry_namespace_id,
-            error_message=record.error_message,
             registry_endpoint=registry_endpoint(record.label, record.region) if registered else "",
-            description=record.description,
             secret_environment_variables=public_view(record.secrets),
-            tags=list(record.tags),
             created_at=format_timestamp("created_at", record.created_at, just_written),
             updated_at=format_timestamp("updated_at", record.updated_at, just_written),
-            vpc_integration_activated=record.vpc_integration_activated,
-            region=record.region,
         )
 
     def _changed_view(self, record: NamespaceRecord) -> Namespace:
         return self._view(record, UPDATED_TIMESTAMPS)
 
+    def _deleting_changes(self) -> RecordChanges:
+        return {"updated_at": self._context.clock.now_ns()}
+
     def _mark_deleting(self, record: NamespaceRecord) -> NamespaceRecord:
         """Mark the namespace and everything in it: the real API was recorded to delete it all."""
-        store = self._context.store
-        deleting = NAMESPACES.mark_deleting(store, record, updated_at=self._context.clock.now_ns())
-        mark_attached_deleting(store, NAMESPACES, record.id)
+        deleting = super()._mark_deleting(record)
         self._functions.mark_all_deleting(record.id)
         return deleting
 

@@ -19,11 +19,13 @@ __all__ = ["Resource"]
 
 Record = TypeVar("Record", bound=ResourceRecord)
 View = TypeVar("View", bound=msgspec.Struct)
+CreateBody = TypeVar("CreateBody")
+UpdateBody = TypeVar("UpdateBody")
 
 _UNREADY_STATUSES: Final = (Status.CREATING, Status.PENDING)
 
 
-class Resource(ABC, Generic[Record, View]):
+class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
     """The operations that every kind of resource has.
 
     A subclass adds the creation and the changes of its kind, and overrides where the kind differs.
@@ -56,6 +58,14 @@ class Resource(ABC, Generic[Record, View]):
             ControlError: 400, a parameter is invalid or a required filter is missing.
         """
         return self._cache.get_page(self._kind.plural, region, parse_list_query(query, self._kind))
+
+    @abstractmethod
+    async def create(self, region: str, request: CreateBody) -> View:
+        """Create a resource."""
+
+    async def update(self, region: str, record_id: str, request: UpdateBody) -> View:
+        """Change the given fields of a resource. Kinds without this operation do not override it."""
+        raise NotImplementedError
 
     async def delete(self, region: str, record_id: str) -> View:
         """Return the resource as ``deleting`` once it has no more effect, and remove it in the background.
@@ -128,7 +138,7 @@ class Resource(ABC, Generic[Record, View]):
 
     def _mark_deleting(self, record: Record) -> Record:
         """Mark a resource and everything attached to it as ``deleting``, in the transaction of the request."""
-        deleting = self._kind.mark_deleting(self._context.store, record)
+        deleting = self._kind.mark_deleting(self._context.store, record, **self._deleting_changes())
         mark_attached_deleting(self._context.store, self._kind, record.id)
         return deleting
 
@@ -154,6 +164,10 @@ class Resource(ABC, Generic[Record, View]):
             current = self._records.get(record.id)
             if current is not None and current.status in _UNREADY_STATUSES:
                 self._records.update(transition(current, Status.READY, **self._ready_changes(current)))
+
+    def _deleting_changes(self) -> RecordChanges:
+        """Return what changes in a record when it is marked as ``deleting``."""
+        return {}
 
     def _ready_changes(self, _record: Record) -> RecordChanges:
         """Return what changes in a record when it becomes ready."""

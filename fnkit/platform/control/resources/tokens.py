@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Never
 
 import msgspec
 
@@ -16,7 +16,7 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS
+from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.resources.token_key import SigningKeyStore
 from fnkit.platform.control.store.database import Store
@@ -29,7 +29,7 @@ _NANOSECONDS_PER_SECOND: Final = 10**9
 _HIDDEN_TOKEN: Final = "<hidden>"  # noqa: S105 - what the API shows instead of a token
 
 
-class Tokens(Resource[TokenRecord, Token]):
+class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
     """The operations on tokens. A token is only part of the response that creates it and is not stored."""
 
     def __init__(self, context: ControlContext, link: DataPlaneLink, signing_keys: SigningKeyStore) -> None:
@@ -47,7 +47,7 @@ class Tokens(Resource[TokenRecord, Token]):
             OSError: The signing key could not be written.
         """
         expires_at = None if request.expires_at is None else parse_expiry("expires_at", request.expires_at)
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         scope = _parse_scope(request)
         self._get_project(region, scope)
         key = await self._signing_keys.get()
@@ -76,14 +76,13 @@ class Tokens(Resource[TokenRecord, Token]):
         await self._link.change_credentials(revoked=(record.id,))
 
     def _view(self, record: TokenRecord) -> Token:
-        return Token(
-            id=record.id,
+        return build_view(
+            Token,
+            record,
             token=_HIDDEN_TOKEN,
             function_id=record.function_id or msgspec.UNSET,
             namespace_id=record.namespace_id or msgspec.UNSET,
             public_key="",  # as recorded, only the response that creates a token has token and key
-            status=record.status.value,
-            description=record.description,
             expires_at=None if record.expires_at is None else format_expiry(record.expires_at),
         )
 

@@ -20,9 +20,9 @@ from fnkit.contract.requests import (
 )
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
 from fnkit.platform.control.context import ControlContext, retry_until_written
-from fnkit.platform.control.errors import ControlError, invalid, required
+from fnkit.platform.control.errors import ControlError, invalid
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS
+from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import (
@@ -118,12 +118,11 @@ class TriggerSourceFactory:
 
 def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> QueueSource:
     field = "scw_sqs_config"
-    if not config.queue:
-        raise required(f"{field}.queue")
-    if not is_queue_name(config.queue):
+    name = validation.required_text(f"{field}.queue", config.queue)
+    if not is_queue_name(name):
         raise invalid(f"{field}.queue", "must be the name of a queue: at most 80 letters, digits, - and _")
     return QueueSource(
-        queue=config.queue,
+        queue=name,
         project_id=_resolve_project(field, config.mnq_project_id, project_id),
         region=_resolve_region(field, config.mnq_region, region),
     )
@@ -131,17 +130,15 @@ def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> Qu
 
 def _nats_source(config: ScwNatsConfigInput, region: str, project_id: str) -> NatsSource:
     field = "scw_nats_config"
-    if not config.subject:
-        raise required(f"{field}.subject")
-    if len(config.subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(config.subject):
+    subject = validation.required_text(f"{field}.subject", config.subject)
+    if len(subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(subject):
         raise invalid(f"{field}.subject", "must be a NATS subject")
-    if not config.mnq_nats_account_id:
-        raise required(f"{field}.mnq_nats_account_id")
-    if not NATS_ACCOUNT_RULE.fullmatch(config.mnq_nats_account_id):
+    account = validation.required_text(f"{field}.mnq_nats_account_id", config.mnq_nats_account_id)
+    if not NATS_ACCOUNT_RULE.fullmatch(account):
         raise invalid(f"{field}.mnq_nats_account_id", "must be 56 capital letters and digits")
     return NatsSource(
-        subject=config.subject,
-        account_id=config.mnq_nats_account_id,
+        subject=subject,
+        account_id=account,
         project_id=_resolve_project(field, config.mnq_project_id, project_id),
         region=_resolve_region(field, config.mnq_region, region),
     )
@@ -158,8 +155,7 @@ def _resolve_region(field: str, given: str | None, own: str) -> str:
 
 
 def _validate_url(name: str, value: str | None) -> str:
-    if not value:
-        raise required(f"sqs_config.{name}")
+    value = validation.required_text(f"sqs_config.{name}", value)
     try:
         split = urlsplit(value)
         fine = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
@@ -171,14 +167,13 @@ def _validate_url(name: str, value: str | None) -> str:
 
 
 def _validate_key(name: str, value: str | None) -> str:
-    if not value:
-        raise required(f"sqs_config.{name}")
+    value = validation.required_text(f"sqs_config.{name}", value)
     if not value.isprintable() or not value.isascii() or len(value) > _MAX_TEXT_LENGTH:
         raise invalid(f"sqs_config.{name}", f"must be at most {_MAX_TEXT_LENGTH} printable characters")
     return value
 
 
-class Triggers(Resource[TriggerRecord, Trigger]):
+class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
     """The operations on triggers."""
 
     def __init__(self, context: ControlContext, sources: TriggerSourceFactory) -> None:
@@ -195,7 +190,7 @@ class Triggers(Resource[TriggerRecord, Trigger]):
         """
         store = self._context.store
         name = validation.trigger_name(request.name)
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         function_id = validation.uuid_text("function_id", request.function_id)
         with store.transaction():
             function = FUNCTIONS.require(store, region, function_id)
@@ -250,16 +245,14 @@ class Triggers(Resource[TriggerRecord, Trigger]):
         Raises:
             ControlError: A field is invalid, or the trigger does not exist or is being deleted.
         """
-        name = validation.trigger_name(request.name) if request.name else None
-        description = None if request.description is None else validation.text("description", request.description)
+        given = validation.given(
+            name=validation.optional(validation.trigger_name, request.name or None),
+            description=validation.optional(validation.description, request.description),
+        )
         keys = request.sqs_config
         with self._context.store.transaction():
             current = self.get_writable(region, trigger_id)
-            record = msgspec.structs.replace(
-                current,
-                name=current.name if name is None else name,
-                description=current.description if description is None else description,
-            )
+            record = msgspec.structs.replace(current, **given)
             if keys is not None:
                 source = self._sources.with_new_credentials(
                     current.id, current.source, keys.access_key, keys.secret_key
@@ -271,13 +264,10 @@ class Triggers(Resource[TriggerRecord, Trigger]):
         return self._view(record)
 
     def _view(self, record: TriggerRecord) -> Trigger:
-        queue: ScwSqsConfig | msgspec.UnsetType = msgspec.UNSET
-        nats: ScwNatsConfig | msgspec.UnsetType = msgspec.UNSET
-        sqs: SqsConfig | msgspec.UnsetType = msgspec.UNSET
         match source := record.source:
             case QueueSource():
                 kind = "scw_sqs"
-                queue = ScwSqsConfig(
+                config: ScwSqsConfig | ScwNatsConfig | SqsConfig = ScwSqsConfig(
                     queue=source.queue,
                     mnq_project_id=source.project_id,
                     mnq_region=source.region,
@@ -285,7 +275,7 @@ class Triggers(Resource[TriggerRecord, Trigger]):
                 )
             case NatsSource():
                 kind = "scw_nats"
-                nats = ScwNatsConfig(
+                config = ScwNatsConfig(
                     subject=source.subject,
                     mnq_nats_account_id=source.account_id,
                     mnq_project_id=source.project_id,
@@ -294,21 +284,10 @@ class Triggers(Resource[TriggerRecord, Trigger]):
                 )
             case SqsSource():
                 kind = "sqs"
-                sqs = SqsConfig(endpoint=source.endpoint, queue_url=source.queue_url, access_key=source.access_key)
+                config = build_view(SqsConfig, source)
             case _:
                 assert_never(source)
-        return Trigger(
-            id=record.id,
-            name=record.name,
-            description=record.description,
-            function_id=record.function_id,
-            input_type=kind,
-            status=record.status.value,
-            error_message=record.error_message,
-            scw_sqs_config=queue,
-            scw_nats_config=nats,
-            sqs_config=sqs,
-        )
+        return build_view(Trigger, record, input_type=kind, **{f"{kind}_config": config})
 
     def _ready_changes(self, record: TriggerRecord) -> RecordChanges:
         # Ready also if no broker is configured for its source: it is idle then.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from fnkit.contract.durations import parse_api_duration
 from fnkit.contract.enums import HttpOption, Privacy, Sandbox, is_unset
@@ -20,15 +21,19 @@ from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_host
 from fnkit.platform.control.errors import ControlError, invalid, required
 
 __all__ = [
+    "description",
     "environment",
     "function_name",
+    "given",
     "handler",
     "hostname",
     "http_option",
     "memory",
     "namespace_name",
+    "optional",
     "privacy",
     "private_network",
+    "required_text",
     "sandbox",
     "scale",
     "tags",
@@ -37,6 +42,9 @@ __all__ = [
     "trigger_name",
     "uuid_text",
 ]
+
+Given = TypeVar("Given")
+Validated = TypeVar("Validated")
 
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_NAMESPACE_NAME_LENGTH: Final = 100
@@ -48,13 +56,29 @@ _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 _COMPILED_LANGUAGES: Final = ("Go", "Rust")
 
 
+def optional(validate: Callable[[Given], Validated], value: Given | None) -> Validated | None:
+    """Validate a field of an update, or return ``None`` if the field is not given."""
+    return None if value is None else validate(value)
+
+
+def given(**values: object) -> dict[str, object]:
+    """Return the fields that an update gives."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def required_text(field: str, value: str | None) -> str:
+    """Validate that a field is given and not empty."""
+    if not value:
+        raise required(field)
+    return value
+
+
 def namespace_name(name: str | None) -> str:
     """Validate a namespace's name: any text of 1 to 100 characters.
 
     The real API's rule is unknown; recorded names consist of ``[a-z0-9-]``.
     """
-    if not name:
-        raise required("name")
+    name = required_text("name", name)
     if len(name) > _MAX_NAMESPACE_NAME_LENGTH:
         raise ControlError(400, "Key: 'Namespace.Name' Error:Field validation for 'Name' failed on the 'max' tag")
     if _CONTROL_CHARACTER.search(name):
@@ -64,8 +88,7 @@ def namespace_name(name: str | None) -> str:
 
 def function_name(name: str | None) -> str:
     """Validate a function's name, with the real API's rule and messages."""
-    if not name:
-        raise required("name")
+    name = required_text("name", name)
     if fault := function_name_error(name):
         raise ControlError(400, fault)
     return name
@@ -73,8 +96,7 @@ def function_name(name: str | None) -> str:
 
 def hostname(name: str | None) -> str:
     """Validate a hostname in lower case, with the message recorded from the real API."""
-    if not name:
-        raise required("hostname")
+    name = required_text("hostname", name)
     if not is_hostname(name):
         raise ControlError(400, f"could not validate domain [{name[:_MAX_ECHO]}]")
     return name
@@ -82,8 +104,7 @@ def hostname(name: str | None) -> str:
 
 def trigger_name(name: str | None) -> str:
     """Validate a trigger's name: 2 to 100 letters, digits and dashes."""
-    if not name:
-        raise required("name")
+    name = required_text("name", name)
     if not TRIGGER_NAME_RULE.fullmatch(name):
         raise invalid("name", "must consist of 2 to 100 letters, digits and dashes")
     return name
@@ -91,8 +112,7 @@ def trigger_name(name: str | None) -> str:
 
 def uuid_text(field: str, value: str | None) -> str:
     """Validate a UUID and return it in lower case."""
-    if not value:
-        raise required(field)
+    value = required_text(field, value)
     if not _UUID_PATTERN.fullmatch(value):
         raise invalid(field, "must be a UUID")
     return str(uuid.UUID(value))
@@ -108,6 +128,11 @@ def text(field: str, value: str) -> str:
     if len(value) > _MAX_TEXT_LENGTH:
         raise invalid(field, f"must be at most {_MAX_TEXT_LENGTH} characters long")
     return value
+
+
+def description(value: str) -> str:
+    """Validate a description."""
+    return text("description", value)
 
 
 def tags(values: list[str]) -> tuple[str, ...]:

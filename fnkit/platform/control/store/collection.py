@@ -7,8 +7,10 @@ default needs no migration. Also reads the quota counters that the database main
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -85,7 +87,8 @@ class Collection(Generic[Record]):
         connection: The store's connection.
         table: Name of the table.
         record_type: Type of the records.
-        columns: The table's further columns: name → value of a record.
+        fields: Fields of the records that are columns of the table, in addition to id, region and status.
+        computed: The table's further columns: name → value of a record.
     """
 
     def __init__(
@@ -93,11 +96,16 @@ class Collection(Generic[Record]):
         connection: sqlite3.Connection,
         table: str,
         record_type: type[Record],
-        columns: Mapping[str, Callable[[Record], ColumnValue]],
+        fields: Iterable[str],
+        computed: Mapping[str, Callable[[Record], ColumnValue]] = MappingProxyType({}),
     ) -> None:
         self._connection = connection
         self._table = table
-        self._columns: Final = dict(columns)
+        self._columns: Final[dict[str, Callable[[Record], ColumnValue]]] = {
+            **{field: attrgetter(field) for field in fields},
+            "status": lambda record: record.status.value,
+            **computed,
+        }
         self._decoder = msgspec.json.Decoder(record_type)
         self._encoder = msgspec.json.Encoder()
         names = ", ".join(("id", "region", *self._columns, "record"))

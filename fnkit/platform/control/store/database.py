@@ -77,76 +77,25 @@ class Store:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._migrate(file)
+        connection = self._connection
         self.namespaces = Collection(
-            self._connection,
-            "namespaces",
-            NamespaceRecord,
-            {
-                "project_id": lambda record: record.project_id,
-                "organization_id": lambda record: record.organization_id,
-                "name": lambda record: record.name,
-                "status": lambda record: record.status.value,
-            },
+            connection, "namespaces", NamespaceRecord, ("project_id", "organization_id", "name")
         )
         self.functions = Collection(
-            self._connection,
+            connection,
             "functions",
             FunctionRecord,
+            ("project_id", "organization_id", "namespace_id", "name", "archive", "uid", "expires_at"),
             {
-                "project_id": lambda record: record.project_id,
-                "organization_id": lambda record: record.organization_id,
-                "namespace_id": lambda record: record.namespace_id,
-                "name": lambda record: record.name,
-                "status": lambda record: record.status.value,
-                "archive": lambda record: record.archive,
-                "uid": lambda record: record.uid,
                 "reserved_memory": lambda record: record.settings.memory * record.settings.max_scale,
                 "serving": lambda record: int(record.serving is not None),
-                "expires_at": lambda record: record.expires_at,
             },
         )
-        self.crons = Collection(
-            self._connection,
-            "crons",
-            CronRecord,
-            {
-                "function_id": lambda record: record.function_id,
-                "name": lambda record: record.name,
-                "status": lambda record: record.status.value,
-            },
-        )
-        self.domains = Collection(
-            self._connection,
-            "domains",
-            DomainRecord,
-            {
-                "function_id": lambda record: record.function_id,
-                "hostname": lambda record: record.hostname,
-                "status": lambda record: record.status.value,
-                "routed": lambda record: int(record.routed),
-            },
-        )
-        self.tokens = Collection(
-            self._connection,
-            "tokens",
-            TokenRecord,
-            {
-                "project_id": lambda record: record.project_id,
-                "function_id": lambda record: record.function_id,
-                "namespace_id": lambda record: record.namespace_id,
-                "status": lambda record: record.status.value,
-            },
-        )
+        self.crons = Collection(connection, "crons", CronRecord, ("function_id", "name"))
+        self.domains = Collection(connection, "domains", DomainRecord, ("function_id", "hostname", "routed"))
+        self.tokens = Collection(connection, "tokens", TokenRecord, ("project_id", "function_id", "namespace_id"))
         self.triggers = Collection(
-            self._connection,
-            "triggers",
-            TriggerRecord,
-            {
-                "project_id": lambda record: record.project_id,
-                "namespace_id": lambda record: record.namespace_id,
-                "function_id": lambda record: record.function_id,
-                "status": lambda record: record.status.value,
-            },
+            connection, "triggers", TriggerRecord, ("project_id", "namespace_id", "function_id")
         )
         self.deliveries = DeliveryTable(self._connection)
         self.key_values = KeyValueStore(self._connection)

@@ -19,7 +19,6 @@ from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy, Tunnel
 from fnkit.platform.data_plane.gateway.request import (
-    DELIVERY_CLIENT_HOST,
     ClientRequest,
     encode_delivery,
     encode_invocation,
@@ -160,13 +159,12 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._reap_timer = self._loop.call_later(_REAP_INTERVAL, self._reap_connections)
 
-    def route_request(self, request: ClientRequest, *, is_private: bool, scheme: str = "http") -> RoutedRequest:
+    def route_request(self, request: ClientRequest, *, is_private: bool) -> RoutedRequest:
         """Return the deployment for a request that needs no redirect, is authorized and has a valid path.
 
         Args:
             request: A request whose head is complete.
             is_private: Whether it came through the private socket, and needs no token.
-            scheme: ``http`` or ``https``.
 
         Raises:
             RequestRejected: The request gets a response of the gateway.
@@ -179,7 +177,7 @@ class Gateway:
         if route is None:
             route, path_text = self._route_by_path(request, path_text, is_private=is_private)
         if not is_private:
-            if route.http_option == "redirected" and scheme == "http" and self.tls_port:
+            if route.http_option == "redirected" and request.scheme == "http" and self.tls_port:
                 raise RequestRejected(redirect_response(request, self.tls_port))
             if (denial := self.authorizer.denial_reason(route, request.token)) is not None:
                 raise RequestRejected(json_message(403, denial))
@@ -249,7 +247,7 @@ class Gateway:
         return json_message(503, "stopping" if self.is_stopping else "starting")
 
     def create_invocation(
-        self, request: ClientRequest, routed: RoutedRequest, writer: ResponseWriter, client_host: str, scheme: str
+        self, request: ClientRequest, routed: RoutedRequest, writer: ResponseWriter
     ) -> HttpInvocation:
         """Create the invocation for a complete request; the caller starts it.
 
@@ -257,12 +255,10 @@ class Gateway:
             request: The request.
             routed: Its deployment, from ``route_request``.
             writer: The connection that the response is written to.
-            client_host: Address of the client.
-            scheme: ``http`` or ``https``.
         """
-        request_id = request.resolve_request_id()
-        payload, trace = self._encode_request(request, routed, request_id, client_host, scheme)
-        return HttpInvocation(self.engine, routed.route, request_id, payload, trace, request, writer)
+        request.id = request.resolve_request_id()
+        payload, trace = self._encode_request(request, routed)
+        return HttpInvocation(self.engine, routed.route, payload, trace, request, writer)
 
     def create_delivery(
         self, delivery: DeliveryRequest, on_done: Callable[[DeliveryResponse], None]
@@ -283,14 +279,13 @@ class Gateway:
             request = ClientRequest.from_delivery(delivery)
             routed = self.route_request(request, is_private=True)
             route = routed.route
-            payload, trace = self._encode_request(request, routed, request_id, DELIVERY_CLIENT_HOST, "http")
+            request.id = request_id
+            payload, trace = self._encode_request(request, routed)
         else:
             payload = encode_delivery(delivery, route, request_id)
         return DeliveryInvocation(self.engine, route, request_id, payload, trace, on_done)
 
-    def _encode_request(
-        self, request: ClientRequest, routed: RoutedRequest, request_id: str, client_host: str, scheme: str
-    ) -> tuple[bytes, Trace | None]:
+    def _encode_request(self, request: ClientRequest, routed: RoutedRequest) -> tuple[bytes, Trace | None]:
         """Return the encoded event and context, and the trace if it is recorded."""
         route = routed.route
         hide = request.token is not None and (
@@ -298,20 +293,10 @@ class Gateway:
         )
         trace: Trace | None = None
         if self.tracer is not None:
-            trace = self.tracer.start_trace(request, route, request_id, client_host=client_host, scheme=scheme)
+            trace = self.tracer.start_trace(request, route)
         elif request.has_trace_headers:
             propagate(request)
-        payload = encode_invocation(
-            request,
-            route,
-            routed.path,
-            routed.query,
-            request_id=request_id,
-            client_host=client_host,
-            hide_credentials=hide,
-            scheme=scheme,
-        )
-        return payload, trace
+        return encode_invocation(request, route, routed.path, routed.query, hide_credentials=hide), trace
 
     def _reap_connections(self) -> None:
         """Close connections whose client stalls or is idle."""

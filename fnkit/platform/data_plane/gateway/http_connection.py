@@ -36,8 +36,8 @@ class HttpConnection(asyncio.Protocol):
     """
 
     def __init__(self, gateway: Gateway, *, is_private: bool, scheme: str = "http") -> None:
-        self.scheme = scheme
-        self.client_host = "127.0.0.1"
+        self._scheme = scheme
+        self._client_host = "127.0.0.1"
         self.invocation: HttpInvocation | None = None
         self._gateway = gateway
         self._is_private = is_private
@@ -66,7 +66,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass it
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
-            self.client_host = str(peer[0])
+            self._client_host = str(peer[0])
         self._gateway.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -179,7 +179,7 @@ class HttpConnection(asyncio.Protocol):
         """Start a new request."""
         if self._is_reparsing:
             return
-        self._request = ClientRequest()
+        self._request = ClientRequest(self._client_host, self._scheme)
         self._in_head = self._in_request = True
         self._request_began_at = self._last_activity
         self._framing_bytes = 0
@@ -213,7 +213,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._check_head(request)
             target: RoutedRequest | Tunnel | MappedResponse = (
-                self._gateway.route_request(request, is_private=self._is_private, scheme=self.scheme)
+                self._gateway.route_request(request, is_private=self._is_private)
                 if request.method != "CONNECT"
                 else self._resolve_tunnel(request)
             )
@@ -304,9 +304,7 @@ class HttpConnection(asyncio.Protocol):
             request, target = self._pipeline.popleft()
             self._current_request = request
             if isinstance(target, RoutedRequest):
-                self.invocation = self._gateway.create_invocation(
-                    request, target, self, self.client_host, self.scheme
-                )
+                self.invocation = self._gateway.create_invocation(request, target, self)
                 self.invocation.start()
             elif isinstance(target, MappedResponse):
                 self._respond_directly(request, target)

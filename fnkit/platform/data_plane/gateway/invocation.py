@@ -193,7 +193,6 @@ class HttpInvocation(Invocation):
     Args:
         engine: Assigns the instance.
         route: The deployment.
-        request_id: The id of the request.
         payload: Event and context as JSON.
         trace: The trace to record, if any.
         request: The request.
@@ -214,13 +213,12 @@ class HttpInvocation(Invocation):
         self,
         engine: Engine,
         route: Route,
-        request_id: str,
         payload: bytes,
         trace: Trace | None,
         request: ClientRequest,
         writer: ResponseWriter,
     ) -> None:
-        super().__init__(engine, route, request_id, payload, trace)
+        super().__init__(engine, route, request.id, payload, trace)
         self._writer = writer
         self._is_head_request = request.method == "HEAD"
         self._keep_alive = request.keep_alive

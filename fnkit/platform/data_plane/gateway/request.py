@@ -15,7 +15,6 @@ from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest
 from fnkit.platform.model.routing import Route
 
 __all__ = [
-    "DELIVERY_CLIENT_HOST",
     "MAX_REQUEST_BODY_BYTES",
     "ClientRequest",
     "encode_delivery",
@@ -23,7 +22,7 @@ __all__ = [
     "new_request_id",
 ]
 
-DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
+_DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
 """The client address of messages, in the headers of the event."""
 
 MAX_REQUEST_BODY_BYTES: Final = 32 * 1024 * 1024
@@ -58,7 +57,12 @@ def new_request_id() -> str:
 class ClientRequest:
     """A request while and after it is parsed.
 
+    Args:
+        client_host: Address of the client.
+        scheme: ``http`` or ``https``.
+
     Attributes:
+        id: The id of the request, once it is routed.
         target: The request target as received, in origin, absolute or authority form.
         headers: Lower-case names and values, in order.
         head_bytes: Bytes of header names and values.
@@ -75,6 +79,7 @@ class ClientRequest:
     __slots__ = (
         "body",
         "body_bytes",
+        "client_host",
         "content_length",
         "expects_continue",
         "forwarded_for",
@@ -83,11 +88,13 @@ class ClientRequest:
         "headers",
         "host",
         "host_count",
+        "id",
         "is_complete",
         "keep_alive",
         "method",
         "refused",
         "request_id",
+        "scheme",
         "target",
         "token",
         "token_priority",
@@ -96,7 +103,10 @@ class ClientRequest:
         "upgrade_protocol",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, client_host: str = _DELIVERY_CLIENT_HOST, scheme: str = "http") -> None:
+        self.client_host = client_host
+        self.scheme = scheme
+        self.id = ""
         self.method = ""
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -209,15 +219,7 @@ def _encode(event: dict[str, object], route: Route) -> bytes:
 
 
 def encode_invocation(
-    request: ClientRequest,
-    route: Route,
-    path: str,
-    query: str,
-    *,
-    request_id: str,
-    client_host: str,
-    hide_credentials: bool,
-    scheme: str = "http",
+    request: ClientRequest, route: Route, path: str, query: str, *, hide_credentials: bool
 ) -> bytes:
     """Encode the event and the context of a request as JSON, for the worker of an instance.
 
@@ -226,45 +228,26 @@ def encode_invocation(
         route: The deployment that handles it.
         path: Decoded path, without the prefix of the path form.
         query: Query string, not decoded.
-        request_id: Value of ``X-Request-Id``.
-        client_host: Address of the client, appended to ``X-Forwarded-For``.
         hide_credentials: Whether to omit the credential headers. They belong to the caller, and a handler must
             not be able to use it.
-        scheme: ``http`` or ``https``, for ``X-Forwarded-Proto``.
     """
-    event = _build_request_event(
-        request,
-        path,
-        query,
-        request_id=request_id,
-        client_host=client_host,
-        hide_credentials=hide_credentials,
-        scheme=scheme,
-    )
-    return _encode(event, route)
+    return _encode(_build_request_event(request, path, query, hide_credentials=hide_credentials), route)
 
 
 def _build_request_event(
-    request: ClientRequest,
-    path: str,
-    query: str,
-    *,
-    request_id: str,
-    client_host: str,
-    hide_credentials: bool,
-    scheme: str,
+    request: ClientRequest, path: str, query: str, *, hide_credentials: bool
 ) -> dict[str, object]:
     headers = [
         (name.decode("latin-1"), decode_text(value))
         for name, value in request.headers
         if name not in _HOP_BY_HOP and not (hide_credentials and name in TOKEN_HEADER_PRIORITIES)
     ]
-    chain = f"{decode_text(request.forwarded_for)}, {client_host}" if request.forwarded_for else client_host
+    host = request.client_host
     headers += (
-        ("x-forwarded-for", chain),
-        ("x-forwarded-proto", scheme),
-        ("x-request-id", request_id),
-        ("x-envoy-external-address", client_host),
+        ("x-forwarded-for", f"{decode_text(request.forwarded_for)}, {host}" if request.forwarded_for else host),
+        ("x-forwarded-proto", request.scheme),
+        ("x-request-id", request.id),
+        ("x-envoy-external-address", host),
     )
     body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
     return build_event(method=request.method, path=path, query=query, headers=headers, body=body)
@@ -291,8 +274,6 @@ def encode_delivery(delivery: DeliveryRequest, route: Route, request_id: str) ->
 def _delivery_event(content_type: bytes) -> tuple[dict[str, object], dict[str, str]]:
     """Return the event of an empty message and its headers. An event does not contain the Host header."""
     request = ClientRequest.from_delivery(DeliveryRequest(b"", content_type, b""))
-    event = _build_request_event(
-        request, "/", "", request_id="", client_host=DELIVERY_CLIENT_HOST, hide_credentials=False, scheme="http"
-    )
+    event = _build_request_event(request, "/", "", hide_credentials=False)
     event.pop("isBase64Encoded", None)
     return event, cast("dict[str, str]", event["headers"])

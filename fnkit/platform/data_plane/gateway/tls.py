@@ -168,7 +168,7 @@ class CertificateStore:
     async def _load_issuer(self) -> CertificateIssuer:
         """Load the certificate authority once, in a thread: importing ``cryptography`` takes 50 ms."""
         if self._issuer_future is None:
-            self._issuer_future = asyncio.get_running_loop().run_in_executor(None, _read_issuer, self._ca_file)
+            self._issuer_future = asyncio.get_running_loop().run_in_executor(None, CertificateIssuer, self._ca_file)
         try:
             # Shielded, since several connections wait for this future and each may be cancelled.
             return await asyncio.shield(self._issuer_future)
@@ -216,11 +216,6 @@ class CertificateStore:
         if len(self._cache) > self._max_cached:
             self._cache.popitem(last=False)
         return context
-
-
-def _read_issuer(ca_file: Path) -> CertificateIssuer:
-
-    return CertificateIssuer(ca_file)
 
 
 def _server_context() -> ssl.SSLContext:

@@ -174,9 +174,7 @@ class Tracer:
     def __init__(self, export: Callable[[RequestSpan], None]) -> None:
         self._export = export
 
-    def start_trace(
-        self, request: ClientRequest, route: Route, request_id: str, *, client_host: str, scheme: str
-    ) -> Trace | None:
+    def start_trace(self, request: ClientRequest, route: Route) -> Trace | None:
         """Continue the caller's trace or start one, and set the trace headers of the request.
 
         The ``sampled`` flag of the caller decides whether the request is recorded; a new trace always is.
@@ -194,9 +192,7 @@ class Tracer:
         context = received or TraceContext(
             traceparent=b"", trace_id=_random_id(128), parent_id="", is_sampled=True, tracestate=b""
         )
-        trace = Trace(
-            self._export, request, route, request_id, context, span_id, client_host=client_host, scheme=scheme
-        )
+        trace = Trace(self._export, request, route, context, span_id)
         request.headers += context.child_headers(span_id)
         return trace
 
@@ -211,15 +207,12 @@ class Trace:
 
     __slots__ = (
         "_assigned_at",
-        "_client_host",
         "_cold_start",
         "_context",
         "_export",
         "_instance",
         "_request",
-        "_request_id",
         "_route",
-        "_scheme",
         "_span_id",
         "_started_at",
         "_started_at_unix_ns",
@@ -231,21 +224,14 @@ class Trace:
         export: Callable[[RequestSpan], None],
         request: ClientRequest,
         route: Route,
-        request_id: str,
         context: TraceContext,
         span_id: str,
-        *,
-        client_host: str,
-        scheme: str,
     ) -> None:
         self._export = export
         self._request = request
         self._route = route
-        self._request_id = request_id
         self._context = context
         self._span_id = span_id
-        self._client_host = client_host
-        self._scheme = scheme
         # Durations use the monotonic clock; this pair converts its readings to Unix time.
         self._started_at_unix_ns = time.time_ns()
         self._started_at = monotonic()
@@ -277,11 +263,11 @@ class Trace:
                 tracestate=self._context.tracestate.decode("latin-1"),
                 method=request.method,
                 target=request.target,
-                scheme=self._scheme,
+                scheme=request.scheme,
                 host=request.host.decode("latin-1"),
-                client_host=self._client_host,
+                client_host=request.client_host,
                 user_agent=next((v.decode("latin-1") for k, v in request.headers if k == b"user-agent"), ""),
-                request_id=self._request_id,
+                request_id=request.id,
                 instance=self._instance,
                 status=status,
                 request=self._interval(self._started_at, ended_at),

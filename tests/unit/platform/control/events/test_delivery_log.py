@@ -38,7 +38,7 @@ def run_async(work: Callable[[], Coroutine[None, None, None]]) -> None:
 
 
 def ids(log: DeliveryLog, **filters: object) -> list[str]:
-    found = log.page(SOURCE, **{"limit": 10_000, **filters})  # type: ignore[arg-type]  # arguments of page()
+    found = log.table().page(SOURCE, **{"limit": 10_000, **filters})  # type: ignore[arg-type]  # arguments of page()
     return [one.id for one, _ in found]
 
 
@@ -140,7 +140,7 @@ def test_bodies_of_failures_are_not_truncated(store: Store, status: str, kept: i
         log.record(SOURCE, delivery(1, status="pending", body_size=100_000), body[:100_000])
         log.flush()
         log.record(SOURCE, delivery(1, status=status, body_size=100_000), body[:100_000])
-        found = log.get(SOURCE, "d-1")
+        found = log.table().get(SOURCE, "d-1")
         assert found is not None
         assert found[1] == body[:kept]
 
@@ -154,7 +154,7 @@ def test_full_bodies_have_a_budget_and_dead_ones_are_truncated_last(store: Store
         for number, status in enumerate(["dead", "failed", "failed", "failed", "failed"]):
             log.record(SOURCE, delivery(number, status=status, body_size=len(large)), large)
             log.flush()
-        sizes = {one.id: len(body) for one, body in log.page(SOURCE, limit=9, body_bytes=2**31 - 1)}
+        sizes = {one.id: len(body) for one, body in log.table().page(SOURCE, limit=9, body_bytes=2**31 - 1)}
         assert [sizes[f"d-{number}"] == len(large) for number in range(5)] == [True, False, True, True, True]
         assert sizes["d-1"] == TRUNCATED_BODY_BYTES
 
@@ -197,7 +197,7 @@ def test_pending_deliveries_are_marked_failed_or_unknown_after_a_crash(store: St
         log.flush()
         with store.transaction():
             DeliveryLog(store).mark_interrupted()
-        found = {one.id: (one.status, bool(one.error)) for one, _ in log.page(SOURCE, limit=9)}
+        found = {one.id: (one.status, bool(one.error)) for one, _ in log.table().page(SOURCE, limit=9)}
         assert found == {"d-1": ("failed", True), "d-2": ("unknown", True), "d-3": ("succeeded", False)}
 
     run_async(work)
@@ -213,7 +213,7 @@ def test_failed_delivery_is_written_after_the_disk_was_full(store: Store) -> Non
             log.flush()
         store._connection.execute("PRAGMA max_page_count=1000000")
         await log.commit()
-        found = log.get(SOURCE, "d-1")
+        found = log.table().get(SOURCE, "d-1")
         assert found is not None
         assert len(found[1]) == 10**6
 

@@ -26,7 +26,10 @@ class TomlLines:
     @classmethod
     def from_text(cls, text: str, base: KeyPath = ()) -> TomlLines:
         """Index a document, which must be valid TOML."""
-        return cls({path: text.count("\n", 0, position) + 1 for path, position in _key_positions(text)}, base)
+        lines: dict[KeyPath, int] = {}
+        for path, position in _key_positions(text):
+            lines.setdefault(path, text.count("\n", 0, position) + 1)
+        return cls(lines, base)
 
     def line(self, *path: str | int) -> int:
         """Return the line of a key, else of the nearest enclosing table, else 1."""
