@@ -34,14 +34,6 @@ from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import Delivery, DeliveryStatus
 from fnkit.platform.model.records import TriggerRecord
 
-__all__ = [
-    "ConsumerStatus",
-    "IdGenerator",
-    "QueueConsumer",
-    "RecentIds",
-    "SlowStartNotifier",
-]
-
 _MAX_IN_FLIGHT: Final = 10  # requests of one trigger, as Scaleway documents
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _MIN_BACKOFF: Final = 0.05

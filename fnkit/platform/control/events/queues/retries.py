@@ -20,8 +20,6 @@ from fnkit.platform.control.events.gateway_client import FAILURE_STATUS, Deliver
 from fnkit.platform.model.clock import PlatformClock
 from fnkit.platform.model.delivery import Delivery
 
-__all__ = ["MAX_ATTEMPTS", "RETRY_DELAY_SECONDS", "RetryDecision", "RetryQueue", "count_failures", "decide"]
-
 MAX_ATTEMPTS: Final = 4
 RETRY_DELAY_SECONDS: Final = 30.0
 """Platform seconds between two attempts, unless the queue has its own visibility timeout."""
