@@ -23,7 +23,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, assert_never
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
@@ -276,10 +276,12 @@ class QueueConsumer:
                 case RetryDecision.GIVE_UP:
                     await self._give_up(entry.message, entry.delivery)
                     return False
-                case _:
+                case RetryDecision.RETRY_NOW:
                     self._warn_gateway_unavailable(outcome)
                     await asyncio.sleep(backoff)
                     backoff = min(_MAX_GATEWAY_BACKOFF, backoff * 2)
+                case decision:
+                    assert_never(decision)
 
     async def _post(self, body: bytes) -> DeliveryOutcome:
         while (target := self._target) is None:
