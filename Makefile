@@ -46,7 +46,7 @@ docs: $(READY) ## Write the generated pages, and check links, references and exa
 	@$(IN)/python -m tests.support.error_page
 	@$(IN)/python -m pytest tests/docs tests/unit/test_error_page.py
 
-metrics: $(READY) ## Print figures of the source tree: sizes, import circles, duplicate names, comments.
+metrics: $(READY) ## Print figures of the source tree: sizes, import cycles, duplicate names, comments.
 	@$(IN)/python -m tests.support.structure
 
 demo: $(READY) ## Start a platform, deploy two functions, call one, and remove everything again.

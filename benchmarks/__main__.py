@@ -32,8 +32,8 @@ from benchmarks import (
     sqs,
     start_up,
 )
-from benchmarks.measuring import BenchmarkSkipped, Comparison, Figure
-from benchmarks.pictures import draw_charts
+from benchmarks.charts import draw_charts
+from benchmarks.measurement import BenchmarkSkipped, Comparison, Figure
 
 BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "start-up": start_up.run,

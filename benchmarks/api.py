@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from benchmarks.local_platform import LocalPlatform, local_platform
-from benchmarks.measuring import Comparison, measure_alternately
+from benchmarks.measurement import Comparison, measure_alternately
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.model.settings import DataLayout
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.measuring import BenchmarkSkipped, Comparison, elapsed_seconds, measure_alternately
+from benchmarks.measurement import BenchmarkSkipped, Comparison, elapsed_seconds, measure_alternately
 
 __all__ = ["run"]
 

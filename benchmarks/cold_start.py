@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.environments import create_environment
 from benchmarks.http_server import time_to_first_response
 from benchmarks.local_platform import HELLO_HANDLER, local_platform, measure_cold_start, write_project
-from benchmarks.measuring import Comparison, measure_alternately
+from benchmarks.measurement import Comparison, measure_alternately
 from benchmarks.servers import Server, measure_first_response
 
 __all__ = ["run"]
@@ -64,10 +64,10 @@ def run(rounds: int, folder: Path) -> list[Comparison]:
             ("pandas", PANDAS, pandas, 1 / 10),
             ("requests, pydantic", CLIENT, client, None),
         ):
-            project = _project(folder, name, packages)
+            project = _write_project(folder, name, packages)
             domain = platform.deploy(project)[0]
             ours = partial(measure_cold_start, platform, domain)
-            measure_cold_start(platform, domain, rest=PRELOAD_SECONDS)
+            measure_cold_start(platform, domain, settle_seconds=PRELOAD_SECONDS)
             reference = _reference(folder, name, programs)
             measure_first_response(reference)  # loads its bytecode into the page cache, where ours already is
             figures = measure_alternately(rounds, ours, partial(measure_first_response, reference))
@@ -77,7 +77,7 @@ def run(rounds: int, folder: Path) -> list[Comparison]:
     return comparisons
 
 
-def _project(folder: Path, modules: str, packages: tuple[str, ...]) -> Path:
+def _write_project(folder: Path, modules: str, packages: tuple[str, ...]) -> Path:
     name = modules.replace(", ", "-")
     project = write_project(folder / name, _HANDLER.format(modules=modules), f'name = "{name}"\n')
     (project / "requirements.txt").write_text("\n".join(packages) + "\n", encoding="utf-8")

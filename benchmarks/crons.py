@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.local_platform import LocalPlatform, local_platform, write_project
-from benchmarks.measuring import Figure
+from benchmarks.measurement import Figure
 
 __all__ = ["run"]
 
@@ -62,9 +62,9 @@ def run(_rounds: int, folder: Path) -> list[Figure]:
         api = _Api(platform)
         try:
             function = api.get(f"{API}/functions")["functions"][0]["id"]
-            spread = _spread(platform, api, function)
+            spread = _measure_spread_runs(platform, api, function)
             spread_dispatch = api.lags(function)
-            at_once = _at_once(platform, api, function)
+            at_once = _measure_simultaneous_runs(platform, api, function)
             together_dispatch = api.lags(function)
         finally:
             api.close()
@@ -77,7 +77,7 @@ def run(_rounds: int, folder: Path) -> list[Figure]:
     ]
 
 
-def _spread(platform: LocalPlatform, api: _Api, function: str) -> list[float]:
+def _measure_spread_runs(platform: LocalPlatform, api: _Api, function: str) -> list[float]:
     for number in range(CRONS):
         minute = number * MINUTES // CRONS
         api.create(function, f"{minute} * * * *", {"set": "spread", "cron": number})
@@ -93,7 +93,7 @@ def _spread(platform: LocalPlatform, api: _Api, function: str) -> list[float]:
     return lags
 
 
-def _at_once(platform: LocalPlatform, api: _Api, function: str) -> list[float]:
+def _measure_simultaneous_runs(platform: LocalPlatform, api: _Api, function: str) -> list[float]:
     for cron in api.crons(function):
         api.delete(cron)
     ahead = api.clock().platform_time + 20 * 60
@@ -144,7 +144,7 @@ def _figures(what: str, lags: Sequence[float]) -> list[Figure]:
     return [
         Figure(f"cron lag, {what}: median of {len(ordered)}", statistics.median(ordered), "ms"),
         Figure(f"cron lag, {what}: p99", ordered[round(last * 0.99)], "ms"),
-        Figure(f"cron lag, {what}: worst", ordered[last], "ms"),
+        Figure(f"cron lag, {what}: maximum", ordered[last], "ms"),
     ]
 
 

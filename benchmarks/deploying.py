@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.http_server import time_to_first_response
 from benchmarks.local_platform import local_platform
-from benchmarks.measuring import Comparison, elapsed_seconds, measure_alternately
+from benchmarks.measurement import Comparison, elapsed_seconds, measure_alternately
 
 __all__ = ["run"]
 

@@ -8,7 +8,7 @@ import sys
 import venv
 from pathlib import Path
 
-from benchmarks.measuring import BenchmarkSkipped
+from benchmarks.measurement import BenchmarkSkipped
 
 __all__ = ["create_environment"]
 

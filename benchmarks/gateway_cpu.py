@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.load import Address, Load, generate_load
 from benchmarks.local_platform import HELLO_HANDLER, build_request, local_platform, write_project
-from benchmarks.measuring import Comparison, measure_alternately
+from benchmarks.measurement import Comparison, measure_alternately
 from benchmarks.nginx import nginx_before_workers
 from benchmarks.processes import cpu_seconds, require_linux
 from fnkit.contract.invocation import build_context, build_event

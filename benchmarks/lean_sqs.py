@@ -24,7 +24,7 @@ _BAD_REQUEST: Final = b"400 Bad Request"
 _HEAD: Final = b"HTTP/1.1 %b\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n"
 
 
-class LeanQueue:
+class InMemoryQueue:
     """The number of visible messages, and the receipt handles of those in flight."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class LeanQueue:
 class _Connection(asyncio.Protocol):
     """A client connection. The names of ``on_…`` methods are those of httptools."""
 
-    def __init__(self, queue: LeanQueue, address: Callable[[], str]) -> None:
+    def __init__(self, queue: InMemoryQueue, address: Callable[[], str]) -> None:
         self._queue = queue
         self._address = address
         self._parser = httptools.HttpRequestParser(self)
@@ -163,7 +163,7 @@ class _Connection(asyncio.Protocol):
 
 async def serve() -> None:
     """Serve on a free local port until the process is killed."""
-    queue, address = LeanQueue(), ""
+    queue, address = InMemoryQueue(), ""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Connection(queue, lambda: address), "127.0.0.1", 0)
     address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

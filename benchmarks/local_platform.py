@@ -103,16 +103,16 @@ def build_request(domain: str) -> bytes:
     return f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode()
 
 
-def measure_cold_start(platform: LocalPlatform, domain: str, rest: float = _SETTLE_SECONDS) -> float:
+def measure_cold_start(platform: LocalPlatform, domain: str, settle_seconds: float = _SETTLE_SECONDS) -> float:
     """Scale all functions to zero and return the seconds to the first response of one.
 
     Args:
         platform: A platform with a manual clock.
         domain: The domain of the function.
-        rest: Real seconds to wait between scaling to zero and the request.
+        settle_seconds: Real seconds to wait between scaling to zero and the request.
     """
     platform.advance(_IDLE_SECONDS)
-    time.sleep(rest)
+    time.sleep(settle_seconds)
     return platform.call(domain)
 
 

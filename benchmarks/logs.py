@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.local_platform import LocalPlatform, local_platform
-from benchmarks.measuring import Figure, elapsed_seconds
+from benchmarks.measurement import Figure, elapsed_seconds
 from fnkit.platform.data_plane.workers.logs import LogWriter
 
 __all__ = ["run"]
@@ -41,7 +41,7 @@ def run(rounds: int, folder: Path) -> Sequence[Figure]:
     """Write the lines, measure the queries, then API requests without and with a concurrent query."""
     data_directory = folder / "platform"
     with local_platform(data_directory) as platform:
-        start, end = _write_lines(data_directory, _function(platform))
+        start, end = _write_lines(data_directory, _create_function(platform))
         figures = []
         for name, (path, query) in QUERIES.items():
             run_query = partial(_query, platform, path, query, start, end)
@@ -55,7 +55,7 @@ def run(rounds: int, folder: Path) -> Sequence[Figure]:
     return figures
 
 
-def _function(platform: LocalPlatform) -> str:
+def _create_function(platform: LocalPlatform) -> str:
     api = "/functions/v1beta1/regions/fr-par"
     namespace = _request(platform, f"{api}/namespaces", {"name": "n", "project_id": platform.status["project_id"]})
     body = {"name": "loud", "namespace_id": namespace["id"], "runtime": "python311"}

@@ -21,7 +21,7 @@ from benchmarks.local_platform import (
     measure_cold_start,
     write_project,
 )
-from benchmarks.measuring import Comparison, Figure, measure_alternately
+from benchmarks.measurement import Comparison, Figure, measure_alternately
 from benchmarks.processes import cpu_seconds, descendants, memory, require_linux
 
 __all__ = ["run"]
@@ -75,7 +75,7 @@ def _handlers(marked: int) -> str:
     return "from fnkit import function\n" + unmarked + handlers
 
 
-def _measure_idle(platform: LocalPlatform, what: str) -> list[Figure]:
+def _measure_idle(platform: LocalPlatform, label: str) -> list[Figure]:
     """Return memory and CPU usage of each process of an idle platform."""
     processes = platform.status["processes"]
     groups = {
@@ -92,8 +92,8 @@ def _measure_idle(platform: LocalPlatform, what: str) -> list[Figure]:
         sizes = [memory(pid) for pid in pids]
         number = f" ({len(pids)})" if len(pids) > 1 else ""
         results += [
-            Figure(f"{what} idle: {name}{number}, memory", sum(size.pss for size in sizes) / _MIB, "MiB"),
-            Figure(f"{what} idle: {name}{number}, CPU", used / IDLE_SECONDS * 100, "%"),
+            Figure(f"{label} idle: {name}{number}, memory", sum(size.pss for size in sizes) / _MIB, "MiB"),
+            Figure(f"{label} idle: {name}{number}, CPU", used / IDLE_SECONDS * 100, "%"),
         ]
     return results
 

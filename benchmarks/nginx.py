@@ -17,22 +17,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measuring import BenchmarkSkipped
+from benchmarks.measurement import BenchmarkSkipped
 from benchmarks.servers import free_port
 
 __all__ = ["NginxServer", "nginx_before_workers"]
 
 WORKER = """
 import socket, sys
-from fnkit.worker import serving as bridge
+from fnkit.worker.python import serve as worker
 listener = socket.socket(fileno=int(sys.argv[1]))
-handler = bridge.load(sys.argv[2], sys.argv[3])
+handler = worker.load_handler(sys.argv[2], sys.argv[3])
 while True:
     connection, _ = listener.accept()
-    reader = bridge.Requests(connection)
+    reader = worker.RequestReader(connection)
     try:
-        while (request := reader.next()) is not None:
-            bridge.respond(connection, handler, request, reader.mark)
+        while (request := reader.next_request()) is not None:
+            worker.respond(connection, handler, request, reader.nonce_line)
     except OSError:
         pass
 """
@@ -89,7 +89,7 @@ def nginx_before_workers(folder: Path, project: Path, handler: str, workers: int
     processes = [subprocess.Popen(command, pass_fds=[listener.fileno()]) for _ in range(workers)]
     try:
         port = free_port()
-        # As root, nginx runs its worker as another user by default, who may not access this folder.
+        # As root, nginx runs its worker as another user by default, who cannot access this directory.
         user = "user root;" if os.geteuid() == 0 else ""
         configuration = folder / "nginx.conf"
         configuration.write_text(

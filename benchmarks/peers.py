@@ -27,7 +27,7 @@ from benchmarks.local_platform import (
     measure_cold_start,
     write_project,
 )
-from benchmarks.measuring import Comparison, elapsed_seconds, measure_alternately
+from benchmarks.measurement import Comparison, elapsed_seconds, measure_alternately
 from benchmarks.servers import REQUEST, Server, measure_first_response, running_server
 
 __all__ = ["run"]

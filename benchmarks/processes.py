@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring import BenchmarkSkipped
+from benchmarks.measurement import BenchmarkSkipped
 
 __all__ = ["Memory", "cpu_seconds", "descendants", "memory", "require_linux"]
 

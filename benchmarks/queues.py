@@ -23,7 +23,7 @@ from nats.js import JetStreamContext
 
 from benchmarks.load import generate_load
 from benchmarks.local_platform import LocalPlatform, local_platform, write_project
-from benchmarks.measuring import Comparison, Figure
+from benchmarks.measurement import Comparison, Figure
 from benchmarks.processes import cpu_seconds, descendants
 
 __all__ = ["run"]

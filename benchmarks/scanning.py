@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import Comparison, measure_alternately
+from benchmarks.measurement import Comparison, measure_alternately
 
 __all__ = ["run"]
 

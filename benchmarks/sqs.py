@@ -25,8 +25,8 @@ import pytest
 
 from benchmarks.load import generate_load
 from benchmarks.local_platform import LocalPlatform, local_platform, write_project
-from benchmarks.measuring import BenchmarkSkipped, Comparison, Figure
-from tests.support.sqs_servers import queue_client, running_sqs, sqs_server
+from benchmarks.measurement import BenchmarkSkipped, Comparison, Figure
+from tests.support.sqs_servers import queue_client, running_sqs, start_sqs_server
 
 __all__ = ["run", "run_whole"]
 
@@ -73,7 +73,7 @@ def run(rounds: int, folder: Path) -> Sequence[Comparison | Figure]:
 def run_whole(rounds: int, folder: Path) -> Sequence[Comparison | Figure]:
     """Measure the same with fauxqs, and the delay of single messages."""
     try:
-        sqs_server("fauxqs").kill()
+        start_sqs_server("fauxqs").kill()
     except pytest.skip.Exception as reason:
         raise BenchmarkSkipped(str(reason)) from None
     with running_sqs("fauxqs") as fauxqs, local_platform(folder / "platform") as platform:

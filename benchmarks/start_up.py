@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.local_platform import FNKIT
-from benchmarks.measuring import Comparison, elapsed_seconds, measure_alternately
+from benchmarks.measurement import Comparison, elapsed_seconds, measure_alternately
 
 __all__ = ["run"]
 

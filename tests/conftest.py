@@ -1,4 +1,4 @@
-"""Wiring only: a scrubbed environment, a fresh folder for each test, one real platform for those who ask."""
+"""Fixtures of all tests: a clean environment, a home directory for each test, and shared platforms."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ GOLDEN = Path(__file__).parent / "golden"
 _SCRUBBED = ("SCW_", "FNKIT_", "AWS_", "GITHUB_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-# ``repeatable`` tries the same examples in every run, so that a failure is due to the change that is tested. It has
-# no deadline, since the machine may be busy. ``quick`` tries a fifth of them (``make test``), ``exploring`` tries
-# new ones. Tests that name a count of their own scale it by the profile: tests/support/examples.py.
+# ``repeatable`` runs the same examples every time, so that a failure is due to the tested change. It has no
+# deadline, because the machine may be busy. ``quick`` runs a fifth of them (``make test``), ``exploring`` runs new
+# ones. Tests with their own number of examples scale it by the profile: tests/support/examples.py.
 settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True)
-# A fifth of the examples is too few to judge how many a test filters out.
+# A fifth of the examples is too few to measure which share a test filters out.
 settings.register_profile(
     "quick",
     settings.get_profile("repeatable"),
@@ -39,14 +39,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Let tests press Ctrl-C. A shell starts what it puts into the background deaf to it, children included."""
+    """Handle SIGINT, which tests send: a shell ignores it in background processes and their children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def scrubbed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing of the developer's own settings or keys reaches a test; downloads are kept between runs."""
+    """Remove the developer's settings and keys from the environment; the cache of downloads is kept."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_SCRUBBED) or name.lower() in _PROXIES:
@@ -62,7 +62,7 @@ def scrubbed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test has a home folder of its own, so none finds another's platform, profile or state."""
+    """Give each test its own home directory, so that it finds no other test's platform, profile or state."""
     home = tmp_path_factory.mktemp("home")
     _move_home(monkeypatch, home)
     return home
@@ -77,7 +77,7 @@ def _move_home(patch: pytest.MonkeyPatch, home: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to make a project in, and the current one."""
+    """An empty project directory, which is the current directory."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -86,25 +86,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def fnkit() -> Command:
-    """The installed command, with this test's environment."""
+    """The installed command with this test's environment."""
     return Command()
 
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """Compare with, or with --update-golden write, a file under ``tests/golden``."""
+    """Compares output with a file under ``tests/golden``; --update-golden writes the file."""
     return Golden(GOLDEN, update=bool(request.config.getoption("--update-golden")))
 
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
-    """A real platform on free ports, its clock at normal speed; shared, so each test uses its own namespace."""
+    """A real platform at normal clock speed, shared by all tests: each one uses its own namespace."""
     with running_platform(tmp_path_factory.mktemp("platform")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def manual_clock_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
-    """A real platform whose clock moves only when a test moves it (``advance``)."""
+    """A real platform whose clock only ``advance`` moves."""
     with running_platform(tmp_path_factory.mktemp("manual"), "--manual-clock") as running:
         yield running

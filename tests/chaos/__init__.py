@@ -1,1 +1,1 @@
-"""Guarantees of triggers while everything is killed. Each module runs by itself: ``python -m tests.chaos.sqs``."""
+"""Triggers under load while processes are killed: ``python -m tests.chaos.nats``, ``python -m tests.chaos.sqs``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.oracles import conformance_folder
+from tests.support.conformance_data import conformance_directory
 from tests.support.platform import PlatformUnderTest
 
 # Read before the tests change HOME, to keep the SDK between runs.
@@ -19,7 +19,7 @@ _CLIENTS = Path.home() / ".cache" / "fnkit-clients"
 @pytest.mark.conformance
 @pytest.mark.timeout(400)
 def test_python_sdk_driver_passes_every_check(platform: PlatformUnderTest) -> None:
-    driver = conformance_folder() / "clients" / "drive_sdk_py.py"
+    driver = conformance_directory() / "clients" / "drive_sdk_py.py"
     process = subprocess.run(
         [
             *(sys.executable, str(driver), "--api", platform.api_url, "--gateway", platform.gateway_url),

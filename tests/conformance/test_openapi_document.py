@@ -24,8 +24,8 @@ from fnkit.platform.control.api.operations import OPERATIONS
 from tests.conformance.fuzz.cases import Operation, operation_id
 from tests.conformance.fuzz.resources import FuzzResources
 from tests.conformance.fuzz.runner import operations
-from tests.support.control_process import api_of
-from tests.support.oracles import conformance_folder
+from tests.support.conformance_data import conformance_directory
+from tests.support.control_process import api_client
 from tests.support.platform import PlatformUnderTest
 from tests.support.source_tree import REPOSITORY
 
@@ -110,7 +110,7 @@ def test_every_operation_requires_a_valid_key(
 def test_body_that_is_not_a_json_object_is_rejected(
     resources: FuzzResources, platform: PlatformUnderTest, body: bytes
 ) -> None:
-    api = api_of(platform)
+    api = api_client(platform)
     for operation in operations():
         if "requestBody" in operation.definition.raw:
             path = operation.path.format_map({**resources.ids, "region": "fr-par"})
@@ -134,7 +134,7 @@ def test_api_behaviour_page_contains_the_overlay_table() -> None:
 
 def recorded_responses() -> Iterator[tuple[str, str, int, object]]:
     """``(place, operation, status, body)`` of every recorded response of the API."""
-    for file in sorted((conformance_folder() / "cassettes").glob("*.jsonl")):
+    for file in sorted((conformance_directory() / "cassettes").glob("*.jsonl")):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             one: dict[str, Any] = json.loads(line)
             if not one["op"].startswith("@"):

@@ -14,7 +14,7 @@ import pytest
 from fnkit.platform.control.api.openapi import curl_samples, original_document, resolve_pointer
 from tests.conformance.fuzz.resources import FuzzResources
 from tests.support.command import FNKIT
-from tests.support.control_process import API, api_of
+from tests.support.control_process import API, api_client
 from tests.support.platform import PlatformUnderTest
 from tests.support.source_tree import REPOSITORY
 
@@ -63,7 +63,7 @@ def test_quickstart_completes_and_deletes_its_namespace(platform: PlatformUnderT
     assert done.stdout.count("\n200 hello, curl!\n") == 2
     assert "11. Destroy" in done.stdout
     (namespace,) = re.findall(r'== 2\..*\n\{"id":"([0-9a-f-]{36})"', done.stdout)
-    api_of(platform).wait_gone("namespaces", namespace)
+    api_client(platform).wait_until_deleted("namespaces", namespace)
 
 
 def test_failed_quickstart_deletes_its_namespace(platform: PlatformUnderTest) -> None:
@@ -72,7 +72,7 @@ def test_failed_quickstart_deletes_its_namespace(platform: PlatformUnderTest) ->
     assert done.returncode != 0
     assert "reached end of" in done.stderr
     (namespace,) = re.findall(r'== 2\..*\n\{"id":"([0-9a-f-]{36})"', done.stdout)
-    api_of(platform).wait_gone("namespaces", namespace)
+    api_client(platform).wait_until_deleted("namespaces", namespace)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_malformed_body_of_the_description_is_rejected_with_position(
     platform: PlatformUnderTest, body: str, operation: str
 ) -> None:
     kind = operation.removeprefix("Create").lower()
-    answer = api_of(platform).request("POST", f"{API}/{kind}s", body.encode())
+    answer = api_client(platform).request("POST", f"{API}/{kind}s", body.encode())
 
     line = next(number for number, text in enumerate(body.split("\n"), 1) if text.strip(" {"))
     assert answer.status == 400

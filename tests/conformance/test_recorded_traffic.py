@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.oracles import conformance_folder
+from tests.support.conformance_data import conformance_directory
 from tests.support.platform import PlatformUnderTest
 
 RUNTIME = f"python{sys.version_info.major}{sys.version_info.minor}"
@@ -16,7 +16,7 @@ RUNTIME = f"python{sys.version_info.major}{sys.version_info.minor}"
 
 @pytest.mark.conformance
 def test_replayed_recordings_match(platform: PlatformUnderTest) -> None:
-    folder = conformance_folder()
+    folder = conformance_directory()
     names = sorted(file.stem for file in (folder / "cassettes").glob("*.jsonl"))
     assert len(names) > 10
     process = _replay(folder, platform, names)

@@ -1,4 +1,4 @@
-"""``docs/cli.md`` says what ``--help`` says: every verb, every option, and no option that there is not."""
+"""``docs/cli.md`` documents exactly the options of each command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli_pages import command_for, every_verb, is_group
+from tests.support.cli_commands import command_for, command_paths, is_group
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 COMMON = {"--json", "--directory", "--stage", "--quiet", "--verbose", "--no-color", "--help"}
@@ -15,7 +15,7 @@ API = {"--project-id", "--region", "--profile", "--api-url", "--local"}
 
 
 def section(title: str) -> str:
-    """The text under a heading, up to the next one."""
+    """Return the text under a heading, up to the next one."""
     found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None, f"docs/cli.md has no section {title!r}"
     return found[1]
@@ -26,19 +26,19 @@ def options(verb: tuple[str, ...]) -> set[str]:
     return {name for name in names if name.startswith("--")}
 
 
-@pytest.mark.parametrize("verb", every_verb(), ids=" ".join)
-def test_every_option_of_a_verb_is_in_its_section(verb: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("verb", command_paths(), ids=" ".join)
+def test_command_section_names_every_option(verb: tuple[str, ...]) -> None:
     text = section(" ".join(("fnkit", *verb)))
     expected = options(verb) - COMMON - API - ({"--data-dir"} if verb[0] == "platform" else set())
     assert {option for option in expected if option not in text} == set()
 
 
-@pytest.mark.parametrize("verb", [verb for verb in every_verb() if not is_group(verb)], ids=" ".join)
-def test_a_section_names_no_option_that_there_is_not(verb: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("verb", [verb for verb in command_paths() if not is_group(verb)], ids=" ".join)
+def test_command_section_names_no_unknown_option(verb: tuple[str, ...]) -> None:
     named = set(re.findall(r"(?<!`fnkit )(?<!\w )--[a-z][a-z-]+", section(" ".join(("fnkit", *verb)))))
     assert named - options(verb) == set()
 
 
-def test_the_common_options_are_on_the_page() -> None:
+def test_common_options_are_documented() -> None:
     text = section("Every verb")
     assert {option for option in (COMMON | API) - {"--help"} if option not in text} == set()

@@ -1,4 +1,4 @@
-"""Every link, page and file that documentation and code refer to exists, and nothing cites private documents."""
+"""References in documentation and code: links, pages and source files exist, and no private document is cited."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ def text_files(*folders: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
-def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
     assert [target for target in links(page) if is_broken(page, target)] == []
 
 
-def test_every_page_of_the_documentation_that_code_mentions_exists() -> None:
+def test_pages_mentioned_in_code_exist() -> None:
     missing = {
         f"{path_in_repository(path)}: {mentioned}"
         for path in text_files(*CODE_FOLDERS)
@@ -108,12 +108,12 @@ def test_every_page_of_the_documentation_that_code_mentions_exists() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
-def test_every_source_file_that_a_page_mentions_exists(page: Path) -> None:
+def test_source_files_mentioned_in_pages_exist(page: Path) -> None:
     mentioned = SOURCE_PATH.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
     assert [path for path in mentioned if not (REPOSITORY / path).exists()] == []
 
 
-def test_no_text_cites_a_document_outside_the_repository() -> None:
+def test_no_text_cites_documents_outside_the_repository() -> None:
     texts = [*(page for page in PAGES if page.parent == REPOSITORY), *text_files(*CITING_FOLDERS)]
     cited = {
         f"{path_in_repository(path)}: {found[0]}"
@@ -134,5 +134,5 @@ def test_no_text_cites_a_document_outside_the_repository() -> None:
         ("A *deploy*, and [its](x.md) order", "a-deploy-and-its-order"),
     ],
 )
-def test_anchors_follow_the_rules_of_github(heading: str, anchor: str) -> None:
+def test_anchors_follow_githubs_rules(heading: str, anchor: str) -> None:
     assert anchor_of(heading) == anchor

@@ -1,4 +1,4 @@
-"""docs/requests.md names every status that the platform answers with itself, and none that it does not."""
+"""docs/requests.md documents exactly the error statuses that the platform itself returns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.source_tree import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "requests.md").read_text(encoding="utf-8")
-# They need TLS, a minute, or a full queue: test_redirects, test_stalled_clients and test_engine_scaling have them.
-TRIED_ELSEWHERE = {301, 408, 503}
+# These need TLS, a minute, or a full queue: see test_redirects, test_stalled_clients and test_engine_scaling.
+TESTED_ELSEWHERE = {301, 408, 503}
 HANDLER = """
 import os, time
 def handle(event, context):
@@ -26,13 +26,13 @@ HEAD = b" HTTP/1.1\r\nHost: f.test\r\n"
 REQUESTS = {
     400: b"GET /%zz" + HEAD,
     403: b"GET / HTTP/1.1\r\nHost: private.test\r\n",
-    404: b"GET / HTTP/1.1\r\nHost: nobody.test\r\n",
+    404: b"GET / HTTP/1.1\r\nHost: unknown.test\r\n",
     413: b"POST /" + HEAD + b"Content-Length: 6291457\r\n",
     426: b"GET / HTTP/1.0\r\nHost: f.test\r\n",
     431: b"GET /" + b"a" * 61_440 + HEAD,
     501: b"POST /" + HEAD + b"Transfer-Encoding: gzip, chunked\r\n",
     502: b"GET /exit" + HEAD,
-    504: b"GET /hang HTTP/1.1\r\nHost: impatient.test\r\n",
+    504: b"GET /hang HTTP/1.1\r\nHost: short-timeout.test\r\n",
 }
 
 
@@ -40,16 +40,16 @@ REQUESTS = {
 def plane() -> Iterator[DataPlaneProcess]:
     with running_data_plane() as running:
         running.deploy("f", HANDLER)
-        running.deploy("impatient", HANDLER, timeout=1.0)
+        running.deploy("short-timeout", HANDLER, timeout=1.0)
         running.deploy("private", HANDLER, privacy="private")
         yield running
 
 
 @pytest.mark.parametrize("status", REQUESTS)
-def test_each_status_of_the_page_is_one_that_a_client_can_get(plane: DataPlaneProcess, status: int) -> None:
-    assert plane.raw(REQUESTS[status] + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 %d " % status)
+def test_documented_status_is_returned(plane: DataPlaneProcess, status: int) -> None:
+    assert plane.send_raw(REQUESTS[status] + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_the_page_names_these_and_no_others() -> None:
+def test_page_documents_exactly_the_tested_statuses() -> None:
     named = {int(status) for status in re.findall(r"^\| (\d{3}) \|", PAGE, flags=re.MULTILINE)}
-    assert named == REQUESTS.keys() | TRIED_ELSEWHERE
+    assert named == REQUESTS.keys() | TESTED_ELSEWHERE

@@ -1,4 +1,4 @@
-"""docs/settings.md and docs/handlers.md say what the code takes: every setting, every argument, every example."""
+"""docs/settings.md and docs/handlers.md document exactly the settings and arguments that the code accepts."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ HANDLERS = (REPOSITORY / "docs" / "handlers.md").read_text(encoding="utf-8")
 
 
 def section(page: str, heading: str) -> str:
-    """The text below a heading, up to the next one."""
+    """Return the text below a heading, up to the next one."""
     found = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
     assert found, heading
     return found[1]
 
 
-def documented(page: str, heading: str) -> set[str]:
-    """The keys in a section's table."""
+def documented_keys(page: str, heading: str) -> set[str]:
+    """Return the keys in the table of a section."""
     rows = re.findall(r"^\| (`[^|]*`) \|", section(page, heading), re.MULTILINE)
     return {key for row in rows for key in re.findall(r"`([a-zA-Z_0-9]+)`", row)}
 
@@ -62,32 +62,32 @@ def keys(table: type[msgspec.Struct]) -> set[str]:
         ("Stages", keys(StageTable)),
     ],
 )
-def test_every_setting_is_documented_and_nothing_else(heading: str, expected: set[str]) -> None:
-    assert documented(SETTINGS, heading) == expected
+def test_documented_settings_equal_the_accepted_ones(heading: str, expected: set[str]) -> None:
+    assert documented_keys(SETTINGS, heading) == expected
 
 
-def test_a_stage_s_functions_take_what_the_page_says() -> None:
+def test_stage_functions_also_accept_description_and_domains() -> None:
     assert keys(FunctionOverrides) - keys(FunctionDefaults) == {"description", "domains"}
 
 
 @pytest.mark.parametrize("kind", ["function", "cron", "trigger"])
-def test_every_argument_of_a_decorator_is_documented(kind: str) -> None:
-    assert documented(HANDLERS, f"`@{kind}`") == set(argument_names(kind))
+def test_documented_decorator_arguments_equal_the_accepted_ones(kind: str) -> None:
+    assert documented_keys(HANDLERS, f"`@{kind}`") == set(argument_names(kind))
 
 
-def test_every_key_of_the_event_and_the_context_is_documented() -> None:
+def test_event_and_context_keys_are_documented() -> None:
     text = section(HANDLERS, "Events and responses")
     shown = set(re.findall(r"`([a-zA-Z0-9]+)`", text))
     assert set(get_type_hints(Event)) | set(get_type_hints(Context)) <= shown
 
 
-def test_reserved_variables_that_the_page_names_are_reserved() -> None:
+def test_documented_reserved_variables_are_reserved() -> None:
     shown = set(re.findall(r"`(PORT|SCW_[A-Z_]+)`", SETTINGS)) - {"SCW_SECRET_KEY"}
     assert shown <= RESERVED_VARIABLES
 
 
 @pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", SETTINGS, re.DOTALL))
-def test_the_page_s_examples_are_valid_settings(block: str) -> None:
+def test_settings_examples_are_valid(block: str) -> None:
     document = tomllib.loads(block)
     _, problems = decode_table(
         SettingsTable, document["tool"]["fnkit"], "pyproject.toml", TomlLines.from_text(block)
@@ -96,14 +96,14 @@ def test_the_page_s_examples_are_valid_settings(block: str) -> None:
 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", HANDLERS, re.DOTALL))
-def test_the_page_s_handlers_scan_without_problems(block: str, tmp_path: Path) -> None:
+def test_handler_examples_scan_without_problems(block: str, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(block, encoding="utf-8")
     report = scan(tmp_path, [tmp_path / "app.py"])
     assert report.problems == ()
     assert report.functions
 
 
-def test_the_schema_describes_every_setting_of_every_table() -> None:
+def test_schema_describes_every_setting_of_every_table() -> None:
     schema = settings_schema()
     tables = schema["$defs"]
     assert isinstance(tables, dict)

@@ -1,4 +1,4 @@
-"""The short path that everything hangs on: scaffold, deploy, call, change, deploy again, destroy."""
+"""The main commands in sequence: new, deploy, plan, status, destroy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.calling import ask_api, call_function
 from tests.support.command import Command
-from tests.support.deadly_proxy import deadly_proxy
-from tests.support.platform import PlatformUnderTest
+from tests.support.killing_proxy import killing_proxy
+from tests.support.platform import PlatformUnderTest, api_get, call_function
 
-Json = dict[str, Any]  # JSON has no types
+Json = dict[str, Any]  # a decoded JSON object
 
 
 def functions_of(document: Json) -> dict[str, Json]:
-    """A deploy's or status's functions by name."""
+    """Return the functions of a deploy or status document by name."""
     functions = document["functions"]
     assert isinstance(functions, list)
     return {str(one["name"]): one for one in functions}
@@ -27,7 +26,7 @@ def actions_of(document: Json) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_from_nothing_to_an_answer_and_back_to_nothing(platform: PlatformUnderTest, project: Path) -> None:
+def test_new_project_is_deployed_called_and_destroyed(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     fnkit("new", "shop", "--template", "api").ok()
     shop = project / "shop"
@@ -48,12 +47,12 @@ def test_from_nothing_to_an_answer_and_back_to_nothing(platform: PlatformUnderTe
     assert state[name]["drift"] == []
 
     fnkit("destroy", "--local", "--yes", cwd=shop).ok()
-    assert ask_api(platform, "namespaces?name=shop")["total_count"] == 0
+    assert api_get(platform, "namespaces?name=shop")["total_count"] == 0
     assert call_function(platform, str(one["domain"])).status == 404
 
 
 @pytest.mark.slow
-def test_a_changed_handler_updates_exactly_its_function(platform: PlatformUnderTest, project: Path) -> None:
+def test_changed_handler_updates_only_its_function(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "pair"\n')
     (project / "left.py").write_text(
@@ -82,7 +81,7 @@ def test_a_changed_handler_updates_exactly_its_function(platform: PlatformUnderT
 
 
 @pytest.mark.slow
-def test_what_leaves_the_code_leaves_the_platform(platform: PlatformUnderTest, project: Path) -> None:
+def test_removed_declarations_are_removed_from_the_platform(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "leaving"\n')
     main = project / "main.py"
@@ -110,17 +109,17 @@ def test_what_leaves_the_code_leaves_the_platform(platform: PlatformUnderTest, p
     third = fnkit("deploy", "--local", "--json").ok().json()
     assert actions_of(third) == {"report": "update", "extra": "delete"}
     assert call_function(platform, str(first["report"]["domain"])).json() == {"level": None, "key": None}
-    listed = ask_api(platform, "functions?name=report")["functions"]
+    listed = api_get(platform, "functions?name=report")["functions"]
     assert isinstance(listed, list)
     (live,) = [one for one in listed if one["domain_name"] == first["report"]["domain"]]
     assert (live["memory_limit"], live["environment_variables"]) == (256, {})
-    assert ask_api(platform, f"crons?function_id={live['id']}")["total_count"] == 0
+    assert api_get(platform, f"crons?function_id={live['id']}")["total_count"] == 0
     assert call_function(platform, str(first["extra"]["domain"])).status == 404
     fnkit("destroy", "--local", "--yes").ok()
 
 
 @pytest.mark.slow
-def test_stages_stand_side_by_side(platform: PlatformUnderTest, project: Path) -> None:
+def test_stages_are_deployed_independently(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "staged"\n[stages.test.env]\nSTAGE = "test"\n')
     (project / "main.py").write_text(
@@ -137,7 +136,7 @@ def test_stages_stand_side_by_side(platform: PlatformUnderTest, project: Path) -
 
 
 @pytest.mark.slow
-def test_a_saved_plan_is_done_or_refused(platform: PlatformUnderTest, project: Path) -> None:
+def test_saved_plan_is_applied_once_and_then_stale(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "promised"\n')
     main = project / "main.py"
@@ -152,7 +151,7 @@ def test_a_saved_plan_is_done_or_refused(platform: PlatformUnderTest, project: P
 
 
 @pytest.mark.slow
-def test_other_peoples_resources_are_left_alone(platform: PlatformUnderTest, project: Path) -> None:
+def test_resources_of_other_projects_are_not_changed(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "mine"\nnamespace = "common"\n')
     (project / "main.py").write_text(
@@ -165,19 +164,19 @@ def test_other_peoples_resources_are_left_alone(platform: PlatformUnderTest, pro
     (other / "main.py").write_text(
         "from fnkit import function\n\n@function\ndef theirs(event, context):\n    return 'theirs'\n"
     )
-    refused = fnkit("deploy", "--local", "--json", cwd=other)
-    assert refused.code == 1
-    assert refused.json()["error"]["code"] == "namespace-not-owned"
+    result = fnkit("deploy", "--local", "--json", cwd=other)
+    assert result.code == 1
+    assert result.json()["error"]["code"] == "namespace-not-owned"
     (other / "fnkit.toml").write_text('name = "other"\nnamespace = { name = "common", shared = true }\n')
     shared = functions_of(fnkit("deploy", "--local", "--json", cwd=other).ok().json())
-    gone = fnkit("destroy", "--local", "--yes", "--json").ok().json()
-    assert gone["deleted"] == [{"kind": "function", "name": "mine"}]
+    destroyed = fnkit("destroy", "--local", "--yes", "--json").ok().json()
+    assert destroyed["deleted"] == [{"kind": "function", "name": "mine"}]
     assert call_function(platform, str(shared["theirs"]["domain"])).text == "theirs"
     fnkit("destroy", "--local", "--yes", cwd=other).ok()
 
 
 @pytest.mark.slow
-def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, project: Path) -> None:
+def test_domains_and_triggers_follow_their_declarations(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "links"\n')
     main = project / "main.py"
@@ -189,11 +188,11 @@ def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, proje
         "def hello(event, context):\n    return 'hello'\n"
     )
     fnkit("deploy", "--local").ok()
-    listed = ask_api(platform, "functions?name=hello&page_size=100")["functions"]
+    listed = api_get(platform, "functions?name=hello&page_size=100")["functions"]
     assert isinstance(listed, list)
     (live,) = [one for one in listed if one["domain_name"].startswith("links")]
     assert call_function(platform, "www.links.example").text == "hello"
-    assert ask_api(platform, f"triggers?function_id={live['id']}")["total_count"] == 2
+    assert api_get(platform, f"triggers?function_id={live['id']}")["total_count"] == 2
     assert fnkit("plan", "--local", "--exit-code").code == 0
     assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0
 
@@ -214,13 +213,13 @@ def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, proje
     }
     fnkit("deploy", "--local").ok()
     assert call_function(platform, "www.links.example").status == 404
-    assert ask_api(platform, f"triggers?function_id={live['id']}")["total_count"] == 1
+    assert api_get(platform, f"triggers?function_id={live['id']}")["total_count"] == 1
     assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0
     fnkit("destroy", "--local", "--yes").ok()
 
 
 @pytest.mark.slow
-def test_a_plan_without_changes_makes_four_requests(platform: PlatformUnderTest, project: Path) -> None:
+def test_plan_without_changes_makes_four_requests(platform: PlatformUnderTest, project: Path) -> None:
     (project / "fnkit.toml").write_text('name = "sparing"\n')
     (project / "main.py").write_text(
         "from fnkit import cron, function\n\n"
@@ -230,7 +229,7 @@ def test_a_plan_without_changes_makes_four_requests(platform: PlatformUnderTest,
         )
     )
     platform.command("deploy", "--local").ok()
-    with deadly_proxy(platform.api_url, after=None, kill=lambda: None) as proxy:
+    with killing_proxy(platform.api_url, after=None, kill=lambda: None) as proxy:
         planned = Command({**platform.environment, "SCW_API_URL": proxy.url})("plan", "--exit-code")
     assert planned.code == 0, planned.stdout
     assert [request.rpartition("/")[2] for request in proxy.requests] == [

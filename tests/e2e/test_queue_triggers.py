@@ -1,4 +1,4 @@
-"""From a decorator to a message handled: deploy --local, publish, look at what became of it, replay it."""
+"""NATS triggers with the kit: deploy, publish, list the deliveries, and replay one."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def deliveries(platform: PlatformUnderTest, project: Path, *options: str) -> lis
     return found
 
 
-def settled(platform: PlatformUnderTest, project: Path) -> list[dict[str, object]]:
-    """The deliveries once there are two that ended, by their status."""
+def wait_for_deliveries(platform: PlatformUnderTest, project: Path) -> list[dict[str, object]]:
+    """Wait until two deliveries are finished, and return all, sorted by status."""
     found: list[dict[str, object]] = []
 
-    def look() -> bool:
+    def has_finished() -> bool:
         found[:] = deliveries(platform, project)
         return [one["status"] for one in found if one["status"] != "pending"][1:] != []
 
     try:
-        wait_until(look)
+        wait_until(has_finished)
     except AssertionError as error:
         log = (platform.home / "logs" / "platform" / "control.log").read_text()
         raise AssertionError(f"{found}\n{log}") from error
     return sorted(found, key=lambda one: str(one["status"]))
 
 
-def test_the_example_orders_handles_what_is_published_and_keeps_what_it_refuses(tmp_path: Path) -> None:
+def test_orders_example_handles_messages_and_replays_dead_ones(tmp_path: Path) -> None:
     project = Path(shutil.copytree(REPOSITORY / "examples" / "orders", tmp_path / "orders"))
     with running_platform(tmp_path / "home", "--clock-speed", "120") as platform:
         deployed = platform.command("deploy", "--local", "--yes", "--json", cwd=project).ok().json()
@@ -64,8 +64,8 @@ def test_the_example_orders_handles_what_is_published_and_keeps_what_it_refuses(
         url = platform.command("platform", "env", "--format", "dotenv").ok().stdout.partition("NATS_URL=")[2]
         publish(url.splitlines()[0], TEA, HAT)
 
-        dead, taken = settled(platform, project)
-        assert (taken["status"], taken["attempts"], taken["body"]) == ("succeeded", 1, TEA.decode())
+        dead, succeeded = wait_for_deliveries(platform, project)
+        assert (succeeded["status"], succeeded["attempts"], succeeded["body"]) == ("succeeded", 1, TEA.decode())
         assert (dead["attempts"], dead["http_status"], dead["error"]) == (
             4,
             422,

@@ -1,4 +1,4 @@
-"""What a newcomer tries first works as it stands: every template, every example, and the demo."""
+"""Every template, every example and the demo work without changes."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="the platform needs WSL 2")]
 
 
-def deployed(platform: PlatformUnderTest, project: Path) -> dict[str, str]:
-    """Deploy the project as it stands; return each function's address."""
+def deploy(platform: PlatformUnderTest, project: Path) -> dict[str, str]:
+    """Deploy a project and return the URL of each function."""
     answer = platform.command("deploy", "--local", "--yes", "--json", cwd=project).ok().json()
     return {one["name"]: one["url"] for one in answer["functions"]}
 
 
 def call(url: str, body: object = None) -> Any:
-    """GET, or POST a JSON document; the body as JSON, or as text where it is none."""
+    """GET, or POST a JSON document; return the body as JSON, or as text if it has another type."""
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=60) as answer:
         text = answer.read().decode()
         return json.loads(text) if answer.headers.get_content_type() == "application/json" else text
 
 
-def made(platform: PlatformUnderTest, folder: Path, template: str) -> dict[str, str]:
+def deploy_template(platform: PlatformUnderTest, folder: Path, template: str) -> dict[str, str]:
     platform.command("new", template, "--template", template, cwd=folder).ok()
-    return deployed(platform, folder / template)
+    return deploy(platform, folder / template)
 
 
-def copied(example: str, folder: Path) -> Path:
+def copy_example(example: str, folder: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", ".*_cache", ".fnkit", ".venv", ".env", "*.lock")
     return Path(shutil.copytree(REPOSITORY / "examples" / example, folder / example, ignore=ignored))
 
 
-def test_the_template_http_answers(platform: PlatformUnderTest, tmp_path: Path) -> None:
-    urls = made(platform, tmp_path, "http")
+def test_http_template_responds(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = deploy_template(platform, tmp_path, "http")
     assert call(f"{urls['hello']}?name=Ada") == {"message": "Hello, Ada!"}
 
 
-def test_the_template_cron_answers_as_a_cron_calls_it(platform: PlatformUnderTest, tmp_path: Path) -> None:
-    urls = made(platform, tmp_path, "cron")
+def test_cron_template_responds_to_a_cron_call(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = deploy_template(platform, tmp_path, "cron")
     assert call(urls["stand-up"], {"people": ["Ada"]})["on_duty"] == "Ada"
 
 
-def test_the_template_api_gives_a_quote_that_can_be_read_again(platform: PlatformUnderTest, tmp_path: Path) -> None:
-    urls = made(platform, tmp_path, "api")
+def test_api_template_returns_a_quote_that_can_be_retrieved(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = deploy_template(platform, tmp_path, "api")
     quoted = call(urls["quotes"], {"lines": [{"sku": "TEA", "quantity": 2}]})
     assert call(f"{urls['quotes']}{quoted['token']}") == {"quote": quoted["quote"]}
     assert call(f"{urls['products']}TEA")["sku"] == "TEA"
 
 
-def test_the_template_queue_handles_what_its_script_publishes(platform: PlatformUnderTest, tmp_path: Path) -> None:
-    made(platform, tmp_path, "queue")
+def test_queue_template_handles_published_messages(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    deploy_template(platform, tmp_path, "queue")
     project = tmp_path / "queue"
     (url,) = [
         line.removeprefix("NATS_URL=")
         for line in platform.command("platform", "env", "--format", "dotenv").ok().stdout.splitlines()
         if line.startswith("NATS_URL=")
     ]
-    for name in ("Ada", "Grace"):  # the second time the stream is there already
+    for name in ("Ada", "Grace"):  # the second run finds the stream
         command = [sys.executable, "publish.py", json.dumps({"name": name})]
         subprocess.run(command, cwd=project, env={**os.environ, "NATS_URL": url}, check=True)
     shown = ("trigger", "deliveries", "on-signup", "--local", "--json")
@@ -79,30 +79,28 @@ def test_the_template_queue_handles_what_its_script_publishes(platform: Platform
         found = platform.command(*shown, cwd=project).ok().json()["deliveries"]
         return sorted((one["body"], one["status"]) for one in found)
 
-    wanted = [('{"name": "Ada"}', "succeeded"), ('{"name": "Grace"}', "succeeded")]
-    wait_until(lambda: handled() == wanted, what="both handled, once each")
+    expected = [('{"name": "Ada"}', "succeeded"), ('{"name": "Grace"}', "succeeded")]
+    wait_until(lambda: handled() == expected, what="both messages are handled once")
 
 
 @pytest.mark.parametrize("template", ["http", "cron", "api", "queue"])
-def test_every_template_is_bundled_for_scaleway(platform: PlatformUnderTest, tmp_path: Path, template: str) -> None:
+def test_template_is_bundled_for_scaleway(platform: PlatformUnderTest, tmp_path: Path, template: str) -> None:
     platform.command("new", "shop", "--template", template, cwd=tmp_path).ok()
     answer = platform.command("bundle", "--json", cwd=tmp_path / "shop").ok().json()
     assert [bundle["dependencies"] for bundle in answer["bundles"]] == [[]]
 
 
-def test_the_example_hello_uses_its_compiled_wheel(platform: PlatformUnderTest, tmp_path: Path) -> None:
-    urls = deployed(platform, copied("hello", tmp_path))
+def test_hello_example_uses_its_compiled_wheel(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = deploy(platform, copy_example("hello", tmp_path))
     answer = call(f"{urls['hello']}?name=Ada")
     assert answer["message"] == "Hello, Ada!"
     assert answer["orjson"]
 
 
-def test_the_example_invoices_makes_an_invoice_that_its_link_shows(
-    platform: PlatformUnderTest, tmp_path: Path
-) -> None:
-    project = copied("invoices", tmp_path)
+def test_invoices_example_returns_a_link_to_the_invoice(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    project = copy_example("invoices", tmp_path)
     (project / ".env.example").rename(project / ".env")
-    urls = deployed(platform, project)
+    urls = deploy(platform, project)
     invoice = {
         "number": "2026-005",
         "customer": "Hopper Compilers",
@@ -115,26 +113,26 @@ def test_the_example_invoices_makes_an_invoice_that_its_link_shows(
     assert call(urls["reminders"], {"today": "2026-03-01", "grace_days": 14}) == {"overdue": ["2026-002"]}
 
 
-def test_the_example_invoices_says_which_secret_it_misses(platform: PlatformUnderTest, tmp_path: Path) -> None:
-    refused = platform.command("plan", "--local", "--json", cwd=copied("invoices", tmp_path))
-    assert refused.code == 2
-    assert [problem["code"] for problem in refused.json()["problems"]] == ["missing-secret"]
+def test_invoices_example_reports_its_missing_secret(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    result = platform.command("plan", "--local", "--json", cwd=copy_example("invoices", tmp_path))
+    assert result.code == 2
+    assert [problem["code"] for problem in result.json()["problems"]] == ["missing-secret"]
 
 
 @pytest.mark.parametrize("example", ["hello", "invoices", "orders"])
-def test_an_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
-    project = copied(example, tmp_path)
+def test_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
+    project = copy_example(example, tmp_path)
     uv = Path(sys.executable).with_name("uv")
     environment = tmp_path / "env"
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, environment], check=True)
     python = environment / "bin" / "python"
-    wanted = ["--editable", str(REPOSITORY), "--requirements", str(project / "pyproject.toml"), "pytest"]
-    subprocess.run([uv, "pip", "install", "-q", "--python", python, *wanted], check=True)
+    packages = ["--editable", str(REPOSITORY), "--requirements", str(project / "pyproject.toml"), "pytest"]
+    subprocess.run([uv, "pip", "install", "-q", "--python", python, *packages], check=True)
     run = subprocess.run([python, "-m", "pytest", "-q"], cwd=project, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
 
 
-def test_a_new_project_s_tests_run_as_its_readme_says(platform: PlatformUnderTest, tmp_path: Path) -> None:
+def test_new_project_passes_its_tests_as_its_readme_describes(platform: PlatformUnderTest, tmp_path: Path) -> None:
     platform.command("new", "shop", cwd=tmp_path).ok()
     project, environment = tmp_path / "shop", tmp_path / "env"
     assert "`pip install --group dev PATH`" in (project / "README.md").read_text(encoding="utf-8")
@@ -147,7 +145,7 @@ def test_a_new_project_s_tests_run_as_its_readme_says(platform: PlatformUnderTes
     assert run.returncode == 0, run.stdout
 
 
-def demo(**variables: str) -> subprocess.Popen[str]:
+def start_demo(**variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(REPOSITORY / "examples" / "demo.py")],
         cwd=REPOSITORY,
@@ -161,21 +159,21 @@ def demo(**variables: str) -> subprocess.Popen[str]:
 
 
 def processes_using(folder: Path) -> list[str]:
-    """The command lines and environments that mention the folder, of processes that still run."""
+    """Return the command lines and environments of processes that mention the directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        if os.fsencode(folder) in told:
-            found.append(told.replace(b"\0", b" ").decode(errors="replace")[:200])
+        if os.fsencode(folder) in text:
+            found.append(text.replace(b"\0", b" ").decode(errors="replace")[:200])
     return found
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-def test_the_demo_shows_an_answer_and_a_firing_and_leaves_nothing(tmp_path: Path) -> None:
-    process = demo(TMPDIR=str(tmp_path))
+def test_demo_shows_a_response_and_a_cron_run_and_cleans_up(tmp_path: Path) -> None:
+    process = start_demo(TMPDIR=str(tmp_path))
     shown, _ = process.communicate(timeout=100)
     assert process.returncode == 0, shown
     assert '"message": "Hello, Ada!"' in shown
@@ -185,8 +183,8 @@ def test_the_demo_shows_an_answer_and_a_firing_and_leaves_nothing(tmp_path: Path
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-def test_the_demo_stops_what_it_started_on_ctrl_c(tmp_path: Path) -> None:
-    process = demo(TMPDIR=str(tmp_path))
+def test_demo_stops_its_processes_on_ctrl_c(tmp_path: Path) -> None:
+    process = start_demo(TMPDIR=str(tmp_path))
     wait_until(lambda: list(tmp_path.glob("fnkit-demo-*/platform/run.json")), what="the demo's platform")
     os.killpg(process.pid, signal.SIGINT)
     shown, _ = process.communicate(timeout=60)

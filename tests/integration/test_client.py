@@ -14,7 +14,7 @@ from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, Secret, UpdateFunction
 from fnkit.errors import ApiError, ApiUnreachable, AuthenticationError, ConflictError, NotFoundError
 from tests.support.ports import free_port
-from tests.support.scripted_server import Answer, Request, scripted_server
+from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
 KEY = "8b1c7f0e-1111-4222-8333-444455556666"
 EMPTY_PAGE = b'{"namespaces":[],"total_count":0}'
@@ -27,7 +27,10 @@ def api_at(url: str) -> FunctionsApi:
 
 
 def test_request_carries_key_header_and_region_path() -> None:
-    with scripted_server(lambda _request, _number: Answer(body=EMPTY_PAGE)) as server, api_at(server.url) as api:
+    with (
+        scripted_server(lambda _request, _number: ScriptedResponse(body=EMPTY_PAGE)) as server,
+        api_at(server.url) as api,
+    ):
         assert api.namespaces.list(name="shop") == []
     (request,) = server.requests
     assert request.path.startswith("/functions/v1beta1/regions/fr-par/namespaces?name=shop")
@@ -47,7 +50,7 @@ def test_request_carries_key_header_and_region_path() -> None:
 )
 def test_error_status_is_mapped_to_error_class(status: int, kind: type[ApiError], code: str) -> None:
     body = b'{"message":"no such luck"}'
-    with scripted_server(lambda _r, _n: Answer(status, body)) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(status, body)) as server, api_at(server.url) as api:
         with pytest.raises(kind) as caught:
             api.functions.get("f")
     assert type(caught.value) is kind
@@ -66,14 +69,14 @@ def test_invalid_argument_error_names_the_argument() -> None:
             ],
         }
     ).encode()
-    with scripted_server(lambda _r, _n: Answer(400, body)) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(400, body)) as server, api_at(server.url) as api:
         with pytest.raises(ApiError, match="memory_limit: must be a tier"):
             api.functions.update("f", UpdateFunction(memory_limit=3))
 
 
 @pytest.mark.parametrize("body", [b"<html>502 Bad Gateway</html>", b"", b"\xff\xfe", b"[]", b'"text"'])
 def test_malformed_response_raises_not_the_api_error(body: bytes) -> None:
-    with scripted_server(lambda _r, _n: Answer(200, body)) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(200, body)) as server, api_at(server.url) as api:
         with pytest.raises(ApiUnreachable) as caught:
             api.functions.get("f")
     assert caught.value.code == "not-the-api"
@@ -87,8 +90,8 @@ def test_unreachable_api_error_hints_at_platform_start() -> None:
 
 
 def test_read_is_retried_after_dropped_connection() -> None:
-    def answer(_request: Request, number: int) -> Answer:
-        return Answer(drop=True) if number == 0 else Answer(body=EMPTY_PAGE)
+    def answer(_request: ReceivedRequest, number: int) -> ScriptedResponse:
+        return ScriptedResponse(drop=True) if number == 0 else ScriptedResponse(body=EMPTY_PAGE)
 
     with scripted_server(answer) as server, api_at(server.url) as api:
         assert api.namespaces.list() == []
@@ -96,20 +99,20 @@ def test_read_is_retried_after_dropped_connection() -> None:
 
 
 def test_write_is_not_retried_after_dropped_connection() -> None:
-    with scripted_server(lambda _r, _n: Answer(drop=True)) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(drop=True)) as server, api_at(server.url) as api:
         with pytest.raises(ApiUnreachable):
             api.functions.create(CreateFunction(name="f"))
     assert len(server.requests) == 1
 
 
 def test_list_fetches_every_page_once() -> None:
-    def answer(request: Request, _number: int) -> Answer:
+    def answer(request: ReceivedRequest, _number: int) -> ScriptedResponse:
         page = int(request.path.split("page=")[1].split("&")[0])
         crons = [
             {"id": f"{page}-{at}", "function_id": "f", "schedule": "* * * * *", "args": {}, "status": "ready"}
             for at in range(100 if page < 3 else 7)
         ]
-        return Answer(body=json.dumps({"crons": crons, "total_count": 207}).encode())
+        return ScriptedResponse(body=json.dumps({"crons": crons, "total_count": 207}).encode())
 
     with scripted_server(answer) as server, api_at(server.url) as api:
         found = api.crons.list("f")
@@ -119,12 +122,15 @@ def test_list_fetches_every_page_once() -> None:
 
 def test_unknown_fields_and_enum_values_are_accepted() -> None:
     body = b'{"id":"c","function_id":"f","schedule":"* * * * *","args":{},"status":"brand_new","more":1}'
-    with scripted_server(lambda _r, _n: Answer(body=body)) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(body=body)) as server, api_at(server.url) as api:
         assert api.crons.get("c").status == "brand_new"
 
 
 def test_unset_fields_are_omitted_from_request() -> None:
-    with scripted_server(lambda _r, _n: Answer(404, b'{"message":"x"}')) as server, api_at(server.url) as api:
+    with (
+        scripted_server(lambda _r, _n: ScriptedResponse(404, b'{"message":"x"}')) as server,
+        api_at(server.url) as api,
+    ):
         with pytest.raises(NotFoundError):
             api.functions.update(
                 "f", UpdateFunction(private_network_id="", secret_environment_variables=[Secret(key="GONE")])
@@ -138,7 +144,7 @@ def test_unset_fields_are_omitted_from_request() -> None:
 def test_loopback_requests_ignore_proxy_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with scripted_server(lambda _r, _n: Answer(body=EMPTY_PAGE)) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(body=EMPTY_PAGE)) as server, api_at(server.url) as api:
         assert api.namespaces.list() == []
         api.transport.upload(f"{server.url}/up?x=1", {}, io.BytesIO(b"zip"), 3)
 
@@ -147,7 +153,7 @@ def test_upload_sends_content_length_and_no_credentials(monkeypatch: pytest.Monk
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login user password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with scripted_server(lambda _r, _n: Answer(body=b"")) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(body=b"")) as server, api_at(server.url) as api:
         api.transport.upload(f"{server.url}/up?x=1", {"x-extra": "1"}, io.BytesIO(b"zip"), 3)
     (request,) = server.requests
     assert (request.method, request.body, request.headers["Content-Length"]) == ("PUT", b"zip", "3")
@@ -164,7 +170,7 @@ def test_platform_info_is_none_for_scaleway_host() -> None:
 
 
 def test_platform_info_is_none_when_endpoint_returns_404() -> None:
-    with scripted_server(lambda _r, _n: Answer(404, b"nope")) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(404, b"nope")) as server, api_at(server.url) as api:
         assert api.platform_info() is None
 
 

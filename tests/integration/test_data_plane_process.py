@@ -15,13 +15,13 @@ import pytest
 
 from fnkit.platform.model import routing
 from fnkit.platform.model.routing import ClockState, Snapshot
-from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
+from tests.support.metrics import wait_for_counts
 from tests.support.waiting import wait_until
 
 HELLO = "def handle(e, c):\n    return 'hello'\n"
-BLOCKING = "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
+BLOCKING = "def handle(e, c):\n    wait_for_latch()\n    return 'done'\n"
 
 
 def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
@@ -48,18 +48,18 @@ def test_data_plane_imports_neither_control_nor_store() -> None:
 
 
 def test_requests_and_health_check_are_503_before_first_snapshot() -> None:
-    with running_data_plane(greet=False) as plane:
+    with running_data_plane(send_snapshot=False) as plane:
         plane.control.wait(lambda m: isinstance(m, routing.Handshake))
         assert plane.call("hello").status == 503
-        assert plane.private_call("localhost", "/healthz").status == 503
-        plane.control.acknowledged(snapshot(plane))
+        assert plane.call_private_listener("localhost", "/healthz").status == 503
+        plane.control.send_and_wait_for_ack(snapshot(plane))
         plane.control.wait(lambda m: isinstance(m, routing.DataPlaneHealthy))
         assert plane.call("hello").status == 404
-        assert plane.private_call("localhost", "/healthz").status == 200
+        assert plane.call_private_listener("localhost", "/healthz").status == 200
 
 
 def test_data_plane_is_healthy_once_min_scale_is_reached() -> None:
-    with running_data_plane(greet=False) as plane:
+    with running_data_plane(send_snapshot=False) as plane:
         handshake = plane.control.wait(lambda m: isinstance(m, routing.Handshake))
         assert isinstance(handshake, routing.Handshake)
         assert handshake.pid == plane.process.pid
@@ -72,7 +72,7 @@ def test_data_plane_is_healthy_once_min_scale_is_reached() -> None:
 
 
 def test_failed_min_scale_start_does_not_block_health() -> None:
-    with running_data_plane(greet=False) as plane:
+    with running_data_plane(send_snapshot=False) as plane:
         dying = plane.route(
             "dying", plane.write_code("dying", {"handler.py": "import os; os._exit(1)"}), min_scale=1
         )
@@ -84,9 +84,9 @@ def test_failed_min_scale_start_does_not_block_health() -> None:
 def test_data_plane_serves_without_control_and_reconnects() -> None:
     with running_data_plane() as plane:
         plane.deploy("steady", HELLO)
-        plane.control.hang_up()
+        plane.control.disconnect()
         assert plane.call("steady").body == b"hello"
-        plane.control.greeting = None
+        plane.control.initial_snapshot = None
         before = plane.control.connections
         plane.control.listen()
         wait_until(lambda: plane.control.connections > before)
@@ -102,7 +102,7 @@ def test_snapshot_replaces_routes_and_keeps_unchanged_instances() -> None:
         plane.deploy("dropped", HELLO)
         instance = plane.call("kept").body
         new = plane.route("new", plane.write_code("new", {"handler.py": HELLO}))
-        plane.control.acknowledged(snapshot(plane, kept, new))
+        plane.control.send_and_wait_for_ack(snapshot(plane, kept, new))
         assert plane.call("kept").body == instance
         assert plane.call("dropped").status == 404
         assert plane.call("new").body == b"hello"
@@ -120,15 +120,15 @@ def test_invalid_control_message_only_resets_the_connection() -> None:
 
 
 def test_sigterm_finishes_requests_and_cleans_up() -> None:
-    with standing_gate() as gate, running_data_plane() as plane:
-        plane.deploy("slow", gate.source + BLOCKING)
+    with handler_latch() as latch, running_data_plane() as plane:
+        plane.deploy("slow", latch.source + BLOCKING)
         pids = [plane.process.pid, *plane.zygotes(), *plane.instances(), *children(plane.process.pid)]
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: slow.test\r\n\r\n")
-            wait_until(lambda: gate.waiting == 1)
+            wait_until(lambda: latch.waiting_count == 1)
             plane.process.send_signal(signal.SIGTERM)
             wait_until(lambda: not accepts_connections(plane))
-            gate.open()
+            latch.release()
             assert peer.recv(65536).endswith(b"done")
         assert plane.stop() == 0
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
@@ -139,13 +139,13 @@ def test_sigterm_finishes_requests_and_cleans_up() -> None:
 
 def test_drain_timeout_rejects_remaining_requests() -> None:
     """Takes ten seconds, the drain timeout."""
-    with standing_gate() as gate, running_data_plane() as plane:
-        route = plane.deploy("endless", gate.source + BLOCKING, max_scale=1)
+    with handler_latch() as latch, running_data_plane() as plane:
+        route = plane.deploy("endless", latch.source + BLOCKING, max_scale=1)
         with plane.connect() as served, plane.connect() as waiting:
             served.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
-            wait_until(lambda: gate.waiting == 1)
+            wait_until(lambda: latch.waiting_count == 1)
             waiting.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
-            held(plane, route, busy=1, waiting=1)
+            wait_for_counts(plane, route, busy=1, waiting=1)
             plane.process.send_signal(signal.SIGTERM)
             for peer, status in ((served, b"502"), (waiting, b"503")):
                 answer = peer.recv(65536)
@@ -174,7 +174,7 @@ def test_sigkill_ends_every_instance() -> None:
 
 @pytest.mark.parametrize("isolation", ["strongest", "cgroups"])
 def test_unknown_isolation_level_is_rejected(isolation: str) -> None:
-    with running_data_plane(isolation=isolation, greet=False) as plane:
+    with running_data_plane(isolation=isolation, send_snapshot=False) as plane:
         assert plane.process.wait(60) == 1
         assert (
             "Choose auto" in (plane.folder / "stderr.log").read_text()
@@ -184,7 +184,7 @@ def test_unknown_isolation_level_is_rejected(isolation: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_unavailable_isolation_level_is_rejected() -> None:
-    with running_data_plane(isolation="cgroup", user=54321, greet=False) as plane:
+    with running_data_plane(isolation="cgroup", user=54321, send_snapshot=False) as plane:
         assert plane.process.wait(60) == 1
         assert "isolation" in (plane.folder / "stderr.log").read_text()
 
@@ -210,7 +210,7 @@ def test_invalid_settings_are_rejected_without_echoing_them() -> None:
 
 
 def test_instance_memory_stays_within_the_budget() -> None:
-    with standing_gate() as gate, running_data_plane(memory_budget_mb=300) as plane:
+    with handler_latch() as latch, running_data_plane(memory_budget_mb=300) as plane:
         plane.deploy("one", HELLO, memory=256)
         two = plane.deploy("two", HELLO, memory=256)  # evicts the idle instance of `one`
         assert plane.call("two").body == b"hello"
@@ -221,13 +221,13 @@ def test_instance_memory_stays_within_the_budget() -> None:
         )
         assert isinstance(failed, routing.DeploymentFailed)
         assert "memory budget" in failed.message
-        plane.deploy("holder", gate.source + BLOCKING, memory=256)
+        plane.deploy("holder", latch.source + BLOCKING, memory=256)
         with plane.connect() as peer, ThreadPoolExecutor(1) as threads:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: holder.test\r\n\r\n")
-            wait_until(lambda: gate.waiting == 1)
+            wait_until(lambda: latch.waiting_count == 1)
             waiting = threads.submit(plane.call, "two")
-            wait_until(lambda: any("memory budget" in line.message for line in plane.lines(two)))
-            gate.open()
+            wait_until(lambda: any("memory budget" in line.message for line in plane.log_lines(two)))
+            latch.release()
             assert waiting.result().body == b"hello"
             assert peer.recv(65536).endswith(b"done")
 
@@ -240,16 +240,16 @@ def test_function_is_served_only_under_its_latest_hosts() -> None:
             function_id=first.function_id,
             hosts=(*first.hosts, "a.example.com"),
         )
-        plane.control.acknowledged(named)
+        plane.control.send_and_wait_for_ack(named)
 
         assert plane.call("", host="a.example.com").body == b"hello"
-        assert sum(isinstance(message, routing.DeploymentStarted) for message in plane.control.heard) == 1
+        assert sum(isinstance(message, routing.DeploymentStarted) for message in plane.control.received) == 1
         # A deployment that is starting while the hosts change gets the new ones instead of those of its route.
         second = plane.send_deploy("hello", HELLO.replace("hello", "again"), generation=2)
         renamed = msgspec.structs.replace(
             named, version=plane.control.next_version(), hosts=(*first.hosts, "b.example.com")
         )
-        plane.control.acknowledged(renamed)
+        plane.control.send_and_wait_for_ack(renamed)
         plane.control.wait(lambda m: isinstance(m, routing.DeploymentStarted) and m.generation == second.generation)
         assert plane.call("", host="a.example.com").status == 404
         assert plane.call("", host="b.example.com").body == b"again"

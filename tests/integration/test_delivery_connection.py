@@ -12,7 +12,7 @@ import pytest
 from fnkit.platform.control.events.gateway_client import DeliveryClient, DeliveryOutcome, GatewayClient, Unreachable
 from fnkit.platform.model.delivery_protocol import MAX_BODY_BYTES, USER_AGENT
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import Gate, standing_gate
+from tests.support.handler_latch import HandlerLatch, handler_latch
 from tests.support.waiting import DEADLINE, wait_until
 
 HANDLERS = """
@@ -21,7 +21,7 @@ import json, os
 def handle(event, context):
     body = event["body"]
     if body == "slow":
-        wait_at_gate()
+        wait_for_latch()
     if body == "exit":
         os._exit(1)
     if body == "raise":
@@ -33,17 +33,17 @@ def handle(event, context):
 
 
 @pytest.fixture(scope="module")
-def gate() -> Iterator[Gate]:
-    with standing_gate() as standing:
+def latch() -> Iterator[HandlerLatch]:
+    with handler_latch() as standing:
         yield standing
 
 
 @pytest.fixture(scope="module")
-def plane(gate: Gate) -> Iterator[DataPlaneProcess]:
+def plane(latch: HandlerLatch) -> Iterator[DataPlaneProcess]:
     with running_data_plane() as started:
-        started.deploy("f", gate.source + HANDLERS, max_scale=3)
+        started.deploy("f", latch.source + HANDLERS, max_scale=3)
         yield started
-        gate.open()
+        latch.release()
 
 
 def post(
@@ -136,13 +136,15 @@ def test_delivery_to_unknown_function_is_rejected(plane: DataPlaneProcess) -> No
     assert (outcome.http_status, outcome.rejected) == (404, True)
 
 
-def test_timed_out_or_cancelled_delivery_does_not_block_others(plane: DataPlaneProcess, gate: Gate) -> None:
+def test_timed_out_or_cancelled_delivery_does_not_block_others(
+    plane: DataPlaneProcess, latch: HandlerLatch
+) -> None:
     async def scenario() -> None:
         connection = await DeliveryClient.connect(plane.settings.delivery_socket)
         with pytest.raises(TimeoutError, match="timed out"):
             await connection.post("f.test", "text/plain", b"slow", 0.0)
         pending = asyncio.ensure_future(connection.post("f.test", "text/plain", b"slow", 60))
-        await asyncio.to_thread(wait_until, lambda: gate.waiting == 2)
+        await asyncio.to_thread(wait_until, lambda: latch.waiting_count == 2)
         pending.cancel()
         assert (await connection.post("f.test", "text/plain", b"next", DEADLINE)).status == 200
         connection.close()
@@ -151,13 +153,13 @@ def test_timed_out_or_cancelled_delivery_does_not_block_others(plane: DataPlaneP
 
 
 def test_gateway_crash_leaves_delivery_outcome_unknown() -> None:
-    with standing_gate() as gate, running_data_plane() as plane:
-        plane.deploy("f", gate.source + HANDLERS)
+    with handler_latch() as latch, running_data_plane() as plane:
+        plane.deploy("f", latch.source + HANDLERS)
 
         async def scenario() -> None:
             client = GatewayClient(plane.settings.delivery_socket)
             waiting = asyncio.ensure_future(client.post("f.test", b"slow", "text/plain", 60))
-            await asyncio.to_thread(wait_until, lambda: gate.waiting == 1)
+            await asyncio.to_thread(wait_until, lambda: latch.waiting_count == 1)
             plane.process.send_signal(signal.SIGKILL)
             outcome = await waiting
             assert (outcome.http_status, outcome.rejected) == (None, False)

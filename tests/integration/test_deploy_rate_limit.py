@@ -11,7 +11,7 @@ from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted
 from fnkit.errors import ConflictError
-from tests.support.scripted_server import Answer, Request, scripted_server
+from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
 CRON = b'{"id":"c","function_id":"f","schedule":"* * * * *","args":{},"status":"ready"}'
 
@@ -21,8 +21,12 @@ def api_at(url: str) -> FunctionsApi:
 
 
 def test_429_halves_the_limit_and_is_retried() -> None:
-    def answer(_request: Request, number: int) -> Answer:
-        return Answer(429, b'{"message":"too many requests"}') if number == 0 else Answer(body=CRON)
+    def answer(_request: ReceivedRequest, number: int) -> ScriptedResponse:
+        return (
+            ScriptedResponse(429, b'{"message":"too many requests"}')
+            if number == 0
+            else ScriptedResponse(body=CRON)
+        )
 
     limiter = AdaptiveLimiter(8)
     with scripted_server(answer) as server, api_at(server.url) as api:
@@ -33,8 +37,8 @@ def test_429_halves_the_limit_and_is_retried() -> None:
 def test_transient_state_conflict_is_retried() -> None:
     body = json.dumps({"type": "transient_state", "message": "resource is in a transient state"}).encode()
 
-    def answer(_request: Request, number: int) -> Answer:
-        return Answer(409, body) if number == 0 else Answer(body=CRON)
+    def answer(_request: ReceivedRequest, number: int) -> ScriptedResponse:
+        return ScriptedResponse(409, body) if number == 0 else ScriptedResponse(body=CRON)
 
     with scripted_server(answer) as server, api_at(server.url) as api:
         assert AdaptiveLimiter().call(lambda: api.crons.get("c")).id == "c"
@@ -43,7 +47,7 @@ def test_transient_state_conflict_is_retried() -> None:
 
 def test_name_conflict_is_not_retried() -> None:
     with (
-        scripted_server(lambda _r, _n: Answer(409, b'{"message":"already exist"}')) as server,
+        scripted_server(lambda _r, _n: ScriptedResponse(409, b'{"message":"already exist"}')) as server,
         api_at(server.url) as api,
     ):
         with pytest.raises(ConflictError):
@@ -52,7 +56,10 @@ def test_name_conflict_is_not_retried() -> None:
 
 
 def test_interrupt_ends_the_wait_before_a_retry() -> None:
-    with scripted_server(lambda _r, _n: Answer(429, b'{"message":"never"}')) as server, api_at(server.url) as api:
+    with (
+        scripted_server(lambda _r, _n: ScriptedResponse(429, b'{"message":"never"}')) as server,
+        api_at(server.url) as api,
+    ):
         limiter = AdaptiveLimiter()
         outcome: list[BaseException] = []
 

@@ -20,7 +20,7 @@ import pytest
 from fnkit.platform.model import routing
 from fnkit.platform.model.routing import ClockState, Route
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
-from tests.support.leftovers import BLANKS, traces_of
+from tests.support.resource_counts import PREWARMED, resource_counts
 from tests.support.waiting import wait_until
 
 USER = 54322
@@ -73,7 +73,7 @@ class ColdStarter:
     def scale_to_zero(self) -> None:
         self.now += 1000
         clock = ClockState(platform_time=self.now, real_time=time.time(), speed=0.0)
-        self.plane.control.acknowledged(
+        self.plane.control.send_and_wait_for_ack(
             routing.ClockChanged(version=self.plane.control.next_version(), clock=clock)
         )
 
@@ -98,7 +98,7 @@ class ColdStarter:
         return wait_until(shared, what=f"{name} preloaded")
 
     def preload_log(self, route: Route) -> list[str]:
-        lines = [line.message for line in self.plane.lines(route) if line.stream == "system"]
+        lines = [line.message for line in self.plane.log_lines(route) if line.stream == "system"]
         return [line for line in lines if line.startswith("preload:")]
 
 
@@ -277,7 +277,7 @@ def test_deleting_function_ends_its_zygote() -> None:
         cold_starter.wait_until_preloaded("deleted")
         assert len(deployment_zygotes(plane)) == 1
         version = plane.control.next_version()
-        plane.control.acknowledged(routing.RemoveFunction(version=version, function_id=route.function_id))
+        plane.control.send_and_wait_for_ack(routing.RemoveFunction(version=version, function_id=route.function_id))
         wait_until(lambda: not deployment_zygotes(plane))
 
 
@@ -287,29 +287,30 @@ def test_ended_deployment_zygotes_leave_no_resources() -> None:
         cold_starter = ColdStarter(plane)
         remove(plane, cold_starter.deploy("before", preload=False))
         wait_for_prewarmed_only(plane)
-        before = traces_of(plane)
+        before = resource_counts(plane)
         routes = []
         for _ in range(3):
             routes.append(cold_starter.deploy("replaced"))
             cold_starter.wait_until_preloaded("replaced")
         remove(plane, routes[-1])
         try:
-            wait_until(lambda: traces_of(plane).within(before))
+            wait_until(lambda: resource_counts(plane).is_within(before))
         except AssertionError:
-            raise AssertionError(f"{before} → {traces_of(plane)}") from None
+            raise AssertionError(f"{before} → {resource_counts(plane)}") from None
 
 
 def remove(plane: DataPlaneProcess, route: Route) -> None:
-    plane.control.acknowledged(
+    plane.control.send_and_wait_for_ack(
         routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
     )
 
 
 def wait_for_prewarmed_only(plane: DataPlaneProcess) -> None:
     """Wait until only pre-warmed workers are left. Each has no control group, one or, in version 1, three."""
-    wait_until(lambda: len(plane.instances()) == BLANKS, what="only pre-warmed workers")
+    wait_until(lambda: len(plane.instances()) == PREWARMED, what="only pre-warmed workers")
     wait_until(
-        lambda: traces_of(plane).groups in (0, BLANKS, 3 * BLANKS), what="only control groups of pre-warmed workers"
+        lambda: resource_counts(plane).cgroups in (0, PREWARMED, 3 * PREWARMED),
+        what="only control groups of pre-warmed workers",
     )
 
 
@@ -353,7 +354,9 @@ os.fork = fork
 def test_forged_zygote_message_does_not_end_other_instance(cold_starter: ColdStarter) -> None:
     bystander = cold_starter.deploy("bystander", preload=False, min_scale=1)
     before = cold_starter.plane.call("bystander").body
-    (victim,) = {int(line.instance, 16) for line in cold_starter.plane.lines(bystander) if line.stream == "stdout"}
+    (victim,) = {
+        int(line.instance, 16) for line in cold_starter.plane.log_lines(bystander) if line.stream == "stdout"
+    }
     cold_starter.deploy("forger", heavy=HEAVY + FORGER.replace("VICTIM", str(victim)))
     cold_starter.wait_until_preloaded("forger")
     after = cold_starter.plane.call("bystander").body

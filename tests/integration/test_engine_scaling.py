@@ -18,9 +18,10 @@ import pytest
 
 from fnkit.platform.model import routing
 from fnkit.platform.model.routing import ClockState, Route
-from tests.support.counts import held
-from tests.support.data_plane import DataPlaneProcess, Reply, children, running_data_plane
-from tests.support.gates import Gate, standing_gate
+from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
+from tests.support.handler_latch import HandlerLatch, handler_latch
+from tests.support.http_response import HttpResponse
+from tests.support.metrics import wait_for_counts
 from tests.support.waiting import wait_until
 
 HANDLER = """
@@ -29,7 +30,7 @@ INSTANCE = uuid.uuid4().hex
 
 def handle(event, context):
     if event["path"] == "/wait":
-        wait_at_gate()
+        wait_for_latch()
     return {"body": {"instance": INSTANCE}}
 """
 
@@ -41,41 +42,41 @@ def plane() -> Iterator[DataPlaneProcess]:
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    with standing_gate() as standing:
+def latch() -> Iterator[HandlerLatch]:
+    with handler_latch() as standing:
         yield standing
 
 
 def call_concurrently(
-    plane: DataPlaneProcess, gate: Gate, route: Route, count: int, rejected: int = 0
-) -> list[Reply]:
+    plane: DataPlaneProcess, latch: HandlerLatch, route: Route, count: int, rejected: int = 0
+) -> list[HttpResponse]:
     """Call ``count`` times concurrently. Accepted calls are held until all have arrived."""
     busy = min(count, route.max_scale)
     with ThreadPoolExecutor(count) as pool:
         calls = [pool.submit(plane.call, route.name, "/wait") for _ in range(count)]
-        held(plane, route, busy=busy, waiting=count - busy - rejected)
-        wait_until(lambda: gate.waiting == busy)
+        wait_for_counts(plane, route, busy=busy, waiting=count - busy - rejected)
+        wait_until(lambda: latch.waiting_count == busy)
         wait_until(lambda: sum(call.done() for call in calls) == rejected)
-        gate.open()
+        latch.release()
         replies = [call.result() for call in calls]
-    gate.shut()
+    latch.reset()
     return replies
 
 
-def instance_id(reply: Reply) -> str:
+def instance_id(reply: HttpResponse) -> str:
     document = reply.json()
     assert isinstance(document, dict)
     return str(document["instance"])
 
 
 def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
-    heard = plane.control.heard
+    heard = plane.control.received
     return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
-def test_concurrent_requests_scale_up_to_max_scale(plane: DataPlaneProcess, gate: Gate) -> None:
-    route = plane.deploy("gate", gate.source + HANDLER, max_scale=3)
-    replies = call_concurrently(plane, gate, route, 8)
+def test_concurrent_requests_scale_up_to_max_scale(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    route = plane.deploy("latch", latch.source + HANDLER, max_scale=3)
+    replies = call_concurrently(plane, latch, route, 8)
     assert [reply.status for reply in replies] == [200] * 8
     assert len({instance_id(reply) for reply in replies}) == 3
 
@@ -85,9 +86,9 @@ def test_sequential_requests_reuse_one_instance(plane: DataPlaneProcess) -> None
     assert len({instance_id(plane.call("serial")) for _ in range(10)}) == 1
 
 
-def test_request_returns_503_when_queue_is_full(plane: DataPlaneProcess, gate: Gate) -> None:
-    route = plane.deploy("narrow", gate.source + HANDLER, max_scale=1)
-    statuses = [reply.status for reply in call_concurrently(plane, gate, route, 110, rejected=9)]
+def test_request_returns_503_when_queue_is_full(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    route = plane.deploy("narrow", latch.source + HANDLER, max_scale=1)
+    statuses = [reply.status for reply in call_concurrently(plane, latch, route, 110, rejected=9)]
     assert (statuses.count(200), statuses.count(503)) == (101, 9)  # one runs, a hundred wait
 
 
@@ -104,8 +105,8 @@ def test_timed_out_request_returns_504_and_its_instance_is_killed(plane: DataPla
     wait_until(lambda: plane.call("hang").body == b"fine")  # the timeout includes the start of the next instance
 
 
-def test_request_that_times_out_in_queue_returns_504(plane: DataPlaneProcess, gate: Gate) -> None:
-    plane.deploy("queue-timeout", gate.source + HANDLER, timeout=0.5, max_scale=1)
+def test_request_that_times_out_in_queue_returns_504(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    plane.deploy("queue-timeout", latch.source + HANDLER, timeout=0.5, max_scale=1)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(plane.call, "queue-timeout", "/wait")
         second = pool.submit(plane.call, "queue-timeout", "/wait")
@@ -119,7 +120,7 @@ def test_out_of_memory_instance_is_replaced_and_logged(plane: DataPlaneProcess) 
     assert plane.call("oom").body == b"fine"
     assert plane.call("oom", "/eat").status in (500, 502)
     if os.geteuid() == 0:
-        assert any("out of memory" in line.message for line in plane.lines(route) if line.stream == "system")
+        assert any("out of memory" in line.message for line in plane.log_lines(route) if line.stream == "system")
 
 
 def test_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
@@ -221,14 +222,14 @@ def test_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     assert {status for status, _ in seen} == {200}
 
 
-def test_running_request_finishes_on_its_version(plane: DataPlaneProcess, gate: Gate) -> None:
-    plane.deploy("held", gate.source + HANDLER.replace("INSTANCE}", "'old'}"), max_scale=1)
+def test_running_request_finishes_on_its_version(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    plane.deploy("held", latch.source + HANDLER.replace("INSTANCE}", "'old'}"), max_scale=1)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(plane.call, "held", "/wait")
-        wait_until(lambda: gate.waiting == 1)
+        wait_until(lambda: latch.waiting_count == 1)
         plane.deploy("held", HANDLER.replace("INSTANCE}", "'new'}"), max_scale=1)
         assert instance_id(plane.call("held")) == "new"
-        gate.open()
+        latch.release()
         assert instance_id(running.result()) == "old"
 
 
@@ -236,32 +237,32 @@ def test_update_without_runtime_effect_keeps_instances(plane: DataPlaneProcess) 
     route = plane.deploy("kept", HANDLER)
     before = instance_id(plane.call("kept"))
     changed = msgspec.structs.replace(route, hosts=("kept.test", "kept.example"), max_scale=2)
-    plane.control.acknowledged(routing.UpsertRoute(version=plane.control.next_version(), route=changed))
+    plane.control.send_and_wait_for_ack(routing.UpsertRoute(version=plane.control.next_version(), route=changed))
     assert instance_id(plane.call("kept", host="kept.example")) == before
 
 
 def test_removed_function_returns_404(plane: DataPlaneProcess) -> None:
     route = plane.deploy("removed", HANDLER)
     assert plane.call("removed").status == 200
-    plane.control.acknowledged(
+    plane.control.send_and_wait_for_ack(
         routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
     )
     assert plane.call("removed").status == 404
 
 
-def test_idle_instances_end_by_platform_clock(plane: DataPlaneProcess, gate: Gate) -> None:
-    route = plane.deploy("idle", gate.source + HANDLER, max_scale=4)
+def test_idle_instances_end_by_platform_clock(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    route = plane.deploy("idle", latch.source + HANDLER, max_scale=4)
     epoch = time.time() + 1_000_000
 
     def move(seconds: float) -> None:
         clock = ClockState(platform_time=epoch + seconds, real_time=time.time(), speed=0.0)
-        plane.control.acknowledged(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
+        plane.control.send_and_wait_for_ack(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
 
     move(0)
-    first = {instance_id(reply) for reply in call_concurrently(plane, gate, route, 3)}
+    first = {instance_id(reply) for reply in call_concurrently(plane, latch, route, 3)}
     assert len(first) == 3
     move(29)
-    assert len({instance_id(reply) for reply in call_concurrently(plane, gate, route, 3)} | first) == 3
+    assert len({instance_id(reply) for reply in call_concurrently(plane, latch, route, 3)} | first) == 3
     move(60)
     wait_until(lambda: len(instances_of(plane, "idle")) == 1)
     survivor = instance_id(plane.call("idle"))
@@ -291,7 +292,9 @@ def test_concurrent_calls_to_many_functions_succeed(plane: DataPlaneProcess) -> 
         plane.control.send(routing.UpsertRoute(version=plane.control.next_version(), route=route))
     expected = {route.function_id for route in routes}
     wait_until(
-        lambda: expected <= {m.function_id for m in plane.control.heard if isinstance(m, routing.DeploymentStarted)}
+        lambda: (
+            expected <= {m.function_id for m in plane.control.received if isinstance(m, routing.DeploymentStarted)}
+        )
     )
     with ThreadPoolExecutor(30) as pool:
         assert list(pool.map(lambda name: plane.call(name).body.decode(), names)) == names

@@ -10,7 +10,7 @@ import pytest
 
 from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.leftovers import BLANKS
+from tests.support.resource_counts import PREWARMED
 from tests.support.waiting import wait_until
 
 HELLO = "def handle(event, context):\n    return 'hello'\n"
@@ -28,7 +28,7 @@ def plane() -> Iterator[DataPlaneProcess]:
 
 def test_instance_without_directory_fails_and_is_ended(plane: DataPlaneProcess) -> None:
     """As on a full disk. At this level each instance has its own directory, created when it is assigned."""
-    wait_until(lambda: len(plane.instances()) == 1 + BLANKS)
+    wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
     [folder] = plane.folder.glob("instances-*")
     folder.chmod(0o500)
     for number in range(3):
@@ -39,7 +39,7 @@ def test_instance_without_directory_fails_and_is_ended(plane: DataPlaneProcess) 
     folder.chmod(0o700)
     plane.deploy("second", HELLO)
     assert plane.call("second").body == b"hello"
-    wait_until(lambda: len(plane.instances()) == 2 + BLANKS, what="two instances besides pre-warmed workers")
+    wait_until(lambda: len(plane.instances()) == 2 + PREWARMED, what="two instances besides pre-warmed workers")
 
 
 def has_failed(function_id: str, heard: routing.DataPlaneMessage) -> bool:

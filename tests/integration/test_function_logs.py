@@ -18,7 +18,7 @@ from fnkit.platform.model.log_record import (
     segment_number,
 )
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
 from tests.support.waiting import wait_until
 
 
@@ -38,7 +38,7 @@ def test_line_has_stream_instance_and_request_id(plane: DataPlaneProcess) -> Non
     route = plane.deploy("writer", source, max_scale=1)
     for number in range(3):
         plane.call("writer", f"/{number}", headers={"X-Request-Id": f"id-{number}"})
-    lines = plane.lines(route)
+    lines = plane.log_lines(route)
     assert [(line.message, line.stream, line.request_id) for line in lines if line.stream == "stdout"] == [
         ("importing", "stdout", ""),
         *(
@@ -57,20 +57,20 @@ def test_line_has_stream_instance_and_request_id(plane: DataPlaneProcess) -> Non
 
 
 def test_line_is_logged_before_handler_returns(plane: DataPlaneProcess) -> None:
-    with standing_gate() as gate:
-        source = gate.source + "def handle(e, c):\n    print('now')\n    wait_at_gate()\n    return 'ok'\n"
+    with handler_latch() as latch:
+        source = latch.source + "def handle(e, c):\n    print('now')\n    wait_for_latch()\n    return 'ok'\n"
         route = plane.deploy("early", source)
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: early.test\r\n\r\n")
-            wait_until(lambda: [line for line in plane.lines(route) if line.message == "now"])
-            gate.open()
+            wait_until(lambda: [line for line in plane.log_lines(route) if line.message == "now"])
+            latch.release()
             assert peer.recv(65536).endswith(b"ok")
 
 
 def test_traceback_omits_worker_frames(plane: DataPlaneProcess) -> None:
     route = plane.deploy("raiser", "def handle(e, c):\n    raise ValueError('boom')\n")
     plane.call("raiser")
-    text = "\n".join(line.message for line in plane.lines(route))
+    text = "\n".join(line.message for line in plane.log_lines(route))
     assert "/home/app/function/handler.py" in text
     assert "ValueError: boom" in text
     assert "fnkit/worker" not in text
@@ -81,7 +81,7 @@ def test_unterminated_line_ends_with_its_request(plane: DataPlaneProcess) -> Non
     route = plane.deploy("unfinished", source, max_scale=1)
     for number in range(2):
         plane.call("unfinished", f"/{number}", headers={"X-Request-Id": f"id-{number}"})
-        last = plane.lines(route)[-1]  # logged before the next request starts
+        last = plane.log_lines(route)[-1]  # logged before the next request starts
         assert (last.message, last.request_id) == (f"of /{number}", f"id-{number}")
 
 
@@ -89,14 +89,16 @@ def test_unterminated_line_is_kept_when_instance_exits(plane: DataPlaneProcess) 
     source = "import os\ndef handle(e, c):\n    print('partial line', end='')\n    os._exit(5)\n"
     route = plane.deploy("exits", source)
     assert plane.call("exits").status == 502
-    wait_until(lambda: {line.message for line in plane.lines(route)} >= {"partial line", "instance ended: exit 5"})
+    wait_until(
+        lambda: {line.message for line in plane.log_lines(route)} >= {"partial line", "instance ended: exit 5"}
+    )
 
 
 def test_long_line_is_truncated_and_next_line_is_intact(plane: DataPlaneProcess) -> None:
     source = f"def handle(e, c):\n    print('x' * {3 * MAX_LINE_BYTES})\n    print('next')\n    return 'ok'\n"
     route = plane.deploy("long", source)
     plane.call("long")
-    messages = [line.message for line in plane.lines(route)]
+    messages = [line.message for line in plane.log_lines(route)]
     assert [len(message) for message in messages] == [MAX_LINE_BYTES, 4]
 
 
@@ -104,7 +106,7 @@ def test_lines_over_the_rate_limit_are_dropped(plane: DataPlaneProcess) -> None:
     source = "def handle(e, c):\n    print('\\n'.join(['x'] * 50_000))\n    return 'ok'\n"
     route = plane.deploy("flood", source)
     assert plane.call("flood").status == 200
-    assert sum(1 for line in plane.lines(route) if line.message == "x") == 30_000
+    assert sum(1 for line in plane.log_lines(route) if line.message == "x") == 30_000
 
 
 def test_endless_output_does_not_block_other_functions(plane: DataPlaneProcess) -> None:

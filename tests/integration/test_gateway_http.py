@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.counts import held
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
+from tests.support.metrics import wait_for_counts
 
 ECHO = "def handle(event, context):\n    return event['path'] + '|' + event['body']\n"
 
@@ -63,25 +63,25 @@ def test_unknown_path_returns_404_that_shows_the_url_form(plane: DataPlaneProces
 
 
 def test_absolute_form_request_is_served(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(b"GET http://echo.test/x HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET http://echo.test/x HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
     assert raw.endswith(b"/x|")
 
 
 def test_favicon_and_robots_are_404_unless_enabled(plane: DataPlaneProcess) -> None:
     for path in ("/favicon.ico", "/robots.txt"):
         reply = plane.call("echo", path)
-        assert (reply.status, reply.body, reply.header("Access-Control-Allow-Origin")) == (404, b"", "*")
+        assert (reply.status, reply.body, reply.headers["Access-Control-Allow-Origin"]) == (404, b"", "*")
     assert plane.call("icons", "/favicon.ico").body == b"/favicon.ico|"
 
 
 def test_content_length_over_the_limit_returns_413(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 6291457\r\n\r\n")
+    raw = plane.send_raw(b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 6291457\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 413 ")
     assert raw.endswith(b"request payload too large, max payload size = 6291456 bytes\n")
 
 
 def test_chunked_body_is_reassembled(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"POST / HTTP/1.1\r\nHost: echo.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
         b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
@@ -99,25 +99,25 @@ def test_endless_chunked_body_returns_413(plane: DataPlaneProcess) -> None:
 
 def test_malformed_chunk_returns_400(plane: DataPlaneProcess) -> None:
     head = b"POST / HTTP/1.1\r\nHost: echo.test\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert plane.raw(head + b"3\r\nabc\r\nzz\r\n").startswith(b"HTTP/1.1 400 ")
+    assert plane.send_raw(head + b"3\r\nabc\r\nzz\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 def test_http_1_0_request_returns_426(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(b"GET / HTTP/1.0\r\nHost: echo.test\r\n\r\n")
+    raw = plane.send_raw(b"GET / HTTP/1.0\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 426 ")
 
 
 def test_target_length_counts_towards_header_limit(plane: DataPlaneProcess) -> None:
     for target, header in ((70_000, 1), (31_000, 31_000)):
         rest = b" HTTP/1.1\r\nHost: echo.test\r\nX-A: " + b"a" * header + b"\r\n\r\n"
-        assert plane.raw(b"GET /" + b"a" * target + rest).startswith(b"HTTP/1.1 431 ")
+        assert plane.send_raw(b"GET /" + b"a" * target + rest).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize(
     "lines", [b"X-A: " + b"a" * 70_000, b"\r\n".join(b"X-%d: aaaaaaaaaa" % n for n in range(5000))]
 )
 def test_oversized_headers_are_a_431(plane: DataPlaneProcess, lines: bytes) -> None:
-    raw = plane.raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"\r\n\r\n")
+    raw = plane.send_raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 431 ")
 
 
@@ -125,19 +125,19 @@ def test_oversized_headers_are_a_431(plane: DataPlaneProcess, lines: bytes) -> N
     "data", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\x00" * 100, b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"]
 )
 def test_malformed_request_returns_400_and_closes_connection(plane: DataPlaneProcess, data: bytes) -> None:
-    assert plane.raw(data).startswith(b"HTTP/1.1 400 ")
+    assert plane.send_raw(data).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("target", [b"/\xc3\xa9", b"/?q=\xc3\xa9", b"/\x7f"])
 def test_unescaped_target_error_suggests_percent_encoding(plane: DataPlaneProcess, target: bytes) -> None:
-    raw = plane.raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\n\r\n")
+    raw = plane.send_raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 ")
     assert b"percent-encode" in raw
 
 
 @pytest.mark.parametrize("target", [b"/%zz", b"nothing"])
 def test_invalid_target_returns_400(plane: DataPlaneProcess, target: bytes) -> None:
-    raw = plane.raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 ")
 
 
@@ -147,7 +147,7 @@ def test_unsupported_trigger_type_returns_400(plane: DataPlaneProcess) -> None:
 
 
 def test_websocket_upgrade_returns_400(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"GET / HTTP/1.1\r\nHost: echo.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
@@ -156,7 +156,7 @@ def test_websocket_upgrade_returns_400(plane: DataPlaneProcess) -> None:
 
 
 def test_h2c_upgrade_is_ignored(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"GET /a HTTP/1.1\r\nHost: echo.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
         b"GET /b HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n"
@@ -177,7 +177,7 @@ def test_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> No
     count = 50
     requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: echo.test\r\n\r\n" % n for n in range(count))
     last = b"GET /last HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n"
-    raw = plane.raw(requests + b"GET /favicon.ico HTTP/1.1\r\nHost: echo.test\r\n\r\n" + last)
+    raw = plane.send_raw(requests + b"GET /favicon.ico HTTP/1.1\r\nHost: echo.test\r\n\r\n" + last)
     positions = [raw.index(b"/%d|" % n) for n in range(count)] + [raw.index(b"HTTP/1.1 404"), raw.index(b"/last|")]
     assert positions == sorted(positions)
 
@@ -227,8 +227,8 @@ def test_public_function_sees_own_token_but_never_platform_key(
 
 
 def test_private_socket_needs_no_token_and_serves_health(plane: DataPlaneProcess) -> None:
-    assert plane.private_call("secret.test").status == 200
-    assert plane.private_call("localhost", "/healthz").status == 200
+    assert plane.call_private_listener("secret.test").status == 200
+    assert plane.call_private_listener("localhost", "/healthz").status == 200
     assert plane.call("echo", "/healthz", host="127.0.0.1").status == 404
 
 
@@ -244,16 +244,16 @@ def test_client_disconnect_frees_the_instance(plane: DataPlaneProcess) -> None:
 
 
 def test_disconnected_client_is_removed_from_queue(plane: DataPlaneProcess) -> None:
-    source = "CALLS = []\ndef handle(e, c):\n    CALLS.append(e['path'])\n    wait_at_gate()\n    return CALLS\n"
-    with standing_gate() as gate, plane.connect() as first:
-        route = plane.deploy("queue-disconnect", gate.source + source, max_scale=1)
+    source = "CALLS = []\ndef handle(e, c):\n    CALLS.append(e['path'])\n    wait_for_latch()\n    return CALLS\n"
+    with handler_latch() as latch, plane.connect() as first:
+        route = plane.deploy("queue-disconnect", latch.source + source, max_scale=1)
         first.sendall(b"GET /slow HTTP/1.1\r\nHost: queue-disconnect.test\r\n\r\n")
-        held(plane, route, busy=1)
+        wait_for_counts(plane, route, busy=1)
         with plane.connect() as second:
             second.sendall(b"GET /disconnected HTTP/1.1\r\nHost: queue-disconnect.test\r\n\r\n")
-            held(plane, route, busy=1, waiting=1)
-        held(plane, route, busy=1)
-        gate.open()
+            wait_for_counts(plane, route, busy=1, waiting=1)
+        wait_for_counts(plane, route, busy=1)
+        latch.release()
         assert first.recv(65536).endswith(b'["/slow"]\n')
         assert plane.call("queue-disconnect", "/last").json() == ["/slow", "/last"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
 from tests.support.waiting import wait_until
 
 ECHO = (
@@ -81,7 +81,7 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("form", AMBIGUOUS)
 def test_ambiguous_request_is_rejected_and_closes_connection(plane: DataPlaneProcess, form: str) -> None:
-    raw = plane.raw(AMBIGUOUS[form] + NEXT)
+    raw = plane.send_raw(AMBIGUOUS[form] + NEXT)
     # Two identical chunked headers are unambiguous; the parser may accept them.
     if form == "chunked twice" and b"</first||" in raw:
         return
@@ -108,7 +108,7 @@ UNAMBIGUOUS = {
 @pytest.mark.parametrize("form", UNAMBIGUOUS)
 def test_unambiguous_request_is_parsed_as_one(plane: DataPlaneProcess, form: str) -> None:
     data, body = UNAMBIGUOUS[form]
-    for raw in (plane.raw(data + NEXT), send_byte_by_byte(plane, data + NEXT)):
+    for raw in (plane.send_raw(data + NEXT), send_byte_by_byte(plane, data + NEXT)):
         assert raw.count(b"HTTP/1.1 200 OK") == 2, raw
         assert b"</first|" + body + b"|" in raw
         assert b"</next||" in raw
@@ -149,16 +149,16 @@ def test_endless_framing_returns_400(plane: DataPlaneProcess, endless: bytes) ->
 
 def test_ten_thousand_headers_are_a_431(plane: DataPlaneProcess) -> None:
     few = b"".join(b"X-%d: y\r\n" % number for number in range(2000))
-    raw = plane.raw(b"GET /few HTTP/1.1\r\n" + HOST + few + b"Connection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET /few HTTP/1.1\r\n" + HOST + few + b"Connection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 200 ")
     many = b"".join(b"X-%d: y\r\n" % number for number in range(10_000))
-    raw = plane.raw(b"GET /many HTTP/1.1\r\n" + HOST + many + b"\r\n")
+    raw = plane.send_raw(b"GET /many HTTP/1.1\r\n" + HOST + many + b"\r\n")
     assert raw.startswith(b"HTTP/1.1 431 ")
 
 
 def test_hundred_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> None:
     requests = b"".join(b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, HOST) for number in range(100))
-    raw = plane.raw(requests + NEXT)
+    raw = plane.send_raw(requests + NEXT)
     places = [raw.index(b"</%d|" % number) for number in range(100)] + [raw.index(b"</next|")]
     assert places == sorted(places)
 
@@ -202,14 +202,14 @@ def resident(plane: DataPlaneProcess) -> int:
 
 def test_half_closed_connection_is_treated_as_disconnect(plane: DataPlaneProcess) -> None:
     """A half-closed connection cannot be told apart from a disconnect, which must free the instance."""
-    with standing_gate() as gate:
-        source = gate.source + "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
+    with handler_latch() as latch:
+        source = latch.source + "def handle(e, c):\n    wait_for_latch()\n    return 'done'\n"
         plane.deploy("one", source, max_scale=1)
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: one.test\r\n\r\n")
             peer.shutdown(socket.SHUT_WR)
             assert read_to_end(peer) == b""
-        gate.open()
+        latch.release()
         assert plane.call("one").body == b"done"
 
 
@@ -226,6 +226,6 @@ def test_client_that_reads_nothing_blocks_instance_until_timeout(plane: DataPlan
         peer.sendall(b"GET / HTTP/1.1\r\nHost: unread.test\r\n\r\n")
         assert peer.recv(1)
         wait_until(lambda: plane.call("unread", "/small").status == 200)
-        wait_until(lambda: any("timed out" in line.message for line in plane.lines(route)))
+        wait_until(lambda: any("timed out" in line.message for line in plane.log_lines(route)))
     plane.control.send(routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id))
     assert plane.call("echo", "/x").status == 200

@@ -20,9 +20,14 @@ from fnkit.platform.model import routing
 from fnkit.platform.model.log_record import MAX_LINE_BYTES
 from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.hostility import AT_IMPORT, HOSTILITIES, NEVER_ENDING, Hostility
 from tests.support.isolation_levels import level_parameters
-from tests.support.leftovers import BLANKS, Traces, traces_of
+from tests.support.misbehaving_handlers import (
+    MISBEHAVING_IMPORTS,
+    NON_TERMINATING_HANDLERS,
+    TERMINATING_HANDLERS,
+    MisbehavingHandler,
+)
+from tests.support.resource_counts import PREWARMED, ResourceCounts, resource_counts
 from tests.support.waiting import DEADLINE, wait_until
 
 USER = 54300
@@ -48,11 +53,11 @@ class SharedPlane:
         self.level = Level(plane.settings.isolation)
         plane.deploy("neighbour", "def handle(event, context):\n    return 'good day'\n", min_scale=1)
         assert plane.call("neighbour").body == b"good day"
-        wait_until(lambda: len(plane.instances()) == 1 + BLANKS)
-        self.before: Traces = traces_of(plane)
+        wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
+        self.before: ResourceCounts = resource_counts(plane)
         self.deployed: list[Route] = []
 
-    def deploy(self, hostility: Hostility, **changes: object) -> str:
+    def deploy(self, hostility: MisbehavingHandler, **changes: object) -> str:
         name = hostility.name.replace(" ", "-").replace("'", "")
         mark = {"MARK": self.plane.folder.name}
         route = self.plane.deploy(
@@ -93,17 +98,19 @@ def shared(request: pytest.FixtureRequest) -> Iterator[SharedPlane]:
         yield SharedPlane(plane)
 
 
-def is_enforced(shared: SharedPlane, hostility: Hostility) -> bool:
+def is_enforced(shared: SharedPlane, hostility: MisbehavingHandler) -> bool:
     """Return whether the level enforces this; otherwise check that the level reported it."""
-    if hostility.needs is None or hostility.needs in TABLE[shared.level]:
+    if hostility.requires is None or hostility.requires in TABLE[shared.level]:
         return True
-    assert hostility.needs in unenforced(shared.level)
-    assert hostility.needs.value in (shared.plane.folder / "stderr.log").read_text()
+    assert hostility.requires in unenforced(shared.level)
+    assert hostility.requires.value in (shared.plane.folder / "stderr.log").read_text()
     return False
 
 
-@pytest.mark.parametrize("hostility", HOSTILITIES, ids=lambda one: one.name)
-def test_hostile_handler_does_not_affect_other_functions(shared: SharedPlane, hostility: Hostility) -> None:
+@pytest.mark.parametrize("hostility", TERMINATING_HANDLERS, ids=lambda one: one.name)
+def test_hostile_handler_does_not_affect_other_functions(
+    shared: SharedPlane, hostility: MisbehavingHandler
+) -> None:
     if not is_enforced(shared, hostility):
         return
     name = shared.deploy(hostility, timeout=DEADLINE)
@@ -123,7 +130,7 @@ def test_handler_cannot_inject_response_headers(shared: SharedPlane) -> None:
         "def handle(event, context):\n    return {'body': 'x', 'headers': HEADERS}\n"
     )
     shared.deployed.append(shared.plane.deploy("injects", source))
-    raw = shared.plane.raw(b"GET / HTTP/1.1\r\nHost: injects.test\r\nConnection: close\r\n\r\n")
+    raw = shared.plane.send_raw(b"GET / HTTP/1.1\r\nHost: injects.test\r\nConnection: close\r\n\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     assert body == b"x"
     names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")]
@@ -133,7 +140,7 @@ def test_handler_cannot_inject_response_headers(shared: SharedPlane) -> None:
 
 
 def test_endless_handlers_are_ended_and_functions_keep_serving(shared: SharedPlane) -> None:
-    tried = [one for one in NEVER_ENDING if is_enforced(shared, one)]
+    tried = [one for one in NON_TERMINATING_HANDLERS if is_enforced(shared, one)]
     # Handlers that start a response get more time, since all run concurrently.
     names = [shared.deploy(one, timeout=0.7 if one.statuses == (504,) else 3.0) for one in tried]
     with ThreadPoolExecutor(len(names)) as callers:
@@ -146,9 +153,9 @@ def test_endless_handlers_are_ended_and_functions_keep_serving(shared: SharedPla
     shared.check_neighbour()
 
 
-@pytest.mark.parametrize("case", AT_IMPORT)
+@pytest.mark.parametrize("case", MISBEHAVING_IMPORTS)
 def test_hostile_import_affects_only_its_own_function(shared: SharedPlane, case: str) -> None:
-    source, status = AT_IMPORT[case]
+    source, status = MISBEHAVING_IMPORTS[case]
     plane = shared.plane
     route = plane.send_deploy(case.replace(" ", "-"), source, environment={"MARK": plane.folder.name})
     shared.deployed.append(route)
@@ -168,9 +175,9 @@ def test_hostile_import_affects_only_its_own_function(shared: SharedPlane, case:
 def test_handler_output_is_bounded_by_line_and_in_total(shared: SharedPlane) -> None:
     [printer] = [route for route in shared.deployed if route.name == "prints-without-end"]
     [liner] = [route for route in shared.deployed if route.name == "prints-a-line-without-end"]
-    lines = shared.plane.lines(printer)
+    lines = shared.plane.log_lines(printer)
     assert sum(line.stream != "system" for line in lines) <= 30_000
-    for line in shared.plane.lines(liner):
+    for line in shared.plane.log_lines(liner):
         assert len(line.message) <= MAX_LINE_BYTES
     for route in (printer, liner):
         folder = shared.plane.folder / "logs" / route.function_id
@@ -181,6 +188,6 @@ def test_removed_hostile_functions_leave_no_resources(shared: SharedPlane) -> No
     shared.remove(*shared.deployed)
     shared.check_neighbour()
     try:
-        wait_until(lambda: traces_of(shared.plane).within(shared.before))
+        wait_until(lambda: resource_counts(shared.plane).is_within(shared.before))
     except AssertionError:
-        raise AssertionError(f"{shared.before} → {traces_of(shared.plane)}") from None
+        raise AssertionError(f"{shared.before} → {resource_counts(shared.plane)}") from None

@@ -18,10 +18,10 @@ from fnkit import worker
 from fnkit.platform.model import routing
 from fnkit.platform.model.metrics import FunctionMetricsSnapshot
 from tests.integration.test_hostile_handlers import levels
-from tests.support.counts import of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.isolation_levels import level_parameters
-from tests.support.leftovers import BLANKS, marked_processes
+from tests.support.metrics import function_metrics
+from tests.support.resource_counts import PREWARMED, processes_with_marker
 from tests.support.waiting import wait_until
 
 WORKER = Path(worker.__file__).parent / "python"
@@ -46,15 +46,15 @@ def test_killed_data_plane_ends_instances_and_their_daemons(level: tuple[int, st
     user, isolation = level
     with running_data_plane(isolation=isolation, user=user) as plane:
         plane.deploy("busy", BUSY, environment={"MARK": plane.folder.name})
-        before = len(marked_processes(plane.folder.name))
+        before = len(processes_with_marker(plane.folder.name))
         with plane.connect() as peer:
             peer.sendall(b"GET /busy HTTP/1.1\r\nHost: busy.test\r\n\r\n")
-            wait_until(lambda: len(marked_processes(plane.folder.name)) > before)
+            wait_until(lambda: len(processes_with_marker(plane.folder.name)) > before)
             plane.process.kill()
             with contextlib.suppress(ConnectionError):
                 assert peer.recv(1) == b""
         plane.process.wait()
-        wait_until(lambda: not marked_processes(plane.folder.name), what="all processes ended")
+        wait_until(lambda: not processes_with_marker(plane.folder.name), what="all processes ended")
 
 
 def test_zygote_detects_closed_socket_after_failed_send() -> None:
@@ -94,9 +94,9 @@ def test_hanging_import_is_ended_with_its_deployment() -> None:
     with running_data_plane() as plane:
         hanging = "import time\ntime.sleep(1000)\ndef handle(e, c):\n    return 'unreachable'\n"
         mark = {"MARK": plane.folder.name}
-        before = len(marked_processes(plane.folder.name))
+        before = len(processes_with_marker(plane.folder.name))
         plane.send_deploy("hangs", hanging, environment=mark)
-        wait_until(lambda: len(marked_processes(plane.folder.name)) > before)
+        wait_until(lambda: len(processes_with_marker(plane.folder.name)) > before)
         plane.deploy("hangs", "def handle(e, c):\n    return 'next'\n", environment=mark)
         assert plane.call("hangs").body == b"next"
         again = plane.send_deploy("also", hanging, environment=mark)
@@ -104,7 +104,7 @@ def test_hanging_import_is_ended_with_its_deployment() -> None:
             routing.RemoveFunction(version=plane.control.next_version(), function_id=again.function_id)
         )
         # pre-warmed workers, and one instance of the next deployment
-        wait_until(lambda: len(plane.instances()) <= 1 + BLANKS, what="the hanging import ended")
+        wait_until(lambda: len(plane.instances()) <= 1 + PREWARMED, what="the hanging import ended")
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux only")
@@ -114,7 +114,7 @@ def test_data_plane_recovers_from_descriptor_exhaustion() -> None:
     with running_data_plane() as plane:
         route = plane.deploy("echo", slow, max_scale=50)
         assert plane.call("echo", "/before").body == b"/before"
-        wait_until(lambda: len(plane.instances()) == 1 + BLANKS)
+        wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
         held = descriptors(plane)
         resource.prlimit(plane.process.pid, resource.RLIMIT_NOFILE, (held + 20, 4096))
         with contextlib.ExitStack() as stack:
@@ -127,7 +127,7 @@ def test_data_plane_recovers_from_descriptor_exhaustion() -> None:
                     assert not answer or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 50"))
             assert plane.process.poll() is None
         wait_until(lambda: is_served(plane.port), what="requests served again")
-        wait_until(lambda: is_idle(of(plane, route)), what="no waiting request and no start")
+        wait_until(lambda: is_idle(function_metrics(plane, route)), what="no waiting request and no start")
         for pid in plane.instances():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

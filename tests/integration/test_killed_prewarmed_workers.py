@@ -12,8 +12,8 @@ import pytest
 
 from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.leftovers import BLANKS
-from tests.support.processes import alive
+from tests.support.processes import is_alive
+from tests.support.resource_counts import PREWARMED
 from tests.support.waiting import wait_until
 
 HELLO = "def handle(event, context):\n    return 'hello'\n"
@@ -36,10 +36,10 @@ def full_pool(plane: DataPlaneProcess) -> list[int]:
     """Remove every function and return the pids of the pre-warmed workers once the pool is full."""
     for name in list(plane.generations):
         function_id = plane.route(name, plane.folder).function_id
-        plane.control.acknowledged(
+        plane.control.send_and_wait_for_ack(
             routing.RemoveFunction(version=plane.control.next_version(), function_id=function_id)
         )
-    wait_until(lambda: len(plane.instances()) == BLANKS, what=f"{BLANKS} pre-warmed workers")
+    wait_until(lambda: len(plane.instances()) == PREWARMED, what=f"{PREWARMED} pre-warmed workers")
     return plane.instances()
 
 
@@ -55,11 +55,13 @@ def test_deploy_succeeds_when_all_prewarmed_workers_are_dead(plane: DataPlanePro
     zygotes = plane.zygotes()
     signal_all(zygotes, signal.SIGSTOP)
     signal_all(victims, signal.SIGKILL)
-    wait_until(lambda: not any(map(alive, victims)))
+    wait_until(lambda: not any(map(is_alive, victims)))
     route = plane.send_deploy("all-dead", HELLO)
     version = plane.control.next_version()
     clock = routing.ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
-    plane.control.acknowledged(routing.ClockChanged(version=version, clock=clock))  # the deploy has started
+    plane.control.send_and_wait_for_ack(
+        routing.ClockChanged(version=version, clock=clock)
+    )  # the deploy has started
     signal_all(zygotes, signal.SIGCONT)
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
     assert isinstance(settled, routing.DeploymentStarted), settled
@@ -82,7 +84,7 @@ def test_deploy_succeeds_when_assigned_worker_is_killed(plane: DataPlaneProcess,
 def test_deploy_succeeds_when_instance_is_killed_during_import(plane: DataPlaneProcess) -> None:
     source = "import time\nprint('importing')\ntime.sleep(0.5)\n" + HELLO
     route = plane.send_deploy("import-killed", source)
-    wait_until(lambda: any(line.message == "importing" for line in plane.lines(route)))
+    wait_until(lambda: any(line.message == "importing" for line in plane.log_lines(route)))
     signal_all(plane.instances(), signal.SIGKILL)
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
     assert isinstance(settled, routing.DeploymentStarted), settled
@@ -98,7 +100,7 @@ def test_deploy_fails_when_every_import_kills_the_process(plane: DataPlaneProces
 def test_killed_prewarmed_workers_are_replaced_without_demand(plane: DataPlaneProcess) -> None:
     victims = full_pool(plane)
     signal_all(victims, signal.SIGKILL)
-    wait_until(lambda: len(set(plane.instances()) - set(victims)) == BLANKS, what="new pre-warmed workers")
+    wait_until(lambda: len(set(plane.instances()) - set(victims)) == PREWARMED, what="new pre-warmed workers")
 
 
 def is_settled(heard: routing.DataPlaneMessage, route: routing.Route) -> bool:

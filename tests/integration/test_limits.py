@@ -64,7 +64,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
 
 
 def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
-    heard = plane.control.heard
+    heard = plane.control.received
     return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
@@ -76,7 +76,7 @@ def test_memory_limit_covers_all_processes_of_an_instance(plane: DataPlaneProces
     assert b"out of memory" in reply.body
     wait_until(lambda: exits(plane, route.function_id) == ["out of memory"])
     assert plane.call("forking").body == b"fine"
-    logged = [line.message for line in plane.lines(route) if line.stream == "system"]
+    logged = [line.message for line in plane.log_lines(route) if line.stream == "system"]
     assert logged == ["instance ended: out of memory"]
 
 

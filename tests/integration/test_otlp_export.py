@@ -20,10 +20,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from fnkit.platform.model.metrics import DataPlaneMetricsSnapshot, SpanCounts
 from fnkit.platform.model.settings import OtlpSettings
-from tests.support.collector import Collector, ReceivedSpan, running_collector
-from tests.support.counts import held, of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
+from tests.support.metrics import function_metrics, wait_for_counts
+from tests.support.otlp_collector import OtlpCollector, ReceivedSpan, running_collector
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -39,7 +39,7 @@ def handle(event, context):
     if event["path"] == "/boom":
         raise RuntimeError("no")
     if event["path"] == "/wait":
-        wait_at_gate()
+        wait_for_latch()
     names = ("Traceparent", "Tracestate")
     return {"body": {name: event["headers"].get(name) for name in names}}
 """
@@ -61,7 +61,7 @@ def trace_headers(
 
 
 def span_counts(plane: DataPlaneProcess) -> SpanCounts | None:
-    reply = plane.private_call("data-plane", "/metrics")
+    reply = plane.call_private_listener("data-plane", "/metrics")
     return msgspec.msgpack.decode(reply.body, type=DataPlaneMetricsSnapshot).spans
 
 
@@ -95,7 +95,7 @@ def test_only_valid_trace_context_reaches_the_handler(
 
 
 def test_duplicate_traceparent_is_ignored(without_export: DataPlaneProcess) -> None:
-    answer = without_export.raw(
+    answer = without_export.send_raw(
         f"GET / HTTP/1.1\r\nHost: show.test\r\ntraceparent: {PARENT}\r\nTraceparent: {PARENT}\r\n"
         "Connection: close\r\n\r\n".encode()
     )
@@ -120,7 +120,7 @@ class TracedRequests:
         waited: How long the second of two requests waited for the instance at least, in nanoseconds.
     """
 
-    collector: Collector
+    collector: OtlpCollector
     forwarded: Headers
     generated: Headers
     unsampled: Headers
@@ -130,10 +130,10 @@ class TracedRequests:
 @pytest.fixture(scope="module")
 def traced() -> Iterator[TracedRequests]:
     """Send all requests, and yield once their spans are exported."""
-    with running_collector() as collector, standing_gate() as gate:
+    with running_collector() as collector, handler_latch() as latch:
         with exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS="x-key=s3cret") as plane:
-            show = plane.deploy("show", gate.source + SHOW, max_scale=1)
-            cold = plane.deploy("cold", gate.source + SHOW, memory=512, max_scale=2)
+            show = plane.deploy("show", latch.source + SHOW, max_scale=1)
+            cold = plane.deploy("cold", latch.source + SHOW, memory=512, max_scale=2)
             forwarded = trace_headers(
                 plane, {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "req-1", "user-agent": "test"}
             )
@@ -151,32 +151,34 @@ def traced() -> Iterator[TracedRequests]:
             ]
             for thread in threads:
                 thread.start()
-            held(plane, show, busy=1, waiting=1)
+            wait_for_counts(plane, show, busy=1, waiting=1)
             since = time.monotonic_ns()
-            held(plane, cold, busy=2)
+            wait_for_counts(plane, cold, busy=2)
             waited = time.monotonic_ns() - since
-            gate.open()
+            latch.release()
             for thread in threads:
                 thread.join()
-            gate.shut()
+            latch.reset()
             disconnecting = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
             disconnecting.request("GET", "/wait", headers={"Host": "show.test", "x-request-id": "disconnected"})
-            held(plane, show, busy=1)
+            wait_for_counts(plane, show, busy=1)
             disconnecting.close()
-            wait_until(lambda: of(plane, show).requests.get(499))
-            gate.open()
+            wait_until(lambda: function_metrics(plane, show).requests.get(499))
+            latch.release()
             send_requests(plane, 512)  # the size of one batch
             wait_until(
-                lambda: any(one.attributes["faas.invocation_id"] == "disconnected" for one in collector.servers())
+                lambda: any(
+                    one.attributes["faas.invocation_id"] == "disconnected" for one in collector.server_spans()
+                )
             )
         yield TracedRequests(collector, forwarded, generated, unsampled, waited)
 
 
-def by_request(collector: Collector, request_id: str) -> ReceivedSpan:
-    return next(span for span in collector.servers() if span.attributes["faas.invocation_id"] == request_id)
+def by_request(collector: OtlpCollector, request_id: str) -> ReceivedSpan:
+    return next(span for span in collector.server_spans() if span.attributes["faas.invocation_id"] == request_id)
 
 
-def child_spans(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]:
+def child_spans(collector: OtlpCollector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]:
     return {
         span.name: span
         for span in collector.spans
@@ -231,7 +233,7 @@ def test_malformed_context_starts_a_new_trace(traced: TracedRequests) -> None:
     assert found is not None
     assert state is None
     assert found[1] != TRACE
-    span = next(span for span in collector.servers() if span.document["traceId"] == found[1])
+    span = next(span for span in collector.server_spans() if span.document["traceId"] == found[1])
     assert span.document["spanId"] == found[2]
     assert "parentSpanId" not in span.document
     assert span.document["flags"] == 0x100
@@ -242,14 +244,14 @@ def test_unsampled_request_is_propagated_but_not_exported(
 ) -> None:
     collector = traced.collector
     assert traced.unsampled == (PARENT[:-1] + "0", None)
-    assert sum(span.document["traceId"] == TRACE for span in collector.servers()) == 1
+    assert sum(span.document["traceId"] == TRACE for span in collector.server_spans()) == 1
 
 
 def test_handler_error_sets_span_status_and_query_is_not_exported(
     traced: TracedRequests,
 ) -> None:
     collector = traced.collector
-    span = next(span for span in collector.servers() if span.attributes["url.path"] == "/boom")
+    span = next(span for span in collector.server_spans() if span.attributes["url.path"] == "/boom")
     assert span.document["status"] == {"code": 2}
     assert span.attributes["http.response.status_code"] == 500
     assert span.attributes["error.type"] == "500"
@@ -297,8 +299,8 @@ def test_configured_service_name_applies_to_all_spans() -> None:
         with exporting(collector.url, OTEL_SERVICE_NAME="mine") as plane:
             plane.deploy("show", SHOW)
             send_requests(plane, 512)
-            wait_until(collector.servers)
-        assert {span.resource["service.name"] for span in collector.servers()} == {"mine"}
+            wait_until(collector.server_spans)
+        assert {span.resource["service.name"] for span in collector.server_spans()} == {"mine"}
 
 
 # A failing collector
@@ -364,7 +366,7 @@ def test_collector_response_determines_dropped_span_count(status: int, body: byt
             plane.deploy("show", SHOW)
             send_requests(plane, 512)
             counts = wait_until(lambda: all_counted(plane))
-        dropped = sum(min(rejected, export.requests) for export in collector.exports)
+        dropped = sum(min(rejected, export.server_span_count) for export in collector.exports)
         assert counts == SpanCounts(exported=512 - dropped, dropped=dropped)
 
 

@@ -23,7 +23,7 @@ from fnkit.platform.model.routing import (
 )
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
 from tests.support.examples import examples
-from tests.support.tokens import claims, hs256_with, public_pem, signed, signing_key, unsigned
+from tests.support.tokens import claims, hs256_signed, public_pem, signed, signing_key, unsigned
 from tests.support.waiting import wait_until
 
 PRIVATE = "print('started')\ndef handle(event, context):\n    return {'body': event['headers']}\n"
@@ -34,7 +34,7 @@ NAMESPACE = "00000000-0000-4000-8000-000000000001"
 @pytest.fixture(scope="module")
 def plane() -> Iterator[DataPlaneProcess]:
     with running_data_plane() as running:
-        running.control.acknowledged(
+        running.control.send_and_wait_for_ack(
             CredentialsChanged(version=running.control.next_version(), public_key=PUBLIC_KEY)
         )
         yield running
@@ -46,7 +46,7 @@ def route(plane: DataPlaneProcess) -> Route:
 
 
 def issue(plane: DataPlaneProcess, *token_ids: str) -> None:
-    plane.control.acknowledged(CredentialsChanged(version=plane.control.next_version(), issued=token_ids))
+    plane.control.send_and_wait_for_ack(CredentialsChanged(version=plane.control.next_version(), issued=token_ids))
 
 
 def issued_token(plane: DataPlaneProcess, **scope: object) -> str:
@@ -65,7 +65,7 @@ def key_grants(*grants: tuple[str, str | None]) -> tuple[KeyGrant, ...]:
 def status(plane: DataPlaneProcess, token: str, header: str = "X-Auth-Token") -> int:
     reply = plane.call("private", headers={header: token})
     if reply.status == 403:
-        assert reply.header("content-type") == "application/json"
+        assert reply.headers["content-type"] == "application/json"
         assert str(json.loads(reply.body)["message"]).startswith("this function is private: ")
     return reply.status
 
@@ -110,8 +110,8 @@ WRONG = {
     "not a token": "nope",
     "not signed": unsigned(GOOD),
     "RS256, not signed": unsigned(GOOD, "RS256"),
-    "HS256 with the public key": hs256_with(GOOD, PUBLIC_KEY),
-    "HS256 with the public key, stripped": hs256_with(GOOD, PUBLIC_KEY.strip()),
+    "HS256 with the public key": hs256_signed(GOOD, PUBLIC_KEY),
+    "HS256 with the public key, stripped": hs256_signed(GOOD, PUBLIC_KEY.strip()),
     "signed by another key": signed(GOOD, signing_key("another")),
     "modified after signing": f"{HEADER}.{PAYLOAD[:-2]}xx.{SIGNATURE}",
     "without signature": f"{HEADER}.{PAYLOAD}",
@@ -145,7 +145,7 @@ def test_token_expires_by_platform_clock(route: Route, plane: DataPlaneProcess) 
 
     assert status(plane, token) == 200
     clock = ClockState(platform_time=now + 3601, real_time=now, speed=0.0)
-    plane.control.acknowledged(ClockChanged(version=plane.control.next_version(), clock=clock))
+    plane.control.send_and_wait_for_ack(ClockChanged(version=plane.control.next_version(), clock=clock))
     assert plane.call("private", headers={"X-Auth-Token": token}).json() == {
         "message": "this function is private: the token in X-Auth-Token has expired"
     }
@@ -157,14 +157,16 @@ def test_deleted_token_is_rejected(route: Route, plane: DataPlaneProcess) -> Non
     token = signed(claims(token_id, function_id=route.function_id))
     assert status(plane, token) == 200
 
-    plane.control.acknowledged(CredentialsChanged(version=plane.control.next_version(), revoked=(token_id,)))
+    plane.control.send_and_wait_for_ack(
+        CredentialsChanged(version=plane.control.next_version(), revoked=(token_id,))
+    )
 
     assert status(plane, token) == 403
 
 
 def test_api_key_authorizes_calls_within_its_project(route: Route, plane: DataPlaneProcess) -> None:
     keys = key_grants(("all", None), ("same-project", route.project_id), ("other-project", str(uuid.uuid4())))
-    plane.control.acknowledged(CredentialsChanged(version=plane.control.next_version(), keys=keys))
+    plane.control.send_and_wait_for_ack(CredentialsChanged(version=plane.control.next_version(), keys=keys))
 
     assert [status(plane, secret) for secret in ("all", "same-project", "other-project", "none")] == [
         200,
@@ -173,7 +175,7 @@ def test_api_key_authorizes_calls_within_its_project(route: Route, plane: DataPl
         403,
     ]
     assert status(plane, SECRET_KEY) == 200
-    plane.control.acknowledged(CredentialsChanged(version=plane.control.next_version(), keys=()))
+    plane.control.send_and_wait_for_ack(CredentialsChanged(version=plane.control.next_version(), keys=()))
     assert status(plane, "all") == 403
 
 
@@ -191,13 +193,13 @@ def snapshot(plane: DataPlaneProcess, route: Route, credentials: AcceptedCredent
 
 
 def start_count(plane: DataPlaneProcess, route: Route) -> int:
-    return [line.message for line in plane.lines(route)].count("started")
+    return [line.message for line in plane.log_lines(route)].count("started")
 
 
 def test_rejected_call_starts_no_instance() -> None:
-    with running_data_plane(greet=False) as plane:
+    with running_data_plane(send_snapshot=False) as plane:
         idle = plane.route("private", plane.write_code("private", {"handler.py": PRIVATE}), privacy="private")
-        plane.control.acknowledged(snapshot(plane, idle, AcceptedCredentials(public_key=PUBLIC_KEY)))
+        plane.control.send_and_wait_for_ack(snapshot(plane, idle, AcceptedCredentials(public_key=PUBLIC_KEY)))
         for token in ("", "nope", signed(claims("gone", function_id=idle.function_id))):
             assert status(plane, token) == 403
 
@@ -215,7 +217,7 @@ def test_snapshot_replaces_accepted_credentials() -> None:
                 public_key=PUBLIC_KEY, tokens=(token_id,), keys=key_grants((token_id, None))
             )
             clock = ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
-            plane.control.acknowledged(
+            plane.control.send_and_wait_for_ack(
                 Snapshot(version=plane.control.next_version(), clock=clock, routes=(own,), credentials=credentials)
             )
         assert [status(plane, one) for one in (old, new, "old", "new")] == [403, 200, 403, 200]

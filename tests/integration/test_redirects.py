@@ -10,7 +10,7 @@ import pytest
 from fnkit.platform.model.routing import ClockState, Snapshot
 from tests.support.data_plane import running_data_plane
 from tests.support.ports import free_port
-from tests.support.tls import SecurePlane, running_secure_plane
+from tests.support.tls_data_plane import TlsDataPlane, running_tls_data_plane
 from tests.support.waiting import wait_until
 
 SOURCE = """
@@ -22,10 +22,10 @@ HOSTS = ("strict.test", "shop.example")
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[SecurePlane]:
-    with running_secure_plane() as running:
-        running.plane.deploy("strict", SOURCE, hosts=HOSTS, http_option="redirected")
-        running.plane.deploy("strict-private", SOURCE, http_option="redirected", privacy="private")
+def secure() -> Iterator[TlsDataPlane]:
+    with running_tls_data_plane() as running:
+        running.data_plane.deploy("strict", SOURCE, hosts=HOSTS, http_option="redirected")
+        running.data_plane.deploy("strict-private", SOURCE, http_option="redirected", privacy="private")
         yield running
 
 
@@ -34,59 +34,65 @@ def secure() -> Iterator[SecurePlane]:
     ("host", "path"),
     [("strict.test", "/a/b?c=d&e=%20f"), ("SHOP.example:8481", "/"), ("127.0.0.1", "/fr-par/tests/strict/x?y")],
 )
-def test_plain_http_returns_301_to_the_https_url(secure: SecurePlane, method: str, host: str, path: str) -> None:
-    reply = secure.plane.call("strict", path, method=method, host=host, body=b"x" if method == "POST" else None)
+def test_plain_http_returns_301_to_the_https_url(secure: TlsDataPlane, method: str, host: str, path: str) -> None:
+    reply = secure.data_plane.call(
+        "strict", path, method=method, host=host, body=b"x" if method == "POST" else None
+    )
     assert (reply.status, reply.body) == (301, b"")
-    assert reply.header("Location") == f"https://{host.partition(':')[0]}:{secure.port}{path}"
-    assert reply.header("Content-Length") == "0"
-    assert reply.header("Server") == "envoy"
-    assert reply.header("Access-Control-Allow-Origin") is None, "the request did not reach the runtime"
+    assert reply.headers["Location"] == f"https://{host.partition(':')[0]}:{secure.port}{path}"
+    assert reply.headers["Content-Length"] == "0"
+    assert reply.headers["Server"] == "envoy"
+    assert reply.headers["Access-Control-Allow-Origin"] is None, "the request did not reach the runtime"
 
 
-def test_invalid_uri_bytes_are_escaped_in_location(secure: SecurePlane) -> None:
-    raw = secure.plane.raw(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: strict.test\r\nConnection: close\r\n\r\n")
+def test_invalid_uri_bytes_are_escaped_in_location(secure: TlsDataPlane) -> None:
+    raw = secure.data_plane.send_raw(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: strict.test\r\nConnection: close\r\n\r\n")
     if raw.startswith(b"HTTP/1.1 301 "):  # a parser may reject it earlier
         assert b"Location: https://strict.test:%d/%%C3%%A9\r\n" % secure.port in raw
     else:
         assert raw.startswith(b"HTTP/1.1 400 ")
 
 
-def test_connection_is_kept_alive_after_redirect(secure: SecurePlane) -> None:
-    with secure.plane.connect() as peer:
+def test_connection_is_kept_alive_after_redirect(secure: TlsDataPlane) -> None:
+    with secure.data_plane.connect() as peer:
         for _ in range(2):
             peer.sendall(b"GET / HTTP/1.1\r\nHost: strict.test\r\n\r\n")
             assert peer.recv(65536).startswith(b"HTTP/1.1 301 ")
 
 
-def test_redirect_precedes_token_check(secure: SecurePlane) -> None:
-    assert secure.plane.call("strict-private").status == 301
+def test_redirect_precedes_token_check(secure: TlsDataPlane) -> None:
+    assert secure.data_plane.call("strict-private").status == 301
     assert secure.call("strict-private.test").status == 403
 
 
-def test_absolute_form_request_redirects_to_its_host(secure: SecurePlane) -> None:
-    raw = secure.plane.raw(b"GET http://shop.example/a?b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+def test_absolute_form_request_redirects_to_its_host(secure: TlsDataPlane) -> None:
+    raw = secure.data_plane.send_raw(
+        b"GET http://shop.example/a?b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
     assert b"\r\nLocation: https://shop.example/a?b\r\n" in raw
 
 
-def test_https_request_is_served(secure: SecurePlane) -> None:
+def test_https_request_is_served(secure: TlsDataPlane) -> None:
     assert secure.call("shop.example", "/a").body == b"/a|https"
 
 
-def test_private_socket_request_is_served(secure: SecurePlane) -> None:
-    assert secure.plane.private_call("strict.test", "/cron").body == b"/cron|http"
+def test_private_socket_request_is_served(secure: TlsDataPlane) -> None:
+    assert secure.data_plane.call_private_listener("strict.test", "/cron").body == b"/cron|http"
 
 
 def test_redirected_request_starts_no_instance() -> None:
-    with running_data_plane(greet=False, tls_port=free_port()) as plane:
+    with running_data_plane(send_snapshot=False, tls_port=free_port()) as plane:
         code = plane.write_code("idle", {"handler.py": SOURCE})
         idle = plane.route("idle", code, http_option="redirected")
         clock = ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
-        plane.control.acknowledged(Snapshot(version=plane.control.next_version(), clock=clock, routes=(idle,)))
+        plane.control.send_and_wait_for_ack(
+            Snapshot(version=plane.control.next_version(), clock=clock, routes=(idle,))
+        )
         for _ in range(5):
             assert plane.call("idle").status == 301
-        assert plane.private_call("idle.test").status == 200
-        wait_until(lambda: plane.lines(idle))
-        assert [line.message for line in plane.lines(idle)].count("started") == 1
+        assert plane.call_private_listener("idle.test").status == 200
+        wait_until(lambda: plane.log_lines(idle))
+        assert [line.message for line in plane.log_lines(idle)].count("started") == 1
 
 
 def test_plain_http_is_served_with_warning_when_tls_is_off() -> None:

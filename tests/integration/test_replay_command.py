@@ -14,7 +14,7 @@ from fnkit.cli.output import JsonDocument, Output
 from fnkit.client import FunctionsApi
 from fnkit.client.endpoint import Endpoint
 from fnkit.contract.deliveries import DeliveryView
-from tests.support.scripted_server import Answer, Request, scripted_server
+from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
 _REPLAY = DeliveryView(
     id="new",
@@ -43,13 +43,13 @@ _REPLAY = DeliveryView(
 def run_replay(capsys: pytest.CaptureFixture[str], status: int) -> tuple[int | None, dict[str, Any]]:
     """Replay one delivery on a platform that responds with ``status`` to requests for the new one."""
 
-    def answer(request: Request, _number: int) -> Answer:
+    def answer(request: ReceivedRequest, _number: int) -> ScriptedResponse:
         if request.method == "POST":
             body = {"replayed": [{"id": "old", "delivery": msgspec.to_builtins(_REPLAY)}], "skipped": []}
-            return Answer(body=json.dumps(body).encode())
+            return ScriptedResponse(body=json.dumps(body).encode())
         if request.path.endswith("/new"):
-            return Answer(status, json.dumps({"message": "Delivery was not found"}).encode())
-        return Answer(body=b'{"deliveries": [], "total": 7, "next": null}')
+            return ScriptedResponse(status, json.dumps({"message": "Delivery was not found"}).encode())
+        return ScriptedResponse(body=b'{"deliveries": [], "total": 7, "next": null}')
 
     with scripted_server(answer) as server:
         endpoint = Endpoint(api_url=server.url, secret_key="k", project_id="p", region="fr-par", key_origin="o")

@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from fnkit.contract.deliveries import LISTED_BODY_MAX_BYTES, DeliveryView, ReplayRequest
-from fnkit.contract.enums import Status
 from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.store.deliveries import TRUNCATED_BODY_BYTES
 from fnkit.platform.model.delivery import Delivery
-from fnkit.platform.model.records import NatsSource, TriggerRecord
-from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
-from tests.support.stored_cron import store_function
+from tests.support.scheduler_under_test import FakeGateway, ManualMachineClock, SchedulerUnderTest, fake_gateway
+from tests.support.stored_records import nats_trigger_record, store_function
 
 BINARY = bytes(range(256)) * 10
 
@@ -27,24 +25,10 @@ def run_scenario(home: Path, scenario: Scenario, *, serving: bool = True) -> Non
     """Run a scenario with one trigger, ``t``, of a function."""
 
     async def run() -> None:
-        under_test = SchedulerUnderTest(home, MachineClock(1_800_000_000.0))
+        under_test = SchedulerUnderTest(home, ManualMachineClock(1_800_000_000.0))
         store_function(under_test.store, "f-1", serving=serving)
-        source = NatsSource(subject="orders", account_id="A", project_id="p", region="fr-par")
         with under_test.store.transaction():
-            under_test.store.triggers.insert(
-                TriggerRecord(
-                    id="t",
-                    region="fr-par",
-                    function_id="f-1",
-                    namespace_id="n-f-1",
-                    project_id="p",
-                    name="orders",
-                    description="",
-                    source=source,
-                    created_at=0,
-                    status=Status.READY,
-                )
-            )
+            under_test.store.triggers.insert(nats_trigger_record("t", "orders"))
         async with fake_gateway(home) as gateway:
             await scenario(under_test, gateway)
             await under_test.kill()
@@ -84,8 +68,8 @@ def test_replayed_message_has_the_original_bytes(tmp_path: Path, body: bytes) ->
         record_delivery(under_test, "d", body)
         assert body_of(view(under_test, "d")) == body
         replayed, skipped = replay(under_test, ids=["d"])
-        await under_test.quiet()
-        assert (gateway.arrived, skipped) == ([body], {})
+        await under_test.wait_until_idle()
+        assert (gateway.received, skipped) == ([body], {})
         again = view(under_test, replayed["d"])
         assert (again.status, again.cause, again.replay_of, again.kind) == ("succeeded", "replay", "d", "nats")
         original = view(under_test, "d")
@@ -100,9 +84,9 @@ def test_replay_by_status_is_oldest_first_and_skips_replayed(tmp_path: Path) -> 
             record_delivery(under_test, f"d-{number}", b"%d" % number, status)
         assert list(replay(under_test, status="dead")[0]) == ["d-0"]
         assert list(replay(under_test, status="any")[0]) == ["d-1", "d-4"]
-        await under_test.quiet()
+        await under_test.wait_until_idle()
         assert replay(under_test, status="any") == ({}, {})
-        assert sorted(gateway.arrived) == [b"0", b"1", b"4"]
+        assert sorted(gateway.received) == [b"0", b"1", b"4"]
 
     run_scenario(tmp_path, scenario)
 
@@ -112,11 +96,11 @@ def test_failed_replay_is_itself_replayed_next(tmp_path: Path) -> None:
         gateway.mode = "fails"
         record_delivery(under_test, "d", b"x")
         first = replay(under_test, status="any")[0]["d"]
-        await under_test.quiet()
+        await under_test.wait_until_idle()
         assert view(under_test, first).status == "failed"
         gateway.mode = "ok"
         assert list(replay(under_test, status="any")[0]) == [first]
-        await under_test.quiet()
+        await under_test.wait_until_idle()
         assert replay(under_test, status="any") == ({}, {})
 
     run_scenario(tmp_path, scenario)
@@ -129,14 +113,14 @@ def test_unreplayable_deliveries_are_skipped_with_reason(tmp_path: Path) -> None
         record_delivery(under_test, "fine", b"x", "succeeded")
         assert view(under_test, "cut").is_truncated
         replayed, skipped = replay(under_test, ids=["cut", "busy", "gone", "fine", "fine"])
-        await under_test.quiet()
+        await under_test.wait_until_idle()
         assert list(replayed) == ["fine"]
         assert {name: reason[:20] for name, reason in skipped.items()} == {
             "cut": "its stored body is t",
             "busy": "it is still pending",
             "gone": "it is no longer in t",
         }
-        assert gateway.arrived == [b"x"]
+        assert gateway.received == [b"x"]
 
     run_scenario(tmp_path, scenario)
 
@@ -147,7 +131,7 @@ def test_replay_is_skipped_when_function_is_not_deployed(tmp_path: Path) -> None
         replayed, skipped = replay(under_test, ids=["d"])
         assert (replayed, list(skipped)) == ({}, ["d"])
         assert view(under_test, "d").replayed_by is None
-        assert gateway.arrived == []
+        assert gateway.received == []
 
     run_scenario(tmp_path, scenario, serving=False)
 

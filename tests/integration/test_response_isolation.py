@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
 from tests.support.waiting import DEADLINE, wait_until
 
 SOURCE = """
@@ -53,7 +53,7 @@ def wait_for_next_request():
     poller.poll()
 
 def write_unprompted():
-    wait_at_gate()
+    wait_for_latch()
     os.write(worker_socket(), b"x")
 
 kept = []
@@ -145,11 +145,11 @@ def test_queued_callers_never_get_foreign_responses(plane: DataPlaneProcess) -> 
 
 
 def test_instance_that_writes_without_request_is_ended(plane: DataPlaneProcess) -> None:
-    with standing_gate() as gate:
-        route = plane.deploy("unprompted", gate.source + SOURCE, max_scale=1)
+    with handler_latch() as latch:
+        route = plane.deploy("unprompted", latch.source + SOURCE, max_scale=1)
         assert plane.call("unprompted", "/unprompted").body == b"/unprompted"
-        gate.open()
-        wait_until(lambda: any("it sent data without a request" in line.message for line in plane.lines(route)))
+        latch.release()
+        wait_until(lambda: any("it sent data without a request" in line.message for line in plane.log_lines(route)))
     assert plane.call("unprompted", "/after").body == b"/after"
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.support.data_plane import DataPlaneProcess, Reply, running_data_plane
+from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.http_response import HttpResponse
 
 ECHO = "def handle(event, context):\n    return {'body': event}\n"
 
@@ -55,8 +56,8 @@ def event(
     return found
 
 
-def lines(reply: Reply, name: str) -> list[str]:
-    return [value for key, value in reply.headers if key == name]
+def lines(reply: HttpResponse, name: str) -> list[str]:
+    return [value for key, value in reply.headers.items() if key == name]
 
 
 # The event (§1.3)
@@ -110,7 +111,7 @@ def test_last_query_value_wins_and_escapes_are_decoded(plane: DataPlaneProcess) 
 
 
 def test_repeated_headers_are_joined_under_go_canonical_name(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"GET / HTTP/1.1\r\nHost: echo.test\r\nx-thing: 1\r\nX-THING: 2\r\nx_odd: 3\r\nConnection: close\r\n\r\n"
     )
     headers = json.loads(raw.partition(b"\r\n\r\n")[2])["headers"]
@@ -119,7 +120,7 @@ def test_repeated_headers_are_joined_under_go_canonical_name(plane: DataPlanePro
 
 
 def test_header_value_whitespace_is_trimmed(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"GET / HTTP/1.1\r\nHost: echo.test \t\r\nX-A: \t a b \t \r\nX-B:  \r\nConnection: close\r\n\r\n"
     )
     headers = json.loads(raw.partition(b"\r\n\r\n")[2])["headers"]
@@ -128,7 +129,7 @@ def test_header_value_whitespace_is_trimmed(plane: DataPlaneProcess) -> None:
 
 def test_forwarded_for_lists_every_proxy_in_order(plane: DataPlaneProcess) -> None:
     lines = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2, 192.0.2.3\r\n"
-    raw = plane.raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"Connection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"Connection: close\r\n\r\n")
     headers = json.loads(raw.partition(b"\r\n\r\n")[2])["headers"]
     assert headers["X-Forwarded-For"] == "192.0.2.1, 192.0.2.2, 192.0.2.3, 127.0.0.1"
 
@@ -145,7 +146,7 @@ def test_hop_by_hop_headers_do_not_reach_the_handler(plane: DataPlaneProcess) ->
         b"POST / HTTP/1.1\r\nHost: echo.test\r\nConnection: close, TE\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\n"
         b"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\nX-Mine: 1\r\n\r\n"
     )
-    raw = plane.raw(head + b"2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n")
+    raw = plane.send_raw(head + b"2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n")
     found = json.loads(raw.rpartition(b"\r\n\r\n")[2])
     own = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "X-Envoy-External-Address"}
     assert (found["headers"].keys(), found["body"]) == (own | {"X-Mine"}, "hi")
@@ -171,7 +172,7 @@ def test_chunked_body_over_content_length_limit_is_accepted(plane: DataPlaneProc
     chunk = b"700000\r\n" + b"x" * 0x700000 + b"\r\n0\r\n\r\n"
     head = b"POST / HTTP/1.1\r\nHost: size.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     plane.deploy("size", "def handle(event, context):\n    return len(event['body'])\n")
-    assert plane.raw(head + chunk).endswith(b"7340032\n")
+    assert plane.send_raw(head + chunk).endswith(b"7340032\n")
 
 
 def test_preflight_reaches_handler_with_default_cors_headers(plane: DataPlaneProcess) -> None:
@@ -182,7 +183,7 @@ def test_preflight_reaches_handler_with_default_cors_headers(plane: DataPlanePro
     assert lines(reply, "Access-Control-Allow-Origin") == ["*"]
     assert lines(reply, "Access-Control-Allow-Headers") == ["Content-Type"]
     assert lines(reply, "Access-Control-Allow-Methods") == []
-    assert plane.call("returns", "/methods", method="OPTIONS").header("Access-Control-Allow-Methods") == "PUT"
+    assert plane.call("returns", "/methods", method="OPTIONS").headers["Access-Control-Allow-Methods"] == "PUT"
 
 
 def test_head_response_has_content_length_and_no_body(plane: DataPlaneProcess) -> None:
@@ -236,7 +237,7 @@ def test_handler_headers_override_defaults_and_are_sanitized(plane: DataPlanePro
     assert lines(smuggled, "X-A") == ["1  X-B: 2"]
     assert lines(smuggled, "X-Nul") == ["a b"]
     assert lines(smuggled, "X-B") == lines(smuggled, "Bad Name") == []
-    assert smuggled.header("Content-Length") == "0"
+    assert smuggled.headers["Content-Length"] == "0"
 
 
 # The gateway's errors (§5.1)
@@ -245,18 +246,18 @@ def test_handler_headers_override_defaults_and_are_sanitized(plane: DataPlanePro
 @pytest.mark.parametrize("host", ["unknown.test", "echo.test"])
 @pytest.mark.parametrize("path", ["/", "/favicon.ico"])
 def test_every_response_has_server_envoy(plane: DataPlaneProcess, host: str, path: str) -> None:
-    assert plane.call("echo", path, host=host).header("Server") == "envoy"
+    assert plane.call("echo", path, host=host).headers["Server"] == "envoy"
 
 
 def test_request_without_host_returns_400_or_404(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert raw.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 "))
 
 
 def test_http_1_0_returns_426_without_calling_the_handler(plane: DataPlaneProcess) -> None:
     route = plane.deploy("old", "def handle(event, context):\n    print('called')\n    return 'x'\n")
     for version in (b"1.0",):
-        raw = plane.raw(b"GET / HTTP/%b\r\nHost: old.test\r\nConnection: keep-alive\r\n\r\n" % version)
+        raw = plane.send_raw(b"GET / HTTP/%b\r\nHost: old.test\r\nConnection: keep-alive\r\n\r\n" % version)
         assert raw.startswith(b"HTTP/1.1 426 ")
         assert b"\r\nconnection: close\r\n" in raw
-    assert [line for line in plane.lines(route) if line.message == "called"] == []
+    assert [line for line in plane.log_lines(route) if line.message == "called"] == []

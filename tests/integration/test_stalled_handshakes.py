@@ -19,37 +19,13 @@ from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.model.clock import SyncedClock
-from fnkit.platform.model.routing import Route
 from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from tests.support.ports import free_port
+from tests.support.routes import make_route
 
 HANDSHAKE_TIMEOUT = 0.2
 WAIT_SECONDS = 60.0
-ROUTE = Route(
-    function_id="f",
-    generation=1,
-    name="f",
-    namespace_id="n",
-    region="fr-par",
-    project_id="p",
-    hosts=("f.test",),
-    path_prefix="/fr-par/n/f",
-    runtime="python311",
-    language="Python",
-    interpreter="",
-    code_dir="",
-    handler="",
-    memory=256,
-    cpu=140,
-    timeout=30.0,
-    min_scale=0,
-    max_scale=1,
-    privacy="public",
-    http_option="enabled",
-    sandbox="v2",
-    environment={},
-)
 
 
 @asynccontextmanager
@@ -63,7 +39,7 @@ async def running_listeners(
     )
     engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
     table = Router()
-    table.put(ROUTE)
+    table.put(make_route("f"))
     gateway = Gateway(engine, table, Authorizer("key"))
     gateway.has_snapshot = True
     certificates = CertificateStore(

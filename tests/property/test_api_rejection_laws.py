@@ -70,8 +70,8 @@ QUICK = settings(
 @pytest.fixture(scope="module")
 def ids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ControlProcess, dict[str, str]]]:
     with running_control(tmp_path_factory.mktemp("any")) as control:
-        namespace = str(control.namespace()["id"])
-        function = str(control.function(namespace)["id"])
+        namespace = str(control.create_namespace()["id"])
+        function = str(control.create_function(namespace)["id"])
         cron = control.request("POST", f"{API}/crons", {"function_id": function, "schedule": "0 0 * * *"}).ok()
         domain = control.request("POST", f"{API}/domains", {"function_id": function, "hostname": "a.b"}).ok()
         trigger = control.request(
@@ -190,8 +190,8 @@ def test_error_names_the_invalid_field_and_nothing_is_created(
     answer = control.request("POST", f"{API}/{kind}", body)
 
     if answer.status == 200:
-        control.request("DELETE", f"{API}/{kind}/{answer.json['id']}").ok()
-        control.wait_gone(kind, answer.json["id"])
+        control.request("DELETE", f"{API}/{kind}/{answer.document['id']}").ok()
+        control.wait_until_deleted(kind, answer.document["id"])
     elif answer.status == 400 and answer.message.startswith(("proto: ", "exactly one of ")):
         text = json.dumps(value)
         not_json = any(word in text for word in ("\\ud", "NaN", "Infinity"))

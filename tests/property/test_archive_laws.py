@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.bundle_projects import Bundling, a_function, a_project
+from tests.support.bundle_projects import BundleRun, function_spec, project_with
 from tests.support.examples import examples
 
 _NAMES = st.sampled_from(("a.txt", "b.bin", "é.txt", "data/x.csv", "data/deep/y", "lib/z.py", "Z", "a b", "run.sh"))
@@ -48,7 +48,7 @@ def test_equal_content_gives_equal_archives_in_any_location(files: dict[str, byt
             _write_tree(root, files, order, umask)
             os.chdir(root if umask == 0o077 else original)
             try:
-                bundle = Bundling(Path(folder)).bundle(a_project(root, a_function("h", "handler.handle")))
+                bundle = BundleRun(Path(folder)).bundle(project_with(root, function_spec("h", "handler.handle")))
             finally:
                 os.chdir(original)
             archives.append((bundle.digest, bundle.slices, bundle.path.read_bytes()))
@@ -71,5 +71,7 @@ def test_digest_changes_exactly_when_content_changes(files: dict[str, bytes], na
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "project")
             _write_tree(root, {**version, "handler.py": _HANDLER.encode()}, random.Random(1), 0o022)  # noqa: S311 - no secret
-            digests.add(Bundling(Path(folder)).bundle(a_project(root, a_function("h", "handler.handle"))).digest)
+            digests.add(
+                BundleRun(Path(folder)).bundle(project_with(root, function_spec("h", "handler.handle"))).digest
+            )
     assert len(digests) == (1 if versions[0] == versions[1] else 2)

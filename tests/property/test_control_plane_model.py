@@ -21,10 +21,11 @@ from hypothesis.stateful import (
 )
 
 from fnkit.platform.model.settings import Quotas
-from tests.support.control_model import KINDS, ControlModel, Thing
-from tests.support.control_process import Answer, ControlProcess, archive, control_settings
-from tests.support.data_plane_peer import connected_peer
+from tests.support.control_model import KINDS, ControlModel, Resource
+from tests.support.control_process import ControlProcess, control_settings, zip_archive
 from tests.support.examples import examples
+from tests.support.fake_data_plane import connected_data_plane
+from tests.support.http_response import HttpResponse
 from tests.support.waiting import wait_until
 
 REGIONS = st.sampled_from(("fr-par", "fr-par", "pl-waw"))
@@ -78,13 +79,13 @@ class Platform:
 
     def start(self) -> None:
         self.control.start()
-        self._peer.enter_context(connected_peer(self.control.settings.control_socket))
+        self._peer.enter_context(connected_data_plane(self.control.settings.control_socket))
 
     def kill(self) -> None:
         self.control.kill()
         self._peer.close()
 
-    def request(self, method: str, region: str, path: str, body: object = None, **query: object) -> Answer:
+    def request(self, method: str, region: str, path: str, body: object = None, **query: object) -> HttpResponse:
         target = f"/functions/v1beta1/regions/{region}/{path}"
         return self.control.request(method, target, body, query=query or None)
 
@@ -114,10 +115,10 @@ class ControlPlane(RuleBasedStateMachine):
     @initialize(region=REGIONS, name=NAMES)
     def create_one_of_each_kind(self, region: str, name: str) -> None:
         self.create("namespaces", region, "", {"name": name}, {"project_id": self.project})
-        (namespace,) = self.model.of("namespaces")
+        (namespace,) = self.model.find("namespaces")
         more: Fields = {"namespace_id": namespace.id, "runtime": "python311"}
         self.create("functions", region, namespace.id, {"name": name}, more)
-        (function,) = self.model.of("functions")
+        (function,) = self.model.find("functions")
         for kind, fields in INITIAL.items():
             config: Fields = {"scw_sqs_config": {"queue": "q"}} if kind == "triggers" else {}
             self.create(kind, region, function.id, fields, {"function_id": function.id, **config})
@@ -154,7 +155,7 @@ class ControlPlane(RuleBasedStateMachine):
         valid = scale is None or 1 <= scale <= 50
         changed = self.change(data, "functions", fields, {"redeploy": deploy}, valid=valid)
         if changed and deploy:
-            self.model.deployed(changed)
+            self.model.mark_deployed(changed)
 
     @rule(data=st.data(), schedule=st.sampled_from((None, "1 2 3 4 5", "every day")))
     def change_a_cron(self, data: st.DataObject, schedule: str | None) -> None:
@@ -166,21 +167,21 @@ class ControlPlane(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def upload_and_deploy(self, data: st.DataObject) -> None:
-        functions = self.model.of("functions", region="fr-par")
+        functions = self.model.find("functions", region="fr-par")
         if functions:
             function = data.draw(st.sampled_from(functions))
-            self.platform.control.upload(function.id, archive())
+            self.platform.control.upload(function.id, zip_archive())
             self.platform.request("POST", function.region, f"functions/{function.id}/deploy", {}).ok()
             function.has_code = True
-            self.model.deployed(function)
+            self.model.mark_deployed(function)
 
     @rule(data=st.data(), kind=st.sampled_from(KINDS))
     def delete(self, data: st.DataObject, kind: str) -> None:
         if thing := self.any_of(data, kind):
             answer = self.platform.request("DELETE", thing.region, f"{kind}/{thing.id}")
-            assert answer.status == (200 if thing.id in self.model.things else 404), answer
+            assert answer.status == (200 if thing.id in self.model.resources else 404), answer
             if answer.status == 200:
-                assert answer.json["status"] == "deleting"
+                assert answer.document["status"] == "deleting"
                 self.model.remove(thing)
                 self.wait_until_deleted(thing)
 
@@ -203,64 +204,64 @@ class ControlPlane(RuleBasedStateMachine):
         if thing := self.any_of(data, kind):
             assert self.platform.request("GET", "nl-ams", f"{kind}/{thing.id}").status == 404
 
-    @precondition(lambda self: self.model.things)
+    @precondition(lambda self: self.model.resources)
     @rule(size=st.integers(1, 4), descending=st.booleans())
     def list_all_pages(self, size: int, *, descending: bool) -> None:
         for kind, parents in self.lists():
             for parent, query in parents:
-                expected = [one.id for one in self.model.of(kind, region=parent.region, parent=parent.id)]
+                expected = [one.id for one in self.model.find(kind, region=parent.region, parent=parent.id)]
                 found = self.pages(kind, parent.region, query, size, descending=descending)
                 assert found == (expected[::-1] if descending else expected)
 
     def teardown(self) -> None:
-        everything = list(self.model.things.values())
+        everything = list(self.model.resources.values())
         try:
             for thing in everything:
                 self.compare(thing)
         finally:
-            for namespace in self.model.of("namespaces"):
+            for namespace in self.model.find("namespaces"):
                 self.platform.request("DELETE", namespace.region, f"namespaces/{namespace.id}")
         for thing in everything:
             self.wait_until_deleted(thing)
 
     # Steps and comparisons
 
-    def any_of(self, data: st.DataObject, kind: str) -> Thing | None:
+    def any_of(self, data: st.DataObject, kind: str) -> Resource | None:
         """Draw a resource of a kind, sometimes a deleted one."""
-        existing = self.model.of(kind)
-        deleted = [thing for thing in self.model.gone.values() if thing.kind == kind][-2:]
+        existing = self.model.find(kind)
+        deleted = [thing for thing in self.model.deleted.values() if thing.kind == kind][-2:]
         return data.draw(st.sampled_from([*existing, *deleted])) if existing or deleted else None
 
     def create(self, kind: str, region: str, parent: str, fields: Fields, more: Fields) -> None:
         if kind == "domains":
             fields = {"hostname": f"{fields['hostname']}.{self.project}.example.com"}
-        expected_status = self.model.refusal(kind, region, parent, fields)
+        expected_status = self.model.expected_status(kind, region, parent, fields)
         answer = self.platform.request("POST", region, kind, {**fields, **more})
         assert answer.status == expected_status, answer
         if expected_status == 200:
             status = {"functions": "created"}.get(kind, "ready")
             shown = {**DEFAULTS[kind], **fields, "status": status}
-            self.model.add(Thing(str(answer.json["id"]), kind, region, parent, shown))
+            self.model.add(Resource(str(answer.document["id"]), kind, region, parent, shown))
 
     def change(
         self, data: st.DataObject, kind: str, fields: Fields, more: Fields | None = None, *, valid: bool = True
-    ) -> Thing | None:
+    ) -> Resource | None:
         thing = self.any_of(data, kind)
         if thing is None:
             return None
-        exists = thing.id in self.model.things
+        exists = thing.id in self.model.resources
         answer = self.platform.request("PATCH", thing.region, f"{kind}/{thing.id}", {**fields, **(more or {})})
         if not exists:
             assert answer.status in ((404,) if valid else (400, 404)), answer
             return None
         assert answer.status == (200 if valid else 400), answer
         if valid:
-            thing.shown |= {name: value for name, value in fields.items() if value is not None}
+            thing.fields |= {name: value for name, value in fields.items() if value is not None}
         return thing if valid else None
 
-    def compare(self, thing: Thing) -> None:
+    def compare(self, thing: Resource) -> None:
         path = f"{thing.kind}/{thing.id}"
-        if thing.id in self.model.gone:
+        if thing.id in self.model.deleted:
             assert self.platform.request("GET", thing.region, path).status == 404
             return
         wait_until(
@@ -268,23 +269,23 @@ class ControlPlane(RuleBasedStateMachine):
             what=path,
         )
         found = self.platform.request("GET", thing.region, path).ok()
-        assert {name: found[name] for name in thing.shown} == thing.shown
+        assert {name: found[name] for name in thing.fields} == thing.fields
         if thing.kind == "functions":
             thing.ready_at = thing.ready_at or found["ready_at"]
             assert found["ready_at"] == thing.ready_at, "set once"
 
-    def wait_until_deleted(self, thing: Thing) -> None:
+    def wait_until_deleted(self, thing: Resource) -> None:
         path = f"{thing.kind}/{thing.id}"
         wait_until(lambda: self.platform.request("GET", thing.region, path).status == 404, what=path)
 
-    def lists(self) -> Iterator[tuple[str, list[tuple[Thing, Fields]]]]:
-        regions = sorted({thing.region for thing in self.model.things.values()})
-        roots = [Thing("", "projects", region, "", {}) for region in regions]
+    def lists(self) -> Iterator[tuple[str, list[tuple[Resource, Fields]]]]:
+        regions = sorted({thing.region for thing in self.model.resources.values()})
+        roots = [Resource("", "projects", region, "", {}) for region in regions]
         yield "namespaces", [(root, {"project_id": self.project}) for root in roots]
-        namespaces = self.model.of("namespaces")
+        namespaces = self.model.find("namespaces")
         yield "functions", [(one, {"namespace_id": one.id}) for one in namespaces]
         for kind in CHILDREN:
-            yield kind, [(one, {"function_id": one.id}) for one in self.model.of("functions")]
+            yield kind, [(one, {"function_id": one.id}) for one in self.model.find("functions")]
 
     def pages(self, kind: str, region: str, query: Fields, size: int, *, descending: bool) -> list[object]:
         order = "created_at_desc" if descending else "created_at_asc"

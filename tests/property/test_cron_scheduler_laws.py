@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from fnkit.contract.cron import CronSchedule
 from tests.support.examples import examples
-from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
-from tests.support.stored_cron import store_cron
+from tests.support.scheduler_under_test import FakeGateway, ManualMachineClock, SchedulerUnderTest, fake_gateway
+from tests.support.stored_records import store_cron
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 SCHEDULES = ("* * * * *", "*/2 * * * *", "*/7 * * * *", "0 * * * *", "5,6 * * * *")
@@ -49,16 +49,16 @@ class Simulation:
         clock = self.running.clock
         match step:
             case ("pass" | "set", int(seconds)):
-                await self.running.at(clock.wall + seconds)
+                await self.running.set_time(clock.wall + seconds)
             case ("crash", str(when), int(seconds)):
-                await self.running.dies_at(clock.wall + seconds, when)
-                self.running = SchedulerUnderTest(self.home, MachineClock(clock.wall))
+                await self.running.crash_at(clock.wall + seconds, when)
+                self.running = SchedulerUnderTest(self.home, ManualMachineClock(clock.wall))
                 await self.running.start()
             case ("args", str(name)):
-                self.running.change(name, args={"cron": name, "changed": True})
+                self.running.update_cron(name, args={"cron": name, "changed": True})
             case ("schedule", str(name), str(schedule)):
                 self.schedules[name].add(schedule)
-                self.running.change(name, schedule=schedule, schedule_changed_at=int(clock.wall * 10**9))
+                self.running.update_cron(name, schedule=schedule, schedule_changed_at=int(clock.wall * 10**9))
             case ("fire", str(name)):
                 self.running.history.fire("fr-par", name)
                 self.manual_runs += 1
@@ -68,7 +68,7 @@ class Simulation:
 
 async def simulate(home: Path, steps: list[tuple[object, ...]]) -> tuple[Simulation, FakeGateway]:
     """Run the steps and wait until the scheduler is idle."""
-    running = SchedulerUnderTest(home, MachineClock(NOON))
+    running = SchedulerUnderTest(home, ManualMachineClock(NOON))
     for name in CRONS:
         store_cron(running.store, name, created_at=NOON)
     async with fake_gateway(home) as gateway:
@@ -76,12 +76,12 @@ async def simulate(home: Path, steps: list[tuple[object, ...]]) -> tuple[Simulat
         simulation = Simulation(home, running, {name: {"* * * * *"} for name in CRONS})
         for step in steps:
             await simulation.apply(step)
-        await simulation.running.quiet()
+        await simulation.running.wait_until_idle()
     return simulation, gateway
 
 
 def run_times(simulation: Simulation, name: str) -> list[float]:
-    return [datetime.fromisoformat(one.at).timestamp() for one in simulation.running.fired(name)]
+    return [datetime.fromisoformat(one.at).timestamp() for one in simulation.running.deliveries(name)]
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_no_run_starts_twice_and_each_matches_a_schedule(steps: list[tuple[objec
                     for text in simulation.schedules[name]
                 )
             started += len(found)
-        assert len(gateway.arrived) <= started + simulation.manual_runs
+        assert len(gateway.received) <= started + simulation.manual_runs
         await simulation.running.kill()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -121,8 +121,8 @@ def test_no_run_is_lost_in_outages_of_less_than_a_minute(steps: list[tuple[str, 
         minutes = int((simulation.running.clock.wall - NOON) // 60)
         for name in CRONS:
             assert run_times(simulation, name) == [NOON + 60 * number for number in range(1, minutes + 1)]
-        interrupted = sum(one.status == "failed" for name in CRONS for one in simulation.running.fired(name))
-        assert len(gateway.arrived) >= 2 * minutes - interrupted
+        interrupted = sum(one.status == "failed" for name in CRONS for one in simulation.running.deliveries(name))
+        assert len(gateway.received) >= 2 * minutes - interrupted
         await simulation.running.kill()
 
     with tempfile.TemporaryDirectory() as folder:

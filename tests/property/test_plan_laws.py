@@ -116,7 +116,12 @@ def projects(draw: st.DrawFn) -> DesiredState:
 
 def plan(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan:
     return make_plan(
-        desired, api.observe(desired), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
+        desired,
+        api.observe(desired),
+        api.secret_matches(values),
+        api_url="http://api",
+        region="fr-par",
+        project_id="p",
     )
 
 
@@ -129,7 +134,7 @@ def deploy(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan
 def refreshed(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan:
     """Plan as with --refresh, which fetches every list."""
     return make_plan(
-        desired, api.observe(), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
+        desired, api.observe(), api.secret_matches(values), api_url="http://api", region="fr-par", project_id="p"
     )
 
 
@@ -138,7 +143,7 @@ def contents(api: ModelApi) -> object:
     children = {
         function.name: sorted(
             msgspec.json.encode(msgspec.structs.replace(child, id="", function_id=""))
-            for child in api.children.get(function.id, {}).values()
+            for child in api.attached.get(function.id, {}).values()
         )
         for function in api.functions.values()
     }
@@ -233,7 +238,7 @@ def test_foreign_resources_are_neither_changed_nor_deleted(
     api.functions["theirs"] = foreign
     for function in a.functions[:1]:
         function_id = api.functions[function.name].id
-        api.children[function_id]["foreign-cron"] = Cron(
+        api.attached[function_id]["foreign-cron"] = Cron(
             id="foreign-cron", function_id=function_id, schedule="1 1 1 1 1", args={}, status="ready", name="theirs"
         )
     applied = deploy(b, api, values)
@@ -243,7 +248,7 @@ def test_foreign_resources_are_neither_changed_nor_deleted(
     for name in in_both:
         change = next(one for one in applied.changes if isinstance(one, FunctionChange) and one.name == name)
         if change.action is not Action.REPLACE:
-            assert "foreign-cron" in api.children[api.functions[name].id]
+            assert "foreign-cron" in api.attached[api.functions[name].id]
     destruction = plan_destroy(
         api.observe(), project="shop", stage="", namespace="shop", api_url="", region="", project_id=""
     )

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fnkit.bundler import select_files
-from tests.support.bundle_projects import write_files
 from tests.support.examples import examples
+from tests.support.project_tree import write_files
 
 _NAMES = ("a", "b", "c", "ab", "a.py", "b.txt", "c.log", "a b", "é.txt", "[x]", "#hash", "!bang", "UPPER")
 _PATTERNS = (

@@ -7,8 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.bundle_projects import Bundling, a_function, a_project, call, write_files
+from tests.support.bundle_projects import BundleRun, call_handler, function_spec, project_with
 from tests.support.examples import examples
+from tests.support.project_tree import write_files
 
 _MODULES = ("one", "two", "lib.three", "lib.four", "plain.five", "handlers.six", "lib")
 """``lib`` is a package, ``plain`` and ``handlers`` are folders without ``__init__.py``."""
@@ -66,11 +67,11 @@ def _project(
 def _bundled(folder: Path, files: dict[str, str]) -> tuple[str, str]:
     """Return a function's digest, and its result when it runs from the archive."""
     write_files(folder / "project", files)
-    project = a_project(folder / "project", a_function("h", "handlers/h.handle"))
-    bundle = Bundling(folder).bundle(project)
+    project = project_with(folder / "project", function_spec("h", "handlers/h.handle"))
+    bundle = BundleRun(folder).bundle(project)
     with zipfile.ZipFile(bundle.path) as archive:
         archive.extractall(folder / "unpacked")
-    return bundle.slice_of("h").digest, call(folder / "unpacked", "handlers/h.handle")
+    return bundle.slice_of("h").digest, call_handler(folder / "unpacked", "handlers/h.handle")
 
 
 @settings(deadline=None, max_examples=examples(25))
@@ -114,6 +115,6 @@ def test_every_kind_of_relevant_edit_changes_the_digest(tmp_path: Path) -> None:
     for name in ("module that shadows the standard library", "module that shadows the imported one"):
         folder = tmp_path / name.replace(" ", "-")
         write_files(folder / "project", files | edits[name])
-        bundle = Bundling(folder).bundle(a_project(folder / "project", a_function("h", "handlers/h.handle")))
+        bundle = BundleRun(folder).bundle(project_with(folder / "project", function_spec("h", "handlers/h.handle")))
         digests[name] = bundle.slice_of("h").digest
     assert len({base, *digests.values()}) == len(edits) + 1, digests

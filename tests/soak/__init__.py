@@ -1,1 +1,1 @@
-"""A real platform under load, while everything that can be killed is: ``python -m tests.soak``, ``make soak``."""
+"""A real platform under load while its processes are killed: ``python -m tests.soak``, ``make soak``."""

@@ -1,4 +1,4 @@
-"""``python -m tests.soak [--minutes N] [--seed S]``: exit code 1 when anything was wrong, with seed and actions."""
+"""``python -m tests.soak [--minutes N] [--seed S]``: exits with 1 and prints the actions if a fault was found."""
 
 from __future__ import annotations
 

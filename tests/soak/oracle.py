@@ -1,9 +1,9 @@
-"""Which answers to a request are right, when.
+"""Decides which responses are correct at a given time.
 
-A request lasts from ``began`` to ``ended``. What is true of a function (its version, who may call it, that it is
-there) is known as *spans* of time in which it may have been so: a change opens the new span before it is asked
-for, and closes the old one after it was seen to be done. An answer is right if one of the states that overlap the
-request gives it. Disturbances are spans too: each names the answers that it excuses.
+The state of a function (its version, its privacy, whether it exists) is recorded as intervals in which it may have
+had a value: a change opens the new interval before it is requested, and closes the earlier ones after it has been
+observed. A response is correct if one of the states during the request allows it. Disturbances are intervals too:
+each kind explains certain failures.
 """
 
 from __future__ import annotations
@@ -13,99 +13,115 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["GONE", "NO_ANSWER", "THERE", "Disturbance", "Function", "Observed", "Oracle", "Span"]
+__all__ = [
+    "ABSENT",
+    "NO_RESPONSE",
+    "PRESENT",
+    "Disturbance",
+    "FunctionHistory",
+    "Interval",
+    "ObservedResponse",
+    "Oracle",
+]
 
-THERE: Final = "there"
-GONE: Final = "gone"
-NO_ANSWER: Final = 0
-"""The connection was refused, or ended before an answer was complete."""
+PRESENT: Final = "there"
+ABSENT: Final = "gone"
+NO_RESPONSE: Final = 0
+"""The connection was refused, or closed before the response was complete."""
 
-_EXCUSES: Final = {
-    "instance": frozenset({NO_ANSWER, 502}),
-    "zygote": frozenset({NO_ANSWER, 502}),
-    "data plane": frozenset({NO_ANSWER, 502, 503}),
-    "supervisor": frozenset({NO_ANSWER, 502, 503}),
+_ACCEPTED_STATUSES: Final = {
+    "instance": frozenset({NO_RESPONSE, 502}),
+    "zygote": frozenset({NO_RESPONSE, 502}),
+    "data plane": frozenset({NO_RESPONSE, 502, 503}),
+    "supervisor": frozenset({NO_RESPONSE, 502, 503}),
     "control": frozenset[int](),
-    "blank": frozenset[int](),
+    "pre-warmed worker": frozenset[int](),
     "pause": frozenset[int](),
 }
-"""What may be answered while one of these was killed or stopped. Nobody who calls misses control, or a blank."""
+"""The failures that are accepted after a kill or a pause, by its kind."""
 
 
 @dataclass(slots=True)
-class Span:
-    """From ``since`` to ``until``, in seconds of ``time.monotonic``; open while ``until`` is ``None``."""
+class Interval:
+    """From ``start`` to ``end``, in seconds of ``time.monotonic``; open while ``end`` is ``None``."""
 
     value: object
-    since: float
-    until: float | None = None
+    start: float
+    end: float | None = None
 
     def covers(self, began: float, ended: float) -> bool:
-        """Whether it was so all the time between these."""
-        return self.since <= began and (self.until is None or self.until >= ended)
+        """Return whether the interval includes the whole period."""
+        return self.start <= began and (self.end is None or self.end >= ended)
 
     def overlaps(self, began: float, ended: float) -> bool:
-        """Whether it was so at any moment between these."""
-        return self.since <= ended and (self.until is None or self.until >= began)
+        """Return whether the interval includes a part of the period."""
+        return self.start <= ended and (self.end is None or self.end >= began)
 
 
 @dataclass(slots=True)
 class Disturbance:
-    """Something was killed or stopped; ``until`` is when it was seen to be well again."""
+    """A process was killed or paused at ``start``; ``end`` is when the platform had recovered."""
 
     kind: str
-    since: float
-    until: float | None = None
+    start: float
+    end: float | None = None
 
 
 @dataclass(slots=True)
-class Function:
-    """What is known of one function over time."""
+class FunctionHistory:
+    """The possible states of a function over time."""
 
     name: str
     id: str
     host: str
-    versions: list[Span] = field(default_factory=list)
-    access: list[Span] = field(default_factory=list)
-    presence: list[Span] = field(default_factory=list)
-    tokens: list[Span] = field(default_factory=list)
+    versions: list[Interval] = field(default_factory=list)
+    access: list[Interval] = field(default_factory=list)
+    presence: list[Interval] = field(default_factory=list)
+    tokens: list[Interval] = field(default_factory=list)
 
-    def begin(self, what: list[Span], value: object) -> None:
-        """Say that this may be so from now on, beside what was so before."""
-        what.append(Span(value, time.monotonic()))
+    def open(self, intervals: list[Interval], value: object) -> None:
+        """Add a value that is possible from now on, beside the earlier ones."""
+        intervals.append(Interval(value, time.monotonic()))
 
-    def settle(self, what: list[Span]) -> None:
-        """Say that the last one alone is so from now on."""
+    def close_earlier(self, intervals: list[Interval]) -> None:
+        """Record that only the last value is possible from now on."""
         now = time.monotonic()
-        for span in what[:-1]:
-            if span.until is None:
-                span.until = now
+        for interval in intervals[:-1]:
+            if interval.end is None:
+                interval.end = now
 
-    def give_up(self, what: list[Span]) -> None:
-        """Say that the last one did not come true, and is not so from now on."""
-        what[-1].until = time.monotonic()
-
-    def seen(self, what: list[Span], began: float, ended: float) -> set[object]:
-        """Return what may have been so between these moments."""
-        return {span.value for span in list(what) if span.overlaps(began, ended)}
+    def values_between(self, intervals: list[Interval], began: float, ended: float) -> set[object]:
+        """Return the values that were possible in the period."""
+        return {interval.value for interval in list(intervals) if interval.overlaps(began, ended)}
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """One request and its answer. nonce: what the handler is to say again; token: sent with it."""
+class ObservedResponse:
+    """A request and its response.
 
-    function: Function
+    Attributes:
+        function: The called function.
+        began: When the request was sent.
+        ended: When the response was complete.
+        status: The response's status, or ``NO_RESPONSE``.
+        nonce: The value that the handler must return.
+        token: The token that was sent.
+        body: The response's JSON object.
+        detail: The client's error, or a body that is no JSON object.
+    """
+
+    function: FunctionHistory
     began: float
     ended: float
     status: int
     nonce: str
-    token: Span | None
+    token: Interval | None
     body: dict[str, object] | None
     detail: str = ""
 
 
 class Oracle:
-    """Judges answers; keeps what was wrong. Used by many threads."""
+    """Checks responses and collects faults. Thread-safe."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -114,59 +130,67 @@ class Oracle:
         self._began = time.monotonic()
         self._lock = threading.Lock()
 
-    def disturb(self, kind: str) -> Disturbance:
-        """Say that something is about to be killed or stopped."""
+    def begin_disturbance(self, kind: str) -> Disturbance:
+        """Record that a process is about to be killed or paused."""
         disturbance = Disturbance(kind, time.monotonic())
         self.disturbances.append(disturbance)
         return disturbance
 
-    def judge(self, seen: Observed) -> None:
-        """Count the answer; keep it when it is wrong."""
-        verdict = self._verdict(seen)
+    def check(self, response: ObservedResponse) -> None:
+        """Count a response, and add a fault if it is wrong."""
+        fault = self._fault_of(response)
         with self._lock:
-            self.counts[str(seen.status)] = self.counts.get(str(seen.status), 0) + 1
-            if verdict:
-                at = f"{seen.began - self._began:.3f}–{seen.ended - self._began:.3f}"
-                self.faults.append(f"{at} {seen.function.name}: {seen.status} {seen.detail} {seen.body}: {verdict}")
+            self.counts[str(response.status)] = self.counts.get(str(response.status), 0) + 1
+            if fault:
+                at = f"{response.began - self._began:.3f}–{response.ended - self._began:.3f}"
+                self.faults.append(
+                    f"{at} {response.function.name}: {response.status} {response.detail} {response.body}: {fault}"
+                )
 
-    def fault(self, text: str) -> None:
-        """Keep something that is wrong beside any request."""
+    def add_fault(self, text: str) -> None:
+        """Add a fault that concerns no request."""
         with self._lock:
             self.faults.append(f"{time.monotonic() - self._began:.3f} {text}")
 
-    def _verdict(self, seen: Observed) -> str:
-        function, window = seen.function, (seen.began, seen.ended)
-        present = function.seen(function.presence, *window)
-        access = function.seen(function.access, *window)
-        match seen.status:
+    def _fault_of(self, response: ObservedResponse) -> str:
+        function, window = response.function, (response.began, response.ended)
+        present = function.values_between(function.presence, *window)
+        access = function.values_between(function.access, *window)
+        match response.status:
             case 200:
-                return self._answered(seen, present, access)
+                return self._fault_of_success(response, present, access)
             case 403:
-                refused = "private" in access and not (seen.token is not None and seen.token.covers(*window))
-                return "" if refused else "nobody had to be refused"
+                refused = "private" in access and not (
+                    response.token is not None and response.token.covers(*window)
+                )
+                return "" if refused else "access should have been granted"
             case 404:
-                return "" if GONE in present or not present else "the function was there"
-            case 503 if GONE in present:
-                return ""  # it was removed while the request waited
+                return "" if ABSENT in present or not present else "the function existed"
+            case 503 if ABSENT in present:
+                return ""  # the function was deleted while the request was queued
             case _:
-                return "" if self._is_excused(seen) else "nothing excuses it"
+                return "" if self._is_explained(response) else "no disturbance explains it"
 
-    def _answered(self, seen: Observed, present: set[object], access: set[object]) -> str:
-        function = seen.function
-        if THERE not in present:
-            return "the function was not there"
-        if "public" not in access and seen.token is None:
-            return "the function was private, and there was no token"
-        body = seen.body or {}
-        if body.get("nonce") != seen.nonce or body.get("name") != function.name:
-            return f"the answer to another request than {seen.nonce} of {function.name}"
-        versions = function.seen(function.versions, seen.began, seen.ended)
-        return "" if body.get("version") in versions else f"only {sorted(map(str, versions))} could have answered"
+    def _fault_of_success(self, response: ObservedResponse, present: set[object], access: set[object]) -> str:
+        function = response.function
+        if PRESENT not in present:
+            return "the function did not exist"
+        if "public" not in access and response.token is None:
+            return "the function was private, and no token was sent"
+        body = response.body or {}
+        if body.get("nonce") != response.nonce or body.get("name") != function.name:
+            return f"not the response to request {response.nonce} of {function.name}"
+        versions = function.values_between(function.versions, response.began, response.ended)
+        return (
+            ""
+            if body.get("version") in versions
+            else f"only the versions {sorted(map(str, versions))} were possible"
+        )
 
-    def _is_excused(self, seen: Observed) -> bool:
+    def _is_explained(self, response: ObservedResponse) -> bool:
         return any(
-            seen.status in _EXCUSES[one.kind]
-            and one.since <= seen.ended
-            and (one.until is None or one.until >= seen.began)
+            response.status in _ACCEPTED_STATUSES[one.kind]
+            and one.start <= response.ended
+            and (one.end is None or one.end >= response.began)
             for one in list(self.disturbances)
         )

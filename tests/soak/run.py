@@ -1,149 +1,155 @@
-"""One run: rolling updates that may lose nothing, then random actions under load, then the end and what is left."""
+"""One run: rolling updates, which may lose no request, random actions under load, and the search for leaks."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.soak.actions import Actions
-from tests.soak.load import Client
+from tests.soak.leaked_resources import LeakedResources, find_leaked_resources, process_usage
+from tests.soak.load import LoadClient
 from tests.soak.oracle import Oracle
-from tests.soak.remains import Remains, held, remains
-from tests.soak.subject import Subject, start
+from tests.soak.platform import SoakPlatform, start
+from tests.support.waiting import wait_until
 
-__all__ = ["Report", "soak"]
+__all__ = ["SoakReport", "soak"]
 
 _ROLLING_SHARE = 0.15
 _GROWTH_MAX_KIB = 64 * 1024
 _SETTLE_SECONDS = 30.0
+_LEAK_SECONDS = 5.0
 _FAULTS_MAX = 20
 
 
 @dataclass
-class Report:
-    """What happened and what was wrong."""
+class SoakReport:
+    """The result of a run."""
 
     seed: int
     isolation: str = ""
-    rolling: dict[str, int] = field(default_factory=dict)
+    rolling_update_counts: dict[str, int] = field(default_factory=dict)
     deploys: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
+    status_counts: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
-    kinds: dict[str, int] = field(default_factory=dict)
+    action_counts: dict[str, int] = field(default_factory=dict)
     memory: dict[str, str] = field(default_factory=dict)
-    remains: Remains | None = None
+    leaked: LeakedResources | None = None
     seconds: float = 0.0
 
     @property
     def is_good(self) -> bool:
-        """Nothing was wrong and nothing is left."""
-        return not self.faults and not self.remains
+        """Whether there were no faults and no leaks."""
+        return not self.faults and not self.leaked
 
     def text(self) -> str:
-        """What a reader wants to know; everything, when something was wrong."""
+        """Return a summary, and with faults also the log of all actions."""
+        actions = ", ".join(f"{number} {kind}" for kind, number in sorted(self.action_counts.items()))
         lines = [
             f"soak: seed {self.seed}, {self.seconds:.0f} s, isolation {self.isolation}",
-            f"rolling update: {self.deploys} deploys, answers {self.rolling}",
-            f"actions: {len(self.actions)} ({', '.join(f'{n} {kind}' for kind, n in sorted(self.kinds.items()))})",
-            f"answers by status (0: no answer): {dict(sorted(self.counts.items()))}",
+            f"rolling update: {self.deploys} deploys, responses {self.rolling_update_counts}",
+            f"actions: {len(self.actions)} ({actions})",
+            f"responses by status (0: none): {dict(sorted(self.status_counts.items()))}",
             *(f"{name}: {text}" for name, text in self.memory.items()),
-            f"left behind: {self.remains or 'nothing'}",
-            f"wrong: {len(self.faults)}",
+            f"leaked: {self.leaked or 'nothing'}",
+            f"faults: {len(self.faults)}",
         ]
         if not self.is_good:
-            lines += [*self.faults[:40], f"again with --seed {self.seed}; actions:", *self.actions]
+            lines += [*self.faults[:40], f"repeat with --seed {self.seed}; actions:", *self.actions]
         return "\n".join(lines) + "\n"
 
 
-def soak(*, seconds: float, seed: int, isolation: str = "auto", clients: int = 6) -> Report:
-    """Run for about this long."""
-    report = Report(seed)
+def soak(*, seconds: float, seed: int, isolation: str = "auto", clients: int = 6) -> SoakReport:
+    """Run for about this many seconds."""
+    report = SoakReport(seed)
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="fnkit-soak-"))
     home = folder / "home"
-    followed: set[int] = set()
+    known_pids: set[int] = set()
     try:
-        subject = start(home, "--clock-speed", "10", "--isolation", isolation)
+        platform = start(home, "--clock-speed", "10", "--isolation", isolation)
         try:
-            report.isolation = subject.isolation
-            _soak(subject, report, began + seconds, clients, followed)
+            report.isolation = platform.isolation
+            _run_load(platform, report, began + seconds, clients, known_pids)
         finally:
-            subject.stop()
-        _look_at_what_is_left(home, report, followed)
+            platform.stop()
+        _find_leaks(home, report, known_pids)
     finally:
         report.seconds = time.monotonic() - began
         shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
-def _soak(subject: Subject, report: Report, end: float, clients: int, followed: set[int]) -> None:
+def _run_load(platform: SoakPlatform, report: SoakReport, end: float, clients: int, known_pids: set[int]) -> None:
     oracle = Oracle()
-    actions = Actions(subject, oracle, report.seed)
+    actions = Actions(platform, oracle, report.seed)
     actions.create()
     actions.create()
-    load = [Client(subject.gateway, oracle, lambda: actions.functions, report.seed + n) for n in range(clients)]
+    load = [
+        LoadClient(platform.gateway, oracle, lambda: actions.functions, report.seed + n) for n in range(clients)
+    ]
     for client in load:
         client.start()
     try:
-        before = _act(subject, report, oracle, actions, end, followed)
-    except Exception as error:  # noqa: BLE001  (whatever ends the run is a finding, with the log of how it came)
-        oracle.fault(f"the run ended: {error!r}")
+        before = _run_actions(platform, report, oracle, actions, end, known_pids)
+    except Exception as error:  # noqa: BLE001  (any exception is a fault of the run, reported with its actions)
+        oracle.add_fault(f"the run failed: {error!r}")
         before = {}
     finally:
         for client in load:
             client.stop()
     if before:
-        _compare(subject, report, oracle, before)
-    report.counts, report.faults, report.actions = oracle.counts, oracle.faults, actions.log
-    report.kinds = actions.counts
+        _check_growth(platform, report, oracle, before)
+    report.status_counts, report.faults, report.actions = oracle.counts, oracle.faults, actions.log
+    report.action_counts = actions.counts
 
 
-def _act(
-    subject: Subject, report: Report, oracle: Oracle, actions: Actions, end: float, followed: set[int]
+def _run_actions(
+    platform: SoakPlatform, report: SoakReport, oracle: Oracle, actions: Actions, end: float, known_pids: set[int]
 ) -> dict[str, tuple[int, tuple[int, int, int]]]:
-    """Update in peace, then do anything; return what the processes held between the two."""
+    """Run rolling updates, then random actions; return the usage of the processes in between."""
     rolling_end = time.monotonic() + (end - time.monotonic()) * _ROLLING_SHARE
     while time.monotonic() < rolling_end:
-        actions.deploy_in_peace()
+        actions.deploy_undisturbed()
         report.deploys += 1
-    report.rolling = dict(oracle.counts)
-    if set(report.rolling) != {"200"}:
-        oracle.fault(f"a rolling update lost requests: {report.rolling}")
-    followed |= set(subject.processes().values())
-    before = {name: (pid, held(pid)) for name, pid in subject.processes().items()}
+    report.rolling_update_counts = dict(oracle.counts)
+    if set(report.rolling_update_counts) != {"200"}:
+        oracle.add_fault(f"a rolling update lost requests: {report.rolling_update_counts}")
+    known_pids |= set(platform.processes().values())
+    before = {name: (pid, process_usage(pid)) for name, pid in platform.processes().items()}
     while time.monotonic() < end and len(oracle.faults) < _FAULTS_MAX:
-        actions.one()
-        followed |= set(subject.processes().values())
-    subject.become_healthy()
+        actions.run_random_action()
+        known_pids |= set(platform.processes().values())
+    platform.wait_until_healthy()
     return before
 
 
-def _compare(
-    subject: Subject, report: Report, oracle: Oracle, before: dict[str, tuple[int, tuple[int, int, int]]]
+def _check_growth(
+    platform: SoakPlatform, report: SoakReport, oracle: Oracle, before: dict[str, tuple[int, tuple[int, int, int]]]
 ) -> None:
-    """Look at what the processes hold when nobody calls any more."""
-    for name, pid in subject.processes().items():
+    """Compare the usage of the processes after the load with that before."""
+    for name, pid in platform.processes().items():
         _, (descriptors, resident, _) = before[name]
-        now = held(pid)
-        quiet_by = time.monotonic() + _SETTLE_SECONDS
-        while now[0] > descriptors + 8 and time.monotonic() < quiet_by:
-            time.sleep(0.1)
-            now = held(pid)
+        with suppress(AssertionError):
+            wait_until(partial(_has_at_most_descriptors, pid, descriptors + 8), _SETTLE_SECONDS)
+        now = process_usage(pid)
         report.memory[name] = (
-            f"{resident // 1024} → {now[1] // 1024} MiB, {descriptors} → {now[0]} descriptors, "
-            f"{now[2]} processes below"
+            f"{resident // 1024} → {now[1] // 1024} MiB, {descriptors} → {now[0]} descriptors, {now[2]} descendants"
         )
         if now[1] - resident > _GROWTH_MAX_KIB:
-            oracle.fault(f"{name} grew by {(now[1] - resident) // 1024} MiB")
+            oracle.add_fault(f"{name} grew by {(now[1] - resident) // 1024} MiB")
 
 
-def _look_at_what_is_left(home: Path, report: Report, followed: set[int]) -> None:
-    end = time.monotonic() + 5.0
-    report.remains = remains(home, followed)
-    while report.remains and time.monotonic() < end:
-        time.sleep(0.1)
-        report.remains = remains(home, followed)
+def _find_leaks(home: Path, report: SoakReport, known_pids: set[int]) -> None:
+    with suppress(AssertionError):
+        wait_until(lambda: not find_leaked_resources(home, known_pids), _LEAK_SECONDS)
+    report.leaked = find_leaked_resources(home, known_pids)
+
+
+def _has_at_most_descriptors(pid: int, number: int) -> bool:
+    return process_usage(pid)[0] <= number

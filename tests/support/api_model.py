@@ -1,7 +1,7 @@
-"""The API in fifty lines: what a plan's changes do to live state, for the planner's laws.
+"""A model of the Scaleway API for the property tests of the planner: applies the changes of a plan to live state.
 
-It follows the recorded rules that planning relies on: null means unchanged, secrets merge by key, a deleted
-function takes its crons along. It is a model of somebody else's API, not a stand-in for our code.
+It follows the recorded rules that planning relies on: null means unchanged, secrets merge by key, and deleting a
+function deletes its crons.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fnkit.plan.model import SecretDiff
 from fnkit.plan.ownership import code_tag, hash_live_ids, resource_hash_tag
 from fnkit.plan.state import DesiredState
 
-Child = Cron | Domain | Trigger
+LiveResource = Cron | Domain | Trigger
 
 __all__ = ["ModelApi"]
 
@@ -37,47 +37,47 @@ __all__ = ["ModelApi"]
 class ModelApi:
     namespace: Namespace | None = None
     functions: dict[str, Function] = field(default_factory=dict)
-    children: dict[str, dict[str, Child]] = field(default_factory=dict)
+    attached: dict[str, dict[str, LiveResource]] = field(default_factory=dict)
     ids: count[int] = field(default_factory=lambda: count(1))
 
     def observe(self, desired: DesiredState | None = None) -> ObservedState:
-        """Everything; with ``desired``, only the lists that planning asks for."""
+        """Return the live state; with ``desired``, only the attached resources that planning fetches."""
         plain = ObservedState(namespace=self.namespace, functions=tuple(self.functions.values()))
-        asked = resources_to_fetch(desired, plain) if desired else [one.id for one in self.functions.values()]
+        fetched = resources_to_fetch(desired, plain) if desired else [one.id for one in self.functions.values()]
         return ObservedState(
             namespace=plain.namespace,
             functions=plain.functions,
-            attached_resources={function_id: self._beneath(function_id) for function_id in asked},
+            attached_resources={function_id: self._attached_resources(function_id) for function_id in fetched},
         )
 
-    def _beneath(self, function_id: str) -> AttachedResources:
-        live = self.children.get(function_id, {}).values()
+    def _attached_resources(self, function_id: str) -> AttachedResources:
+        live = self.attached.get(function_id, {}).values()
         return AttachedResources(
             crons=tuple(one for one in live if isinstance(one, Cron)),
             domains=tuple(one for one in live if isinstance(one, Domain)),
             triggers=tuple(one for one in live if isinstance(one, Trigger)),
         )
 
-    def verdicts(self, values: dict[str, str]) -> SecretMatches:
-        """Hashes are spelled ``#value`` here."""
+    def secret_matches(self, values: dict[str, str]) -> SecretMatches:
+        """Return which values match; the hash of a value is ``#value`` here."""
         return SecretMatches(frozenset((f"#{value}", name) for name, value in values.items()))
 
     def apply(self, plan: Plan, values: dict[str, str]) -> None:
         for change in plan.changes:
             match change:
                 case NamespaceChange():
-                    self._namespace(change, values)
+                    self._apply_namespace(change, values)
                 case FunctionChange():
-                    self._function(change, plan.attached_changes(change.name), values)
+                    self._apply_function(change, plan.attached_changes(change.name), values)
                 case _:
-                    pass  # goes with its function
+                    pass  # applied with its function
 
     def _new_id(self) -> str:
         return f"id-{next(self.ids)}"
 
-    def _namespace(self, change: NamespaceChange, values: dict[str, str]) -> None:
+    def _apply_namespace(self, change: NamespaceChange, values: dict[str, str]) -> None:
         if change.action is Action.DELETE:
-            self.namespace, self.functions, self.children = None, {}, {}
+            self.namespace, self.functions, self.attached = None, {}, {}
             return
         if change.settings is None or change.action is Action.KEEP:
             return
@@ -97,22 +97,24 @@ class ModelApi:
             region="fr-par",
         )
 
-    def _function(
-        self, change: FunctionChange, children: tuple[AttachedResourceChange, ...], values: dict[str, str]
+    def _apply_function(
+        self, change: FunctionChange, changes: tuple[AttachedResourceChange, ...], values: dict[str, str]
     ) -> None:
         if change.action is Action.KEEP:
-            assert all(child.action is Action.KEEP for child in children), "a kept function's children are kept"
+            assert all(child.action is Action.KEEP for child in changes), (
+                "attached resources of a kept function are kept"
+            )
             return
         old = self.functions.get(change.name)
         if change.action in (Action.DELETE, Action.REPLACE) and old is not None:
-            self.children.pop(old.id, None)
+            self.attached.pop(old.id, None)
             del self.functions[change.name]
             old = None
         if change.action is Action.DELETE:
             return
         assert change.settings is not None
         function_id = old.id if old else self._new_id()
-        ids = self._apply_children(function_id, children)
+        ids = self._apply_attached(function_id, changes)
         links = change.live_links if change.live_links is not None else hash_live_ids(ids)
         wanted = change.settings
         self.functions[change.name] = Function(
@@ -141,8 +143,8 @@ class ModelApi:
             region="fr-par",
         )
 
-    def _apply_children(self, function_id: str, changes: tuple[AttachedResourceChange, ...]) -> list[str]:
-        live = self.children.setdefault(function_id, {})
+    def _apply_attached(self, function_id: str, changes: tuple[AttachedResourceChange, ...]) -> list[str]:
+        live = self.attached.setdefault(function_id, {})
         ids = []
         for change in changes:
             if change.action in (Action.DELETE, Action.REPLACE) and change.id is not None:
@@ -152,12 +154,12 @@ class ModelApi:
             replaced = change.action is Action.REPLACE
             child_id = self._new_id() if change.id is None or replaced else change.id
             if change.action is not Action.KEEP:
-                live[child_id] = _child(change, child_id, function_id)
+                live[child_id] = _attached_resource(change, child_id, function_id)
             ids.append(child_id)
         return ids
 
 
-def _child(change: AttachedResourceChange, child_id: str, function_id: str) -> Child:
+def _attached_resource(change: AttachedResourceChange, child_id: str, function_id: str) -> LiveResource:
     match change:
         case CronChange():
             return Cron(

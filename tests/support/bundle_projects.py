@@ -1,10 +1,9 @@
-"""Projects to bundle: folders with files in them, and the model that describes them."""
+"""Projects for the bundler: function specifications, projects, and a bundler run with its directories."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from fnkit.bundler import Bundle, BundleProgress, BundleTarget, TargetKind, bund
 from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"
-"""The running interpreter as a target: what is bundled for it can be run here."""
+"""The running interpreter as a target, so that the tests can run what they bundle."""
 
-_CALL = """
+_CALL_PROGRAM = """
 import importlib, json, sys
 root, handler = sys.argv[1:]
 path, _, name = handler.rpartition(".")
@@ -24,7 +23,7 @@ print(json.dumps(getattr(importlib.import_module(module), name)({}, {})))
 """
 
 
-def a_function(
+def function_spec(
     name: str, handler: str, *, runtime: str = "python313", change_detection: str = "function"
 ) -> FunctionSpec:
     return FunctionSpec(
@@ -53,7 +52,7 @@ def a_function(
     )
 
 
-def a_project(
+def project_with(
     root: Path,
     *functions: FunctionSpec,
     requirements: tuple[str, ...] = (),
@@ -74,19 +73,12 @@ def a_project(
     )
 
 
-def write_files(root: Path, files: Mapping[str, str | bytes]) -> None:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
 @dataclass
-class Bundling:
-    """Where archives and the cache of one test lie, and what was reported."""
+class BundleRun:
+    """The archive and cache directories of one test, and the stages that the last run reported."""
 
     folder: Path
-    steps: list[str] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
 
     @property
     def cache(self) -> Path:
@@ -97,8 +89,8 @@ class Bundling:
         return self.folder / "out"
 
     def bundle(self, project: Project, *, kind: TargetKind = "local", target: str = LOCAL) -> Bundle:
-        """Bundle a project of one runtime."""
-        self.steps.clear()
+        """Bundle a project with a single runtime."""
+        self.stages.clear()
         runtimes = {one.runtime for one in project.functions}
         [bundle] = bundle_project(
             project,
@@ -106,18 +98,18 @@ class Bundling:
             out=self.out,
             cache=self.cache,
             kind=kind,
-            report=self._step,
+            report=self._on_progress,
         )
         return bundle
 
-    def _step(self, progress: BundleProgress) -> None:
-        self.steps.append(progress.stage)
+    def _on_progress(self, progress: BundleProgress) -> None:
+        self.stages.append(progress.stage)
 
 
-def call(unpacked: Path, handler: str) -> str:
-    """Return a handler's answer as JSON text, run from an unpacked archive by a fresh interpreter."""
+def call_handler(unpacked: Path, handler: str) -> str:
+    """Run a handler from an unpacked archive in a new interpreter, and return its result as JSON text."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _CALL, str(unpacked), handler],
+        [sys.executable, "-I", "-S", "-c", _CALL_PROGRAM, str(unpacked), handler],
         capture_output=True,
         text=True,
         check=False,

@@ -113,7 +113,7 @@ class CallTrace:
         return [call for call in self._read() if start <= call.time <= end]
 
     def is_quiet(self) -> bool:
-        """Return whether no process has recorded a call for a twentieth of a second."""
+        """Return whether no process has recorded a call for 50 ms."""
         return time.time() - self._output.stat().st_mtime > _QUIET_SECONDS
 
     def _read(self) -> Iterator[TracedCall]:

@@ -1,4 +1,4 @@
-"""Authorities of the tests' own, and the certificates that they sign: for a server on loopback, or a client."""
+"""Certificate authorities for tests, and certificates for a server on loopback or for a client."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["CertificateAuthority", "Certified"]
+__all__ = ["CertificateAuthority", "CertificateFiles"]
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
+class CertificateFiles:
     """A certificate and its key, as files."""
 
     certificate: Path
@@ -25,21 +25,21 @@ class Certified:
 
 
 class CertificateAuthority:
-    """Signs. file: its own certificate."""
+    """An authority; ``file`` is its own certificate."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._subject = _named(name)
-        own = _begun(self._subject, self._subject, self._key.public_key())
+        self._subject = _common_name(name)
+        own = _certificate_builder(self._subject, self._subject, self._key.public_key())
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def sign(self, name: str) -> Certified:
-        """Return a certificate for 127.0.0.1, and for a client."""
+    def sign(self, name: str) -> CertificateFiles:
+        """Return a certificate that is valid for a server on 127.0.0.1 and for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _begun(_named(name), self._subject, key.public_key())
+        made = _certificate_builder(_common_name(name), self._subject, key.public_key())
         made = made.add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]),
             critical=False,
@@ -48,17 +48,19 @@ class CertificateAuthority:
             critical=False,
         )
         stem = f"{self._name}-{name}"
-        files = Certified(self._folder / f"{stem}.pem", self._folder / f"{stem}.key")
+        files = CertificateFiles(self._folder / f"{stem}.pem", self._folder / f"{stem}.key")
         files.certificate.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
         files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return files
 
 
-def _named(name: str) -> x509.Name:
+def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _certificate_builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

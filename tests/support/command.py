@@ -1,4 +1,4 @@
-"""The installed ``fnkit`` command, run as a user runs it: a child process with arguments, files and pipes."""
+"""Runs the installed ``fnkit`` command in a child process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FNKIT = Path(sys.executable).parent / "fnkit"
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a run left behind."""
+    """The result of a run."""
 
     arguments: tuple[str, ...]
     code: int
@@ -27,20 +27,20 @@ class Completed:
     stderr: str
 
     def json(self) -> dict[str, Any]:
-        """The one document on stdout; fails when there is anything else."""
+        """Return the JSON object on stdout; fail if stdout has anything else."""
         document = json.loads(self.stdout)
         assert isinstance(document, dict)
         return document
 
     def ok(self) -> Completed:
-        """Itself, when it ended well; else a failure that shows everything it said."""
+        """Return this result if the exit code is 0; else fail with the whole output."""
         assert self.code == 0, f"fnkit {' '.join(self.arguments)} → {self.code}\n{self.stdout}\n{self.stderr}"
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``fnkit`` with extra environment variables; ``None`` takes one away."""
+    """``fnkit`` with extra environment variables; ``None`` removes one."""
 
     environment: Mapping[str, str | None] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Command:
         timeout: float = 100,
         **variables: str | None,
     ) -> Completed:
-        """Run it to its end."""
+        """Run the command and return its result."""
         done = subprocess.run(
             [str(FNKIT), *arguments],
             cwd=cwd,
@@ -67,7 +67,7 @@ class Command:
         return Completed(arguments, done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, cwd: Path | None = None, **variables: str | None) -> subprocess.Popen[str]:
-        """Start it and go on. The caller ends it (``interrupt`` or ``kill``) and waits for it."""
+        """Start the command without waiting. The caller must end it (``interrupt`` or ``kill``) and wait for it."""
         return subprocess.Popen(
             [str(FNKIT), *arguments],
             cwd=cwd,
@@ -86,7 +86,7 @@ class Command:
 
 
 def interrupt(process: subprocess.Popen[str], arguments: tuple[str, ...] = ()) -> Completed:
-    """Press Ctrl-C and wait for the end."""
+    """Send SIGINT to the process group, as Ctrl-C does, and wait for the exit."""
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     return Completed(arguments, process.returncode, stdout, stderr)

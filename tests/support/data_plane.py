@@ -1,10 +1,9 @@
-"""A real data-plane process, driven the way control drives it: routing frames over a Unix socket."""
+"""A real data-plane process and a fake control process that drives it over the control socket."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import shutil
 import signal
@@ -27,33 +26,29 @@ from fnkit.platform.model import routing
 from fnkit.platform.model.log_record import LogRecord
 from fnkit.platform.model.routing import ClockState, Route
 from fnkit.platform.model.settings import ProcessSettings
+from tests.support.http_response import HttpResponse
 from tests.support.ports import free_port
+from tests.support.routes import make_route
 from tests.support.waiting import DEADLINE
 
 SECRET_KEY = "11111111-2222-4333-8444-555555555555"
 
 
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
-
-    def json(self) -> object:
-        return json.loads(self.body)
-
-
 class FakeControl:
-    """Control's side of the line: listens, sends what a test wants sent, keeps what it hears."""
+    """Control's side of the control socket: sends the messages that a test chooses, and records those it receives.
+
+    Attributes:
+        received: All messages from data planes, in order.
+        connections: How many connections were accepted.
+        version: The version of the last message.
+        initial_snapshot: Returns the snapshot that each new connection gets.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.heard: list[routing.DataPlaneMessage] = []
+        self.received: list[routing.DataPlaneMessage] = []
         self.connections = 0
         self.version = 0
-        self.greeting: Callable[[], routing.Snapshot] | None = None
+        self.initial_snapshot: Callable[[], routing.Snapshot] | None = None
         self._path = path
         self._condition = threading.Condition()
         self._peer: socket.socket | None = None
@@ -79,9 +74,9 @@ class FakeControl:
                 self._peer = peer
                 self.connections += 1
                 self._condition.notify_all()
-            if self.greeting is not None:
-                with contextlib.suppress(OSError):  # it may have been killed since
-                    peer.sendall(routing.encode_frame(self.greeting()))
+            if self.initial_snapshot is not None:
+                with contextlib.suppress(OSError):  # the data plane may have been killed since it connected
+                    peer.sendall(routing.encode_frame(self.initial_snapshot()))
             self._read(peer)
 
     def _read(self, peer: socket.socket) -> None:
@@ -93,12 +88,12 @@ class FakeControl:
                 payload = stream.read(size) if len(head) == 4 else b""
             except OSError:
                 payload = b""
-            if not payload or len(payload) < size:  # one that was killed may have said half of something
+            if not payload or len(payload) < size:  # closed, or killed while it wrote a message
                 stream.close()
                 peer.close()
                 return
             with self._condition:
-                self.heard.append(routing.decode_data_plane_message(payload))
+                self.received.append(routing.decode_data_plane_message(payload))
                 self._condition.notify_all()
 
     def send(self, message: routing.ControlMessage) -> None:
@@ -109,25 +104,25 @@ class FakeControl:
         peer.sendall(routing.encode_frame(message))
 
     def wait(self, predicate: Callable[[routing.DataPlaneMessage], bool]) -> routing.DataPlaneMessage:
-        """Return the first message heard that the predicate holds for."""
+        """Wait for a message that the predicate holds for, and return the first one."""
 
         def found() -> routing.DataPlaneMessage | None:
-            return next((message for message in self.heard if predicate(message)), None)
+            return next((message for message in self.received if predicate(message)), None)
 
         with self._condition:
             message = self._condition.wait_for(found, DEADLINE)
-        assert message is not None, f"never heard; heard {self.heard}"
+        assert message is not None, f"no such message in {self.received}"
         return message
 
     def next_version(self) -> int:
         self.version += 1
         return self.version
 
-    def acknowledged(self, message: routing.ControlMessage) -> None:
+    def send_and_wait_for_ack(self, message: routing.ControlMessage) -> None:
         self.send(message)
-        self.wait(lambda heard: isinstance(heard, routing.Ack) and heard.version == message.version)
+        self.wait(lambda reply: isinstance(reply, routing.Ack) and reply.version == message.version)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         for end in (self._listener, self._peer):
             if end is not None:
                 with contextlib.suppress(OSError):
@@ -138,7 +133,7 @@ class FakeControl:
 
 @dataclass
 class DataPlaneProcess:
-    """A running data plane and everything a test needs to talk to it."""
+    """A running data plane: deployments through its control socket, and requests to its listeners."""
 
     folder: Path
     port: int
@@ -152,34 +147,14 @@ class DataPlaneProcess:
     # Deploying
 
     def route(self, name: str, code: Path, **changes: object) -> Route:
-        function_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
         generation = self.generations[name] = self.generations.get(name, 0) + 1
-        values: dict[str, object] = {
-            "function_id": function_id,
+        fixed = {
+            "function_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
             "generation": generation,
-            "name": name,
-            "namespace_id": "00000000-0000-4000-8000-000000000001",
-            "region": "fr-par",
-            "project_id": "00000000-0000-4000-8000-000000000002",
-            "hosts": (f"{name}.test",),
-            "path_prefix": f"/fr-par/tests/{name}",
-            "runtime": "python311",
-            "language": "Python",
             "interpreter": self.interpreter,
             "code_dir": str(code),
-            "handler": "handler.handle",
-            "memory": 256,
-            "cpu": 140,
-            "timeout": 30.0,
-            "min_scale": 0,
-            "max_scale": 5,
-            "privacy": "public",
-            "http_option": "enabled",
-            "sandbox": "v2",
-            "environment": {},
-            **changes,
         }
-        return msgspec.convert(values, Route)
+        return make_route(name, **{**fixed, **changes})
 
     def write_code(self, name: str, files: Mapping[str, str]) -> Path:
         folder = self.folder / "deployments" / f"{name}-{uuid.uuid4().hex[:8]}"
@@ -201,8 +176,8 @@ class DataPlaneProcess:
 
     def deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
         route = self.send_deploy(name, source, **changes)
-        heard = self.control.wait(lambda message: _settles(message, route))
-        assert isinstance(heard, routing.DeploymentStarted), heard
+        result = self.control.wait(lambda message: _is_deployment_result(message, route))
+        assert isinstance(result, routing.DeploymentStarted), result
         return route
 
     # Calling
@@ -219,17 +194,17 @@ class DataPlaneProcess:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         host: str | None = None,
-    ) -> Reply:
+    ) -> HttpResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
         try:
             connection.request(method, path, body, {"Host": host or f"{name}.test", **(headers or {})})
             response = connection.getresponse()
-            return Reply(response.status, response.getheaders(), response.read())
+            return HttpResponse(response.status, response.headers, response.read())
         finally:
             connection.close()
 
-    def raw(self, data: bytes) -> bytes:
-        """Send bytes and return everything until the other end closes."""
+    def send_raw(self, data: bytes) -> bytes:
+        """Send bytes and return everything that is received until the connection is closed."""
         with self.connect() as peer:
             peer.sendall(data)
             parts = []
@@ -237,7 +212,7 @@ class DataPlaneProcess:
                 parts.append(part)
             return b"".join(parts)
 
-    def private_call(self, host: str, path: str = "/", method: str = "GET") -> Reply:
+    def call_private_listener(self, host: str, path: str = "/", method: str = "GET") -> HttpResponse:
         connection = http.client.HTTPConnection("localhost", timeout=DEADLINE)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(DEADLINE)
@@ -245,34 +220,34 @@ class DataPlaneProcess:
         try:
             connection.request(method, path, headers={"Host": host})
             response = connection.getresponse()
-            return Reply(response.status, response.getheaders(), response.read())
+            return HttpResponse(response.status, response.headers, response.read())
         finally:
             connection.close()
 
-    # Looking
+    # State
 
-    def lines(self, route: Route) -> list[LogRecord]:
+    def log_lines(self, route: Route) -> list[LogRecord]:
         folder = self.folder / "logs" / route.function_id
         return [
             msgspec.json.decode(line, type=LogRecord)
             for path in sorted(folder.glob("*.jsonl"))
-            for line in path.read_bytes().split(b"\n")[:-1]  # the last one may still be being written
+            for line in path.read_bytes().split(b"\n")[:-1]  # the last one may be incomplete
         ]
 
     def instances(self) -> list[int]:
-        """Return the pids of processes whose zygote is ours: blank and used instances."""
+        """Return the pids of all instances, the pre-warmed ones included."""
         return [pid for zygote in self.zygotes() for pid in children(zygote)]
 
     def zygotes(self) -> list[int]:
         found = []
         for pid in children(self.process.pid):
             below = children(pid)
-            with contextlib.suppress(OSError):  # one of them has just ended
-                namespaced = below and namespace_of(below[0]) != namespace_of(pid)
+            with contextlib.suppress(OSError):  # a process may exit meanwhile
+                namespaced = below and pid_namespace(below[0]) != pid_namespace(pid)
                 found.append(below[0] if namespaced and len(below) == 1 else pid)
         return found
 
-    # Ending
+    # Stopping
 
     def stop(self) -> int:
         if self.process.poll() is None:
@@ -280,10 +255,10 @@ class DataPlaneProcess:
         try:
             return self.process.wait(DEADLINE)
         finally:
-            self.control.hang_up()
+            self.control.disconnect()
 
 
-def _settles(message: routing.DataPlaneMessage, route: Route) -> bool:
+def _is_deployment_result(message: routing.DataPlaneMessage, route: Route) -> bool:
     return (
         isinstance(message, routing.DeploymentStarted | routing.DeploymentFailed)
         and message.function_id == route.function_id
@@ -291,7 +266,7 @@ def _settles(message: routing.DataPlaneMessage, route: Route) -> bool:
     )
 
 
-def namespace_of(pid: int) -> Path:
+def pid_namespace(pid: int) -> Path:
     return Path(f"/proc/{pid}/ns/pid").readlink()
 
 
@@ -303,21 +278,21 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-_SEARCHED = os.pathsep.join(path for path in sys.path if path)
+_PYTHONPATH = os.pathsep.join(path for path in sys.path if path)
 
 
 @cache
 def interpreter_for(user: int) -> str:
-    """Return a Python of this minor version that the user may run with our packages; skip where there is none.
+    """Return a Python of this minor version that the user can run with fnkit's packages, or skip the test.
 
-    The developer's own interpreter, or the clone itself, often lies in a folder that others cannot enter.
+    The developer's interpreter, or the clone itself, is often in a directory that other users cannot read.
     """
     candidates = (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}")
     for candidate in candidates:
         with contextlib.suppress(OSError):
-            asked = subprocess.run(
+            done = subprocess.run(
                 [candidate, "-c", "import msgspec, fnkit"],
-                env={"PYTHONPATH": _SEARCHED},
+                env={"PYTHONPATH": _PYTHONPATH},
                 cwd="/",
                 user=user,
                 group=user,
@@ -325,20 +300,28 @@ def interpreter_for(user: int) -> str:
                 capture_output=True,
                 check=False,
             )
-            if asked.returncode == 0:
+            if done.returncode == 0:
                 return candidate
     pytest.skip(f"user {user} can run no Python 3.{sys.version_info.minor} with fnkit's packages here")
 
 
 @contextlib.contextmanager
 def running_data_plane(
-    *, isolation: str = "auto", speed: float = 0.0, user: int = 0, greet: bool = True, **settings: object
+    *, isolation: str = "auto", speed: float = 0.0, user: int = 0, send_snapshot: bool = True, **settings: object
 ) -> Iterator[DataPlaneProcess]:
-    """Start a data plane in a folder of its own, as another user when ``user`` is given, and end it."""
+    """Run a data plane in a new directory, as another user if ``user`` is given.
+
+    Args:
+        isolation: The isolation level.
+        speed: The speed of the platform's clock; 0 is a manual clock.
+        user: A user id, or 0 for the current user.
+        send_snapshot: Whether the data plane gets an empty snapshot, and the call waits until it is healthy.
+        settings: Further fields of ``ProcessSettings``.
+    """
     folder = Path(tempfile.mkdtemp(prefix="fnkit-dp-"))
     control = FakeControl(folder / "control.sock")
-    if greet:
-        control.greeting = lambda: routing.Snapshot(
+    if send_snapshot:
+        control.initial_snapshot = lambda: routing.Snapshot(
             version=control.next_version(),
             clock=ClockState(platform_time=time.time(), real_time=time.time(), speed=speed),
             routes=(),
@@ -363,7 +346,7 @@ def running_data_plane(
     interpreter = interpreter_for(user) if user else sys.executable
     environment = {"PATH": os.environ["PATH"]}
     if user:
-        environment["PYTHONPATH"] = _SEARCHED
+        environment["PYTHONPATH"] = _PYTHONPATH
         for path in (folder, folder / "control.sock"):
             os.chown(path, user, user)
     with (folder / "stderr.log").open("wb") as errors:
@@ -384,7 +367,7 @@ def running_data_plane(
     process.stdin.write(msgspec.json.encode(process_settings))
     process.stdin.close()
     try:
-        if greet:
+        if send_snapshot:
             try:
                 control.wait(lambda message: isinstance(message, routing.DataPlaneHealthy))
             except AssertionError:

@@ -1,7 +1,7 @@
-"""Every error code that fnkit's source can produce, with its message and hint as far as the source shows them.
+"""Collects the error codes in fnkit's source, with the messages and hints that are literals.
 
-Read off the syntax trees: ``code="…"`` in a call, ``default_code = "…"`` in an error class, and the first argument
-of the calls in ``BY_POSITION``. What a message fills in at run time shows as ``…``.
+Codes are ``code="…"`` in a call, ``default_code = "…"`` in an error class, and the first argument of the calls in
+``BY_POSITION``. ``…`` stands for values that are inserted at run time.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class ErrorCode:
     code: str
     message: str
     hint: str
-    place: str
+    location: str
 
 
 def error_codes() -> tuple[ErrorCode, ...]:
-    """Every place, by code and then by place."""
+    """Return every location, sorted by code and location."""
     found = [one for module in modules() for one in _in_module(module)]
-    return tuple(sorted(found, key=lambda one: (one.code, one.place)))
+    return tuple(sorted(found, key=lambda one: (one.code, one.location)))
 
 
 def _in_module(module: Module) -> Iterator[ErrorCode]:
@@ -47,7 +47,7 @@ def _in_module(module: Module) -> Iterator[ErrorCode]:
         *(n for n in ast.walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)),
     ]
     seen: set[int] = set()
-    for scope in reversed(scopes):  # the innermost function first: its names are what a call there means
+    for scope in reversed(scopes):  # innermost first, because its assignments shadow the outer ones
         texts = _assigned_texts(scope)
         for node in ast.walk(scope):
             if isinstance(node, ast.Call) and id(node) not in seen:
@@ -65,12 +65,12 @@ def _in_call(module: Module, call: ast.Call, texts: dict[str, str]) -> Iterator[
     if "code" in keywords:
         message = call.args[0] if call.args else keywords.get("message")
         for code in _texts(keywords["code"]):
-            yield ErrorCode(code, _shown(message, texts), _shown(keywords.get("hint"), texts), place)
+            yield ErrorCode(code, _first_text(message, texts), _first_text(keywords.get("hint"), texts), place)
     elif name in BY_POSITION and len(call.args) >= 2:
         codes = [code for code in _texts(call.args[0]) if CODE.fullmatch(code) and "-" in code]
         hint = call.args[2] if len(call.args) > 2 else keywords.get("hint")
         for code in codes:
-            yield ErrorCode(code, _shown(call.args[1], texts), _shown(hint, texts), place)
+            yield ErrorCode(code, _first_text(call.args[1], texts), _first_text(hint, texts), place)
 
 
 def _default_code(module: Module, node: ast.ClassDef) -> Iterator[ErrorCode]:
@@ -83,7 +83,7 @@ def _default_code(module: Module, node: ast.ClassDef) -> Iterator[ErrorCode]:
 
 
 def _assigned_texts(scope: ast.AST) -> dict[str, str]:
-    """Plain ``name = "text"`` assignments, which is how long messages are written."""
+    """Return the ``name = "text"`` assignments of a scope."""
     found: dict[str, str] = {}
     for node in ast.walk(scope):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -93,14 +93,14 @@ def _assigned_texts(scope: ast.AST) -> dict[str, str]:
     return found
 
 
-def _shown(node: ast.expr | None, texts: dict[str, str]) -> str:
+def _first_text(node: ast.expr | None, texts: dict[str, str]) -> str:
     if isinstance(node, ast.Name):
         return texts.get(node.id, "")
     return next(iter(_texts(node)), "")
 
 
 def _texts(node: ast.expr | None) -> list[str]:
-    """What a text expression can say: a constant, an f-string, a choice of two, a sum."""
+    """Return the possible values of a text expression: a constant, an f-string, a conditional or a sum."""
     match node:
         case ast.Constant(value=str(text)):
             return [text]
@@ -115,6 +115,6 @@ def _texts(node: ast.expr | None) -> list[str]:
             return []
 
 
-def distinct(texts: list[str]) -> list[str]:
-    """The texts without repetitions and without what says nothing by itself, in order."""
+def distinct_sentences(texts: list[str]) -> list[str]:
+    """Return the texts that have more than one word, without repetitions, in order."""
     return [text for text in dict.fromkeys(texts) if " " in text.strip(" …")]

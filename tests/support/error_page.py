@@ -1,11 +1,11 @@
-"""docs/errors.md from the source: ``python -m tests.support.error_page`` writes it, a test compares it."""
+"""Generates docs/errors.md from the source: ``python -m tests.support.error_page`` writes it, a test checks it."""
 
 from __future__ import annotations
 
 import sys
 from itertools import groupby
 
-from tests.support.error_codes import ErrorCode, distinct, error_codes
+from tests.support.error_codes import ErrorCode, distinct_sentences, error_codes
 from tests.support.problem_explanations import PROBLEMS
 from tests.support.source_tree import REPOSITORY
 
@@ -26,17 +26,17 @@ This page is made from the source (`python -m tests.support.error_page`); `…` 
 |---|---|---|
 """
 
-UNTOLD = {
+EXTERNAL_MESSAGES = {
     "operating-system": "The operating system refused something, in its own words; the message names the file.",
 }
-"""What the source itself cannot show, because the whole message is somebody else's."""
+"""Codes whose whole message comes from outside fnkit."""
 
-SHOWN = 3
-"""Messages of one code that are listed; the rest differ in detail."""
+TEXTS_MAX = 3
+"""The largest number of messages that are listed for one code."""
 
 
-def page() -> str:
-    """The page as it should be."""
+def render_page() -> str:
+    """Return the content of the page."""
     found = {code: list(places) for code, places in groupby(error_codes(), key=lambda one: one.code)}
     return INTRODUCTION + "".join(_row(code, found.get(code, [])) for code in sorted({*found, *PROBLEMS}))
 
@@ -45,16 +45,20 @@ def _row(code: str, places: list[ErrorCode]) -> str:
     explained = PROBLEMS.get(code)
     if explained is not None:
         return f"| `{code}` | {_cell([explained.meaning])} | {_cell([explained.remedy])} |\n"
-    messages = [UNTOLD[code]] if code in UNTOLD else distinct([one.message for one in places])
-    hints = distinct([one.hint for one in places])
+    messages = (
+        [EXTERNAL_MESSAGES[code]]
+        if code in EXTERNAL_MESSAGES
+        else distinct_sentences([one.message for one in places])
+    )
+    hints = distinct_sentences([one.hint for one in places])
     return f"| `{code}` | {_cell(messages)} | {_cell(hints)} |\n"
 
 
 def _cell(texts: list[str]) -> str:
-    lines = [" ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") for text in texts[:SHOWN]]
+    lines = [" ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") for text in texts[:TEXTS_MAX]]
     return "<br>".join(lines)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(render_page(), encoding="utf-8")
     sys.stdout.write(f"{PAGE.relative_to(REPOSITORY)}: {len({one.code for one in error_codes()})} codes\n")

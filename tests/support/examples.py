@@ -1,4 +1,4 @@
-"""How many examples a property test tries under the Hypothesis profile of this run."""
+"""The number of examples of a property test, scaled to the Hypothesis profile of the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import settings
 
 _PROFILE_EXAMPLES: Final = 100
-"""``max_examples`` of the profile ``repeatable``, whose counts are those that tests name."""
+"""``max_examples`` of the profile ``repeatable``, which runs the counts that tests state."""
 
 _EXAMPLES_MIN: Final = 5
 

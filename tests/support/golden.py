@@ -1,4 +1,4 @@
-"""Expected output kept in files: read by people in reviews, written only by ``--update-golden``."""
+"""Compares output with golden files, which only ``--update-golden`` writes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Golden:
     update: bool
 
     def check(self, name: str, text: str) -> None:
-        """Fail unless ``text`` is what the file says."""
+        """Fail unless ``text`` equals the file's content."""
         file = self.folder / name
         if self.update:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
             return
-        assert file.exists(), f"there is no {file}; write it with --update-golden, and read it"
+        assert file.exists(), f"{file} does not exist; write it with --update-golden and review it"
         assert text == file.read_text(encoding="utf-8")

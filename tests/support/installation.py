@@ -1,4 +1,4 @@
-"""fnkit installed into clean environments, from its wheel or editable, out of the repository's reach."""
+"""Installs fnkit into new virtual environments, from its wheel or as an editable install."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UV = Path(sys.executable).with_name("uv")
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One environment with the ``fnkit`` command in it."""
+    """A virtual environment with the ``fnkit`` command."""
 
     folder: Path
 
@@ -27,16 +27,18 @@ class Installation:
         return self.folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
     def run(self, *arguments: str, cwd: Path) -> dict[str, object]:
-        """Run ``fnkit … --json`` and return its answer; a failure shows everything it said."""
+        """Run ``fnkit … --json`` and return the JSON object; fail with the whole output."""
         command = [str(self.python.with_name("fnkit")), *arguments, "--json"]
-        done = subprocess.run(command, cwd=cwd, env=scrubbed(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, env=clean_environment(), capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         answer: dict[str, object] = json.loads(done.stdout)
         return answer
 
 
-def scrubbed() -> dict[str, str]:
-    """The environment without anything that points at this repository or its environment."""
+def clean_environment() -> dict[str, str]:
+    """Return the environment variables without those that lead to this repository or its environment."""
     leading_here = {"PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME"}
     return {name: value for name, value in os.environ.items() if name not in leading_here}
 
@@ -49,7 +51,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def install(folder: Path, *what: str) -> Installation:
-    """Make an environment in the folder and install into it (``fnkit.whl``, or ``-e``, the repository)."""
+    """Create a virtual environment and install packages (``fnkit.whl``, or ``-e`` and the repository)."""
     base = Path(sysconfig.get_config_var("BINDIR")) / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     _uv("venv", "--quiet", "--python", str(base if base.exists() else sys.executable), str(folder))
     made = Installation(folder)
@@ -58,5 +60,7 @@ def install(folder: Path, *what: str) -> Installation:
 
 
 def _uv(*arguments: str) -> None:
-    done = subprocess.run([str(UV), *arguments], env=scrubbed(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(UV), *arguments], env=clean_environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"uv {arguments[0]}: {done.stderr}"

@@ -1,4 +1,4 @@
-"""The isolation levels that a test tries, as parameters: in ``make test`` only the best one."""
+"""Isolation levels as test parameters; ``make test`` runs only the strongest one."""
 
 from __future__ import annotations
 

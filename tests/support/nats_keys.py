@@ -1,4 +1,4 @@
-"""NATS keys as nsc makes them: nkeys, and operators', accounts' and users' JWTs (NATS documentation, "JWTs")."""
+"""NATS nkeys and the JWTs of operators, accounts and users, as nsc creates them (NATS documentation, "JWTs")."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _new_seed(kind: str) -> str:
 
 @dataclass(frozen=True)
 class Key:
-    """A key pair. kind: ``operator``, ``account`` or ``user``."""
+    """A key pair; ``kind`` is ``operator``, ``account`` or ``user``."""
 
     kind: str = "user"
     seed: str = field(default="", repr=False)
@@ -38,7 +38,7 @@ class Key:
 
     @property
     def public(self) -> str:
-        """Its name."""
+        """The public key, which is the subject of its JWT."""
         return str(nkeys.from_seed(bytearray(self.seed.encode())).public_key.decode())
 
     def sign(self, text: str) -> str:
@@ -47,7 +47,7 @@ class Key:
 
 
 def signed(by: Key, of: Key, *, expires: float | None = None, **settings: object) -> str:
-    """Return a JWT. settings: of its ``nats`` claim."""
+    """Return a JWT; ``settings`` are members of its ``nats`` claim."""
     claims: dict[str, object] = {
         "iat": int(time.time()),
         "iss": by.public,

@@ -1,4 +1,4 @@
-"""A package index on loopback (PEP 503, PEP 658), and wheels made for it."""
+"""A package index on loopback (PEP 503, PEP 658), and wheels to serve from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_wheel(
     requires: tuple[str, ...] = (),
     pure: bool = True,
 ) -> Path:
-    """Write a wheel whose only module, unless ``files`` says otherwise, holds its version."""
+    """Write a wheel; without ``files`` it has one module, which contains its version."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-{tag}.whl"
     info = f"{name}-{version}.dist-info"
@@ -45,10 +45,12 @@ def _metadata(wheel: Path) -> bytes:
 
 
 class PackageIndex:
-    """Serves a folder's wheels. ``requests`` lists the paths asked for.
+    """Serves the wheels of a directory.
 
-    ``credentials`` ("user:password") are wanted from everyone once set; ``replaced`` maps a file name to what
-    is sent in its place, under the true file's hash.
+    Attributes:
+        requests: The requested paths, in order.
+        credentials: "user:password", which every request must have; ``None`` for no authentication.
+        replaced: Content to send instead of a file, with the hash of the real file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,18 +81,18 @@ class PackageIndex:
 
     def _answer(self, path: str, authorization: str | None) -> tuple[int, str, bytes]:
         if self.credentials is not None:
-            wanted = "Basic " + base64.b64encode(self.credentials.encode()).decode()
-            if authorization != wanted:
-                return 401, "text/plain", b"who are you?"
+            expected = "Basic " + base64.b64encode(self.credentials.encode()).decode()
+            if authorization != expected:
+                return 401, "text/plain", b"unauthorized"
         kind, _, name = path.strip("/").partition("/")
         if kind == "simple":
             return self._page(name.strip("/"))
-        place = self.folder / name
+        file = self.folder / name
         if kind == "files" and name.endswith(".metadata"):
             return 200, "text/plain", _metadata(self.folder / name.removesuffix(".metadata"))
-        if kind == "files" and place.is_file():
-            return 200, "application/octet-stream", self.replaced.get(name, place.read_bytes())
-        return 404, "text/plain", b"nothing here"
+        if kind == "files" and file.is_file():
+            return 200, "application/octet-stream", self.replaced.get(name, file.read_bytes())
+        return 404, "text/plain", b"not found"
 
     def _page(self, project: str) -> tuple[int, str, bytes]:
         found = sorted(
@@ -123,7 +125,7 @@ class PackageIndex:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                """Write nothing."""
+                """Disable logging."""
 
         return Handler
 

@@ -1,4 +1,4 @@
-"""An environment in which some distributions are not installed: this one's packages, linked, without those."""
+"""A virtual environment with links to the packages of the current one, except for some distributions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["PartialEnvironment", "environment_without"]
 
 @dataclass(frozen=True, slots=True)
 class PartialEnvironment:
-    """``fnkit`` in it, whose platform is in ``home``."""
+    """``fnkit`` of the environment in ``folder``, with its platform in ``home``."""
 
     folder: Path
     home: Path
 
     def __call__(self, *arguments: str, cwd: Path | None = None) -> Completed:
-        """Run a command to its end."""
+        """Run a command and return its result."""
         programs = self.folder / "bin"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         environment = {**kept, "PATH": f"{programs}:/usr/bin:/bin", "FNKIT_HOME": str(self.home)}
@@ -44,7 +44,7 @@ class PartialEnvironment:
 
 
 def environment_without(distributions: Collection[str], folder: Path, home: Path) -> PartialEnvironment:
-    """Make one. distributions: by their names at PyPI."""
+    """Create the environment in ``folder``; ``distributions`` are names at PyPI."""
     venv.create(folder, with_pip=False, symlinks=True)
     packages, here = folder / "packages", Path(sysconfig.get_path("purelib"))
     packages.mkdir()
@@ -63,5 +63,5 @@ def environment_without(distributions: Collection[str], folder: Path, home: Path
 
 
 def _top_level(name: str) -> set[str]:
-    """Return what a distribution puts beside others' packages."""
+    """Return the top-level entries of a distribution in site-packages."""
     return {file.parts[0] for file in distribution(name).files or () if file.parts[0] != ".."}

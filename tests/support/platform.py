@@ -1,22 +1,25 @@
-"""A real platform for tests, started and stopped by the real command."""
+"""A real platform for tests, started and stopped by the real command, and HTTP requests to it."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.support.command import Command
+from tests.support.http_response import HttpResponse
 
-__all__ = ["PlatformUnderTest", "running_platform"]
+__all__ = ["PlatformUnderTest", "api_get", "call_function", "running_platform"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformUnderTest:
-    """Where a platform answers and with which keys. ``command`` is ``fnkit`` whose ``--local`` means this one."""
+    """The URLs and keys of a running platform, and ``fnkit`` whose ``--local`` is this platform."""
 
     home: Path
     api_url: str
@@ -28,7 +31,7 @@ class PlatformUnderTest:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that make any of Scaleway's tools, or the kit without ``--local``, talk to it."""
+        """Variables that make Scaleway's tools, and ``fnkit`` without ``--local``, use this platform."""
         return {
             "SCW_API_URL": self.api_url,
             "SCW_ACCESS_KEY": self.access_key,
@@ -40,11 +43,11 @@ class PlatformUnderTest:
 
     @property
     def command(self) -> Command:
-        """``fnkit`` in a shell where this platform is the user's."""
+        """``fnkit`` with this platform's home directory."""
         return Command({"FNKIT_HOME": str(self.home)})
 
     def advance(self, seconds: float) -> None:
-        """Move a manual clock; returns when every task that became due has started."""
+        """Advance a manual clock; return when every task that became due has started."""
         request = urllib.request.Request(
             f"{self.api_url}/fnkit/v1/clock",
             data=json.dumps({"advance": seconds}).encode(),
@@ -56,7 +59,7 @@ class PlatformUnderTest:
 
 @contextmanager
 def running_platform(home: Path, *options: str) -> Iterator[PlatformUnderTest]:
-    """Start a platform in ``home`` on free ports; stop it at the end, whatever happens."""
+    """Run a platform in ``home`` on free ports."""
     fnkit = Command({"FNKIT_HOME": str(home)})
     try:
         started = fnkit(
@@ -74,3 +77,35 @@ def running_platform(home: Path, *options: str) -> Iterator[PlatformUnderTest]:
         )
     finally:
         fnkit("platform", "stop").ok()
+
+
+def call_function(
+    platform: PlatformUnderTest,
+    domain: str,
+    path: str = "/",
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> HttpResponse:
+    """Send a request to a function through the gateway; ``domain`` becomes the Host header."""
+    gateway = urlsplit(platform.gateway_url)
+    connection = http.client.HTTPConnection(gateway.hostname or "", gateway.port, timeout=60)
+    try:
+        connection.request(method, path, body=body, headers={"Host": domain, **(headers or {})})
+        answer = connection.getresponse()
+        return HttpResponse(answer.status, answer.headers, answer.read())
+    finally:
+        connection.close()
+
+
+def api_get(platform: PlatformUnderTest, path: str) -> dict[str, object]:
+    """GET a path of the fr-par API with the platform's key, and return the JSON object."""
+    request = urllib.request.Request(
+        f"{platform.api_url}/functions/v1beta1/regions/fr-par/{path}",
+        headers={"X-Auth-Token": platform.secret_key},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        document = json.load(answer)
+    assert isinstance(document, dict)
+    return document

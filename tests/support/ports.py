@@ -1,24 +1,24 @@
-"""Ports for servers of the tests, which nobody else is given between the choice and the server's start."""
+"""Ports for the servers of tests, reserved until the server listens."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from collections import deque
 from typing import Final
 
-__all__ = ["free_port"]
+__all__ = ["free_port", "is_listening"]
 
 _HELD_MAX: Final = 200
 _held: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
-    """Return a port of loopback at which nobody listens.
+    """Return a free port of loopback.
 
-    It stays bound here, without listening: the system gives it to no connection and to no other process that asks
-    for any port, and whoever names it can listen on it (see ``HeldPorts`` of the platform). The oldest are let go:
-    their tests are over.
+    A socket stays bound to it without listening: the system then assigns the port to no other socket, but a server
+    that names it with SO_REUSEADDR can listen. The oldest reservations are released, because their tests are over.
     """
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -31,3 +31,10 @@ def free_port() -> int:
     if len(_held) > _HELD_MAX:
         _held.popleft().close()
     return port
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Return whether a server accepts connections."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False

@@ -1,14 +1,14 @@
-"""Processes as the system shows them: who lives, whose child, with which arguments and environment."""
+"""Reads the state, children, arguments and environment of processes from /proc."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["alive", "arguments_of", "descendants", "environment_of", "known_to_the_system"]
+__all__ = ["arguments_of", "descendants", "environment_of", "is_alive", "processes_exposing"]
 
 
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that has ended and was not waited for does not."""
+def is_alive(pid: int) -> bool:
+    """Return whether the process is running; a zombie is not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -17,7 +17,7 @@ def alive(pid: int) -> bool:
 
 
 def descendants(pid: int) -> set[int]:
-    """All living processes below one, its own excluded."""
+    """Return the running descendants of a process."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -29,20 +29,20 @@ def descendants(pid: int) -> set[int]:
     found: set[int] = set()
     while more := {child for child, parent in parents.items() if parent in found | {pid}} - found:
         found |= more
-    return {child for child in found if alive(child)}
+    return {child for child in found if is_alive(child)}
 
 
 def arguments_of(pid: int) -> str:
-    """What ``ps`` shows."""
+    """Return the command line, as ``ps`` shows it."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """The environment that the process was started with."""
+    """Return the environment that the process was started with."""
     pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
-def known_to_the_system(text: str, pids: set[int]) -> list[int]:
-    """Those of the processes in whose arguments or environment the text stands."""
+def processes_exposing(text: str, pids: set[int]) -> list[int]:
+    """Return those of the processes that have the text in their arguments or environment."""
     return [pid for pid in pids if text in arguments_of(pid) or text in str(environment_of(pid))]

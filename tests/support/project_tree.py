@@ -1,4 +1,4 @@
-"""A project written into a folder from texts, and what the kit makes of it."""
+"""Writes the files of a project, scans them and builds the project."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ HANDLER = "from fnkit import function\n@function\ndef hello(event, context): ...
 SETTINGS = 'name = "shop"\n'
 
 
-def write(root: Path, files: Mapping[str, str]) -> Path:
-    """Write files by their relative paths; folders are made. Returns the root."""
-    for name, text in files.items():
+def write_files(root: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write files by their relative paths and return the root."""
+    for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     return root
 
 
-def scanned(root: Path, files: Mapping[str, str], *, import_modules: bool = False) -> ScanReport:
-    """What a scan of these files finds."""
-    write(root, files)
+def scan_files(root: Path, files: Mapping[str, str], *, import_modules: bool = False) -> ScanReport:
+    """Write files, scan them and return the report."""
+    write_files(root, files)
     return scan(root, sorted(root.rglob("*.py")), import_modules=import_modules, import_timeout=20)
 
 
-def built(
+def build_files(
     root: Path,
     files: Mapping[str, str],
     *,
@@ -36,9 +36,9 @@ def built(
     available: frozenset[str] | None = None,
     host_python: tuple[int, int] = (3, 11),
 ) -> Project:
-    """The project that these files make; ``fnkit.toml`` is added where there are no settings."""
+    """Write files and build the project; ``fnkit.toml`` is added if they have no settings."""
     settings = {} if {"fnkit.toml", "pyproject.toml"} & set(files) else {"fnkit.toml": SETTINGS}
-    write(root, {**settings, **files})
+    write_files(root, {**settings, **files})
     report = scan(root, sorted(root.rglob("*.py")))
     return build_project(
         root, read_settings(root), report, stage=stage, available=available, host_python=host_python
@@ -53,14 +53,14 @@ def problems_of(
     available: frozenset[str] | None = None,
     host_python: tuple[int, int] = (3, 11),
 ) -> tuple[Problem, ...]:
-    """The problems of a project; empty when it is valid."""
+    """Write files, build the project and return its problems."""
     try:
-        built(root, files, stage=stage, available=available, host_python=host_python)
+        build_files(root, files, stage=stage, available=available, host_python=host_python)
     except ProjectInvalid as invalid:
         return invalid.problems
     return ()
 
 
-def places(problems: tuple[Problem, ...]) -> list[str]:
-    """Each problem as ``code file:line``, in order."""
+def locations(problems: tuple[Problem, ...]) -> list[str]:
+    """Return each problem as ``code file:line``, in order."""
     return [f"{one.code} {one.file}:{one.line}" for one in problems]

@@ -1,14 +1,14 @@
-"""Schedules for tests that run on any day of the year."""
+"""A cron schedule whose next run is months away, on any day of the year."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["FAR_OFF", "FAR_OFF_MONTH"]
+__all__ = ["DISTANT_MONTH", "DISTANT_SCHEDULE"]
 
-FAR_OFF_MONTH: Final = (datetime.now(UTC).month + 5) % 12 + 1
-"""Half a year from now."""
+DISTANT_MONTH: Final = (datetime.now(UTC).month + 5) % 12 + 1
+"""The month six months from now."""
 
-FAR_OFF: Final = f"0 0 1 {FAR_OFF_MONTH} *"
-"""No test moves the clock that far."""
+DISTANT_SCHEDULE: Final = f"0 0 1 {DISTANT_MONTH} *"
+"""A schedule beyond the largest advance of the clock in any test."""

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers what a test tells it to: the failures that no good server produces."""
+"""An HTTP server whose responses, and failures, a test chooses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-__all__ = ["Answer", "Request", "ScriptedServer", "scripted_server"]
+__all__ = ["ReceivedRequest", "ScriptedResponse", "ScriptedServer", "scripted_server"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """``drop`` closes the connection without a word."""
+class ScriptedResponse:
+    """One response; ``drop`` closes the connection without a response."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -22,7 +22,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Request:
+class ReceivedRequest:
     method: str
     path: str
     headers: dict[str, str]
@@ -32,33 +32,33 @@ class Request:
 @dataclass
 class ScriptedServer:
     url: str
-    requests: list[Request]
+    requests: list[ReceivedRequest]
 
 
 @contextmanager
-def scripted_server(answer: Callable[[Request, int], Answer]) -> Iterator[ScriptedServer]:
-    """Serve on a free port; ``answer`` gets the request and how many came before it."""
-    seen: list[Request] = []
+def scripted_server(answer: Callable[[ReceivedRequest, int], ScriptedResponse]) -> Iterator[ScriptedServer]:
+    """Serve on a free port; ``answer`` gets the request and the number of earlier requests."""
+    seen: list[ReceivedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            request = Request(self.command, self.path, dict(self.headers), self.rfile.read(length))
+            request = ReceivedRequest(self.command, self.path, dict(self.headers), self.rfile.read(length))
             number = len(seen)
             seen.append(request)
-            wanted = answer(request, number)
-            if wanted.drop:
+            response = answer(request, number)
+            if response.drop:
                 self.close_connection = True
                 self.connection.close()
                 return
-            self.send_response(wanted.status)
-            for name, value in {"Content-Type": "application/json", **wanted.headers}.items():
+            self.send_response(response.status)
+            for name, value in {"Content-Type": "application/json", **response.headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(wanted.body)))
+            self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
-            self.wfile.write(wanted.body)
+            self.wfile.write(response.body)
 
         do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any  # noqa: N815 - http.server's own names
 

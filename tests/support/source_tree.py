@@ -1,4 +1,4 @@
-"""Every module of fnkit as its syntax tree, and what it imports from fnkit: the house's rules are read off it."""
+"""The syntax tree of every module of fnkit, and its imports from fnkit, for tests of the code's structure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "fnkit"
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One source file: ``name`` is dotted (``fnkit.plan.ownership``), ``path`` is relative to the repository."""
+    """A source file: ``name`` is dotted (``fnkit.plan.ownership``), ``path`` is relative to the repository."""
 
     name: str
     path: str
@@ -24,7 +24,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import of something in fnkit: which module, or which name of it, and on what line."""
+    """An import from fnkit: a module, the imported names, and the line."""
 
     target: str
     names: tuple[str, ...]
@@ -32,10 +32,10 @@ class Import:
 
 
 def row_of(name: str, rows: Collection[str]) -> str:
-    """The row of the import table that a module belongs to: the longest one that its name starts with.
+    """Return the row of the import table for a module: the longest row that is a prefix of its name.
 
-    ``fnkit.platform.control.api.app`` belongs to ``platform.control.api``, ``fnkit.platform.control.context`` to
-    ``platform.control``. Empty for a module without a row.
+    The row of ``fnkit.platform.control.api.app`` is ``platform.control.api``, that of
+    ``fnkit.platform.control.context`` is ``platform.control``. A module without a row gets "".
     """
     parts = name.split(".")[1:]
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
@@ -44,7 +44,7 @@ def row_of(name: str, rows: Collection[str]) -> str:
 
 @cache
 def modules() -> tuple[Module, ...]:
-    """Every module of the package, templates left out."""
+    """Return every module of the package except templates."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(REPOSITORY)
@@ -57,32 +57,34 @@ def modules() -> tuple[Module, ...]:
 
 
 def module_names() -> tuple[str, ...]:
-    """The dotted name of every module."""
+    """Return the dotted name of every module."""
     return tuple(module.name for module in modules())
 
 
 def imports_of(module: Module, *, at_run_time: bool = False) -> Iterator[Import]:
-    """Every import of fnkit in the module, wherever it stands; relative ones are resolved.
+    """Yield every import from fnkit in the module, also inside functions; relative ones are resolved.
 
-    at_run_time: without those that only a type checker follows (``if TYPE_CHECKING``).
+    Args:
+        module: The importing module.
+        at_run_time: Omit imports under ``if TYPE_CHECKING``.
     """
     known = set(module_names())
-    unseen = _type_checking_nodes(module) if at_run_time else set()
+    skipped = _type_checking_nodes(module) if at_run_time else set()
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import) and node not in unseen:
-            yield from (Import(one.name, (), node.lineno) for one in node.names if _is_ours(one.name))
-        elif isinstance(node, ast.ImportFrom) and node not in unseen:
+        if isinstance(node, ast.Import) and node not in skipped:
+            yield from (Import(one.name, (), node.lineno) for one in node.names if _is_own(one.name))
+        elif isinstance(node, ast.ImportFrom) and node not in skipped:
             base = _absolute(module, node)
-            if _is_ours(base):
-                yield from _taken_from(base, node, known)
+            if _is_own(base):
+                yield from _from_imports(base, node, known)
 
 
-def _is_ours(name: str) -> bool:
+def _is_own(name: str) -> bool:
     return name.split(".", maxsplit=1)[0] == "fnkit"
 
 
-def _taken_from(base: str, node: ast.ImportFrom, known: set[str]) -> Iterator[Import]:
-    """``from base import …``: a submodule counts as itself, other names as names of ``base``."""
+def _from_imports(base: str, node: ast.ImportFrom, known: set[str]) -> Iterator[Import]:
+    """Yield the imports of a ``from base import …``; a submodule is an import of its own."""
     submodules = [alias.name for alias in node.names if f"{base}.{alias.name}" in known]
     yield from (Import(f"{base}.{name}", (), node.lineno) for name in submodules)
     if names := tuple(alias.name for alias in node.names if alias.name not in submodules):
@@ -90,7 +92,7 @@ def _taken_from(base: str, node: ast.ImportFrom, known: set[str]) -> Iterator[Im
 
 
 def _type_checking_nodes(module: Module) -> set[ast.AST]:
-    """Everything under ``if TYPE_CHECKING``."""
+    """Return all nodes under ``if TYPE_CHECKING``."""
     tests = [node for node in ast.walk(module.tree) if isinstance(node, ast.If)]
     return {
         below

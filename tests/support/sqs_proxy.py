@@ -1,4 +1,4 @@
-"""A real HTTP proxy before an SQS server that does what no test server does: refuses keys, throttles, breaks."""
+"""A fault-injecting HTTP proxy for an SQS server: it returns errors, breaks connections and fails batch entries."""
 
 from __future__ import annotations
 
@@ -13,59 +13,67 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["SqsProxy", "running_proxy"]
+__all__ = ["SqsProxy", "running_sqs_proxy"]
 
 
 @dataclass(slots=True)
 class SqsProxy:
-    """What it does with an operation (``ReceiveMessage`` …).
+    """A running proxy. Operations have the names of the SQS API, such as ``ReceiveMessage``.
 
-    statuses: by operation, what is answered instead of passing it on: (status, code, message), or ``None``: the
-    connection breaks. failing: entries of batches that are refused, by the operation: how many still are.
-    asked: how many messages each ReceiveMessage asked for.
+    Attributes:
+        url: The proxy's own URL.
+        upstream: The URL of the SQS server.
+        responses: By operation, or "*", the error to return instead of forwarding: status, code and message, or
+            ``None`` to break the connection.
+        failing_entries: By operation, how many of the next batch entries fail.
+        calls: The number of requests by operation.
+        batch_sizes: By operation, the number of entries, or of requested messages, of each request.
+        access_keys: Every access key in a signature.
+        paths: Every path of a request.
+        lock: Protects the fields above.
     """
 
     url: str = ""
     upstream: str = ""
-    statuses: dict[str, tuple[int, str, str] | None] = field(default_factory=dict)
-    failing: Counter[str] = field(default_factory=Counter)
+    responses: dict[str, tuple[int, str, str] | None] = field(default_factory=dict)
+    failing_entries: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
-    entries: dict[str, list[int]] = field(default_factory=dict)
-    keys: set[str] = field(default_factory=set)
+    batch_sizes: dict[str, list[int]] = field(default_factory=dict)
+    access_keys: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
-    guard: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, operation: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes] | None:
-        """Pass a request on, or not; ``None``: break the connection."""
-        asked = json.loads(body)
-        with self.guard:
+    def respond(self, operation: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes] | None:
+        """Return the response to a request, or ``None`` to break the connection."""
+        request = json.loads(body)
+        with self.lock:
             self.calls[operation] += 1
-            self.keys.add(headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0])
-            size = len(asked["Entries"]) if "Entries" in asked else int(asked.get("MaxNumberOfMessages", 0))
-            self.entries.setdefault(operation, []).append(size)
-            if operation in self.statuses or "*" in self.statuses:
-                refusal = self.statuses.get(operation, self.statuses.get("*"))
-                return None if refusal is None else _error(*refusal)
-            refused = []
-            if "Entries" in asked:
-                number = min(self.failing[operation], len(asked["Entries"]))
-                self.failing[operation] -= number
-                refused, asked["Entries"] = asked["Entries"][:number], asked["Entries"][number:]
-        return self._merged(asked, refused, headers)
+            self.access_keys.add(headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0])
+            size = len(request["Entries"]) if "Entries" in request else int(request.get("MaxNumberOfMessages", 0))
+            self.batch_sizes.setdefault(operation, []).append(size)
+            if operation in self.responses or "*" in self.responses:
+                error = self.responses.get(operation, self.responses.get("*"))
+                return None if error is None else _error(*error)
+            failing = []
+            if "Entries" in request:
+                number = min(self.failing_entries[operation], len(request["Entries"]))
+                self.failing_entries[operation] -= number
+                failing, request["Entries"] = request["Entries"][:number], request["Entries"][number:]
+        return self._forward(request, failing, headers)
 
-    def _merged(
-        self, asked: dict[str, Any], refused: list[dict[str, Any]], headers: dict[str, str]
+    def _forward(
+        self, request: dict[str, Any], failing: list[dict[str, Any]], headers: dict[str, str]
     ) -> tuple[int, bytes]:
-        failed = [{"Id": one["Id"], "Code": "InternalError", "SenderFault": False} for one in refused]
-        if refused and not asked["Entries"]:
+        failed = [{"Id": one["Id"], "Code": "InternalError", "SenderFault": False} for one in failing]
+        if failing and not request["Entries"]:
             return 200, json.dumps({"Failed": failed}).encode()
         target = urlsplit(self.upstream)
         connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
         try:
-            passed = {
+            forwarded = {
                 name: value for name, value in headers.items() if name.lower() not in ("content-length", "host")
             }
-            connection.request("POST", "/", json.dumps(asked).encode(), passed)
+            connection.request("POST", "/", json.dumps(request).encode(), forwarded)
             answer = connection.getresponse()
             content = answer.read()
         finally:
@@ -82,7 +90,7 @@ def _error(status: int, code: str, message: str) -> tuple[int, bytes]:
 
 
 @contextmanager
-def running_proxy(upstream: str) -> Iterator[SqsProxy]:
+def running_sqs_proxy(upstream: str) -> Iterator[SqsProxy]:
     """Listen on a free port."""
     proxy = SqsProxy(upstream=upstream)
 
@@ -94,7 +102,7 @@ def running_proxy(upstream: str) -> Iterator[SqsProxy]:
             operation = self.headers["X-Amz-Target"].rpartition(".")[2]
             proxy.paths.add(self.path)
             try:
-                found = proxy.answer(operation, body, dict(self.headers))
+                found = proxy.respond(operation, body, dict(self.headers))
             except OSError:
                 found = None
             if found is None:
@@ -114,7 +122,7 @@ def running_proxy(upstream: str) -> Iterator[SqsProxy]:
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """A client that went away."""
+            """Ignore clients that closed their connection."""
 
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

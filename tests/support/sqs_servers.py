@@ -1,7 +1,7 @@
-"""Two SQS servers that are not ours, as real processes: moto in server mode, and fauxqs.
+"""Runs third-party SQS servers as processes: moto in server mode, and fauxqs.
 
-Both keep everything in memory. fauxqs comes from npm, once, into a cache folder outside the tree; where npm is not
-there or brings nothing, tests with it are skipped with that reason.
+Both keep their data in memory. fauxqs is installed from npm once, into a cache directory outside the repository; if
+that fails, tests with it are skipped with the reason.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ import pytest
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-__all__ = ["KINDS", "SqsServer", "queue_client", "running_sqs", "sqs_server"]
+__all__ = ["SERVERS", "SqsServer", "queue_client", "running_sqs", "start_sqs_server"]
 
-KINDS: Final = ("moto", "fauxqs")
+SERVERS: Final = ("moto", "fauxqs")
 REGION: Final = "fr-par"
-_FAUXQS: Final = "1.9.2"  # 2.x needs Node 22.5
+_FAUXQS_VERSION: Final = "1.9.2"  # 2.x needs Node 22.5
 
 
 @dataclass(slots=True)
 class SqsServer:
-    """One of them, running; it can be killed and started again on its port, empty."""
+    """A running server; after ``kill``, ``start`` restarts it on the same port, without data."""
 
     kind: str
     port: int
@@ -47,7 +47,7 @@ class SqsServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        arguments, environment = _how(self.kind, self.port)
+        arguments, environment = _launch_command(self.kind, self.port)
         self.process = subprocess.Popen(
             arguments,
             env=environment,
@@ -55,7 +55,7 @@ class SqsServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._answers, what=f"{self.kind} at {self.endpoint}")
+        wait_until(self._is_ready, what=f"{self.kind} at {self.endpoint}")
 
     def kill(self) -> None:
         """``kill -9``."""
@@ -64,12 +64,12 @@ class SqsServer:
         self.process.wait()
 
     def client(self, endpoint: str = "") -> Any:
-        """boto3's client for tests, straight to the server unless told otherwise."""
+        """Return a boto3 client, by default without a proxy."""
         return queue_client(endpoint or self.endpoint)
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, f"{self.kind} ended"
+        assert self.process.poll() is None, f"{self.kind} exited"
         try:
             with urllib.request.urlopen(f"{self.endpoint}/health", timeout=5):
                 return True
@@ -79,12 +79,12 @@ class SqsServer:
             return False
 
 
-def _how(kind: str, port: int) -> tuple[list[str], Mapping[str, str]]:
+def _launch_command(kind: str, port: int) -> tuple[list[str], Mapping[str, str]]:
     plain = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     if kind == "moto":
-        arguments = [sys.executable, "-c", _MOTO, str(port)]
+        arguments = [sys.executable, "-c", _MOTO_PROGRAM, str(port)]
         return arguments, {**plain, "MOTO_ALLOW_NONEXISTENT_REGION": "true"}
-    script = _fauxqs() / "node_modules" / "fauxqs" / "dist" / "app.js"
+    script = _fauxqs_directory() / "node_modules" / "fauxqs" / "dist" / "app.js"
     program = (
         f"import {{ startFauxqs }} from {str(script)!r}; await startFauxqs({{ port: {port}, logger: false }});"
     )
@@ -92,7 +92,7 @@ def _how(kind: str, port: int) -> tuple[list[str], Mapping[str, str]]:
     return ["node", "--input-type=module", "-e", program], {**plain, **environment}
 
 
-_MOTO: Final = """
+_MOTO_PROGRAM: Final = """
 import sys, threading
 from moto.server import ThreadedMotoServer
 ThreadedMotoServer(ip_address="127.0.0.1", port=int(sys.argv[1]), verbose=False).start()
@@ -100,24 +100,24 @@ threading.Event().wait()
 """
 
 
-def _fauxqs() -> Path:
-    """Return the folder that it is installed in; skip where it cannot be."""
-    found = _installed()
+def _fauxqs_directory() -> Path:
+    """Return the directory with fauxqs, or skip the test."""
+    found = _install_fauxqs()
     if isinstance(found, str):
         pytest.skip(found)
     return found
 
 
 @functools.cache
-def _installed() -> Path | str:
-    """Install it, once; returns why not where that cannot be."""
+def _install_fauxqs() -> Path | str:
+    """Install fauxqs unless it is cached; return its directory, or why it cannot be installed."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             return f"fauxqs needs {program}, which is not installed"
     cache = Path(
         os.environ.get("FNKIT_TEST_CACHE") or Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache", "fnkit-tests")
     )
-    folder = cache / f"fauxqs-{_FAUXQS}"
+    folder = cache / f"fauxqs-{_FAUXQS_VERSION}"
     if (folder / "node_modules" / "fauxqs").is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _installed() -> Path | str:
         command = ["npm", "install", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts"]
         try:
             done = subprocess.run(
-                [*command, "--prefix", fresh, f"fauxqs@{_FAUXQS}"],
+                [*command, "--prefix", fresh, f"fauxqs@{_FAUXQS_VERSION}"],
                 capture_output=True,
                 text=True,
                 timeout=90,
@@ -133,17 +133,17 @@ def _installed() -> Path | str:
                 env={**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir},
             )
         except subprocess.TimeoutExpired:
-            return f"npm brings no fauxqs {_FAUXQS} within 90 s"
+            return f"npm did not install fauxqs {_FAUXQS_VERSION} within 90 s"
         if done.returncode != 0:
-            return f"npm brings no fauxqs {_FAUXQS}: {done.stderr.strip()[-300:]}"
-        with contextlib.suppress(OSError):  # somebody else was faster
+            return f"npm cannot install fauxqs {_FAUXQS_VERSION}: {done.stderr.strip()[-300:]}"
+        with contextlib.suppress(OSError):  # another process has installed it meanwhile
             Path(fresh).rename(folder)
             Path(fresh).mkdir()
     return folder
 
 
 def queue_client(endpoint: str, region: str = REGION) -> Any:
-    """Return a client with keys that nobody checks."""
+    """Return a client with credentials that the servers do not check."""
     import boto3
     from botocore.config import Config
 
@@ -157,8 +157,8 @@ def queue_client(endpoint: str, region: str = REGION) -> Any:
     )
 
 
-def sqs_server(kind: str) -> SqsServer:
-    """Return one that runs; who asked must kill it."""
+def start_sqs_server(kind: str) -> SqsServer:
+    """Start a server, which the caller must kill."""
     server = SqsServer(kind, free_port())
     server.start()
     return server
@@ -166,8 +166,8 @@ def sqs_server(kind: str) -> SqsServer:
 
 @contextmanager
 def running_sqs(kind: str) -> Iterator[SqsServer]:
-    """Start one, and end it whatever happens."""
-    server = sqs_server(kind)
+    """Run a server."""
+    server = start_sqs_server(kind)
     try:
         yield server
     finally:

@@ -1,4 +1,4 @@
-"""Measure the source tree: sizes, import circles, duplicate names, comment density.
+"""Measure the source tree: sizes, import cycles, duplicate names, comment density.
 
 Run with ``python -m tests.support.structure`` (``make metrics``); ``--json`` prints one JSON object. Modules are
 counted without ``__init__.py``. Lines of code are those without blank lines, comments and docstrings.
@@ -45,7 +45,7 @@ def measure() -> dict[str, int | float | list[str]]:
         "packages in platform/": sum(
             1 for path in (PACKAGE / "platform").iterdir() if (path / "__init__.py").exists()
         ),
-        "import circles, type-only ones included": len(import_circles()),
+        "import cycles, type-only ones included": len(import_cycles()),
         "public classes with a name used twice": len(duplicate_public_classes()),
         "comment lines per 100": round(100 * comments / total, 1),
     }
@@ -63,7 +63,7 @@ def code_lines(module: Module) -> int:
     return len(with_code - documented)
 
 
-def import_circles() -> list[list[str]]:
+def import_cycles() -> list[list[str]]:
     """Return the groups of modules that import each other, type-only imports included, without ``__init__``."""
     packages = {module.name for module in modules() if module.path.endswith("__init__.py")}
     edges = {
@@ -146,8 +146,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     for name, value in figures.items():
         print(f"{name:42} {value:>8}")  # noqa: T201 - see above
-    for group in import_circles():
-        print("circle:", ", ".join(group))  # noqa: T201 - see above
+    for group in import_cycles():
+        print("cycle:", ", ".join(group))  # noqa: T201 - see above
     for name in duplicate_public_classes():
         print("defined more than once:", name)  # noqa: T201 - see above
     return 0

@@ -1,4 +1,4 @@
-"""Tokens as the platform signs them, and everything like them that it does not."""
+"""JSON Web Tokens: those that the platform signs, and invalid ones."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-__all__ = ["claims", "hs256_with", "public_pem", "signed", "signing_key", "unsigned"]
+__all__ = ["claims", "hs256_signed", "public_pem", "signed", "signing_key", "unsigned"]
 
 
 @cache
 def signing_key(name: str = "platform") -> rsa.RSAPrivateKey:
-    """A key by name, made once a run; half as long as a real one, and as good here."""
+    """Return a key by name, generated once in a test run; half as long as the platform's, to save time."""
     del name
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def public_pem(key: rsa.RSAPrivateKey) -> str:
-    """The public half as the API shows it."""
+    """Return the public key in the API's format."""
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()
 
 
 def claims(token_id: str, *, function_id: str = "", namespace_id: str = "", **more: object) -> dict[str, object]:
-    """The recorded claims."""
+    """Return the claims of a recorded token."""
     return {
         "application_claim": [{"namespace_id": namespace_id, "application_id": function_id}],
         "version": 2,
@@ -44,17 +44,17 @@ def claims(token_id: str, *, function_id: str = "", namespace_id: str = "", **mo
 
 
 def signed(payload: Mapping[str, object], key: rsa.RSAPrivateKey | None = None) -> str:
-    """An RS256 token, whatever its claims are."""
+    """Return an RS256 token."""
     return jwt.PyJWS().encode(json.dumps(payload).encode(), key or signing_key(), algorithm="RS256")
 
 
 def unsigned(payload: Mapping[str, object], algorithm: str = "none") -> str:
-    """A token that claims an algorithm and has no signature."""
+    """Return a token with an algorithm in its header and an empty signature."""
     return f"{_part({'alg': algorithm, 'typ': 'JWT'})}.{_part(payload)}."
 
 
-def hs256_with(payload: Mapping[str, object], secret: str) -> str:
-    """A token signed with a text as its secret: the public key, for one."""
+def hs256_signed(payload: Mapping[str, object], secret: str) -> str:
+    """Return an HS256 token; ``secret`` may be the public key."""
     start = f"{_part({'alg': 'HS256', 'typ': 'JWT'})}.{_part(payload)}"
     digest = hmac.digest(secret.encode(), start.encode(), hashlib.sha256)
     return f"{start}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"

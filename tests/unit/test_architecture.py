@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 import pytest
 
 from tests.support.source_tree import REPOSITORY, Module, imports_of, modules, row_of
-from tests.support.structure import duplicate_public_classes, import_circles
+from tests.support.structure import duplicate_public_classes, import_cycles
 
 _KIT = "authoring contract errors"
 _PLATFORM = "platform.model contract errors"
@@ -121,7 +121,7 @@ def test_worker_imports_only_the_standard_library(module: Module) -> None:
 
 
 def test_no_import_cycles_even_for_types() -> None:
-    assert import_circles() == []
+    assert import_cycles() == []
 
 
 def test_public_class_names_are_unique() -> None:

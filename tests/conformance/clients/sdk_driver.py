@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.support.control_process import archive
+from tests.support.control_process import zip_archive
 
 __all__ = ["ARCHIVE", "drive"]
 
 ARCHIVE = base64.b64encode(
-    archive(
+    zip_archive(
         {
             "handler.py": "import os\n"
             "def handle(event, context):\n"

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conformance.clients.packages import loki_program
 from tests.support.control_process import ControlProcess, running_control
-from tests.support.logged_lines import LoggedLine, write_lines
+from tests.support.log_lines import FunctionLogLine, write_log_lines
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -55,13 +55,13 @@ class Logcli:
 def logcli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logcli]:
     program = loki_program("logcli")
     with running_control(tmp_path_factory.mktemp("c")) as control:
-        function = str(control.function(control.namespace()["id"], "orders")["id"])
+        function = str(control.create_function(control.create_namespace()["id"], "orders")["id"])
         start = time.time_ns() - 300 * 10**9
         lines = [
-            LoggedLine(start + n * 10**8, json.dumps({"n": n, "level": "error" if n % 10 == 0 else "info"}))
+            FunctionLogLine(start + n * 10**8, json.dumps({"n": n, "level": "error" if n % 10 == 0 else "info"}))
             for n in range(COUNT)
         ]
-        write_lines(Path(control.settings.data_dir), function, lines)
+        write_log_lines(Path(control.settings.data_dir), function, lines)
         yield Logcli(program, control, function)
 
 
@@ -101,8 +101,8 @@ def test_logcli_tail_receives_new_lines_in_order(logcli: Logcli) -> None:
     with subprocess.Popen(command, env=logcli.environment, stdout=subprocess.PIPE, text=True) as tail:
         assert tail.stdout is not None
         for number in range(3):
-            line = LoggedLine(time.time_ns(), f"a new line {number}")
-            write_lines(Path(logcli.control.settings.data_dir), logcli.function, [line])
+            line = FunctionLogLine(time.time_ns(), f"a new line {number}")
+            write_log_lines(Path(logcli.control.settings.data_dir), logcli.function, [line])
         # Some lines are written before the tail starts, some after. Each arrives once, in order.
         read = [tail.stdout.readline() for _ in range(3)]
         tail.terminate()

@@ -20,9 +20,8 @@ from fnkit.platform.model.log_record import LogStream
 from fnkit.platform.model.settings import LokiPushSettings
 from tests.conformance.clients.packages import loki_program
 from tests.support.control_process import running_control
-from tests.support.logged_lines import LoggedLine, write_lines
-from tests.support.loki_queries import LokiAnswer, LokiClient
-from tests.support.loki_server import running_loki
+from tests.support.log_lines import FunctionLogLine, write_log_lines
+from tests.support.loki import LokiClient, LokiResponse, running_loki
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -67,14 +66,14 @@ def random_message(dice: random.Random) -> str:
     )
 
 
-def random_lines(seed: int) -> list[LoggedLine]:
+def random_lines(seed: int) -> list[FunctionLogLine]:
     dice = random.Random(seed)  # noqa: S311  the same lines each time
     moment, lines = START, []
     streams: list[LogStream] = ["stdout", "stderr", "system"]
     for _ in range(LINES):
         moment += dice.randrange(1, 3 * SECOND)
         stream, instance = dice.choice(streams), f"i-{dice.randrange(2)}"
-        lines.append(LoggedLine(moment, random_message(dice), stream, instance, dice.choice(["", "r1", "r2"])))
+        lines.append(FunctionLogLine(moment, random_message(dice), stream, instance, dice.choice(["", "r1", "r2"])))
     return lines
 
 
@@ -85,10 +84,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogServers]:
     with running_loki(program, tmp_path_factory.mktemp("loki")) as address:
         push = LokiPushSettings(url=address + PUSHED, headers=(("X-Scope-OrgID", "team"),))
         with running_control(tmp_path_factory.mktemp("c"), loki_push=push) as control:
-            namespace = control.namespace()["id"]
+            namespace = control.create_namespace()["id"]
             for seed, name in enumerate(("orders", "mail")):
-                function = str(control.function(namespace, name)["id"])
-                write_lines(Path(control.settings.data_dir), function, random_lines(seed))
+                function = str(control.create_function(namespace, name)["id"])
+                write_log_lines(Path(control.settings.data_dir), function, random_lines(seed))
             platform = f"http://127.0.0.1:{control.settings.api_port}"
             servers = LogServers(
                 LokiClient(platform, {"X-Token": control.settings.secret_key}),
@@ -99,8 +98,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogServers]:
             yield servers
 
 
-def total(answer: LokiAnswer) -> list[float]:
-    return [value for values in answer.numbers.values() for value in values.values()]
+def total(answer: LokiResponse) -> list[float]:
+    return [value for values in answer.samples.values() for value in values.values()]
 
 
 ONE = '{resource_name="orders"}'
@@ -260,7 +259,7 @@ def test_categorized_labels_equal_those_of_loki(servers: LogServers, stages: str
     flags = "categorize-labels"
     parameters = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 500}
     platform, loki = (
-        one.saying(X_Loki_Response_Encoding_Flags=flags).get("query_range", **parameters)
+        one.with_headers(X_Loki_Response_Encoding_Flags=flags).get("query_range", **parameters)
         for one in (servers.platform, servers.loki)
     )
     assert normalised(platform) == normalised(loki)
@@ -336,7 +335,7 @@ def test_random_query_returns_what_loki_returns(servers: LogServers, seed: int) 
     assert normalised(platform) == normalised(loki), (parameters["query"], platform.text[:300], loki.text[:300])
 
 
-def normalised(answer: LokiAnswer) -> object:
+def normalised(answer: LokiResponse) -> object:
     """Return a response's data, sorted, without statistics, and with numbers that allow for rounding."""
     if answer.status != 200:
         return answer.status

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.clients.packages import client_environment, scw_serverless
-from tests.support.calling import ask_api, call_function
-from tests.support.platform import PlatformUnderTest
+from tests.support.platform import PlatformUnderTest, api_get, call_function
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -42,14 +41,14 @@ def deploy(platform: PlatformUnderTest, folder: Path, source: str) -> str:
 
 
 def deployed(platform: PlatformUnderTest, namespace: str) -> dict[str, Any]:
-    found: Any = ask_api(platform, f"namespaces?name={namespace}")
+    found: Any = api_get(platform, f"namespaces?name={namespace}")
     (one,) = found["namespaces"]
-    listed: Any = ask_api(platform, f"functions?namespace_id={one['id']}")
+    listed: Any = api_get(platform, f"functions?namespace_id={one['id']}")
     return {function["name"]: function for function in listed["functions"]}
 
 
 def crons(platform: PlatformUnderTest, function: dict[str, Any]) -> list[dict[str, Any]]:
-    listed: Any = ask_api(platform, f"crons?function_id={function['id']}")
+    listed: Any = api_get(platform, f"crons?function_id={function['id']}")
     return [cron for cron in listed["crons"] if cron["status"] != "deleting"]
 
 

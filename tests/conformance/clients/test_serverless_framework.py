@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.clients.packages import client_environment, serverless_framework
-from tests.support.calling import ask_api, call_function
-from tests.support.platform import PlatformUnderTest
+from tests.support.platform import PlatformUnderTest, api_get, call_function
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -64,18 +63,18 @@ def serverless(platform: PlatformUnderTest, tmp_path: Path) -> Serverless:
 
 
 def namespaces(platform: PlatformUnderTest, name: str) -> list[dict[str, Any]]:
-    found: Any = ask_api(platform, f"namespaces?name={name}")
+    found: Any = api_get(platform, f"namespaces?name={name}")
     return list(found["namespaces"])
 
 
 def functions(platform: PlatformUnderTest, name: str) -> dict[str, dict[str, Any]]:
     (one,) = namespaces(platform, name)
-    listed: Any = ask_api(platform, f"functions?namespace_id={one['id']}")
+    listed: Any = api_get(platform, f"functions?namespace_id={one['id']}")
     return {function["name"]: function for function in listed["functions"]}
 
 
 def schedules(platform: PlatformUnderTest, function: dict[str, Any]) -> list[tuple[str, object]]:
-    listed: Any = ask_api(platform, f"crons?function_id={function['id']}")
+    listed: Any = api_get(platform, f"crons?function_id={function['id']}")
     return [(cron["schedule"], cron["args"]) for cron in listed["crons"] if cron["status"] != "deleting"]
 
 

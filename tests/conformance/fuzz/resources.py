@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import requests
 
-from tests.support.control_process import API, archive
+from tests.support.control_process import API, zip_archive
 from tests.support.platform import PlatformUnderTest
 
 __all__ = ["FuzzResources"]
@@ -36,7 +36,7 @@ class FuzzResources:
         self.ids["project_id"] = self.project
         for kind in ("namespace", "function", "cron", "domain", "token", "trigger"):
             self.ids[f"{kind}_id"] = self.create(kind)
-        self._upload(self.ids["function_id"], archive()[:-1])
+        self._upload(self.ids["function_id"], zip_archive()[:-1])
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundle_projects import Bundling
+from tests.support.bundle_projects import BundleRun
 from tests.support.package_index import PackageIndex, package_index
 
 
@@ -22,5 +22,5 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIn
 
 
 @pytest.fixture
-def bundling(tmp_path: Path) -> Bundling:
-    return Bundling(tmp_path)
+def bundling(tmp_path: Path) -> BundleRun:
+    return BundleRun(tmp_path)

@@ -14,8 +14,9 @@ from fnkit.bundler import Bundle, bundle_project
 from fnkit.bundler.files.content import TEMPORARY_PREFIX
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
-from tests.support.bundle_projects import Bundling, a_function, a_project, call, write_files
+from tests.support.bundle_projects import BundleRun, call_handler, function_spec, project_with
 from tests.support.package_index import PackageIndex, make_wheel
+from tests.support.project_tree import write_files
 
 HANDLER = """
 from fnkit import function
@@ -32,10 +33,10 @@ def shop_project(tmp_path: Path, *requirements: str, files: dict[str, str | byte
     root = tmp_path / "project"
     write_files(root, {"handlers/a.py": HANDLER, "handlers/b.py": HANDLER, "shared.py": "NAME = 'shop'\n"})
     write_files(root, files or {})
-    return a_project(
+    return project_with(
         root,
-        a_function("a", "handlers/a.handle"),
-        a_function("b", "handlers/b.handle"),
+        function_spec("a", "handlers/a.handle"),
+        function_spec("b", "handlers/b.handle"),
         requirements=requirements or ("pure",),
     )
 
@@ -52,10 +53,10 @@ def member_names(bundle: Bundle) -> set[str]:
         return set(archive.namelist())
 
 
-def test_bundled_handler_runs_from_the_archive(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_bundled_handler_runs_from_the_archive(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     make_wheel(index.folder, "pure", "1.5")
     bundle = bundling.bundle(shop_project(tmp_path))
-    assert call(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
+    assert call_handler(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
     assert [one.function for one in bundle.slices] == ["a", "b"]
     assert [(one.name, one.version) for one in bundle.dependencies] == [("pure", "1.5")]
     assert not any("fnkit/cli" in name or name.endswith("RECORD") for name in member_names(bundle))
@@ -66,21 +67,21 @@ def test_bundled_handler_runs_from_the_archive(tmp_path: Path, index: PackageInd
     } <= member_names(bundle)
 
 
-def test_unchanged_project_is_not_bundled_again(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_unchanged_project_is_not_bundled_again(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)
     first = bundling.bundle(project)
-    assert bundling.steps == ["lock", "fetch", "layer", "archive"]
+    assert bundling.stages == ["lock", "fetch", "layer", "archive"]
     written = first.path.stat()
     index.requests.clear()
     assert bundling.bundle(project) == first
-    assert bundling.steps == []
+    assert bundling.stages == []
     assert index.requests == []
     assert first.path.stat().st_ino == written.st_ino
 
 
 def test_handler_change_keeps_the_digests_of_other_slices(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun
 ) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)
@@ -90,11 +91,11 @@ def test_handler_change_keeps_the_digests_of_other_slices(
     assert before.slice_of("a") == after.slice_of("a")
     assert before.slice_of("b").digest != after.slice_of("b").digest
     assert before.digest != after.digest
-    assert bundling.steps == ["archive"]
+    assert bundling.stages == ["archive"]
 
 
 def test_dependency_version_change_updates_every_slice_digest(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun
 ) -> None:
     make_wheel(index.folder, "pure", "1.0")
     make_wheel(index.folder, "pure", "2.0")
@@ -102,23 +103,26 @@ def test_dependency_version_change_updates_every_slice_digest(
     assert all(before.slice_of(name).digest != after.slice_of(name).digest for name in ("a", "b"))
 
 
-def test_project_change_detection_updates_function_on_any_change(tmp_path: Path, bundling: Bundling) -> None:
+def test_project_change_detection_updates_function_on_any_change(tmp_path: Path, bundling: BundleRun) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context):\n    return 1\n", "other.py": ""})
-    by_project, by_function = a_function("w", "h.handle", change_detection="project"), a_function("s", "h.handle")
-    before = bundling.bundle(a_project(root, by_project, by_function))
+    by_project, by_function = (
+        function_spec("w", "h.handle", change_detection="project"),
+        function_spec("s", "h.handle"),
+    )
+    before = bundling.bundle(project_with(root, by_project, by_function))
     write_files(root, {"other.py": "x = 1\n"})
-    after = bundling.bundle(a_project(root, by_project, by_function))
+    after = bundling.bundle(project_with(root, by_project, by_function))
     assert before.slice_of("w").digest != after.slice_of("w").digest
     assert before.slice_of("s").digest == after.slice_of("s").digest
     assert after.slice_of("w").whole_project_reason == 'change_detection = "project"'
     assert after.notes == ()
 
 
-def test_dynamic_import_note_names_file_and_line(tmp_path: Path, bundling: Bundling) -> None:
+def test_dynamic_import_note_names_file_and_line(tmp_path: Path, bundling: BundleRun) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "import importlib\ndef handle(event, context):\n    return 1\n"})
-    bundle = bundling.bundle(a_project(root, a_function("h", "h.handle")))
+    bundle = bundling.bundle(project_with(root, function_spec("h", "h.handle")))
     assert bundle.notes == (
         "Any change of the project updates h: h.py line 1 imports importlib, which imports by name.",
     )
@@ -135,7 +139,7 @@ def test_dynamic_import_note_names_file_and_line(tmp_path: Path, bundling: Bundl
     ],
 )
 def test_unavailable_import_error_names_file_and_line(
-    tmp_path: Path, bundling: Bundling, source: str, code: str, word: str
+    tmp_path: Path, bundling: BundleRun, source: str, code: str, word: str
 ) -> None:
     root = tmp_path / "project"
     write_files(
@@ -144,20 +148,20 @@ def test_unavailable_import_error_names_file_and_line(
          "hidden.py": "", ".gitignore": "hidden.py\n"},
     )  # fmt: skip
     with pytest.raises(BundleError) as raised:
-        bundling.bundle(a_project(root, a_function("h", "h.handle")), target="cpython-3.13-x86_64-linux-gnu")
+        bundling.bundle(project_with(root, function_spec("h", "h.handle")), target="cpython-3.13-x86_64-linux-gnu")
     assert (raised.value.code, raised.value.file, raised.value.line) == (code, "part.py", 2)
     assert word in raised.value.message
 
 
-def test_ignored_handler_file_is_rejected(tmp_path: Path, bundling: Bundling) -> None:
+def test_ignored_handler_file_is_rejected(tmp_path: Path, bundling: BundleRun) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "", ".gitignore": "h.py\n"})
     with pytest.raises(BundleError) as raised:
-        bundling.bundle(a_project(root, a_function("h", "h.handle")))
+        bundling.bundle(project_with(root, function_spec("h", "h.handle")))
     assert raised.value.code == "handler-not-shipped"
 
 
-def test_oversized_archive_error_names_the_largest_folder(tmp_path: Path, bundling: Bundling) -> None:
+def test_oversized_archive_error_names_the_largest_folder(tmp_path: Path, bundling: BundleRun) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context): ...\n"})
     (root / "heavy").mkdir()
@@ -165,13 +169,13 @@ def test_oversized_archive_error_names_the_largest_folder(tmp_path: Path, bundli
         for _ in range(101):
             noise.write(os.urandom(1 << 20))
     with pytest.raises(BundleError) as raised:
-        bundling.bundle(a_project(root, a_function("h", "h.handle")))
+        bundling.bundle(project_with(root, function_spec("h", "h.handle")))
     assert raised.value.code == "archive-too-large"
     assert "heavy (101.0 MiB)" in raised.value.message
     assert not bundling.out.exists()
 
 
-def test_wheel_files_are_placed_as_installers_do(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_wheel_files_are_placed_as_installers_do(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     make_wheel(
         index.folder,
         "pure",
@@ -198,7 +202,7 @@ def test_wheel_files_are_placed_as_installers_do(tmp_path: Path, index: PackageI
 
 
 def test_file_conflict_between_dependencies_is_noted(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun
 ) -> None:
     make_wheel(index.folder, "pure", files={"pure.py": "VERSION = 1\n", "tests/t.py": "1", "same.py": "x"})
     make_wheel(index.folder, "zeta", files={"zeta.py": "", "tests/t.py": "2", "same.py": "x"})
@@ -210,7 +214,7 @@ def test_file_conflict_between_dependencies_is_noted(
 
 @pytest.mark.parametrize("name", ["../outside.py", "/rooted.py", "pure/../../x.py", "pure\\x.py"])
 def test_wheel_with_unsafe_member_path_is_rejected(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling, name: str
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun, name: str
 ) -> None:
     make_wheel(index.folder, "pure", files={"pure.py": "", name: "x"})
     with pytest.raises(BundleError) as raised:
@@ -218,7 +222,7 @@ def test_wheel_with_unsafe_member_path_is_rejected(
     assert raised.value.code == "wheel-unusable"
 
 
-def test_download_with_wrong_hash_is_rejected(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_download_with_wrong_hash_is_rejected(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     wheel = make_wheel(index.folder, "pure")
     index.replaced[wheel.name] = wheel.read_bytes() + b"more"
     with pytest.raises(BundleError) as raised:
@@ -227,7 +231,7 @@ def test_download_with_wrong_hash_is_rejected(tmp_path: Path, index: PackageInde
     assert list((bundling.cache / "wheels").iterdir()) == []
 
 
-def test_corrupt_cached_wheel_is_downloaded_again(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_corrupt_cached_wheel_is_downloaded_again(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)
     first = bundling.bundle(project)
@@ -243,7 +247,7 @@ def test_corrupt_cached_wheel_is_downloaded_again(tmp_path: Path, index: Package
 
 @pytest.mark.parametrize("length", [0, 1, 100, -1])
 def test_truncated_cache_and_output_files_are_rebuilt(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling, length: int
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun, length: int
 ) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)
@@ -254,18 +258,18 @@ def test_truncated_cache_and_output_files_are_rebuilt(
     assert bundling.bundle(project).path.read_bytes() == good
 
 
-def test_vendored_package_folder_is_not_bundled(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_vendored_package_folder_is_not_bundled(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     make_wheel(index.folder, "pure", "1.5")
     vendored: dict[str, str | bytes] = {
         "package/pure/__init__.py": "VERSION = 'old'\n",
         "package/pure-1.dist-info/METADATA": "",
     }
     bundle = bundling.bundle(shop_project(tmp_path, files=vendored))
-    assert call(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
+    assert call_handler(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.5"'
 
 
 def test_project_file_conflicting_with_dependency_is_rejected(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun
 ) -> None:
     make_wheel(index.folder, "pure")
     with pytest.raises(BundleError) as raised:
@@ -273,14 +277,16 @@ def test_project_file_conflicting_with_dependency_is_rejected(
     assert raised.value.code == "package-folder-conflict"
 
 
-def test_unsupported_language_is_rejected(tmp_path: Path, bundling: Bundling) -> None:
-    function: FunctionSpec = a_function("n", "handler.handle", runtime="node22")
+def test_unsupported_language_is_rejected(tmp_path: Path, bundling: BundleRun) -> None:
+    function: FunctionSpec = function_spec("n", "handler.handle", runtime="node22")
     with pytest.raises(BundleError) as raised:
-        bundle_project(a_project(tmp_path, function), {}, out=bundling.out, cache=bundling.cache, kind="scaleway")
+        bundle_project(
+            project_with(tmp_path, function), {}, out=bundling.out, cache=bundling.cache, kind="scaleway"
+        )
     assert raised.value.code == "language-not-bundled"
 
 
-def test_only_selected_functions_get_slices(tmp_path: Path, index: PackageIndex, bundling: Bundling) -> None:
+def test_only_selected_functions_get_slices(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)
     whole = bundling.bundle(project, kind="scaleway")
@@ -295,11 +301,11 @@ _CHILD = """
 import os, resource, signal, sys
 from pathlib import Path
 from fnkit.errors import BundleError
-from tests.support.bundle_projects import Bundling, a_function, a_project
+from tests.support.bundle_projects import BundleRun, function_spec, project_with
 mode, folder, requirement = sys.argv[1:]
-project = a_project(Path(folder, "project"), a_function("a", "handlers/a.handle"),
-                    a_function("b", "handlers/b.handle"), requirements=(requirement,))
-bundling = Bundling(Path(folder))
+project = project_with(Path(folder, "project"), function_spec("a", "handlers/a.handle"),
+                    function_spec("b", "handlers/b.handle"), requirements=(requirement,))
+bundling = BundleRun(Path(folder))
 if mode == "limited":
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 if mode.startswith("killed"):
@@ -325,7 +331,7 @@ def start(mode: str, folder: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("mode", ["killed-layer", "killed-archive"])
 def test_bundling_recovers_after_kill_during_write(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling, mode: str
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun, mode: str
 ) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)
@@ -335,24 +341,24 @@ def test_bundling_recovers_after_kill_during_write(
     assert len(temporary_files) == 1
     assert list(tmp_path.rglob("*.zip")) == []
     bundle = bundling.bundle(project)
-    assert call(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.0"'
+    assert call_handler(extract(bundle, tmp_path / "unpacked"), "handlers/a.handle") == '"shop 1.0"'
 
 
 def test_concurrent_processes_bundle_the_same_archive(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun
 ) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)
     children = [start("plain", tmp_path) for _ in range(3)]
     digests = {child.communicate()[0].strip() for child in children}
     assert digests == {bundling.bundle(project).digest}
-    assert bundling.steps == []
+    assert bundling.stages == []
     assert list(tmp_path.rglob(f"{TEMPORARY_PREFIX}*")) == []
 
 
 @pytest.mark.parametrize("removed_caches", [("layers", "wheels"), ("layers",), ()])
 def test_full_disk_is_reported_and_leaves_no_partial_files(
-    tmp_path: Path, index: PackageIndex, bundling: Bundling, removed_caches: tuple[str, ...]
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun, removed_caches: tuple[str, ...]
 ) -> None:
     noise: dict[str, str | bytes] = {"pure/__init__.py": "VERSION = 1\n", "pure/noise.bin": os.urandom(30_000)}
     make_wheel(index.folder, "pure", files=noise)
@@ -366,10 +372,10 @@ def test_full_disk_is_reported_and_leaves_no_partial_files(
     assert list(tmp_path.rglob("*.zip")) == []
 
 
-def test_only_the_four_newest_archives_are_kept(tmp_path: Path, bundling: Bundling) -> None:
+def test_only_the_four_newest_archives_are_kept(tmp_path: Path, bundling: BundleRun) -> None:
     root = tmp_path / "project"
     archives = []
     for number in range(7):
         write_files(root, {"h.py": f"N = {number}\ndef handle(event, context): ...\n"})
-        archives.append(bundling.bundle(a_project(root, a_function("h", "h.handle"))).path)
+        archives.append(bundling.bundle(project_with(root, function_spec("h", "h.handle"))).path)
     assert set(bundling.out.iterdir()) == set(archives[-4:])

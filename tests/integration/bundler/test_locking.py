@@ -9,8 +9,9 @@ import pytest
 from fnkit.bundler import BundleTarget, Lock, lock_project, read_lock
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
-from tests.support.bundle_projects import LOCAL, Bundling, a_function, a_project, write_files
+from tests.support.bundle_projects import LOCAL, BundleRun, function_spec, project_with
 from tests.support.package_index import PackageIndex, make_wheel, package_index
+from tests.support.project_tree import write_files
 
 MUSL = "cp313-cp313-musllinux_1_2_x86_64"
 _CPYTHON = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -21,8 +22,8 @@ LOCAL_TARGETS = {"python313": BundleTarget.parse("python313", LOCAL)}
 def shop_project(tmp_path: Path, *requirements: str, source_builds: tuple[str, ...] = ()) -> Project:
     root = tmp_path / "project"
     write_files(root, {"handler.py": "def handle(event, context):\n    return 1\n"})
-    return a_project(
-        root, a_function("h", "handler.handle"), requirements=requirements, source_builds=source_builds
+    return project_with(
+        root, function_spec("h", "handler.handle"), requirements=requirements, source_builds=source_builds
     )
 
 
@@ -134,7 +135,7 @@ def test_unreachable_index_is_an_error(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_lock_contains_no_credentials_or_local_paths(
-    tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch, bundling: Bundling
+    tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch, bundling: BundleRun
 ) -> None:
     make_wheel(index.folder, "pure")
     make_wheel(tmp_path / "links", "linked")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli_pages import every_verb
+from tests.support.cli_commands import command_paths
 from tests.support.command import FNKIT, Command
 from tests.support.golden import Golden
 
 
-@pytest.mark.parametrize("command", [(), *every_verb()], ids=lambda command: " ".join(command) or "fnkit")
+@pytest.mark.parametrize("command", [(), *command_paths()], ids=lambda command: " ".join(command) or "fnkit")
 def test_help_matches_the_golden_file(command: tuple[str, ...], fnkit: Command, golden: Golden) -> None:
     result = fnkit(*command, "--help").ok()
     assert result.stderr == ""

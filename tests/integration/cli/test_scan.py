@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.command import Command
 from tests.support.golden import Golden
-from tests.support.normalising import normalise
+from tests.support.normalisation import normalise
 
 VALID = """
 from fnkit import cron, function, trigger

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.control_process import ControlProcess, running_control
-from tests.support.data_plane_peer import connected_peer
+from tests.support.fake_data_plane import connected_data_plane
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +15,6 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlProcess
     """A control process whose data plane peer starts every deployment. Each test uses its own namespace."""
     with (
         running_control(tmp_path_factory.mktemp("c")) as process,
-        connected_peer(process.settings.control_socket),
+        connected_data_plane(process.settings.control_socket),
     ):
         yield process

@@ -30,7 +30,7 @@ def test_wrong_key_gives_the_recorded_401(control: ControlProcess, key: str, pat
     response = control.request("GET", path, headers={"X-Auth-Token": key})
 
     assert response.status == 401
-    assert response.json == {
+    assert response.document == {
         "message": "authentication is denied",
         "method": "api_key",
         "reason": "not_found",
@@ -65,7 +65,7 @@ def test_unknown_path_region_or_method_gives_json_error(
 
     assert response.status == status
     assert response.headers["content-type"] == "application/json"
-    assert set(response.json) == {"message"}
+    assert set(response.document) == {"message"}
     assert text in response.message
 
 
@@ -141,7 +141,7 @@ def test_metadata_returns_platform_partition_and_domain(control: ControlProcess)
     response = control.request("GET", "/metadata", headers={"X-Auth-Token": ""})
 
     assert (response.status, response.headers["content-type"]) == (200, "application/json")
-    assert response.json == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
+    assert response.document == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
 
 
 @pytest.mark.slow

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_process import API, PROJECT, Answer, ControlProcess, archive, running_control
-from tests.support.data_plane_peer import connected_peer
+from tests.support.control_process import API, PROJECT, ControlProcess, running_control, zip_archive
+from tests.support.fake_data_plane import connected_data_plane
+from tests.support.http_response import HttpResponse
 
 KEYS = "/fnkit/v1/keys"
 OTHER_PROJECT = "33333333-3333-3333-3333-333333333333"
@@ -28,7 +29,7 @@ class KeyClient:
 
     def request(
         self, method: str, path: str, body: object = None, query: Mapping[str, object] | None = None
-    ) -> Answer:
+    ) -> HttpResponse:
         return self.control.request(method, path, body, headers={"X-Auth-Token": self.secret}, query=query)
 
     def ids(self, kind: str, **query: object) -> set[str]:
@@ -45,9 +46,9 @@ def new_key(control: ControlProcess, **body: object) -> KeyClient:
 
 def create_one_of_each(control: ControlProcess, project_id: str) -> dict[str, str]:
     """Create one resource of each kind in a project and return their ids by kind."""
-    namespace = control.namespace(f"keys-{uuid.uuid4().hex[:6]}", project_id=project_id)
-    function = control.function(namespace["id"])
-    control.upload(function["id"], archive())
+    namespace = control.create_namespace(f"keys-{uuid.uuid4().hex[:6]}", project_id=project_id)
+    function = control.create_function(namespace["id"])
+    control.upload(function["id"], zip_archive())
     hostname = f"{uuid.uuid4().hex[:8]}.example.com"
     of_function = {"function_id": function["id"]}
     created = {
@@ -58,7 +59,7 @@ def create_one_of_each(control: ControlProcess, project_id: str) -> dict[str, st
     }
     ids = {kind: str(response.ok()["id"]) for kind, response in created.items()}
     for kind, record_id in ids.items():
-        control.settled(kind, record_id)
+        control.wait_until_settled(kind, record_id)
     return {"namespaces": str(namespace["id"]), "functions": str(function["id"]), **ids}
 
 
@@ -114,7 +115,7 @@ def test_read_only_key_cannot_write(
     )
 
     assert response.status == 403
-    assert response.json == {
+    assert response.document == {
         "message": "insufficient permissions",
         "type": "permissions_denied",
         "details": [{"action": "write", "resource": resource}],
@@ -190,7 +191,7 @@ def test_project_key_cannot_create_resources_in_other_projects(
     for method, path, body in attempts:
         assert project_key.request(method, f"{API}/{path}", body).status == 404, path
     response = project_key.request("POST", f"{API}/namespaces", {"name": "n", "project_id": OTHER_PROJECT})
-    assert (response.status, response.json["details"]) == (
+    assert (response.status, response.document["details"]) == (
         403,
         [{"action": "write", "resource": "function_namespaces"}],
     )
@@ -221,7 +222,7 @@ def test_project_key_list_by_foreign_function_is_empty(
 def test_project_key_can_write_in_its_project(control: ControlProcess, project_key: KeyClient) -> None:
     body = {"name": f"keys-{uuid.uuid4().hex[:6]}", "project_id": PROJECT.upper()}
     namespace = project_key.request("POST", f"{API}/namespaces", body).ok()
-    control.settled("namespaces", namespace["id"])
+    control.wait_until_settled("namespaces", namespace["id"])
     function = {"name": "f", "namespace_id": namespace["id"], "runtime": "python311"}
     created = project_key.request("POST", f"{API}/functions", function).ok()
 
@@ -272,7 +273,7 @@ def test_keys_survive_kill_and_their_secrets_are_not_stored(tmp_path: Path) -> N
         created = control.request("POST", KEYS, {"project_id": PROJECT}).ok()
         control.kill()
         control.start()
-        with connected_peer(control.settings.control_socket) as peer:
+        with connected_data_plane(control.settings.control_socket) as peer:
             assert [grant.project_id for grant in peer.snapshot.credentials.keys] == [PROJECT]
         assert KeyClient(control, str(created["secret_key"])).request("GET", f"{API}/namespaces").status == 200
     file = tmp_path / "api-keys.json"

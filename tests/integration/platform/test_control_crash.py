@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_process import API, PROJECT, ControlProcess, archive, control_settings
-from tests.support.data_plane_peer import connected_peer
+from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, zip_archive
+from tests.support.fake_data_plane import connected_data_plane
 
 Step = Callable[[ControlProcess, dict[str, str]], None]
 
@@ -24,11 +24,11 @@ def create_namespace(control: ControlProcess, ids: dict[str, str]) -> None:
 
 
 def create_function(control: ControlProcess, ids: dict[str, str]) -> None:
-    ids["functions"] = str(control.function(ids["namespaces"])["id"])
+    ids["functions"] = str(control.create_function(ids["namespaces"])["id"])
 
 
 def upload(control: ControlProcess, ids: dict[str, str]) -> None:
-    control.upload(ids["functions"], archive())
+    control.upload(ids["functions"], zip_archive())
 
 
 def deploy(control: ControlProcess, ids: dict[str, str]) -> None:
@@ -77,19 +77,19 @@ def test_accepted_requests_survive_a_kill_after_every_step(tmp_path: Path) -> No
             control.start()
             for kind, record_id in ids.items():
                 assert control.get(kind, record_id)["id"] == record_id, f"{kind} after {step.__name__}"
-        with connected_peer(control.settings.control_socket) as peer:
-            function = control.settled("functions", ids["functions"])
+        with connected_data_plane(control.settings.control_socket) as peer:
+            function = control.wait_until_settled("functions", ids["functions"])
             assert (function["status"], function["max_scale"]) == ("ready", 7)
             assert peer.upserts[-1].route.environment == {"A": "1", "S": "s"}
-            assert control.settled("namespaces", ids["namespaces"])["status"] == "ready"
+            assert control.wait_until_settled("namespaces", ids["namespaces"])["status"] == "ready"
             for kind in ("crons", "domains", "triggers"):
-                assert control.settled(kind, ids[kind])["status"] == "ready"
+                assert control.wait_until_settled(kind, ids[kind])["status"] == "ready"
             assert "shop.example.com" in peer.upserts[-1].route.hosts
         control.request("DELETE", f"{API}/namespaces/{ids['namespaces']}").ok()
         control.kill()
         control.start()
         for kind, record_id in ids.items():
-            control.wait_gone(kind, record_id)
+            control.wait_until_deleted(kind, record_id)
         assert control.stop() == 0
     finally:
         control.kill()
@@ -100,15 +100,15 @@ def test_function_with_missing_code_is_rebuilt_after_restart(tmp_path: Path) -> 
     control = ControlProcess(control_settings(tmp_path))
     control.start()
     try:
-        function = control.function(control.namespace()["id"])
-        with connected_peer(control.settings.control_socket) as peer:
-            control.deployed(function["id"], archive())
+        function = control.create_function(control.create_namespace()["id"])
+        with connected_data_plane(control.settings.control_socket) as peer:
+            control.deploy(function["id"], zip_archive())
             code = Path(peer.upserts[0].route.code_dir)
         control.kill()
         code.rename(code.with_name("moved"))
         control.start()
-        with connected_peer(control.settings.control_socket) as peer:
-            assert control.settled("functions", function["id"])["status"] == "ready"
+        with connected_data_plane(control.settings.control_socket) as peer:
+            assert control.wait_until_settled("functions", function["id"])["status"] == "ready"
             assert Path(peer.upserts[0].route.code_dir, "handler.py").is_file()
     finally:
         control.kill()
@@ -119,8 +119,8 @@ def test_data_directory_contains_no_plaintext_secrets(tmp_path: Path) -> None:
     control.start()
     try:
         secrets = [{"key": "S", "value": "correct horse battery"}]
-        namespace = control.namespace("secrets", secret_environment_variables=secrets)
-        control.function(namespace["id"], secret_environment_variables=secrets)
+        namespace = control.create_namespace("secrets", secret_environment_variables=secrets)
+        control.create_function(namespace["id"], secret_environment_variables=secrets)
         assert control.stop() == 0
     finally:
         control.kill()

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.control_process import API, ControlProcess, api_of, archive
+from tests.support.control_process import API, ControlProcess, api_client, zip_archive
 from tests.support.platform import PlatformUnderTest
-from tests.support.schedules import FAR_OFF
+from tests.support.schedules import DISTANT_SCHEDULE
 from tests.support.waiting import wait_until
 
 HANDLER = """
@@ -31,13 +31,13 @@ MINUTE = 60.0
 
 @pytest.fixture
 def api(manual_clock_platform: PlatformUnderTest) -> ControlProcess:
-    return api_of(manual_clock_platform)
+    return api_client(manual_clock_platform)
 
 
 def deployed_function(api: ControlProcess, **fields: object) -> dict[str, object]:
-    namespace = api.namespace(f"cron-runs-{uuid.uuid4().hex[:6]}")
-    function = api.function(namespace["id"], **{"max_scale": 1, **fields})
-    ready = api.deployed(function["id"], archive({"handler.py": HANDLER}))
+    namespace = api.create_namespace(f"cron-runs-{uuid.uuid4().hex[:6]}")
+    function = api.create_function(namespace["id"], **{"max_scale": 1, **fields})
+    ready = api.deploy(function["id"], zip_archive({"handler.py": HANDLER}))
     assert ready["status"] == "ready", ready
     return function
 
@@ -45,7 +45,7 @@ def deployed_function(api: ControlProcess, **fields: object) -> dict[str, object
 def create_cron(api: ControlProcess, function: dict[str, object], **fields: object) -> dict[str, object]:
     body = {"function_id": function["id"], "schedule": "* * * * *", **fields}
     created = api.request("POST", f"{API}/crons", body).ok()
-    return api.settled("crons", created["id"])
+    return api.wait_until_settled("crons", created["id"])
 
 
 def list_deliveries(api: ControlProcess, cron: dict[str, object]) -> list[dict[str, object]]:
@@ -84,7 +84,7 @@ def test_cron_runs_once_per_scheduled_time_on_private_function(
     assert len({d["at"] for d in deliveries}) == 3
     assert all(str(d["at"]).endswith(":00.000000Z") for d in deliveries)
     api.request("PATCH", f"{API}/functions/{function['id']}", {"privacy": "public"}).ok()
-    api.settled("functions", function["id"])
+    api.wait_until_settled("functions", function["id"])
 
 
 @pytest.mark.slow
@@ -115,22 +115,24 @@ def test_rescheduled_and_deleted_crons_skip_the_old_schedule(
 ) -> None:
     function = deployed_function(api)
     rescheduled, deleted = create_cron(api, function), create_cron(api, function)
-    api.request("PATCH", f"{API}/crons/{rescheduled['id']}", {"schedule": FAR_OFF}).ok()
-    api.settled("crons", rescheduled["id"])
+    api.request("PATCH", f"{API}/crons/{rescheduled['id']}", {"schedule": DISTANT_SCHEDULE}).ok()
+    api.wait_until_settled("crons", rescheduled["id"])
     api.request("DELETE", f"{API}/crons/{deleted['id']}").ok()
     other_cron = create_cron(api, function)
     manual_clock_platform.advance(2 * MINUTE)
     wait_for_deliveries(api, other_cron, 2)
 
     assert list_deliveries(api, rescheduled) == []
-    assert api.gone("crons", deleted["id"])
+    assert api.is_deleted("crons", deleted["id"])
 
 
 @pytest.mark.slow
 def test_cron_of_undeployed_function_does_not_run(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
-    undeployed = create_cron(api, api.function(api.namespace(f"undeployed-{uuid.uuid4().hex[:6]}")["id"]))
+    undeployed = create_cron(
+        api, api.create_function(api.create_namespace(f"undeployed-{uuid.uuid4().hex[:6]}")["id"])
+    )
     other_cron = create_cron(api, deployed_function(api))
     manual_clock_platform.advance(MINUTE)
     wait_for_deliveries(api, other_cron, 1)
@@ -144,7 +146,7 @@ def test_cron_calls_the_previous_version_after_a_failed_deploy(
 ) -> None:
     function = deployed_function(api)
     cron = create_cron(api, function)
-    assert api.deployed(function["id"], b"no archive at all")["status"] == "error"
+    assert api.deploy(function["id"], b"no archive at all")["status"] == "error"
     manual_clock_platform.advance(MINUTE)
 
     assert wait_for_deliveries(api, cron, 1)[0]["status"] == "succeeded"
@@ -159,11 +161,11 @@ def test_namespace_deletion_deletes_its_crons(
     manual_clock_platform.advance(MINUTE)
     wait_for_deliveries(api, cron, 1)
     api.request("DELETE", f"{API}/namespaces/{function['namespace_id']}").ok()
-    api.wait_gone("namespaces", function["namespace_id"])
+    api.wait_until_deleted("namespaces", function["namespace_id"])
     manual_clock_platform.advance(MINUTE)
     wait_for_deliveries(api, other_cron, 2)
 
-    assert api.gone("crons", cron["id"])
+    assert api.is_deleted("crons", cron["id"])
     assert api.request("GET", f"/fnkit/v1/regions/fr-par/crons/{cron['id']}/deliveries").status == 404
 
 

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def function(control: ControlProcess) -> dict[str, object]:
-    return control.function(control.namespace(f"crons-{uuid.uuid4().hex[:6]}")["id"])
+    return control.create_function(control.create_namespace(f"crons-{uuid.uuid4().hex[:6]}")["id"])
 
 
 def test_cron_can_be_created_for_undeployed_function(control: ControlProcess, function: dict[str, object]) -> None:
@@ -22,7 +22,7 @@ def test_cron_can_be_created_for_undeployed_function(control: ControlProcess, fu
 
     assert list(created) == ["id", "function_id", "schedule", "args", "status", "name"]
     assert (created["status"], created["args"]) == ("pending", args)
-    assert control.settled("crons", created["id"])["status"] == "ready"
+    assert control.wait_until_settled("crons", created["id"])["status"] == "ready"
 
 
 def test_patch_keeps_omitted_fields(control: ControlProcess, function: dict[str, object]) -> None:
@@ -37,17 +37,17 @@ def test_patch_keeps_omitted_fields(control: ControlProcess, function: dict[str,
 def test_deleted_cron_is_not_found(control: ControlProcess, function: dict[str, object]) -> None:
     created = control.request("POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}).ok()
     deleted = control.request("DELETE", f"{API}/crons/{created['id']}").ok()
-    wait_until(lambda: control.gone("crons", created["id"]))
+    wait_until(lambda: control.is_deleted("crons", created["id"]))
     again = control.request("DELETE", f"{API}/crons/{created['id']}")
 
     assert deleted["status"] == "deleting"
-    assert (again.status, again.json) == (404, {"message": "Cron was not found"})
+    assert (again.status, again.document) == (404, {"message": "Cron was not found"})
 
 
 def test_list_requires_function_id_and_returns_only_its_crons(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
-    other = control.function(function["namespace_id"], f"other-{uuid.uuid4().hex[:6]}")
+    other = control.create_function(function["namespace_id"], f"other-{uuid.uuid4().hex[:6]}")
     cron = control.request("POST", f"{API}/crons", {"function_id": other["id"], "schedule": "0 0 * * *"}).ok()
     listed = control.request("GET", f"{API}/crons", query={"function_id": other["id"]}).ok()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform.model.routing import ClockChanged, RemoveFunction
-from tests.support.control_process import API, ControlProcess, archive, running_control
-from tests.support.data_plane_peer import connected_peer
+from tests.support.control_process import API, ControlProcess, running_control, zip_archive
+from tests.support.fake_data_plane import connected_data_plane
 from tests.support.waiting import wait_until
 
 
@@ -22,32 +22,32 @@ def control(tmp_path: Path) -> Iterator[ControlProcess]:
 
 
 def test_deployment_is_pending_until_the_data_plane_starts_it(control: ControlProcess) -> None:
-    function = control.function(control.namespace()["id"])
-    control.upload(function["id"], archive())
+    function = control.create_function(control.create_namespace()["id"])
+    control.upload(function["id"], zip_archive())
     control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
     folder = Path(control.settings.data_dir, "deployments", f"{function['id']}-1")
     wait_until(folder.exists)
     assert control.get("functions", function["id"])["status"] == "pending"
     assert control.request("GET", "/healthz").status == 503
 
-    with connected_peer(control.settings.control_socket, hold=True) as peer:
+    with connected_data_plane(control.settings.control_socket, hold_deployments=True) as peer:
         upsert = wait_until(lambda: peer.upserts)[0]
         assert peer.snapshot.routes == ()
         assert control.get("functions", function["id"])["status"] == "pending"
-        peer.answer(upsert)
-        assert control.settled("functions", function["id"])["status"] == "ready"
+        peer.respond(upsert)
+        assert control.wait_until_settled("functions", function["id"])["status"] == "ready"
         assert control.request("GET", "/healthz").status == 200
 
     wait_until(lambda: control.request("GET", "/healthz").status == 503)
 
 
 def test_route_contains_all_settings_of_the_function(control: ControlProcess) -> None:
-    namespace = control.namespace(
+    namespace = control.create_namespace(
         "routes",
         environment_variables={"A": "ns", "B": "ns"},
         secret_environment_variables=[{"key": "C", "value": "ns"}],
     )
-    function = control.function(
+    function = control.create_function(
         namespace["id"],
         environment_variables={"B": "fn"},
         secret_environment_variables=[{"key": "C", "value": "fn"}, {"key": "D", "value": "fn"}],
@@ -57,8 +57,8 @@ def test_route_contains_all_settings_of_the_function(control: ControlProcess) ->
         memory_limit=512,
         timeout="30s",
     )
-    with connected_peer(control.settings.control_socket) as peer:
-        control.deployed(function["id"], archive())
+    with connected_data_plane(control.settings.control_socket) as peer:
+        control.deploy(function["id"], zip_archive())
         route = peer.upserts[0].route
 
     label = str(function["domain_name"]).partition(".")[0]
@@ -78,16 +78,16 @@ def test_route_contains_all_settings_of_the_function(control: ControlProcess) ->
 
 
 def test_failed_start_is_reported_and_previous_version_stays_routed(control: ControlProcess) -> None:
-    function = control.function(control.namespace()["id"])
-    with connected_peer(control.settings.control_socket) as peer:
-        control.deployed(function["id"], archive())
-        peer.refusal = lambda _route: "the interpreter cannot be run"
-        control.upload(function["id"], archive({"handler.py": "# another\n"}))
+    function = control.create_function(control.create_namespace()["id"])
+    with connected_data_plane(control.settings.control_socket) as peer:
+        control.deploy(function["id"], zip_archive())
+        peer.start_error = lambda _route: "the interpreter cannot be run"
+        control.upload(function["id"], zip_archive({"handler.py": "# another\n"}))
         control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-        failed = control.settled("functions", function["id"])
+        failed = control.wait_until_settled("functions", function["id"])
     folders = Path(control.settings.data_dir, "deployments")
     wait_until(lambda: [folder.name for folder in folders.iterdir()] == [f"{function['id']}-1"])
-    with connected_peer(control.settings.control_socket) as peer:
+    with connected_data_plane(control.settings.control_socket) as peer:
         routes = peer.snapshot.routes
 
     assert (failed["status"], failed["error_message"]) == ("error", "the interpreter cannot be run")
@@ -95,36 +95,36 @@ def test_failed_start_is_reported_and_previous_version_stays_routed(control: Con
 
 
 def test_newer_deploy_supersedes_a_pending_one(control: ControlProcess) -> None:
-    function = control.function(control.namespace()["id"])
-    with connected_peer(control.settings.control_socket, hold=True) as peer:
-        control.upload(function["id"], archive())
+    function = control.create_function(control.create_namespace()["id"])
+    with connected_data_plane(control.settings.control_socket, hold_deployments=True) as peer:
+        control.upload(function["id"], zip_archive())
         control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
         old = wait_until(lambda: peer.upserts)[0]
         control.request("PATCH", f"{API}/functions/{function['id']}", {"max_scale": 2}).ok()
         new = wait_until(lambda: peer.upserts[1:])[0]
-        peer.answer(old)
+        peer.respond(old)
         assert control.get("functions", function["id"])["status"] == "pending"
-        peer.answer(new)
-        ready = control.settled("functions", function["id"])
+        peer.respond(new)
+        ready = control.wait_until_settled("functions", function["id"])
 
     assert (old.route.generation, new.route.generation) == (1, 2)
     assert (ready["status"], ready["max_scale"]) == ("ready", 2)
 
 
 def test_reconnected_data_plane_receives_pending_deployment(control: ControlProcess) -> None:
-    function = control.function(control.namespace()["id"])
-    control.upload(function["id"], archive())
-    with connected_peer(control.settings.control_socket, hold=True) as peer:
+    function = control.create_function(control.create_namespace()["id"])
+    control.upload(function["id"], zip_archive())
+    with connected_data_plane(control.settings.control_socket, hold_deployments=True) as peer:
         control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
         wait_until(lambda: peer.upserts)
-    with connected_peer(control.settings.control_socket) as peer:
-        assert control.settled("functions", function["id"])["status"] == "ready"
+    with connected_data_plane(control.settings.control_socket) as peer:
+        assert control.wait_until_settled("functions", function["id"])["status"] == "ready"
 
 
 def test_function_is_unrouted_before_its_delete_returns(control: ControlProcess) -> None:
-    function = control.function(control.namespace()["id"])
-    with connected_peer(control.settings.control_socket) as peer:
-        control.deployed(function["id"], archive())
+    function = control.create_function(control.create_namespace()["id"])
+    with connected_data_plane(control.settings.control_socket) as peer:
+        control.deploy(function["id"], zip_archive())
         control.request("DELETE", f"{API}/functions/{function['id']}").ok()
         removed = [message.function_id for message in peer.received if isinstance(message, RemoveFunction)]
 
@@ -132,14 +132,14 @@ def test_function_is_unrouted_before_its_delete_returns(control: ControlProcess)
 
 
 def test_namespace_variable_change_redeploys_its_functions(control: ControlProcess) -> None:
-    namespace = control.namespace()
-    function = control.function(namespace["id"])
-    with connected_peer(control.settings.control_socket) as peer:
-        control.deployed(function["id"], archive())
+    namespace = control.create_namespace()
+    function = control.create_function(namespace["id"])
+    with connected_data_plane(control.settings.control_socket) as peer:
+        control.deploy(function["id"], zip_archive())
         control.request(
             "PATCH", f"{API}/namespaces/{namespace['id']}", {"environment_variables": {"NEW": "1"}}
         ).ok()
-        assert control.settled("namespaces", namespace["id"])["status"] == "ready"
+        assert control.wait_until_settled("namespaces", namespace["id"])["status"] == "ready"
         first, second = (one.route for one in peer.upserts)
 
     assert (first.generation, second.generation) == (1, 2)
@@ -149,9 +149,9 @@ def test_namespace_variable_change_redeploys_its_functions(control: ControlProce
 
 
 def test_delete_returns_after_ack_timeout_of_the_data_plane(control: ControlProcess) -> None:
-    function = control.function(control.namespace()["id"])
-    with connected_peer(control.settings.control_socket) as peer:
-        peer.deaf = True
+    function = control.create_function(control.create_namespace()["id"])
+    with connected_data_plane(control.settings.control_socket) as peer:
+        peer.ignore_messages = True
         started_at = time.monotonic()
         control.request("DELETE", f"{API}/functions/{function['id']}").ok()
 
@@ -163,10 +163,13 @@ def test_control_socket_is_accessible_only_to_its_owner(control: ControlProcess)
 
 
 def test_previous_version_is_removed_one_day_after_failed_deploy(tmp_path: Path) -> None:
-    with running_control(tmp_path, speed=0.0) as control, connected_peer(control.settings.control_socket) as peer:
-        function = control.function(control.namespace()["id"])
-        control.deployed(function["id"], archive())
-        assert control.deployed(function["id"], b"not a zip")["status"] == "error"
+    with (
+        running_control(tmp_path, speed=0.0) as control,
+        connected_data_plane(control.settings.control_socket) as peer,
+    ):
+        function = control.create_function(control.create_namespace()["id"])
+        control.deploy(function["id"], zip_archive())
+        assert control.deploy(function["id"], b"not a zip")["status"] == "error"
 
         def removed() -> list[str]:
             return [message.function_id for message in peer.received if isinstance(message, RemoveFunction)]
@@ -179,7 +182,10 @@ def test_previous_version_is_removed_one_day_after_failed_deploy(tmp_path: Path)
 
 
 def test_clock_advance_is_sent_to_the_data_plane(tmp_path: Path) -> None:
-    with running_control(tmp_path, speed=0.0) as control, connected_peer(control.settings.control_socket) as peer:
+    with (
+        running_control(tmp_path, speed=0.0) as control,
+        connected_data_plane(control.settings.control_socket) as peer,
+    ):
         before = peer.snapshot.clock
         control.request("POST", "/fnkit/v1/clock", {"advance": 90}).ok()
         moved = [message.clock for message in peer.received if isinstance(message, ClockChanged)]

@@ -14,9 +14,9 @@ import pytest
 
 from fnkit.platform.model.settings import DataLayout
 from tests.integration.platform.test_cron_runs import create_cron, deployed_function, wait_for_deliveries
-from tests.support.control_process import API, ControlProcess, api_of
+from tests.support.control_process import API, ControlProcess, api_client
 from tests.support.platform import PlatformUnderTest
-from tests.support.schedules import FAR_OFF
+from tests.support.schedules import DISTANT_SCHEDULE
 from tests.support.waiting import wait_until
 
 PLATFORM_API = "/fnkit/v1/regions/fr-par"
@@ -26,7 +26,7 @@ OTHER_PROJECT = "33333333-3333-3333-3333-333333333333"
 
 @pytest.fixture
 def api(manual_clock_platform: PlatformUnderTest) -> ControlProcess:
-    return api_of(manual_clock_platform)
+    return api_client(manual_clock_platform)
 
 
 def create_key(platform: PlatformUnderTest, *options: str) -> dict[str, str]:
@@ -36,7 +36,7 @@ def create_key(platform: PlatformUnderTest, *options: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_manual_cron_run_is_one_delivery_and_can_be_replayed(api: ControlProcess) -> None:
-    cron = create_cron(api, deployed_function(api, privacy="private"), args={"k": 1}, schedule=FAR_OFF)
+    cron = create_cron(api, deployed_function(api, privacy="private"), args={"k": 1}, schedule=DISTANT_SCHEDULE)
     manual_run = api.request("POST", f"{PLATFORM_API}/crons/{cron['id']}/fire").ok()
     assert (manual_run["cause"], manual_run["status"], manual_run["body"]) == ("fire", "pending", '{"k":1}')
     (delivery,) = wait_for_deliveries(api, cron, 1)
@@ -53,7 +53,7 @@ def test_manual_cron_run_is_one_delivery_and_can_be_replayed(api: ControlProcess
 def test_delivery_endpoints_check_permissions_region_and_parameters(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
-    function = api.function(api.namespace(f"rights-{uuid.uuid4().hex[:6]}")["id"])
+    function = api.create_function(api.create_namespace(f"rights-{uuid.uuid4().hex[:6]}")["id"])
     cron = create_cron(api, function)
     trigger = api.request(
         "POST", f"{API}/triggers", {"function_id": function["id"], "name": "jobs", "scw_sqs_config": {"queue": "q"}}
@@ -79,7 +79,7 @@ def test_delivery_endpoints_check_permissions_region_and_parameters(
     assert api.request("POST", f"{PLATFORM_API}/crons/{cron['id']}/fire", headers=other_project).status == 404
     assert api.request("POST", f"{PLATFORM_API}/crons/{cron['id']}/fire").status == 409
     api.request("DELETE", f"{API}/functions/{function['id']}").ok()
-    api.wait_gone("functions", function["id"])
+    api.wait_until_deleted("functions", function["id"])
     assert api.request("GET", f"{PLATFORM_API}/crons/{cron['id']}/deliveries").status == 404
     assert (
         api.request("GET", f"{PLATFORM_API}/triggers/{trigger['id']}/deliveries").message
@@ -92,12 +92,12 @@ def test_namespace_deletion_deletes_its_deliveries(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
     function = deployed_function(api)
-    cron = create_cron(api, function, schedule=FAR_OFF)
+    cron = create_cron(api, function, schedule=DISTANT_SCHEDULE)
     api.request("POST", f"{PLATFORM_API}/crons/{cron['id']}/fire").ok()
     wait_for_deliveries(api, cron, 1)
 
     api.request("DELETE", f"{API}/namespaces/{function['namespace_id']}").ok()
-    api.wait_gone("namespaces", function["namespace_id"])
+    api.wait_until_deleted("namespaces", function["namespace_id"])
 
     with closing(sqlite3.connect(DataLayout(manual_clock_platform.home).database)) as store:
         remaining = store.execute("SELECT COUNT(*) FROM deliveries WHERE source_id = ?", (cron["id"],)).fetchone()

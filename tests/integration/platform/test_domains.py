@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform.model.routing import ControlMessage, HostsChanged, RemoveFunction, Route
-from tests.support.calling import call_function
-from tests.support.control_process import API, ControlProcess, api_of, archive, running_control
-from tests.support.data_plane_peer import connected_peer
-from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.control_process import API, ControlProcess, api_client, running_control, zip_archive
+from tests.support.fake_data_plane import connected_data_plane
+from tests.support.platform import PlatformUnderTest, call_function, running_platform
 from tests.support.waiting import wait_until
 
 FAILURE = "failed to create domain: check that the domain correctly points to the function URL (https://{})"
@@ -20,7 +19,7 @@ FAILURE = "failed to create domain: check that the domain correctly points to th
 
 @pytest.fixture(scope="module")
 def function(control: ControlProcess) -> dict[str, object]:
-    return control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    return control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
 
 
 def create_domain(control: ControlProcess, function: dict[str, object], hostname: str) -> dict[str, object]:
@@ -39,7 +38,7 @@ def test_new_domain_is_pending_then_ready_with_its_url(
 
     assert list(created) == ["id", "hostname", "function_id", "url", "status", "error_message"]
     assert (created["status"], created["url"], created["error_message"]) == ("pending", "", None)
-    ready = control.settled("domains", created["id"])
+    ready = control.wait_until_settled("domains", created["id"])
     assert (ready["status"], ready["url"]) == ("ready", f"https://{hostname}")
 
 
@@ -48,18 +47,18 @@ def test_deleted_domain_shows_its_url_and_frees_its_hostname(
 ) -> None:
     hostname = unique_hostname()
     created = create_domain(control, function, hostname)
-    control.settled("domains", created["id"])
+    control.wait_until_settled("domains", created["id"])
     deleted = control.request("DELETE", f"{API}/domains/{created['id']}").ok()
-    control.wait_gone("domains", created["id"])
+    control.wait_until_deleted("domains", created["id"])
     again = control.request("DELETE", f"{API}/domains/{created['id']}")
 
     assert (deleted["status"], deleted["url"]) == ("deleting", f"https://{hostname}")
-    assert (again.status, again.json) == (404, {"message": "Domain was not found"})
+    assert (again.status, again.document) == (404, {"message": "Domain was not found"})
     assert create_domain(control, function, hostname)["status"] == "pending"
 
 
 def test_list_requires_function_id_and_sorts_by_hostname(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     ids = {name: create_domain(control, function, f"{name}-{function['id']}.example.com")["id"] for name in "bca"}
 
     for order, expected in (("", "bca"), ("hostname_asc", "abc"), ("hostname_desc", "cba")):
@@ -110,7 +109,7 @@ def test_invalid_request_is_rejected_with_reason(
 ) -> None:
     response = control.request("POST", f"{API}/domains", body)
 
-    assert (response.status, response.json) == (status, {"message": message})
+    assert (response.status, response.document) == (status, {"message": message})
 
 
 def test_hostname_is_unique_across_regions(control: ControlProcess, function: dict[str, object]) -> None:
@@ -126,11 +125,11 @@ def test_hostname_is_unique_across_regions(control: ControlProcess, function: di
         "POST", f"{other}/domains", {"hostname": hostname, "function_id": other_function["id"]}
     )
 
-    assert (response.status, response.json) == (409, {"message": "Domain already exist"})
+    assert (response.status, response.document) == (409, {"message": "Domain already exist"})
 
 
 def test_function_can_have_at_most_fifty_domains(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     for number in range(50):
         create_domain(control, function, f"h{number}-{function['id']}.example.com")
     response = control.request(
@@ -138,7 +137,7 @@ def test_function_can_have_at_most_fifty_domains(control: ControlProcess) -> Non
     )
 
     assert response.status == 403
-    assert response.json == {
+    assert response.document == {
         "message": "quota(s) exceeded for this resource",
         "type": "quotas_exceeded",
         "details": [{"resource": "function_domains", "quota": 50, "current": 50}],
@@ -146,31 +145,31 @@ def test_function_can_have_at_most_fifty_domains(control: ControlProcess) -> Non
 
 
 def test_domains_are_deleted_with_their_function_or_namespace(control: ControlProcess) -> None:
-    namespace = control.namespace(f"domains-{uuid.uuid4().hex[:6]}")
-    first, second = control.function(namespace["id"], "a"), control.function(namespace["id"], "b")
+    namespace = control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")
+    first, second = control.create_function(namespace["id"], "a"), control.create_function(namespace["id"], "b")
     one, two = create_domain(control, first, unique_hostname()), create_domain(control, second, unique_hostname())
     control.request("DELETE", f"{API}/functions/{first['id']}").ok()
-    control.wait_gone("domains", one["id"])
+    control.wait_until_deleted("domains", one["id"])
     control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
-    control.wait_gone("domains", two["id"])
+    control.wait_until_deleted("domains", two["id"])
 
 
 def test_domain_can_be_created_for_function_in_error(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-    assert control.settled("functions", function["id"])["status"] == "error"
+    assert control.wait_until_settled("functions", function["id"])["status"] == "error"
 
     created = create_domain(control, function, unique_hostname())
-    assert control.settled("domains", created["id"])["status"] == "ready"
+    assert control.wait_until_settled("domains", created["id"])["status"] == "ready"
 
 
 def test_domain_change_updates_hostnames_without_redeployment(tmp_path: Path) -> None:
-    with running_control(tmp_path) as control, connected_peer(control.settings.control_socket) as peer:
-        function = control.function(control.namespace()["id"])
-        control.deployed(function["id"], archive())
+    with running_control(tmp_path) as control, connected_data_plane(control.settings.control_socket) as peer:
+        function = control.create_function(control.create_namespace()["id"])
+        control.deploy(function["id"], zip_archive())
         generated = peer.upserts[0].route.hosts
         domain = create_domain(control, function, "a.example.com")
-        control.settled("domains", domain["id"])
+        control.wait_until_settled("domains", domain["id"])
         control.request("DELETE", f"{API}/domains/{domain['id']}").ok()
 
         updates = [message.hosts for message in peer.received if isinstance(message, HostsChanged)]
@@ -181,14 +180,14 @@ def test_domain_change_updates_hostnames_without_redeployment(tmp_path: Path) ->
 
 def test_pending_deployment_includes_domains_added_meanwhile(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        function = control.function(control.namespace()["id"])
-        control.upload(function["id"], archive())
+        function = control.create_function(control.create_namespace()["id"])
+        control.upload(function["id"], zip_archive())
         control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
         wait_until(lambda: is_built(control, function))
         domain = create_domain(control, function, "a.example.com")
-        control.settled("domains", domain["id"])
-        with connected_peer(control.settings.control_socket) as peer:
-            control.settled("functions", function["id"])
+        control.wait_until_settled("domains", domain["id"])
+        with connected_data_plane(control.settings.control_socket) as peer:
+            control.wait_until_settled("functions", function["id"])
 
             assert "a.example.com" in peer.upserts[0].route.hosts
 
@@ -200,13 +199,13 @@ def is_built(control: ControlProcess, function: dict[str, object]) -> bool:
 
 def test_domains_are_routed_again_after_control_is_killed(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        function = control.function(control.namespace()["id"])
-        with connected_peer(control.settings.control_socket):
-            control.deployed(function["id"], archive())
+        function = control.create_function(control.create_namespace()["id"])
+        with connected_data_plane(control.settings.control_socket):
+            control.deploy(function["id"], zip_archive())
             create_domain(control, function, "a.example.com")
         control.kill()
         control.start()
-        with connected_peer(control.settings.control_socket) as peer:
+        with connected_data_plane(control.settings.control_socket) as peer:
             wait_until(lambda: "a.example.com" in hostnames(peer.snapshot.routes, peer.received))
 
 
@@ -218,37 +217,37 @@ def hostnames(routes: Iterable[Route], received: Iterable[ControlMessage]) -> se
 
 @pytest.mark.slow
 def test_function_is_served_at_its_domain_until_domain_is_deleted(platform: PlatformUnderTest) -> None:
-    control = api_of(platform)
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    control = api_client(platform)
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     hostname = unique_hostname()
     first = create_domain(control, function, hostname)
-    control.settled("domains", first["id"])
+    control.wait_until_settled("domains", first["id"])
     assert call_function(platform, hostname).status == 404, "the function is not deployed yet"
 
-    control.deployed(function["id"], archive())
+    control.deploy(function["id"], zip_archive())
     assert call_function(platform, hostname).text == "hello"
     second = create_domain(control, function, f"second-{hostname}")
-    control.settled("domains", second["id"])
+    control.wait_until_settled("domains", second["id"])
     assert call_function(platform, f"second-{hostname}:8443").text == "hello"
 
     control.request("DELETE", f"{API}/domains/{second['id']}").ok()
     assert call_function(platform, f"second-{hostname}").status == 404
     assert call_function(platform, hostname).text == "hello"
     control.request("PATCH", f"{API}/functions/{function['id']}", {"max_scale": 2}).ok()
-    control.settled("functions", function["id"])
+    control.wait_until_settled("functions", function["id"])
     assert call_function(platform, hostname).text == "hello"
 
 
 @pytest.mark.slow
 def test_failed_domain_verification_gives_the_recorded_error(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--manual-clock", "--verify-domains") as platform:
-        control = api_of(platform)
-        function = control.function(control.namespace()["id"])
+        control = api_client(platform)
+        function = control.create_function(control.create_namespace()["id"])
         domain = create_domain(control, function, "unresolved.invalid")
         platform.advance(170)
         assert control.get("domains", domain["id"])["status"] == "pending"
         platform.advance(20)
-        failed = control.settled("domains", domain["id"], 60)
+        failed = control.wait_until_settled("domains", domain["id"], 60)
 
         assert (failed["status"], failed["url"]) == ("error", "")
         assert failed["error_message"] == FAILURE.format(function["domain_name"])

@@ -34,8 +34,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_full_disk_leaves_no_partial_writes_and_recovers(small_disk: Path) -> None:
     with running_control(small_disk) as control:
-        namespace = control.namespace()
-        function = control.function(namespace["id"])
+        namespace = control.create_namespace()
+        function = control.create_function(namespace["id"])
         filler = small_disk / "filler"
         with filler.open("wb", buffering=0) as stream:
             try:
@@ -53,7 +53,7 @@ def test_full_disk_leaves_no_partial_writes_and_recovers(small_disk: Path) -> No
         statuses = {response.status for response in responses}
         filler.unlink()
 
-        assert (upload.status, set(upload.json)) == (507, {"message"})
+        assert (upload.status, set(upload.document)) == (507, {"message"})
         assert statuses <= {200, 507}
         assert 507 in statuses
         for number, response in enumerate(responses):
@@ -61,4 +61,4 @@ def test_full_disk_leaves_no_partial_writes_and_recovers(small_disk: Path) -> No
             assert found["total_count"] == (1 if response.status == 200 else 0)
         assert control.request("GET", f"{API}/functions/{function['id']}/download-url").status == 404
         assert not list(Path(small_disk, "blobs").iterdir())
-        assert control.namespace("after")["status"] == "ready"
+        assert control.create_namespace("after")["status"] == "ready"

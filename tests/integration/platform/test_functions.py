@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_process import API, ControlProcess, archive
+from tests.support.control_process import API, ControlProcess, zip_archive
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def namespace(control: ControlProcess) -> dict[str, object]:
-    return control.namespace(f"functions-{uuid.uuid4().hex[:6]}")
+    return control.create_namespace(f"functions-{uuid.uuid4().hex[:6]}")
 
 
 def test_new_function_has_the_recorded_defaults(control: ControlProcess, namespace: dict[str, object]) -> None:
@@ -63,14 +63,14 @@ def test_new_function_has_the_recorded_defaults(control: ControlProcess, namespa
 def test_deploy_becomes_ready_and_redeploy_keeps_ready_at(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "redeployed")
-    control.upload(function["id"], archive())
+    function = control.create_function(namespace["id"], "redeployed")
+    control.upload(function["id"], zip_archive())
     assert control.get("functions", function["id"])["status"] == "created"
 
     pending = control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-    first = control.settled("functions", function["id"])
+    first = control.wait_until_settled("functions", function["id"])
     control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-    second = control.settled("functions", function["id"])
+    second = control.wait_until_settled("functions", function["id"])
 
     assert (pending["status"], pending["ready_at"]) == ("pending", None)
     assert first["status"] == second["status"] == "ready"
@@ -82,9 +82,9 @@ def test_deploy_becomes_ready_and_redeploy_keeps_ready_at(
 def test_patch_of_function_without_code_gives_the_recorded_error(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "codeless")
+    function = control.create_function(namespace["id"], "codeless")
     patched = control.request("PATCH", f"{API}/functions/{function['id']}", {"timeout": "10.000000000s"}).ok()
-    failed = control.settled("functions", function["id"])
+    failed = control.wait_until_settled("functions", function["id"])
     stored = control.request("PATCH", f"{API}/functions/{function['id']}", {"redeploy": False}).ok()
     deleted = control.request("DELETE", f"{API}/functions/{function['id']}").ok()
 
@@ -96,7 +96,7 @@ def test_patch_of_function_without_code_gives_the_recorded_error(
 
 
 def test_patch_with_unset_values_keeps_the_fields(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(
+    function = control.create_function(
         namespace["id"],
         "unset",
         privacy="private",
@@ -123,8 +123,8 @@ def test_patch_with_unset_values_keeps_the_fields(control: ControlProcess, names
 
 
 def test_invalid_zip_gives_the_recorded_build_error(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(namespace["id"], "broken")
-    failed = control.deployed(function["id"], b"this is not a zip")
+    function = control.create_function(namespace["id"], "broken")
+    failed = control.deploy(function["id"], b"this is not a zip")
     log = Path(control.settings.data_dir, "logs", str(function["id"]), "build.jsonl")
 
     assert failed["status"] == "error"
@@ -135,8 +135,8 @@ def test_invalid_zip_gives_the_recorded_build_error(control: ControlProcess, nam
 def test_deploy_with_unavailable_runtime_gives_an_error(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "gopher", runtime="go126")
-    failed = control.deployed(function["id"], archive())
+    function = control.create_function(namespace["id"], "gopher", runtime="go126")
+    failed = control.deploy(function["id"], zip_archive())
 
     assert (failed["status"], failed["error_message"]) == (
         "error",
@@ -180,13 +180,13 @@ def test_invalid_field_is_rejected_with_reason(
 def test_deprecated_runtime_is_accepted_with_a_message(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "old", runtime="python39")
+    function = control.create_function(namespace["id"], "old", runtime="python39")
 
     assert function["runtime_message"] == "Python 3.9 is deprecated, please upgrade to Python >= 3.11"
 
 
 def test_runtime_can_only_change_within_its_language(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(namespace["id"], "polyglot")
+    function = control.create_function(namespace["id"], "polyglot")
     path = f"{API}/functions/{function['id']}"
     within = control.request("PATCH", path, {"runtime": "python313", "redeploy": False})
     across = control.request("PATCH", path, {"runtime": "node22", "redeploy": False})
@@ -196,35 +196,35 @@ def test_runtime_can_only_change_within_its_language(control: ControlProcess, na
 
 
 def test_duplicate_name_in_a_namespace_is_rejected(control: ControlProcess, namespace: dict[str, object]) -> None:
-    control.function(namespace["id"], "twice")
+    control.create_function(namespace["id"], "twice")
     again = control.request(
         "POST", f"{API}/functions", {"name": "twice", "namespace_id": namespace["id"], "runtime": "python311"}
     )
 
-    assert (again.status, again.json) == (409, {"message": "Function already exist"})
+    assert (again.status, again.document) == (409, {"message": "Function already exist"})
 
 
 def test_unknown_namespace_is_not_found(control: ControlProcess) -> None:
     body = {"name": "unknown", "namespace_id": str(uuid.uuid4()), "runtime": "python311"}
     response = control.request("POST", f"{API}/functions", body)
 
-    assert (response.status, response.json) == (404, {"message": "Namespace was not found"})
+    assert (response.status, response.document) == (404, {"message": "Namespace was not found"})
 
 
 def test_deleted_function_is_not_found(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(namespace["id"], "deleted")
-    control.upload(function["id"], archive({"handler.py": f"# {uuid.uuid4()}\n"}))
+    function = control.create_function(namespace["id"], "deleted")
+    control.upload(function["id"], zip_archive({"handler.py": f"# {uuid.uuid4()}\n"}))
     download = control.request("GET", f"{API}/functions/{function['id']}/download-url")
     control.request("DELETE", f"{API}/functions/{function['id']}").ok()
-    wait_until(lambda: control.gone("functions", function["id"]))
+    wait_until(lambda: control.is_deleted("functions", function["id"]))
     again = control.request("DELETE", f"{API}/functions/{function['id']}")
 
     assert download.status == 200
-    assert (again.status, again.json) == (404, {"message": "Function was not found"})
+    assert (again.status, again.document) == (404, {"message": "Function was not found"})
 
 
 def test_variable_limit_includes_the_namespaces_variables(control: ControlProcess) -> None:
-    full = control.namespace("full", environment_variables={f"N{n}": "" for n in range(60)})
+    full = control.create_namespace("full", environment_variables={f"N{n}": "" for n in range(60)})
     body = {
         "name": "variables",
         "namespace_id": full["id"],

@@ -19,10 +19,9 @@ import pytest
 
 from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
-from tests.support.calling import ask_api
 from tests.support.command import FNKIT, Command
 from tests.support.data_plane import interpreter_for
-from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.platform import PlatformUnderTest, api_get, running_platform
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +56,7 @@ def test_invoke_uses_https_for_function_that_redirects(platform: PlatformUnderTe
     response = fnkit("invoke", "redirected", "--remote", "--local", "--json", cwd=tmp_path).ok().json()
     assert response["status"] == 200
     assert json.loads(str(response["body"]))["X-Forwarded-Proto"] == "https"
-    functions = ask_api(platform, "functions")["functions"]
+    functions = api_get(platform, "functions")["functions"]
     assert isinstance(functions, list)
     for name in (functions[0]["domain_name"], "www.shop.example"):
         assert handshake(platform, name)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command, Completed, interrupt
-from tests.support.processes import alive, arguments_of, descendants, environment_of, known_to_the_system
+from tests.support.processes import arguments_of, descendants, environment_of, is_alive, processes_exposing
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,7 @@ def test_stop_leaves_no_process_and_no_socket(fnkit: Command, home: Path, starte
     folder = Path(json.loads((home / "run.json").read_text())["socket_folder"])
     assert list(folder.glob("*.sock"))
     assert fnkit("platform", "stop", "--json").ok().json()["stopped"] is True
-    assert [process for process in processes if alive(process)] == []
+    assert [process for process in processes if is_alive(process)] == []
     assert not folder.exists()
 
 
@@ -164,7 +164,7 @@ def test_killed_supervisor_leaves_no_children_and_can_be_restarted(
     children = descendants(pid)
     assert {_process(started, "control"), _process(started, "data_plane")} <= children
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(alive(child) for child in children), what="no child alive")
+    wait_until(lambda: not any(is_alive(child) for child in children), what="no child alive")
     assert _status(fnkit)["running"] is False
     again = fnkit("platform", "start", "--detach", "--json").ok().json()
     assert again["api_url"] == started["api_url"]
@@ -186,7 +186,7 @@ def test_foreground_process_is_the_platform_and_stops_on_signal(
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["pid"] == process.pid, "one document, printed when it was healthy"
     assert stderr == "The platform has stopped.\n"
-    assert [child for child in children if alive(child)] == []
+    assert [child for child in children if is_alive(child)] == []
     assert not Path(json.loads((home / "run.json").read_text())["socket_folder"]).exists()
 
 
@@ -241,7 +241,7 @@ def test_processes_and_logs_expose_no_secret(fnkit: Command, home: Path) -> None
     pid = _number(started, "pid")
     processes = descendants(pid) | {pid}
     for secret in (str(started["secret_key"]), user_secret):
-        assert known_to_the_system(secret, processes) == []
+        assert processes_exposing(secret, processes) == []
     logs = "".join(file.read_text() for file in (home / "logs" / "platform").iterdir())
     assert str(started["secret_key"]) not in logs
     assert all("fnkit.platform" in arguments_of(pid) for pid in (pid, _process(started, "control")))

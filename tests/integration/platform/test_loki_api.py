@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from fnkit.platform.model.log_record import LogStream
 from tests.support.control_process import ControlProcess, running_control
 from tests.support.examples import examples
-from tests.support.logged_lines import LoggedLine, write_lines
-from tests.support.loki_queries import LokiClient
+from tests.support.log_lines import FunctionLogLine, write_log_lines
+from tests.support.loki import LokiClient
 
 SECOND = 10**9
 START = 1_780_000_000 * SECOND
@@ -59,20 +59,22 @@ class Logs:
         }
 
 
-def line(number: int) -> LoggedLine:
+def line(number: int) -> FunctionLogLine:
     message = json.dumps({"n": number, "level": "error" if number % 10 == 0 else "info"})
     stream: LogStream = "stderr" if number % 4 == 0 else "stdout"
-    return LoggedLine(START + number * SECOND, message, stream, f"i-{number % 2}", f"r-{number}")
+    return FunctionLogLine(START + number * SECOND, message, stream, f"i-{number % 2}", f"r-{number}")
 
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
     with running_control(tmp_path_factory.mktemp("c")) as control:
-        orders = str(control.function(control.namespace("shop")["id"], "orders")["id"])
-        mail = str(control.function(control.namespace("post", project_id=OTHER_PROJECT)["id"], "mail")["id"])
+        orders = str(control.create_function(control.create_namespace("shop")["id"], "orders")["id"])
+        mail = str(
+            control.create_function(control.create_namespace("post", project_id=OTHER_PROJECT)["id"], "mail")["id"]
+        )
         home = Path(control.settings.data_dir)
-        write_lines(home, orders, [line(number) for number in range(COUNT)])
-        write_lines(home, mail, [LoggedLine(START + 5 * SECOND, "secret of another project")])
+        write_log_lines(home, orders, [line(number) for number in range(COUNT)])
+        write_log_lines(home, mail, [FunctionLogLine(START + 5 * SECOND, "secret of another project")])
         yield Logs(control, orders, mail)
 
 
@@ -103,7 +105,9 @@ def test_structured_metadata_is_merged_into_labels_or_categorized(logs: Logs) ->
     assert logs.loki.get("query_range", **query).result == [
         {"stream": logs.labels("stderr") | metadata, "values": [[str(line(8).time), line(8).message]]}
     ]
-    categorized = logs.loki.saying(X_Loki_Response_Encoding_Flags="categorize-labels").get("query_range", **query)
+    categorized = logs.loki.with_headers(X_Loki_Response_Encoding_Flags="categorize-labels").get(
+        "query_range", **query
+    )
     assert categorized.result == [
         {
             "stream": logs.labels("stderr"),
@@ -163,7 +167,7 @@ def test_metric_query_over_a_range_and_at_an_instant(logs: Logs) -> None:
         "query_range", query=query, start=START + 99 * SECOND, end=START + 399 * SECOND, step=100
     )
     instants = [START // SECOND + 99 + 100 * n for n in range(4)]
-    assert response.numbers == {("error",): dict.fromkeys(instants, 10), ("info",): dict.fromkeys(instants, 90)}
+    assert response.samples == {("error",): dict.fromkeys(instants, 10), ("info",): dict.fromkeys(instants, 90)}
 
     instant = logs.loki.get("query", query=f"topk(1, {query})", time=START + 99 * SECOND)
     assert instant.result == [{"metric": {"level": "info"}, "value": [instants[0], "90"]}]
@@ -189,9 +193,9 @@ def test_labels_label_values_series_and_index_stats(logs: Logs) -> None:
 
 
 def test_build_logs_are_a_separate_stream(logs: Logs) -> None:
-    function = str(logs.control.function(logs.control.namespace("broken")["id"], "broken")["id"])
+    function = str(logs.control.create_function(logs.control.create_namespace("broken")["id"], "broken")["id"])
     logs.control.request("POST", f"/functions/v1beta1/regions/fr-par/functions/{function}/deploy", {}).ok()
-    logs.control.settled("functions", function)
+    logs.control.wait_until_settled("functions", function)
 
     found = logs.loki.get("query_range", query=f'{{resource_id="{function}", stream="build"}}').result
     assert len(found) == 1
@@ -228,7 +232,7 @@ def test_project_key_can_only_query_logs_of_its_project(logs: Logs) -> None:
     assert loki.get("label/resource_name/values", **SPAN).data == ["mail"]
     assert loki.get("series", **SPAN, match=everything).data == loki.get("series", **SPAN).data
     count = loki.get("query", query=f"sum(count_over_time({everything}[1h]))", time=SPAN["end"])
-    assert count.numbers == {(): {SPAN["end"] / SECOND: 1}}
+    assert count.samples == {(): {SPAN["end"] / SECOND: 1}}
 
 
 @pytest.mark.parametrize(
@@ -299,20 +303,20 @@ def test_random_parameter_gives_200_or_400(logs: Logs, name: str, value: str) ->
 
 def test_api_stays_responsive_during_a_long_query(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        function = str(control.function(control.namespace()["id"], "loud")["id"])
+        function = str(control.create_function(control.create_namespace()["id"], "loud")["id"])
         for part in range(3):
             lines = [
-                LoggedLine(START + (part * 20_000 + n) * 10**6, f'{{"n":{n},"text":"{"x" * 60}"}}')
+                FunctionLogLine(START + (part * 20_000 + n) * 10**6, f'{{"n":{n},"text":"{"x" * 60}"}}')
                 for n in range(20_000)
             ]
-            write_lines(tmp_path, function, lines)
+            write_log_lines(tmp_path, function, lines)
         loki = LokiClient(f"http://127.0.0.1:{control.settings.api_port}", {"X-Token": control.settings.secret_key})
         results: list[float] = []
 
         def run_query() -> None:
             query = 'sum(sum_over_time({resource_name="loud"} | json | unwrap n [1h]))'
             response = loki.get("query", query=query, time=START + 60 * SECOND)
-            results.append(next(iter(response.numbers[()].values())))
+            results.append(next(iter(response.samples[()].values())))
 
         query_thread = threading.Thread(target=run_query)
         query_thread.start()

@@ -41,7 +41,7 @@ def test_new_namespace_is_pending_with_the_recorded_field_order(control: Control
 
 
 def test_namespace_becomes_ready_with_its_registry(control: ControlProcess) -> None:
-    ready = control.namespace("TF func.objective-panini")
+    ready = control.create_namespace("TF func.objective-panini")
 
     assert ready["status"] == "ready"
     assert re.fullmatch(
@@ -58,19 +58,19 @@ def test_name_is_unique_per_project_and_region(control: ControlProcess) -> None:
         "POST", "/functions/v1beta1/regions/nl-ams/namespaces", {"name": "duplicate", "project_id": PROJECT}
     )
 
-    assert (again.status, again.json) == (409, {"message": "Namespace already exist"})
+    assert (again.status, again.document) == (409, {"message": "Namespace already exist"})
     assert other_region.ok()["region"] == "nl-ams"
 
 
 def test_namespace_is_not_found_in_another_region(control: ControlProcess) -> None:
-    namespace = control.namespace("only-here")
+    namespace = control.create_namespace("only-here")
     response = control.request("GET", f"/functions/v1beta1/regions/pl-waw/namespaces/{namespace['id']}")
 
-    assert (response.status, response.json) == (404, {"message": "Namespace was not found"})
+    assert (response.status, response.document) == (404, {"message": "Namespace was not found"})
 
 
 def test_patch_replaces_variables_and_merges_secrets(control: ControlProcess) -> None:
-    namespace = control.namespace(
+    namespace = control.create_namespace(
         "merging",
         environment_variables={"test": "test"},
         secret_environment_variables=[{"key": "kept", "value": "1"}, {"key": "removed", "value": "2"}],
@@ -91,11 +91,11 @@ def test_patch_replaces_variables_and_merges_secrets(control: ControlProcess) ->
     assert secrets.keys() == {"kept", "new"}
     assert secrets["kept"] == before["kept"]
     assert PasswordHasher().verify(secrets["new"], "3")
-    assert control.settled("namespaces", namespace["id"])["status"] == "ready"
+    assert control.wait_until_settled("namespaces", namespace["id"])["status"] == "ready"
 
 
 def test_description_and_tags_change_keeps_namespace_ready(control: ControlProcess) -> None:
-    namespace = control.namespace("described")
+    namespace = control.create_namespace("described")
     patched = control.request(
         "PATCH", f"{API}/namespaces/{namespace['id']}", {"description": "d", "tags": ["a"]}
     ).ok()
@@ -106,23 +106,23 @@ def test_description_and_tags_change_keeps_namespace_ready(control: ControlProce
 
 
 def test_secret_hash_has_the_recorded_parameters(control: ControlProcess) -> None:
-    namespace = control.namespace("hashed", secret_environment_variables=[{"key": "k", "value": "value"}])
+    namespace = control.create_namespace("hashed", secret_environment_variables=[{"key": "k", "value": "value"}])
     form = r"\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}"
 
     assert re.fullmatch(form, _secrets(namespace)[0]["hashed_value"])
 
 
 def test_namespace_deletion_deletes_its_functions_and_crons(control: ControlProcess) -> None:
-    namespace = control.namespace("deleted")
-    function = control.function(namespace["id"])
+    namespace = control.create_namespace("deleted")
+    function = control.create_function(namespace["id"])
     cron = control.request("POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}).ok()
     deleted = control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
 
     assert deleted["status"] == "deleting"
     for kind, one in (("namespaces", namespace), ("functions", function), ("crons", cron)):
-        control.wait_gone(kind, one["id"])
+        control.wait_until_deleted(kind, one["id"])
     again = control.request("DELETE", f"{API}/namespaces/{namespace['id']}")
-    assert (again.status, again.json) == (404, {"message": "Namespace was not found"})
+    assert (again.status, again.document) == (404, {"message": "Namespace was not found"})
 
 
 def test_list_is_paged_filtered_and_ordered(control: ControlProcess) -> None:
@@ -185,7 +185,7 @@ def test_invalid_field_error_names_the_field(control: ControlProcess, body: dict
 
     assert response.status == 400
     assert text in response.message
-    assert set(response.json) == {"message"}
+    assert set(response.document) == {"message"}
 
 
 def _secrets(namespace: dict[str, object]) -> list[dict[str, str]]:

@@ -13,7 +13,8 @@ from fnkit.platform.control.store.collection import OrganizationUsage
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.model.settings import Quotas
 from tests.support.command import Command
-from tests.support.control_process import API, PROJECT, Answer, ControlProcess, control_settings, running_control
+from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, running_control
+from tests.support.http_response import HttpResponse
 
 LIMITED = Quotas(namespaces=2, functions=3, memory=4096)
 
@@ -24,9 +25,9 @@ def limited(tmp_path: Path) -> Iterator[ControlProcess]:
         yield control
 
 
-def assert_quota_exceeded(response: Answer, resource: str, quota: int, current: int) -> None:
+def assert_quota_exceeded(response: HttpResponse, resource: str, quota: int, current: int) -> None:
     assert response.status == 403, response
-    assert response.json == {
+    assert response.document == {
         "message": "quota(s) exceeded for this resource",
         "type": "quotas_exceeded",
         "details": [{"resource": resource, "quota": quota, "current": current}],
@@ -34,8 +35,8 @@ def assert_quota_exceeded(response: Answer, resource: str, quota: int, current: 
 
 
 def test_namespace_quota_is_per_project_across_regions(limited: ControlProcess) -> None:
-    first = limited.namespace("a")
-    limited.namespace("b")
+    first = limited.create_namespace("a")
+    limited.create_namespace("b")
     other = API.replace("fr-par", "nl-ams")
     for path in (API, other):
         body = {"name": "c", "project_id": PROJECT}
@@ -43,27 +44,27 @@ def test_namespace_quota_is_per_project_across_regions(limited: ControlProcess) 
     limited.request("POST", f"{API}/namespaces", {"name": "c", "project_id": str(uuid.uuid4())}).ok()
 
     limited.request("DELETE", f"{API}/namespaces/{first['id']}").ok()
-    limited.wait_gone("namespaces", first["id"])
-    limited.namespace("c")
+    limited.wait_until_deleted("namespaces", first["id"])
+    limited.create_namespace("c")
 
 
 def test_function_quota_is_enforced_until_one_is_deleted(limited: ControlProcess) -> None:
-    namespace = limited.namespace("a")
-    created = [limited.function(namespace["id"], name) for name in ("x", "y", "z")]
+    namespace = limited.create_namespace("a")
+    created = [limited.create_function(namespace["id"], name) for name in ("x", "y", "z")]
     body = {"name": "w", "namespace_id": namespace["id"], "runtime": "python311"}
     assert_quota_exceeded(limited.request("POST", f"{API}/functions", body), "functions", 3, 3)
 
     limited.request("DELETE", f"{API}/functions/{created[0]['id']}").ok()
-    limited.wait_gone("functions", created[0]["id"])
-    limited.function(namespace["id"], "w")
+    limited.wait_until_deleted("functions", created[0]["id"])
+    limited.create_function(namespace["id"], "w")
 
 
 def test_memory_quota_counts_memory_times_max_scale(limited: ControlProcess) -> None:
-    namespace = limited.namespace("a")
-    large = limited.function(namespace["id"], "x", memory_limit=512, max_scale=6)
+    namespace = limited.create_namespace("a")
+    large = limited.create_function(namespace["id"], "x", memory_limit=512, max_scale=6)
     body = {"name": "y", "namespace_id": namespace["id"], "runtime": "python311"}
     assert_quota_exceeded(limited.request("POST", f"{API}/functions", body), "functions_memory", 4096, 3072)
-    small = limited.function(namespace["id"], "y", memory_limit=128, max_scale=8)
+    small = limited.create_function(namespace["id"], "y", memory_limit=128, max_scale=8)
 
     path = f"{API}/functions/{small['id']}"
     assert_quota_exceeded(
@@ -79,32 +80,32 @@ def test_disabled_quotas_are_not_enforced(tmp_path: Path) -> None:
     with running_control(tmp_path, quotas=none) as control:
         for number in range(101):
             control.request("POST", f"{API}/namespaces", {"name": f"n{number}", "project_id": PROJECT}).ok()
-        namespace = control.namespace("last")
+        namespace = control.create_namespace("last")
         for number in range(4):
-            control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
+            control.create_function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
 
 
 def test_memory_quota_defaults_to_the_published_figure(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        namespace = control.namespace("a")
+        namespace = control.create_namespace("a")
         for number in range(3):
-            control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
+            control.create_function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
         body = {"name": "x", "namespace_id": namespace["id"], "runtime": "python311", "memory_limit": 4096}
         response = control.request("POST", f"{API}/functions", {**body, "max_scale": 5})
         assert_quota_exceeded(response, "functions_memory", 600 * 1024, 600 * 1024)
 
 
 def test_usage_counters_match_the_stored_functions(limited: ControlProcess) -> None:
-    namespace = limited.namespace("a")
+    namespace = limited.create_namespace("a")
     for name, memory, scale in (("x", 256, 2), ("y", 512, 1), ("z", 128, 4)):
-        limited.function(namespace["id"], name, memory_limit=memory, max_scale=scale)
+        limited.create_function(namespace["id"], name, memory_limit=memory, max_scale=scale)
     found = limited.request("GET", f"{API}/functions", query={"name": "y"}).ok()["functions"]
     assert isinstance(found, list)
     limited.request("PATCH", f"{API}/functions/{found[0]['id']}", {"max_scale": 3, "redeploy": False}).ok()
     found = limited.request("GET", f"{API}/functions", query={"name": "x"}).ok()["functions"]
     assert isinstance(found, list)
     limited.request("DELETE", f"{API}/functions/{found[0]['id']}").ok()
-    limited.wait_gone("functions", found[0]["id"])
+    limited.wait_until_deleted("functions", found[0]["id"])
     limited.kill()
     store = Store(Path(limited.settings.data_dir, "platform.db"))
     functions = list(store.functions.all())
@@ -119,7 +120,7 @@ def test_migration_counts_existing_functions(tmp_path: Path) -> None:
     control = ControlProcess(control_settings(tmp_path))
     control.start()
     try:
-        control.function(control.namespace("a")["id"], "x", memory_limit=512, max_scale=2)
+        control.create_function(control.create_namespace("a")["id"], "x", memory_limit=512, max_scale=2)
     finally:
         control.kill()
     file = tmp_path / "platform.db"

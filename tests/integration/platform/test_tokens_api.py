@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from fnkit.platform.model.routing import CredentialsChanged
 from tests.support.control_process import API, ControlProcess, running_control
-from tests.support.data_plane_peer import connected_peer
+from tests.support.fake_data_plane import connected_data_plane
 
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
 def function(control: ControlProcess) -> dict[str, object]:
-    return control.function(control.namespace(f"tokens-{uuid.uuid4().hex[:6]}")["id"])
+    return control.create_function(control.create_namespace(f"tokens-{uuid.uuid4().hex[:6]}")["id"])
 
 
 def create(control: ControlProcess, **body: object) -> dict[str, object]:
@@ -39,7 +39,7 @@ def listed(control: ControlProcess, **query: object) -> list[object]:
 
 def test_token_is_shown_once_and_hidden_afterwards(control: ControlProcess, function: dict[str, object]) -> None:
     created = create(control, function_id=function["id"], description=None)
-    read = control.settled("tokens", created["id"])
+    read = control.wait_until_settled("tokens", created["id"])
 
     assert list(created) == ["id", "token", "function_id", "public_key", "status", "description", "expires_at"]
     assert (created["status"], created["description"], created["expires_at"]) == ("creating", "", None)
@@ -84,7 +84,7 @@ def test_namespace_token_has_no_function_and_expires_in_utc(
 def test_list_filters_by_function_or_namespace_and_is_paged(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
-    other = control.function(function["namespace_id"], f"f-{uuid.uuid4().hex[:6]}")
+    other = control.create_function(function["namespace_id"], f"f-{uuid.uuid4().hex[:6]}")
     tokens = [create(control, function_id=other["id"])["id"] for _ in range(3)]
     own = create(control, namespace_id=function["namespace_id"])["id"]
 
@@ -134,28 +134,28 @@ def test_invalid_request_is_rejected_with_reason(
 def test_deleted_token_is_not_found(control: ControlProcess, function: dict[str, object]) -> None:
     created = create(control, function_id=function["id"])
     deleted = control.request("DELETE", f"{API}/tokens/{created['id']}").ok()
-    control.wait_gone("tokens", created["id"])
+    control.wait_until_deleted("tokens", created["id"])
     again = control.request("DELETE", f"{API}/tokens/{created['id']}")
 
     assert deleted == {**created, "status": "deleting", "token": "<hidden>", "public_key": ""}
-    assert (again.status, again.json) == (404, {"message": "Token was not found"})
+    assert (again.status, again.document) == (404, {"message": "Token was not found"})
 
 
 def test_tokens_are_deleted_with_their_function_or_namespace(control: ControlProcess) -> None:
-    namespace = control.namespace(f"tokens-{uuid.uuid4().hex[:6]}")
-    first, second = (control.function(namespace["id"], name) for name in ("first", "second"))
+    namespace = control.create_namespace(f"tokens-{uuid.uuid4().hex[:6]}")
+    first, second = (control.create_function(namespace["id"], name) for name in ("first", "second"))
     of_first = create(control, function_id=first["id"])["id"]
     of_second = create(control, function_id=second["id"])["id"]
     of_namespace = create(control, namespace_id=namespace["id"])["id"]
 
     control.request("DELETE", f"{API}/functions/{first['id']}").ok()
-    control.wait_gone("tokens", of_first)
+    control.wait_until_deleted("tokens", of_first)
     assert control.request("POST", f"{API}/tokens", {"function_id": first["id"]}).status == 404
-    assert not control.gone("tokens", of_second)
+    assert not control.is_deleted("tokens", of_second)
 
     control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
-    control.wait_gone("tokens", of_second)
-    control.wait_gone("tokens", of_namespace)
+    control.wait_until_deleted("tokens", of_second)
+    control.wait_until_deleted("tokens", of_namespace)
     assert listed(control, namespace_id=namespace["id"]) == []
 
 
@@ -186,18 +186,18 @@ def test_issue_jwt_creates_a_token_for_older_clients(
 
 def test_token_survives_a_kill_and_its_text_is_not_stored(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        with connected_peer(control.settings.control_socket) as peer:
-            namespace = control.namespace()
+        with connected_data_plane(control.settings.control_socket) as peer:
+            namespace = control.create_namespace()
             created = create(control, namespace_id=namespace["id"])
             control.kill()
             changes = [one for one in peer.received if isinstance(one, CredentialsChanged)]
             assert [one.issued for one in changes] == [(created["id"],)]
         control.start()
-        with connected_peer(control.settings.control_socket) as peer:
+        with connected_data_plane(control.settings.control_socket) as peer:
             credentials = peer.snapshot.credentials
             assert credentials.tokens == (created["id"],)
             assert credentials.public_key == created["public_key"]
-            assert control.settled("tokens", created["id"])["status"] == "ready"
+            assert control.wait_until_settled("tokens", created["id"])["status"] == "ready"
             second = create(control, namespace_id=namespace["id"])
             assert second["public_key"] == created["public_key"]
             control.request("DELETE", f"{API}/tokens/{second['id']}").ok()
@@ -212,16 +212,16 @@ def test_token_survives_a_kill_and_its_text_is_not_stored(tmp_path: Path) -> Non
 
 def test_interrupted_token_deletion_completes_after_restart(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        created = create(control, namespace_id=control.namespace()["id"])
+        created = create(control, namespace_id=control.create_namespace()["id"])
         control.request("DELETE", f"{API}/tokens/{created['id']}").ok()
         control.kill()
         control.start()
-        control.wait_gone("tokens", created["id"])
+        control.wait_until_deleted("tokens", created["id"])
 
 
 def test_stop_does_not_wait_for_key_generation(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        namespace = control.namespace()
+        namespace = control.create_namespace()
         statuses: list[int] = []
 
         def create_token() -> None:

@@ -22,7 +22,7 @@ EXTERNAL_SQS = {
 
 @pytest.fixture(scope="module")
 def function(control: ControlProcess) -> dict[str, object]:
-    return control.function(control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
+    return control.create_function(control.create_namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
 
 
 def create_trigger(control: ControlProcess, function: dict[str, object], **fields: object) -> dict[str, object]:
@@ -46,7 +46,7 @@ def test_scaleway_sqs_trigger_becomes_ready_with_a_credential(
     ]
     assert (created["input_type"], created["status"], created["description"]) == ("scw_sqs", "creating", "")
     assert created["scw_sqs_config"] == {**QUEUE, "mnq_credential_id": None}
-    ready = control.settled("triggers", created["id"])
+    ready = control.wait_until_settled("triggers", created["id"])
     credential = broker_config(ready, "scw_sqs_config")["mnq_credential_id"]
     assert (ready["status"], str(uuid.UUID(str(credential)))) == ("ready", credential)
     assert (
@@ -61,7 +61,7 @@ def test_nats_trigger_defaults_to_the_project_of_its_function(
 
     assert (created["input_type"], created["description"]) == ("scw_nats", "d")
     assert created["scw_nats_config"] == {**SUBJECT, "mnq_project_id": PROJECT, "mnq_credential_id": None}
-    assert control.settled("triggers", created["id"])["status"] == "ready"
+    assert control.wait_until_settled("triggers", created["id"])["status"] == "ready"
 
 
 def test_omitted_region_defaults_to_the_region_of_the_function(
@@ -79,20 +79,20 @@ def test_external_sqs_trigger_never_shows_its_secret_key(
     redacted = {**EXTERNAL_SQS, "secret_key": ""}
 
     assert (created["input_type"], created["sqs_config"]) == ("sqs", redacted)
-    assert control.settled("triggers", created["id"])["sqs_config"] == redacted
+    assert control.wait_until_settled("triggers", created["id"])["sqs_config"] == redacted
     body = {"sqs_config": {"secret_key": "another horse"}}
     patched = control.request("PATCH", f"{API}/triggers/{created['id']}", body).ok()
     assert (patched["status"], patched["sqs_config"]) == ("pending", redacted)
-    assert control.settled("triggers", created["id"])["status"] == "ready"
+    assert control.wait_until_settled("triggers", created["id"])["status"] == "ready"
 
 
 def test_secret_key_is_not_stored_in_plaintext(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        function = control.function(control.namespace()["id"])
+        function = control.create_function(control.create_namespace()["id"])
         trigger = create_trigger(control, function, sqs_config=EXTERNAL_SQS)
-        control.settled("triggers", trigger["id"])
+        control.wait_until_settled("triggers", trigger["id"])
         control.request("PATCH", f"{API}/triggers/{trigger['id']}", {"sqs_config": {"secret_key": "other horse"}})
-        control.settled("triggers", trigger["id"])
+        control.wait_until_settled("triggers", trigger["id"])
         assert control.stop() == 0
 
     for file in (one for one in tmp_path.rglob("*") if one.is_file()):
@@ -104,7 +104,7 @@ def test_secret_key_is_not_stored_in_plaintext(tmp_path: Path) -> None:
 
 def test_patch_keeps_omitted_fields(control: ControlProcess, function: dict[str, object]) -> None:
     created = create_trigger(control, function, scw_sqs_config=QUEUE, description="first")
-    control.settled("triggers", created["id"])
+    control.wait_until_settled("triggers", created["id"])
     path = f"{API}/triggers/{created['id']}"
 
     renamed = control.request("PATCH", path, {"name": "other", "description": None}).ok()
@@ -118,19 +118,19 @@ def test_deleted_trigger_gives_the_recorded_errors(control: ControlProcess, func
     created = create_trigger(control, function, scw_sqs_config=QUEUE)
     path = f"{API}/triggers/{created['id']}"
     deleted = control.request("DELETE", path).ok()
-    control.wait_gone("triggers", created["id"])
+    control.wait_until_deleted("triggers", created["id"])
 
     assert deleted["status"] == "deleting"
-    assert control.request("GET", path).json == {"message": "trigger does not exist"}
+    assert control.request("GET", path).document == {"message": "trigger does not exist"}
     for method in ("DELETE", "PATCH"):
         response = control.request(method, path, {})
         text = f"trigger does not exist: could not find trigger with id {created['id']}"
-        assert (response.status, response.json) == (404, {"message": text})
+        assert (response.status, response.document) == (404, {"message": text})
 
 
 def test_list_filters_by_function_namespace_or_project(control: ControlProcess) -> None:
-    namespace = control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")
-    one, two = control.function(namespace["id"], "one"), control.function(namespace["id"], "two")
+    namespace = control.create_namespace(f"triggers-{uuid.uuid4().hex[:6]}")
+    one, two = control.create_function(namespace["id"], "one"), control.create_function(namespace["id"], "two")
     made = [
         create_trigger(control, one, scw_sqs_config=QUEUE),
         create_trigger(control, two, scw_nats_config=SUBJECT),
@@ -151,10 +151,10 @@ def test_list_filters_by_function_namespace_or_project(control: ControlProcess) 
 
 
 def test_triggers_are_deleted_with_their_function(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
     trigger = create_trigger(control, function, scw_sqs_config=QUEUE)
     control.request("DELETE", f"{API}/functions/{function['id']}").ok()
-    control.wait_gone("triggers", trigger["id"])
+    control.wait_until_deleted("triggers", trigger["id"])
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.control_process import API, ControlProcess, archive
+from tests.support.control_process import API, ControlProcess, zip_archive
 
 LIMIT = 100 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def namespace(control: ControlProcess) -> dict[str, object]:
-    return control.namespace(f"uploads-{uuid.uuid4().hex[:6]}")
+    return control.create_namespace(f"uploads-{uuid.uuid4().hex[:6]}")
 
 
 @pytest.fixture
 def function(control: ControlProcess, namespace: dict[str, object]) -> dict[str, object]:
-    return control.function(namespace["id"], f"f-{uuid.uuid4().hex[:8]}")
+    return control.create_function(namespace["id"], f"f-{uuid.uuid4().hex[:8]}")
 
 
 def signed_upload_url(
@@ -40,7 +40,7 @@ def signed_upload_url(
 
 
 def test_downloaded_archive_equals_the_uploaded_one(control: ControlProcess, function: dict[str, object]) -> None:
-    content = archive()
+    content = zip_archive()
     target, headers = signed_upload_url(control, function, len(content))
     assert headers == {"content-length": str(len(content)), "content-type": "application/octet-stream"}
 
@@ -56,7 +56,7 @@ def test_downloaded_archive_equals_the_uploaded_one(control: ControlProcess, fun
 
 
 def test_upload_url_is_reusable_and_last_upload_wins(control: ControlProcess, function: dict[str, object]) -> None:
-    first, second = (archive({"handler.py": f"# {n}\n"}) for n in "12")
+    first, second = (zip_archive({"handler.py": f"# {n}\n"}) for n in "12")
     target, _ = signed_upload_url(control, function, len(first))
     assert len(first) == len(second)
     for content in (first, second):

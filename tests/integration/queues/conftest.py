@@ -6,17 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.handler_controller import HandlerController, running_handler_controller
 from tests.support.platform import PlatformUnderTest, running_platform
-from tests.support.queue_functions import QueueFunctions
-from tests.support.recorder import Recorder, running_recorder
-from tests.support.sqs_proxy import running_proxy
-from tests.support.sqs_servers import KINDS, SqsServer, running_sqs
-from tests.support.sqs_stage import Stage
+from tests.support.sqs_environment import QueueFunctions, SqsEnvironment
+from tests.support.sqs_proxy import running_sqs_proxy
+from tests.support.sqs_servers import SERVERS, SqsServer, running_sqs
 
 
 @pytest.fixture(scope="module")
-def recorder() -> Iterator[Recorder]:
-    with running_recorder() as running:
+def handlers() -> Iterator[HandlerController]:
+    with running_handler_controller() as running:
         yield running
 
 
@@ -27,25 +26,25 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnder
 
 
 @pytest.fixture(scope="module")
-def functions(platform: PlatformUnderTest, recorder: Recorder) -> QueueFunctions:
-    return QueueFunctions(platform, recorder)
+def functions(platform: PlatformUnderTest, handlers: HandlerController) -> QueueFunctions:
+    return QueueFunctions(platform, handlers)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Iterator[SqsServer]:
     with running_sqs(request.param) as running:
         yield running
 
 
 @pytest.fixture
-def stage(
-    platform: PlatformUnderTest, recorder: Recorder, functions: QueueFunctions, server: SqsServer
-) -> Iterator[Stage]:
-    recorder.answer, recorder.holds, recorder.at_once = lambda _: 200, lambda _: False, 0
-    recorder.release.clear()
-    with running_proxy(server.endpoint) as proxy:
-        stage = Stage(platform, recorder, functions, server, proxy, server.client())
-        yield stage
-        recorder.release.set()
-        for trigger in stage.triggers:
+def sqs(
+    platform: PlatformUnderTest, handlers: HandlerController, functions: QueueFunctions, server: SqsServer
+) -> Iterator[SqsEnvironment]:
+    handlers.status_for, handlers.is_held, handlers.max_in_flight = lambda _: 200, lambda _: False, 0
+    handlers.release.clear()
+    with running_sqs_proxy(server.endpoint) as proxy:
+        sqs = SqsEnvironment(platform, handlers, functions, server, proxy, server.client())
+        yield sqs
+        handlers.release.set()
+        for trigger in sqs.triggers:
             trigger.delete()

@@ -12,14 +12,14 @@ from nats.js import JetStreamContext
 from tests.integration.queues.test_nats_triggers import wait_until_drained
 from tests.support.command import Command
 from tests.support.control_process import API
-from tests.support.queues import (
+from tests.support.queue_platform import (
     ACCOUNT,
-    TAKES_ALL,
-    Broker,
+    SUCCEEDS,
+    NatsServer,
     QueuePlatform,
-    connected,
+    connected_client,
     queue_platform,
-    running_broker,
+    running_nats_server,
 )
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -32,21 +32,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def paris(folder: Path) -> Iterator[Broker]:
-    with running_broker(folder / "paris") as broker:
+def paris(folder: Path) -> Iterator[NatsServer]:
+    with running_nats_server(folder / "paris") as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
-def amsterdam(folder: Path) -> Iterator[Broker]:
-    with running_broker(folder / "amsterdam") as broker:
+def amsterdam(folder: Path) -> Iterator[NatsServer]:
+    with running_nats_server(folder / "amsterdam") as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
-def brokers_file(folder: Path, paris: Broker, amsterdam: Broker) -> Path:
+def brokers_file(folder: Path, paris: NatsServer, amsterdam: NatsServer) -> Path:
     file = folder / "brokers.toml"
-    file.write_text(f'[[nats]]\nregion = "fr-par"\n{paris.entry}\n[[nats]]\nregion = "nl-ams"\n{amsterdam.entry}')
+    file.write_text(
+        f'[[nats]]\nregion = "fr-par"\n{paris.config_entry}\n[[nats]]\nregion = "nl-ams"\n{amsterdam.config_entry}'
+    )
     file.chmod(0o600)
     return file
 
@@ -71,23 +73,25 @@ def test_configured_broker_replaces_bundled_nats_server(platform: QueuePlatform)
     assert platform.processes()["nats"] == 0
 
 
-def test_trigger_uses_broker_of_its_region(platform: QueuePlatform, paris: Broker, amsterdam: Broker) -> None:
+def test_trigger_uses_broker_of_its_region(
+    platform: QueuePlatform, paris: NatsServer, amsterdam: NatsServer
+) -> None:
     function = platform.deploy()
-    platform.trigger(function, "two.regions", mnq_region="fr-par")
-    platform.trigger(function, "two.regions", mnq_region="nl-ams")
+    platform.create_listening_trigger(function, "two.regions", mnq_region="fr-par")
+    platform.create_listening_trigger(function, "two.regions", mnq_region="nl-ams")
 
     async def scenario() -> None:
         for broker, body in ((paris, b"from paris"), (amsterdam, b"from amsterdam")):
-            async with connected(broker.url) as (client, _):
+            async with connected_client(broker.url) as (client, _):
                 await client.publish("two.regions", body)
                 await client.flush()
 
     asyncio.run(scenario())
-    assert sorted(platform.wait_for(function, 2)) == ["from amsterdam", "from paris"]
+    assert sorted(platform.wait_for_messages(function, 2)) == ["from amsterdam", "from paris"]
 
 
 def test_trigger_is_ready_and_idle_when_its_region_has_no_broker(platform: QueuePlatform) -> None:
-    trigger = platform.unheard_trigger(platform.undeployed(), "idle", mnq_region="pl-waw")
+    trigger = platform.create_trigger(platform.create_function(), "idle", mnq_region="pl-waw")
 
     wait_until(lambda: f"{trigger} (idle) is idle: no NATS broker" in platform.log, DEADLINE)
     assert platform.api.get("triggers", trigger)["status"] == "ready"
@@ -95,10 +99,10 @@ def test_trigger_is_ready_and_idle_when_its_region_has_no_broker(platform: Queue
 
 
 def test_rejected_credentials_error_clears_when_file_is_corrected(
-    platform: QueuePlatform, brokers_file: Path, paris: Broker
+    platform: QueuePlatform, brokers_file: Path, paris: NatsServer
 ) -> None:
     function, valid = platform.deploy(), brokers_file.read_text()
-    trigger = platform.trigger(function, "recovering")
+    trigger = platform.create_listening_trigger(function, "recovering")
     brokers_file.write_text(valid.replace('password = "right"', 'password = "wrong and secret"', 1))
     wait_until(lambda: error_of(platform, trigger), DEADLINE)
 
@@ -112,20 +116,20 @@ def test_rejected_credentials_error_clears_when_file_is_corrected(
     assert "wrong and secret" not in platform.log
 
     async def scenario() -> None:
-        async with connected(paris.url) as (client, _):
+        async with connected_client(paris.url) as (client, _):
             await client.publish("recovering", b"after correction")
             await client.flush()
 
-    wait_until(lambda: platform.listens(trigger), DEADLINE)
+    wait_until(lambda: platform.is_listening(trigger), DEADLINE)
     asyncio.run(scenario())
-    assert platform.wait_for(function, 1) == ["after correction"]
+    assert platform.wait_for_messages(function, 1) == ["after correction"]
 
 
 def test_invalid_brokers_file_keeps_triggers_and_logs_all_problems(
     platform: QueuePlatform, brokers_file: Path
 ) -> None:
     function, valid = platform.deploy(), brokers_file.read_text()
-    trigger = platform.trigger(function, "unchanged")
+    trigger = platform.create_listening_trigger(function, "unchanged")
     brokers_file.write_text(valid + '\n[[nats]]\nurl = "nowhere"\ncolour = "red"\n')
     wait_until(lambda: "[broker-unknown-key]" in platform.log and "[broker-invalid]" in platform.log, DEADLINE)
 
@@ -136,59 +140,65 @@ def test_invalid_brokers_file_keeps_triggers_and_logs_all_problems(
 
 
 def test_consumer_of_deleted_trigger_is_removed_after_broker_restart(
-    platform: QueuePlatform, amsterdam: Broker
+    platform: QueuePlatform, amsterdam: NatsServer
 ) -> None:
     function = platform.deploy()
 
     async def create_trigger() -> str:
-        async with connected(amsterdam.url) as (_, stream):
+        async with connected_client(amsterdam.url) as (_, stream):
             await stream.add_stream(name="REMOVED", subjects=["removed"])
-            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "removed", mnq_region="nl-ams"))
+            trigger = await asyncio.to_thread(
+                lambda: platform.create_listening_trigger(function, "removed", mnq_region="nl-ams")
+            )
             assert await consumer_names(stream, "REMOVED") == [f"fnkit-{trigger}"]
             return trigger
 
     async def wait_until_removed() -> None:
-        async with connected(amsterdam.url) as (client, stream):
+        async with connected_client(amsterdam.url) as (client, stream):
             while await consumer_names(stream, "REMOVED"):
                 await client.flush()
 
     trigger = asyncio.run(create_trigger())
     amsterdam.kill()
     platform.api.request("DELETE", f"{API}/triggers/{trigger}").ok()
-    platform.api.wait_gone("triggers", trigger)
+    platform.api.wait_until_deleted("triggers", trigger)
     amsterdam.start()
     asyncio.run(asyncio.wait_for(wait_until_removed(), DEADLINE))
 
 
-def test_consumer_resumes_at_its_position_after_broker_restart(platform: QueuePlatform, paris: Broker) -> None:
+def test_consumer_resumes_at_its_position_after_broker_restart(platform: QueuePlatform, paris: NatsServer) -> None:
     function = platform.deploy()
 
     async def deliver_first_message() -> None:
-        async with connected(paris.url) as (_, stream):
+        async with connected_client(paris.url) as (_, stream):
             await stream.add_stream(name="RESTARTS", subjects=["restarts"])
-            trigger = await asyncio.to_thread(platform.trigger, function, "restarts")
+            trigger = await asyncio.to_thread(platform.create_listening_trigger, function, "restarts")
             await stream.publish("restarts", b"before")
-            await asyncio.to_thread(platform.wait_for, function, 1)
+            await asyncio.to_thread(platform.wait_for_messages, function, 1)
             await wait_until_drained(stream, "RESTARTS", trigger)  # the acknowledgement follows the response
 
     async def publish_second_message() -> None:
-        async with connected(paris.url) as (_, stream):
+        async with connected_client(paris.url) as (_, stream):
             await stream.publish("restarts", b"after")
 
     asyncio.run(asyncio.wait_for(deliver_first_message(), DEADLINE))
     paris.stop()
     paris.start()
     asyncio.run(publish_second_message())
-    assert platform.wait_for(function, 2) == ["before", "after"]
+    assert platform.wait_for_messages(function, 2) == ["before", "after"]
 
 
-def test_broker_outage_sets_error_and_loses_no_stored_messages(platform: QueuePlatform, amsterdam: Broker) -> None:
-    function = platform.undeployed()
+def test_broker_outage_sets_error_and_loses_no_stored_messages(
+    platform: QueuePlatform, amsterdam: NatsServer
+) -> None:
+    function = platform.create_function()
 
     async def publish_messages() -> str:
-        async with connected(amsterdam.url) as (_, stream):
+        async with connected_client(amsterdam.url) as (_, stream):
             await stream.add_stream(name="OUTAGE", subjects=["outage.>"])
-            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "outage.*", mnq_region="nl-ams"))
+            trigger = await asyncio.to_thread(
+                lambda: platform.create_listening_trigger(function, "outage.*", mnq_region="nl-ams")
+            )
             for number in range(10):
                 await stream.publish("outage.x", b"%d" % number)
             return trigger
@@ -199,9 +209,9 @@ def test_broker_outage_sets_error_and_loses_no_stored_messages(platform: QueuePl
     assert error_of(platform, trigger) == (
         f"the NATS broker nats://127.0.0.1:{amsterdam.port} cannot be reached: Connection refused"
     )
-    platform.redeploy(function, TAKES_ALL)
+    platform.deploy_code(function, SUCCEEDS)
     amsterdam.start()
-    assert sorted(platform.wait_for(function, 10)) == [str(number) for number in range(10)]
+    assert sorted(platform.wait_for_messages(function, 10)) == [str(number) for number in range(10)]
     wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
 
 
@@ -225,8 +235,8 @@ def test_startup_error_lists_all_brokers_file_problems_without_secrets(tmp_path:
 
 
 def test_status_shows_trigger_states_without_passwords(platform: QueuePlatform) -> None:
-    platform.trigger(platform.deploy(), "core.subject")
-    platform.unheard_trigger(platform.undeployed(), "without-broker", mnq_region="pl-waw")
+    platform.create_listening_trigger(platform.deploy(), "core.subject")
+    platform.create_trigger(platform.create_function(), "without-broker", mnq_region="pl-waw")
     fnkit = Command({"FNKIT_HOME": str(platform.home)})
 
     def states() -> dict[str, str]:

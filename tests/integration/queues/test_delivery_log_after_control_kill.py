@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import pytest
 
 from tests.support.control_process import API
-from tests.support.queues import QueuePlatform, connected, queue_platform, sleeping
+from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform, sleeping_handler
 from tests.support.sqs_servers import running_sqs
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 
 _MESSAGES = 60
 _HANDLED_BEFORE_KILL = 25
-_TAKES_ABOUT_100_MS = "def answered(event):\n    time.sleep(0.06 + time.time_ns() % 80 / 1000)\n    return 'ok'\n"
+_TAKES_ABOUT_100_MS = "def respond(event):\n    time.sleep(0.06 + time.time_ns() % 80 / 1000)\n    return 'ok'\n"
 """Longer than the interval between the delivery log's writes, so that each delivery is recorded before its
 message is acknowledged."""
 
@@ -70,11 +70,11 @@ def wait_until_handled(platform: QueuePlatform, function: str, number: int) -> N
 
 
 def test_interrupted_core_nats_delivery_is_unknown_and_replayable(platform: QueuePlatform) -> None:
-    function = platform.deploy("def answered(event):\n    time.sleep(5)\n")
-    trigger = platform.trigger(function, "unpersisted")
+    function = platform.deploy("def respond(event):\n    time.sleep(5)\n")
+    trigger = platform.create_listening_trigger(function, "unpersisted")
 
     async def publish() -> None:
-        async with connected(platform.url) as (client, _):
+        async with connected_client(platform.url) as (client, _):
             await client.publish("unpersisted", b"once")
             await client.flush()
 
@@ -96,16 +96,16 @@ def stream_with_messages(platform: QueuePlatform, function: str, number: int) ->
     """Create a stream, its trigger and messages; yields the trigger's id."""
 
     async def publish() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             for one in range(number):
                 await stream.publish("killed", b"%d" % one)
 
     async def add_stream() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="KILLED", subjects=["killed"])
 
     asyncio.run(add_stream())
-    trigger = platform.trigger(function, "killed")
+    trigger = platform.create_listening_trigger(function, "killed")
     asyncio.run(publish())
     yield trigger
 
@@ -128,7 +128,7 @@ def queue_with_messages(platform: QueuePlatform, function: str, number: int) -> 
 def test_interrupted_delivery_is_unknown_until_message_is_redelivered(
     platform: QueuePlatform, messages: Callable[[QueuePlatform, str, int], AbstractContextManager[str]]
 ) -> None:
-    function = platform.deploy(sleeping(3), max_scale=5)
+    function = platform.deploy(sleeping_handler(3), max_scale=5)
     with messages(platform, function, 5) as trigger:
         wait_until(
             lambda: [one["status"] for one in delivery_log(platform, trigger)] == ["pending"] * 5,
@@ -146,7 +146,7 @@ def test_interrupted_delivery_is_unknown_until_message_is_redelivered(
             what="five redelivered messages",
         )
         assert {one["body"]: one["id"] for one in delivery_log(platform, trigger)} == ids
-        assert set(platform.bodies(function)) == ids.keys()
+        assert set(platform.handled_bodies(function)) == ids.keys()
 
 
 def test_sqs_messages_are_handled_and_unrecorded_outcomes_stay_unknown(platform: QueuePlatform) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from nats.js import JetStreamContext
 
-from fnkit.contract.enums import Status
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.events.gateway_client import DeliveryTarget, GatewayClient
 from fnkit.platform.control.events.queues.consumer import QueueConsumer
@@ -16,25 +15,12 @@ from fnkit.platform.control.events.queues.nats.connection import NatsConnections
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRegistry
 from fnkit.platform.control.events.queues.nats.source import NatsMessageSource
 from fnkit.platform.model.delivery import Delivery
-from fnkit.platform.model.records import NatsSource, TriggerRecord
-from tests.support.queues import connected, running_broker
-from tests.support.scheduling import MachineClock, SchedulerUnderTest, fake_gateway
-from tests.support.stored_cron import store_function
+from tests.support.queue_platform import connected_client, running_nats_server
+from tests.support.scheduler_under_test import ManualMachineClock, SchedulerUnderTest, fake_gateway
+from tests.support.stored_records import nats_source, nats_trigger_record, store_function
 from tests.support.waiting import DEADLINE
 
-_SOURCE = NatsSource(subject="orders", account_id="A", project_id="p", region="fr-par")
-_RECORD = TriggerRecord(
-    id="t",
-    region="fr-par",
-    function_id="f-1",
-    namespace_id="n-f-1",
-    project_id="p",
-    name="orders",
-    description="",
-    source=_SOURCE,
-    created_at=0,
-    status=Status.READY,
-)
+_RECORD = nats_trigger_record("t", "orders")
 _TARGET = DeliveryTarget(function_id="f-1", function="hello", host="hello", timeout=10.0, max_concurrency=1)
 
 
@@ -55,16 +41,18 @@ async def unacknowledged_count(stream: JetStreamContext) -> int:
 
 
 async def redeliver_message(home: Path, url: str) -> None:
-    control = SchedulerUnderTest(home, MachineClock(1_800_000_000.0))
+    control = SchedulerUnderTest(home, ManualMachineClock(1_800_000_000.0))
     store_function(control.store, "f-1")
     with control.store.transaction():
         control.store.triggers.insert(_RECORD)
     broker = NatsBroker(url=f"nats://{url.partition('@')[2]}", user="me", password="right")
-    source = NatsMessageSource(NatsConnections(), broker, "t", _SOURCE, ConsumerRegistry(control.context))
+    source = NatsMessageSource(
+        NatsConnections(), broker, "t", nats_source("orders"), ConsumerRegistry(control.context)
+    )
     gateway = GatewayClient(control.context.settings.delivery_socket)
     consumer = QueueConsumer(control.context, control.log, gateway, _RECORD, source, lambda _status: None)
     consumer.refresh(_RECORD, _TARGET)
-    async with connected(url) as (_, stream), fake_gateway(home):
+    async with connected_client(url) as (_, stream), fake_gateway(home):
         await stream.add_stream(name="ORDERS", subjects=["orders"])
         message = await receive_message(source, stream)
         delivery = Delivery(
@@ -91,5 +79,5 @@ async def redeliver_message(home: Path, url: str) -> None:
 
 
 def test_redelivered_message_updates_its_unknown_delivery_record(tmp_path: Path) -> None:
-    with running_broker(tmp_path / "broker") as broker:
+    with running_nats_server(tmp_path / "broker") as broker:
         asyncio.run(redeliver_message(tmp_path, broker.url))

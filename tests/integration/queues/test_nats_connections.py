@@ -29,10 +29,10 @@ from fnkit.platform.control.events.queues.nats.connection import NatsConnection,
 from fnkit.platform.control.events.queues.nats.errors import connection_error
 from fnkit.platform.supervisor.nats_server import find_nats_server
 from tests.support.certificates import CertificateAuthority
-from tests.support.nats_doors import is_open, knowing
+from tests.support.nats_auth_servers import operator_settings
 from tests.support.nats_keys import Key, credentials_file, signed
-from tests.support.ports import free_port
-from tests.support.waiting import DEADLINE, wait_until
+from tests.support.ports import free_port, is_listening
+from tests.support.waiting import DEADLINE, wait_until, wait_until_async
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def running_nats_server(folder: Path, settings: str, port: int, host: str = "127
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([program, "-c", file], stdout=log, stderr=log)
     try:
-        wait_until(lambda: is_open(host.strip("[]"), port))
+        wait_until(lambda: is_listening(host.strip("[]"), port))
         yield f"nats://{host}:{port}"
     finally:
         process.kill()
@@ -76,13 +76,15 @@ async def connection_failure(broker: NatsBroker) -> str:
 
 async def wait_until_connected(connection: NatsConnection) -> None:
     """Wait until the connection is established, retrying as a trigger does."""
-    while True:
+
+    async def is_connected() -> bool:
         try:
             await asyncio.wait_for(connection.wait_for_client(), DEADLINE)
         except BrokerError:
-            await asyncio.sleep(0.01)
-        else:
-            return
+            return False
+        return True
+
+    await wait_until_async(is_connected, what="a connection to the broker")
 
 
 class CredentialFiles:
@@ -321,7 +323,7 @@ def test_credentials_file_is_read_again_after_expiry(tmp_path: Path) -> None:
             write_credentials()
             await wait_until_connected(connection)
 
-    with running_nats_server(tmp_path, json.dumps(knowing(operator, account))[1:-1], free_port()) as url:
+    with running_nats_server(tmp_path, json.dumps(operator_settings(operator, account))[1:-1], free_port()) as url:
         write_credentials(expires=time.time() + 2)
         asyncio.run(scenario(url))
 

@@ -13,8 +13,8 @@ from nats.js.api import AckPolicy, RetentionPolicy
 from nats.js.errors import NotFoundError
 
 from fnkit.contract.invocation.event import decode_text
-from tests.support.queues import QueuePlatform, connected, queue_platform
-from tests.support.waiting import DEADLINE, wait_until
+from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform
+from tests.support.waiting import DEADLINE, wait_until, wait_until_async
 
 pytestmark = pytest.mark.slow
 
@@ -31,14 +31,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform
 async def wait_until_acknowledged(stream: JetStreamContext, name: str, trigger: str) -> None:
     """Wait until all messages of a stream are acknowledged."""
 
-    async def poll() -> None:
-        while True:
-            info = await stream.consumer_info(name, f"fnkit-{trigger}")
-            if (info.num_pending, info.num_ack_pending) == (0, 0):
-                return
-            await asyncio.sleep(0.02)
+    async def is_drained() -> bool:
+        info = await stream.consumer_info(name, f"fnkit-{trigger}")
+        return (info.num_pending, info.num_ack_pending) == (0, 0)
 
-    await asyncio.wait_for(poll(), DEADLINE)
+    await wait_until_async(is_drained, what=f"the consumer of {name} is drained")
 
 
 async def publish_payloads(client: Client, subject: str) -> None:
@@ -62,76 +59,76 @@ def test_stream_messages_of_any_payload_are_delivered_once_and_acked(platform: Q
     function = platform.deploy()
 
     async def scenario() -> str:
-        async with connected(platform.url) as (client, stream):
+        async with connected_client(platform.url) as (client, stream):
             await stream.add_stream(name="PAYLOADS", subjects=["payloads.>"])
-            trigger = platform.trigger(function, "payloads.*.all")
+            trigger = platform.create_listening_trigger(function, "payloads.*.all")
             await publish_payloads(client, "payloads.of.all")
-            await asyncio.to_thread(platform.wait_for, function, PAYLOADS.total())
+            await asyncio.to_thread(platform.wait_for_messages, function, PAYLOADS.total())
             await wait_until_acknowledged(stream, "PAYLOADS", trigger)
             return trigger
 
     trigger = asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == PAYLOADS
+    assert Counter(platform.handled_bodies(function)) == PAYLOADS
     assert {one["status"] for one in platform.deliveries(trigger)} == {"succeeded"}
     assert "Traceback" not in platform.log
 
 
 def test_core_messages_of_any_payload_are_delivered_once_without_reply(platform: QueuePlatform) -> None:
     function = platform.deploy()
-    trigger = platform.trigger(function, "unpersisted.payloads")
+    trigger = platform.create_listening_trigger(function, "unpersisted.payloads")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, _):
+        async with connected_client(platform.url) as (client, _):
             inbox = client.new_inbox()
             replies = await client.subscribe(inbox)
             await publish_payloads(client, "unpersisted.payloads")
             await client.publish("unpersisted.payloads", b"reply requested", reply=inbox)
             await client.flush()
-            await asyncio.to_thread(platform.wait_for, function, PAYLOADS.total() + 1)
+            await asyncio.to_thread(platform.wait_for_messages, function, PAYLOADS.total() + 1)
             wait_until(lambda: len(platform.deliveries(trigger)) == PAYLOADS.total() + 1, DEADLINE)
             await client.publish(inbox, b"only reply")
             assert (await replies.next_msg(DEADLINE)).data == b"only reply"
 
     asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == PAYLOADS + Counter(["reply requested"])
+    assert Counter(platform.handled_bodies(function)) == PAYLOADS + Counter(["reply requested"])
 
 
 def test_purged_messages_are_not_delivered(platform: QueuePlatform) -> None:
-    function = platform.undeployed()
+    function = platform.create_function()
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, stream):
+        async with connected_client(platform.url) as (client, stream):
             await stream.add_stream(name="PURGED", subjects=["purged"])
-            trigger = platform.trigger(function, "purged")
+            trigger = platform.create_listening_trigger(function, "purged")
             for number in range(20):
                 await client.publish("purged", b"old %d" % number)
             await client.flush()
             await stream.purge_stream("PURGED")
             await stream.publish("purged", b"new")
-            await asyncio.to_thread(platform.redeploy, function, "def answered(event):\n    return 'ok'\n")
-            await asyncio.to_thread(platform.wait_for, function, 1)
+            await asyncio.to_thread(platform.deploy_code, function, "def respond(event):\n    return 'ok'\n")
+            await asyncio.to_thread(platform.wait_for_messages, function, 1)
             await wait_until_acknowledged(stream, "PURGED", trigger)
 
     asyncio.run(scenario())
-    assert platform.bodies(function) == ["new"]
+    assert platform.handled_bodies(function) == ["new"]
 
 
 def test_subject_not_covered_by_one_stream_is_delivered_at_most_once(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> str:
-        async with connected(platform.url) as (client, stream):
+        async with connected_client(platform.url) as (client, stream):
             await stream.add_stream(name="PART-A", subjects=["parts.a"])
             await stream.add_stream(name="PART-B", subjects=["parts.b.>"])
-            trigger = platform.trigger(function, "parts.>")
+            trigger = platform.create_listening_trigger(function, "parts.>")
             for subject in ("parts.a", "parts.b.c", "parts.uncovered"):
                 await client.publish(subject, subject.encode())
             await client.flush()
-            await asyncio.to_thread(platform.wait_for, function, 3)
+            await asyncio.to_thread(platform.wait_for_messages, function, 3)
             return trigger
 
     trigger = asyncio.run(scenario())
-    assert sorted(platform.bodies(function)) == ["parts.a", "parts.b.c", "parts.uncovered"]
+    assert sorted(platform.handled_bodies(function)) == ["parts.a", "parts.b.c", "parts.uncovered"]
     assert f"{trigger} (parts--): no stream covers parts.>: each message is delivered at most once" in platform.log
 
 
@@ -139,36 +136,37 @@ def test_repeated_consumer_deletion_loses_no_messages(platform: QueuePlatform) -
     function = platform.deploy()
 
     async def delete_consumer(stream: JetStreamContext, consumer: str) -> None:
-        while True:  # the platform may not have recreated it yet
+        async def is_deleted() -> bool:
             try:
                 await stream.delete_consumer("RECREATED", consumer)
-            except NotFoundError:
-                await asyncio.sleep(0.02)
-            else:
-                return
+            except NotFoundError:  # the platform has not recreated it yet
+                return False
+            return True
+
+        await wait_until_async(is_deleted, what=f"the consumer {consumer} is deleted")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="RECREATED", subjects=["recreated"])
-            trigger = platform.trigger(function, "recreated")
+            trigger = platform.create_listening_trigger(function, "recreated")
             for round_number in range(3):
                 for number in range(10):
                     await stream.publish("recreated", b"%d" % (round_number * 10 + number))
                 await delete_consumer(stream, f"fnkit-{trigger}")
-                await asyncio.to_thread(platform.wait_for, function, (round_number + 1) * 10)
+                await asyncio.to_thread(platform.wait_for_messages, function, (round_number + 1) * 10)
 
     asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == Counter(str(number) for number in range(30))
+    assert Counter(platform.handled_bodies(function)) == Counter(str(number) for number in range(30))
 
 
 def test_stream_that_rejects_the_consumer_sets_error_until_it_accepts(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="REJECTING", subjects=["rejecting"], retention=RetentionPolicy.WORK_QUEUE)
             await stream.add_consumer("REJECTING", durable_name="other", ack_policy=AckPolicy.EXPLICIT)
-            trigger = platform.unheard_trigger(function, "rejecting")
+            trigger = platform.create_trigger(function, "rejecting")
             wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "error", DEADLINE)
             assert platform.api.get("triggers", trigger)["error_message"] == (
                 "stream REJECTING does not accept a consumer for this trigger: "
@@ -176,8 +174,8 @@ def test_stream_that_rejects_the_consumer_sets_error_until_it_accepts(platform: 
             )
             await stream.publish("rejecting", b"published before")
             await stream.delete_consumer("REJECTING", "other")
-            await asyncio.to_thread(platform.wait_for, function, 1)
+            await asyncio.to_thread(platform.wait_for_messages, function, 1)
             await wait_until_acknowledged(stream, "REJECTING", trigger)
 
     asyncio.run(scenario())
-    assert platform.bodies(function) == ["published before"]
+    assert platform.handled_bodies(function) == ["published before"]

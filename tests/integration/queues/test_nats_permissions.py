@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform.supervisor.nats_server import find_nats_server
-from tests.support.nats_doors import is_open
-from tests.support.ports import free_port
-from tests.support.queues import QueuePlatform, connected, queue_platform
+from tests.support.ports import free_port, is_listening
+from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -51,7 +50,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([program, "-c", file], stdout=log, stderr=log)
     try:
-        wait_until(lambda: is_open("127.0.0.1", port))
+        wait_until(lambda: is_listening("127.0.0.1", port))
         yield f"127.0.0.1:{port}"
     finally:
         process.kill()
@@ -78,23 +77,23 @@ def test_missing_permission_is_worked_around_or_reported(platform: QueuePlatform
     function = platform.deploy()
 
     async def scenario() -> dict[str, str]:
-        async with connected(f"nats://admin:secret@{broker}") as (client, stream):
+        async with connected_client(f"nats://admin:secret@{broker}") as (client, stream):
             await stream.add_stream(name="PERMITS", subjects=["permits.>"])
             triggers = {
-                user: platform.unheard_trigger(function, f"permits.{user}", mnq_nats_account_id=account(user))
+                user: platform.create_trigger(function, f"permits.{user}", mnq_nats_account_id=account(user))
                 for user in USERS
             }
             for user in ("without-create", "without-pull"):
                 wait_until(partial(error_of, platform, triggers[user]), what=user)
             for user in ("admin", "without-jetstream", "without-inbox"):
-                wait_until(partial(platform.listens, triggers[user]), what=user)
+                wait_until(partial(platform.is_listening, triggers[user]), what=user)
                 await client.publish(f"permits.{user}", user.encode())
             await client.flush()
-            await asyncio.to_thread(platform.wait_for, function, 3)
+            await asyncio.to_thread(platform.wait_for_messages, function, 3)
             return triggers
 
     triggers = asyncio.run(scenario())
-    assert sorted(platform.bodies(function)) == ["admin", "without-inbox", "without-jetstream"]
+    assert sorted(platform.handled_bodies(function)) == ["admin", "without-inbox", "without-jetstream"]
     for user, subject in (("without-create", "durable.create"), ("without-pull", "msg.next")):
         error = (
             f"the NATS broker nats://{broker} does not permit this operation with the user and password: "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.queues import QueuePlatform, connected, queue_platform, sleeping
+from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform, sleeping_handler
 from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -35,13 +35,13 @@ def last_status(platform: QueuePlatform, trigger: str) -> str:
 @pytest.mark.parametrize("retention", ["limits", "workqueue", "interest"])
 def test_trigger_switches_to_new_stream_without_losing_messages(platform: QueuePlatform, retention: str) -> None:
     function = platform.deploy(max_scale=10)
-    trigger = platform.trigger(function, f"created.{retention}.*")
+    trigger = platform.create_listening_trigger(function, f"created.{retention}.*")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, streams):
+        async with connected_client(platform.url) as (client, streams):
             await client.publish(f"created.{retention}.a", b"before")
             await client.flush()
-            platform.wait_for(function, 1)
+            platform.wait_for_messages(function, 1)
             await streams.add_stream(
                 name=f"created-{retention}", subjects=[f"created.{retention}.>"], retention=retention
             )
@@ -51,14 +51,14 @@ def test_trigger_switches_to_new_stream_without_losing_messages(platform: QueueP
             wait_for_stream(platform, trigger, f"created-{retention}")
             for number in range(BURST):
                 await streams.publish(f"created.{retention}.c", b"after %d" % number)
-        wait_until(lambda: set(platform.bodies(function)) >= expected, DEADLINE, what="all messages")
+        wait_until(lambda: set(platform.handled_bodies(function)) >= expected, DEADLINE, what="all messages")
 
     # These arrive through both the core subscription and the stream.
     during = {str(number) for number in range(BURST)}
     after = {f"after {number}" for number in range(BURST)}
     expected = {"before"} | during | after
     asyncio.run(scenario())
-    handled = Counter(platform.bodies(function))
+    handled = Counter(platform.handled_bodies(function))
     assert handled.keys() == expected
     assert set(handled.values()) == {1}
 
@@ -67,12 +67,12 @@ def test_recreated_stream_is_consumed_from_its_first_message(platform: QueuePlat
     function = platform.deploy()
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, streams):
+        async with connected_client(platform.url) as (_, streams):
             await streams.add_stream(name="again", subjects=["again.>"])
-            trigger = platform.trigger(function, "again.x")
+            trigger = platform.create_listening_trigger(function, "again.x")
             for number in range(20):
                 await streams.publish("again.x", b"old %d" % number)
-            platform.wait_for(function, 20)
+            platform.wait_for_messages(function, 20)
             # The advisory about this stream makes control record the ack floor, invalid for the recreated one.
             await streams.add_stream(name="other", subjects=["other.>"])
             await streams.delete_stream("again")
@@ -81,10 +81,10 @@ def test_recreated_stream_is_consumed_from_its_first_message(platform: QueuePlat
             await streams.add_stream(name="again", subjects=["again.>"])
             for number in range(10):
                 await streams.publish("again.x", b"new %d" % number)
-        platform.wait_for(function, 30)
+        platform.wait_for_messages(function, 30)
 
     asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == Counter(
+    assert Counter(platform.handled_bodies(function)) == Counter(
         [*(f"old {number}" for number in range(20)), *(f"new {number}" for number in range(10))]
     )
 
@@ -93,46 +93,46 @@ def test_wildcard_trigger_receives_only_published_messages(platform: QueuePlatfo
     streamed, everything = platform.deploy(name="streamed"), platform.deploy(name="everything")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, streams):
+        async with connected_client(platform.url) as (client, streams):
             await streams.add_stream(name="beside", subjects=["beside.>"])
-            platform.trigger(streamed, "beside.x")
-            platform.trigger(everything, "*.>")
+            platform.create_listening_trigger(streamed, "beside.x")
+            platform.create_listening_trigger(everything, "*.>")
             await streams.publish("beside.x", b"persisted")
-            platform.wait_for(streamed, 1)
+            platform.wait_for_messages(streamed, 1)
             await client.publish("streamless.y", b"unpersisted")
             await client.flush()
-        platform.wait_for(everything, 2)
+        platform.wait_for_messages(everything, 2)
 
     asyncio.run(scenario())
-    assert sorted(platform.bodies(everything)) == ["persisted", "unpersisted"]
+    assert sorted(platform.handled_bodies(everything)) == ["persisted", "unpersisted"]
 
 
 def test_buffered_messages_survive_connection_loss(platform: QueuePlatform) -> None:
-    function = platform.deploy(sleeping(0.05), max_scale=2)
-    trigger = platform.trigger(function, "buffered.x")
+    function = platform.deploy(sleeping_handler(0.05), max_scale=2)
+    trigger = platform.create_listening_trigger(function, "buffered.x")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, _):
+        async with connected_client(platform.url) as (client, _):
             for number in range(60):
                 await client.publish("buffered.x", b"%d" % number)
             await client.flush()
-            platform.wait_for(function, 2)
+            platform.wait_for_messages(function, 2)
         platform.kill("nats")
-        platform.wait_for(function, 60)
+        platform.wait_for_messages(function, 60)
 
     asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == Counter(map(str, range(60)))
-    wait_until(lambda: platform.listens(trigger), DEADLINE)
+    assert Counter(platform.handled_bodies(function)) == Counter(map(str, range(60)))
+    wait_until(lambda: platform.is_listening(trigger), DEADLINE)
 
 
 def test_messages_published_right_after_their_stream_is_created_are_delivered_once(platform: QueuePlatform) -> None:
     function = platform.deploy(max_scale=10)
     subjects = [f"new{number}" for number in range(8)]
-    triggers = {subject: platform.trigger(function, subject) for subject in subjects}
+    triggers = {subject: platform.create_listening_trigger(function, subject) for subject in subjects}
     bodies = [f"{subject} {number}" for subject in subjects for number in range(5)]
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, streams):
+        async with connected_client(platform.url) as (_, streams):
             for subject in subjects:
                 await streams.add_stream(name=subject, subjects=[subject])
                 for body in bodies:
@@ -144,5 +144,7 @@ def test_messages_published_right_after_their_stream_is_created_are_delivered_on
 
     asyncio.run(scenario())
     last = {f"{subject} last" for subject in subjects}
-    wait_until(lambda: set(platform.bodies(function)) >= last, DEADLINE, what="the last message of each stream")
-    assert Counter(platform.bodies(function)) == Counter([*bodies, *last])
+    wait_until(
+        lambda: set(platform.handled_bodies(function)) >= last, DEADLINE, what="the last message of each stream"
+    )
+    assert Counter(platform.handled_bodies(function)) == Counter([*bodies, *last])

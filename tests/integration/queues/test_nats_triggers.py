@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -15,16 +14,16 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from tests.support.control_process import API
-from tests.support.gates import standing_gate
-from tests.support.noting_handlers import Call
-from tests.support.queues import (
-    REFUSES_BAD,
+from tests.support.handler_latch import handler_latch
+from tests.support.queue_platform import (
+    FAILS_BAD_MESSAGES,
     QueuePlatform,
-    connected,
+    connected_client,
     queue_platform,
-    sleeping,
+    sleeping_handler,
 )
-from tests.support.waiting import DEADLINE, wait_until
+from tests.support.recording_handlers import RecordedCall
+from tests.support.waiting import DEADLINE, wait_until, wait_until_async
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +41,14 @@ async def pending_counts(stream: JetStreamContext, name: str, trigger: str) -> t
 
 
 async def wait_until_drained(stream: JetStreamContext, name: str, trigger: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while await pending_counts(stream, name, trigger) != (0, 0):
-        assert time.monotonic() < end, await pending_counts(stream, name, trigger)
-        await asyncio.sleep(0.02)
+    async def is_drained() -> bool:
+        return await pending_counts(stream, name, trigger) == (0, 0)
+
+    await wait_until_async(is_drained, what=f"the consumer of {name} is drained")
 
 
-def max_concurrency(begins: list[Call], ends: list[Call]) -> int:
-    steps = sorted([(call.at, 1) for call in begins] + [(call.at, -1) for call in ends])
+def max_concurrency(begins: list[RecordedCall], ends: list[RecordedCall]) -> int:
+    steps = sorted([(call.time, 1) for call in begins] + [(call.time, -1) for call in ends])
     running = highest = 0
     for _, step in steps:
         running += step
@@ -61,12 +60,12 @@ def test_message_is_delivered_to_private_function_as_one_post(platform: QueuePla
     function = platform.deploy(privacy="private")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, stream):
+        async with connected_client(platform.url) as (client, stream):
             await stream.add_stream(name="ONE", subjects=["one.>"])
-            trigger = platform.trigger(function, "one.created")
+            trigger = platform.create_listening_trigger(function, "one.created")
             await client.publish("one.created", b'{"n": 1}', headers={"X-Mine": "1"})
             await client.flush()
-            await asyncio.to_thread(platform.wait_for, function, 1)
+            await asyncio.to_thread(platform.wait_for_messages, function, 1)
             await wait_until_drained(stream, "ONE", trigger)
 
     asyncio.run(scenario())
@@ -80,14 +79,14 @@ def test_message_is_delivered_to_private_function_as_one_post(platform: QueuePla
 
 
 def test_message_is_dead_after_four_failures_and_replayable(platform: QueuePlatform) -> None:
-    function = platform.deploy(REFUSES_BAD)
+    function = platform.deploy(FAILS_BAD_MESSAGES)
 
     async def scenario() -> str:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="BAD", subjects=["bad"])
-            trigger = platform.trigger(function, "bad")
+            trigger = platform.create_listening_trigger(function, "bad")
             await stream.publish("bad", b"bad news")
-            await asyncio.to_thread(platform.wait_for, function, 4)
+            await asyncio.to_thread(platform.wait_for_messages, function, 4)
             await wait_until_drained(stream, "BAD", trigger)
             return trigger
 
@@ -95,9 +94,9 @@ def test_message_is_dead_after_four_failures_and_replayable(platform: QueuePlatf
     wait_until(lambda: platform.deliveries(trigger)[0]["status"] == "dead", DEADLINE)
     dead = platform.deliveries(trigger)[0]
     assert (dead["attempts"], dead["http_status"], dead["body"]) == (4, 500, "bad news")
-    gaps = [later.at - earlier.at for earlier, later in pairwise(platform.calls(function))]
+    gaps = [later.time - earlier.time for earlier, later in pairwise(platform.calls(function))]
     assert min(gaps) >= 0.45  # 30 s on a clock that runs 60 times as fast
-    platform.redeploy(function, "def answered(event):\n    return 'ok'\n")
+    platform.deploy_code(function, "def respond(event):\n    return 'ok'\n")
     path = f"/fnkit/v1/regions/fr-par/triggers/{trigger}/replay"
     platform.api.request("POST", path, {"status": "dead"}).ok()
     wait_until(lambda: platform.deliveries(trigger)[0]["status"] == "succeeded", DEADLINE)
@@ -107,17 +106,17 @@ def test_messages_that_always_fail_never_block_others(tmp_path: Path) -> None:
     """The clock is stopped, so that no retry is due before all messages were attempted once."""
     bad, good = [f"bad {number}" for number in range(40)], [f"good {number}" for number in range(60)]
     with queue_platform(tmp_path, "--manual-clock") as platform:
-        function = platform.deploy(REFUSES_BAD)
+        function = platform.deploy(FAILS_BAD_MESSAGES)
 
         async def scenario() -> str:
-            async with connected(platform.url) as (client, stream):
+            async with connected_client(platform.url) as (client, stream):
                 await stream.add_stream(name="FAILING", subjects=["failing"])
-                trigger = platform.trigger(function, "failing")
+                trigger = platform.create_listening_trigger(function, "failing")
                 for body in (*bad, *good):
                     await client.publish("failing", body.encode())
                 await client.flush()
                 for attempt in range(1, 5):
-                    bodies = await asyncio.to_thread(platform.wait_for, function, 60 + 40 * attempt)
+                    bodies = await asyncio.to_thread(platform.wait_for_messages, function, 60 + 40 * attempt)
                     assert Counter(bodies) == Counter(bad * attempt + good)
                     await asyncio.to_thread(wait_until, partial(has_attempts, platform, trigger, attempt))
                     platform.advance(31)
@@ -135,20 +134,20 @@ def has_attempts(platform: QueuePlatform, trigger: str, attempts: int) -> bool:
 
 
 def test_at_most_ten_messages_are_in_flight(platform: QueuePlatform) -> None:
-    with standing_gate() as gate:
-        handler = gate.source + "def answered(event):\n    wait_at_gate()\n    return 'ok'\n"
+    with handler_latch() as latch:
+        handler = latch.source + "def respond(event):\n    wait_for_latch()\n    return 'ok'\n"
         function = platform.deploy(handler, max_scale=20, memory=128)
 
         async def scenario() -> None:
-            async with connected(platform.url) as (client, stream):
+            async with connected_client(platform.url) as (client, stream):
                 await stream.add_stream(name="TEN", subjects=["ten"])
-                trigger = platform.trigger(function, "ten")
+                trigger = platform.create_listening_trigger(function, "ten")
                 for number in range(80):
                     await client.publish("ten", b"%d" % number)
                 await client.flush()
-                await asyncio.to_thread(wait_until, lambda: gate.waiting == 10)
-                gate.open()
-                await asyncio.to_thread(platform.wait_for, function, 80)
+                await asyncio.to_thread(wait_until, lambda: latch.waiting_count == 10)
+                latch.release()
+                await asyncio.to_thread(platform.wait_for_messages, function, 80)
                 await wait_until_drained(stream, "TEN", trigger)
 
         asyncio.run(scenario())
@@ -156,17 +155,17 @@ def test_at_most_ten_messages_are_in_flight(platform: QueuePlatform) -> None:
 
 
 def test_no_message_is_pulled_without_a_free_delivery_slot(platform: QueuePlatform) -> None:
-    function = platform.deploy(sleeping(0.25), max_scale=1)
+    function = platform.deploy(sleeping_handler(0.25), max_scale=1)
 
     async def scenario() -> int:
-        async with connected(platform.url) as (client, stream):
+        async with connected_client(platform.url) as (client, stream):
             await stream.add_stream(name="SLOW", subjects=["slow"])
-            trigger = platform.trigger(function, "slow")
+            trigger = platform.create_listening_trigger(function, "slow")
             for number in range(8):
                 await client.publish("slow", b"%d" % number)
             await client.flush()
             unacknowledged = 0
-            while len(platform.bodies(function)) < 8:
+            while len(platform.handled_bodies(function)) < 8:
                 unacknowledged = max(unacknowledged, (await pending_counts(stream, "SLOW", trigger))[1])
             return unacknowledged
 
@@ -176,36 +175,36 @@ def test_no_message_is_pulled_without_a_free_delivery_slot(platform: QueuePlatfo
 
 
 def test_messages_stay_in_stream_until_function_is_deployed(platform: QueuePlatform) -> None:
-    function = platform.undeployed()
+    function = platform.create_function()
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="EARLY", subjects=["early"])
-            trigger = platform.trigger(function, "early")
+            trigger = platform.create_listening_trigger(function, "early")
             for number in range(5):
                 await stream.publish("early", b"%d" % number)
             assert await pending_counts(stream, "EARLY", trigger) == (5, 0)
-            await asyncio.to_thread(platform.redeploy, function, "def answered(event):\n    return 'ok'\n")
-            await asyncio.to_thread(platform.wait_for, function, 5)
+            await asyncio.to_thread(platform.deploy_code, function, "def respond(event):\n    return 'ok'\n")
+            await asyncio.to_thread(platform.wait_for_messages, function, 5)
 
     asyncio.run(scenario())
-    assert sorted(platform.bodies(function)) == ["0", "1", "2", "3", "4"]
+    assert sorted(platform.handled_bodies(function)) == ["0", "1", "2", "3", "4"]
 
 
 def test_subject_without_stream_is_delivered_at_most_once(platform: QueuePlatform) -> None:
-    function = platform.deploy(REFUSES_BAD)
-    trigger = platform.trigger(function, "news.*")
+    function = platform.deploy(FAILS_BAD_MESSAGES)
+    trigger = platform.create_listening_trigger(function, "news.*")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, _):
+        async with connected_client(platform.url) as (client, _):
             await client.publish("news.today", b"good")
             await client.publish("news.today", b"bad")
             await client.flush()
-            await asyncio.to_thread(platform.wait_for, function, 5)
+            await asyncio.to_thread(platform.wait_for_messages, function, 5)
 
     asyncio.run(scenario())
     assert f"{trigger} (news--): no stream covers news.*: each message is delivered at most once" in platform.log
-    assert sorted(platform.bodies(function)) == ["bad"] * 4 + ["good"]
+    assert sorted(platform.handled_bodies(function)) == ["bad"] * 4 + ["good"]
     wait_until(lambda: {one["status"] for one in platform.deliveries(trigger)} == {"succeeded", "dead"}, DEADLINE)
 
 
@@ -213,9 +212,12 @@ def test_deleting_trigger_or_function_deletes_consumer(platform: QueuePlatform) 
     function = platform.deploy()
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="DELETED", subjects=["deleted.>"])
-            first, second = platform.trigger(function, "deleted.a"), platform.trigger(function, "deleted.b")
+            first, second = (
+                platform.create_listening_trigger(function, "deleted.a"),
+                platform.create_listening_trigger(function, "deleted.b"),
+            )
             platform.api.request("DELETE", f"{API}/triggers/{first}").ok()
             await wait_until_deleted(stream, first)
             assert await pending_counts(stream, "DELETED", second) == (0, 0)
@@ -223,14 +225,14 @@ def test_deleting_trigger_or_function_deletes_consumer(platform: QueuePlatform) 
             await wait_until_deleted(stream, second)
 
     async def wait_until_deleted(stream: JetStreamContext, trigger: str) -> None:
-        end = time.monotonic() + DEADLINE
-        while time.monotonic() < end:
+        async def is_deleted() -> bool:
             try:
                 await pending_counts(stream, "DELETED", trigger)
             except NotFoundError:
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(trigger)
+                return True
+            return False
+
+        await wait_until_async(is_deleted, what=f"the consumer of {trigger} is deleted")
 
     asyncio.run(scenario())
 
@@ -239,14 +241,14 @@ def test_deleted_consumer_is_recreated(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="RECREATED", subjects=["recreated"])
-            trigger = platform.trigger(function, "recreated")
+            trigger = platform.create_listening_trigger(function, "recreated")
             await stream.publish("recreated", b"before")
-            await asyncio.to_thread(platform.wait_for, function, 1)
+            await asyncio.to_thread(platform.wait_for_messages, function, 1)
             await stream.delete_consumer("RECREATED", f"fnkit-{trigger}")
             await stream.publish("recreated", b"after")
-            await asyncio.to_thread(platform.wait_for, function, 2)
+            await asyncio.to_thread(platform.wait_for_messages, function, 2)
 
     asyncio.run(scenario())
-    assert platform.bodies(function) == ["before", "after"]
+    assert platform.handled_bodies(function) == ["before", "after"]

@@ -1,4 +1,4 @@
-"""The short variant of ``tests.chaos.sqs``: each kind of failure once."""
+"""The short variant of ``tests.chaos.sqs``: each fault once."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.sqs import BLOWS, run, scene
+from tests.chaos.sqs import FAULTS, running_sqs_chaos
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_no_message_is_lost_and_groups_stay_ordered_during_failures(tmp_path: Path) -> None:
-    with scene(tmp_path, "fauxqs") as stage:
-        findings = run(stage, 250, BLOWS, 0.05)
+    with running_sqs_chaos(tmp_path, "fauxqs") as chaos:
+        result = chaos.run(250, FAULTS, 0.05)
 
-    assert (findings.lost, findings.unexplained, findings.disordered) == ([], [], [])
+    assert (result.lost, result.unexplained, result.disordered) == ([], [], [])

@@ -7,175 +7,175 @@ from pathlib import Path
 import pytest
 
 from tests.support.platform import PlatformUnderTest
+from tests.support.sqs_environment import SqsEnvironment
 from tests.support.sqs_servers import queue_client
-from tests.support.sqs_stage import Stage
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 
-def test_message_is_posted_once_unchanged_and_then_deleted(stage: Stage) -> None:
-    queue = stage.queue()
-    trigger = stage.listen(queue)
+def test_message_is_posted_once_unchanged_and_then_deleted(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
 
-    body = f'{{"käse": "€", "at": "{stage.server.kind}"}}\n'
-    stage.send(queue, body)
+    body = f'{{"käse": "€", "at": "{sqs.server.kind}"}}\n'
+    sqs.send(queue, body)
 
-    (one,) = trigger.delivered(1)
+    (one,) = trigger.wait_for_deliveries(1)
     assert (one["kind"], one["body"], one["attempts"], one["http_status"]) == ("sqs", body, 1, 200)
-    assert stage.recorder.bodies.count(body) == 1
-    headers = stage.recorder.headers[-1]
+    assert sqs.handlers.bodies.count(body) == 1
+    headers = sqs.handlers.headers[-1]
     assert headers["User-Agent"] == "ScalewayServerlessOrchestrator/1.0"
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    stage.empty(queue)
+    sqs.wait_until_empty(queue)
 
 
-def test_large_message_is_delivered_complete(stage: Stage) -> None:
-    queue = stage.queue()
-    stage.listen(queue)
+def test_large_message_is_delivered_complete(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    sqs.create_queue_trigger(queue)
 
     body = "large:" + "ö" * 120_000
-    stage.send(queue, body)
+    sqs.send(queue, body)
 
-    stage.recorder.times(body, 1)
-    stage.empty(queue)
+    sqs.handlers.wait_for_count(body, 1)
+    sqs.wait_until_empty(queue)
 
 
-def test_failing_message_is_retried_after_visibility_timeout_then_dead(stage: Stage) -> None:
-    stage.recorder.answer = lambda body: 500 if body == "poison" else 200
-    queue = stage.queue(VisibilityTimeout="40")
-    trigger = stage.listen(queue)
-    before = stage.recorder.bodies.count("poison")
+def test_failing_message_is_retried_after_visibility_timeout_then_dead(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 500 if body == "poison" else 200
+    queue = sqs.create_queue(VisibilityTimeout="40")
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.bodies.count("poison")
 
-    stage.send(queue, "poison")
+    sqs.send(queue, "poison")
     for attempt in range(1, 5):
-        stage.recorder.times("poison", before + attempt)
-        trigger.attempted("poison", attempt)
-        stage.platform.advance(39)
-        assert stage.recorder.bodies.count("poison") == before + attempt
-        stage.platform.advance(2)
+        sqs.handlers.wait_for_count("poison", before + attempt)
+        trigger.wait_for_attempts("poison", attempt)
+        sqs.platform.advance(39)
+        assert sqs.handlers.bodies.count("poison") == before + attempt
+        sqs.platform.advance(2)
 
-    (dead,) = trigger.delivered(1, "dead")
+    (dead,) = trigger.wait_for_deliveries(1, "dead")
     assert (dead["attempts"], dead["body"], dead["http_status"]) == (4, "poison", 500)
-    stage.empty(queue)
-    stage.recorder.answer = lambda _: 200
+    sqs.wait_until_empty(queue)
+    sqs.handlers.status_for = lambda _: 200
     trigger.replay(dead["id"])
-    (again,) = trigger.delivered(1)
+    (again,) = trigger.wait_for_deliveries(1)
     assert (again["cause"], again["replay_of"], again["body"]) == ("replay", dead["id"], "poison")
 
 
-def test_failing_messages_do_not_block_others(stage: Stage) -> None:
-    stage.recorder.answer = lambda body: 500 if body.startswith("bad") else 200
-    queue = stage.queue()
-    trigger = stage.listen(queue, stage.functions.function(max_scale=2))
+def test_failing_messages_do_not_block_others(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 500 if body.startswith("bad") else 200
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue, sqs.functions.deploy_function(max_scale=2))
 
-    stage.send(queue, *(f"bad{n}" for n in range(15)), *(f"good{n}" for n in range(15)))
+    sqs.send(queue, *(f"bad{n}" for n in range(15)), *(f"good{n}" for n in range(15)))
 
-    assert len(trigger.delivered(15)) == 15
-    wait_until(lambda: stage.left(queue) == 15)
+    assert len(trigger.wait_for_deliveries(15)) == 15
+    wait_until(lambda: sqs.message_count(queue) == 15)
 
 
-def test_redrive_policy_moves_failing_message_to_dead_letter_queue(stage: Stage) -> None:
-    stage.recorder.answer = lambda body: 503 if body == "failing" else 200
-    dead_letters = stage.queue()
-    found = stage.client.get_queue_attributes(QueueUrl=stage.url(dead_letters), AttributeNames=["QueueArn"])
+def test_redrive_policy_moves_failing_message_to_dead_letter_queue(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 503 if body == "failing" else 200
+    dead_letters = sqs.create_queue()
+    found = sqs.client.get_queue_attributes(QueueUrl=sqs.queue_url(dead_letters), AttributeNames=["QueueArn"])
     arn = found["Attributes"]["QueueArn"]
     policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": "2"}}'
-    queue = stage.queue(VisibilityTimeout="3", RedrivePolicy=policy)
-    trigger = stage.listen(queue)
-    before = stage.recorder.bodies.count("failing")
+    queue = sqs.create_queue(VisibilityTimeout="3", RedrivePolicy=policy)
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.bodies.count("failing")
 
-    stage.send(queue, "failing")
+    sqs.send(queue, "failing")
 
     for attempt in (1, 2):
-        stage.recorder.times("failing", before + attempt)
-        trigger.attempted("failing", attempt)
-        stage.platform.advance(3)
-    wait_until(lambda: stage.left(dead_letters) == 1)
-    stage.empty(queue)
+        sqs.handlers.wait_for_count("failing", before + attempt)
+        trigger.wait_for_attempts("failing", attempt)
+        sqs.platform.advance(3)
+    wait_until(lambda: sqs.message_count(dead_letters) == 1)
+    sqs.wait_until_empty(queue)
     (one,) = trigger.deliveries()
     assert (one["status"], one["attempts"]) == ("failed", 2)
-    assert stage.recorder.bodies.count("failing") == before + 2
+    assert sqs.handlers.bodies.count("failing") == before + 2
 
 
-def test_visibility_timeout_is_extended_while_message_is_processed(stage: Stage) -> None:
-    stage.recorder.holds = lambda body: body == "slow"
-    queue = stage.queue(VisibilityTimeout="5")
-    trigger = stage.listen(queue)
-    before = stage.recorder.bodies.count("slow")
+def test_visibility_timeout_is_extended_while_message_is_processed(sqs: SqsEnvironment) -> None:
+    sqs.handlers.is_held = lambda body: body == "slow"
+    queue = sqs.create_queue(VisibilityTimeout="5")
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.bodies.count("slow")
 
-    stage.send(queue, "slow")
-    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= 4)  # three in five seconds
-    stage.recorder.release.set()
+    sqs.send(queue, "slow")
+    wait_until(lambda: sqs.proxy.calls["ChangeMessageVisibilityBatch"] >= 4)  # three in five seconds
+    sqs.handlers.release.set()
 
-    (one,) = trigger.delivered(1)
+    (one,) = trigger.wait_for_deliveries(1)
     assert one["attempts"] == 1
-    assert stage.proxy.calls["ReceiveMessage"] <= 2
-    assert stage.recorder.bodies.count("slow") == before + 1
-    stage.empty(queue)
+    assert sqs.proxy.calls["ReceiveMessage"] <= 2
+    assert sqs.handlers.bodies.count("slow") == before + 1
+    sqs.wait_until_empty(queue)
 
 
-def test_at_most_ten_messages_are_received_and_in_flight(stage: Stage) -> None:
-    stage.recorder.holds = lambda body: body.startswith("many")
-    queue = stage.queue()
-    stage.send(queue, *(f"many{n}" for n in range(25)))
-    trigger = stage.listen(queue)
+def test_at_most_ten_messages_are_received_and_in_flight(sqs: SqsEnvironment) -> None:
+    sqs.handlers.is_held = lambda body: body.startswith("many")
+    queue = sqs.create_queue()
+    sqs.send(queue, *(f"many{n}" for n in range(25)))
+    trigger = sqs.create_queue_trigger(queue)
 
-    wait_until(lambda: len(stage.recorder.under_way) == 10)
+    wait_until(lambda: len(sqs.handlers.in_flight) == 10)
     names = ["ApproximateNumberOfMessages"]
-    hidden = stage.client.get_queue_attributes(QueueUrl=stage.url(queue), AttributeNames=names)["Attributes"]
+    hidden = sqs.client.get_queue_attributes(QueueUrl=sqs.queue_url(queue), AttributeNames=names)["Attributes"]
     assert int(hidden[names[0]]) == 15
-    stage.recorder.release.set()
+    sqs.handlers.release.set()
 
-    assert len(trigger.delivered(25)) == 25
-    assert stage.recorder.at_once == 10
-
-
-def test_single_instance_function_receives_one_message_at_a_time(stage: Stage) -> None:
-    queue = stage.queue()
-    stage.send(queue, *(f"single{n}" for n in range(8)))
-    trigger = stage.listen(queue, stage.functions.function(max_scale=1))
-
-    trigger.delivered(8)
-    stage.empty(queue)
-    assert stage.recorder.at_once == 1
-    assert set(stage.proxy.entries["ReceiveMessage"]) == {1}
+    assert len(trigger.wait_for_deliveries(25)) == 25
+    assert sqs.handlers.max_in_flight == 10
 
 
-def test_failed_entries_of_delete_batch_are_retried(stage: Stage) -> None:
-    stage.proxy.failing["DeleteMessageBatch"] = 7
-    queue = stage.queue()
-    trigger = stage.listen(queue)
+def test_single_instance_function_receives_one_message_at_a_time(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    sqs.send(queue, *(f"single{n}" for n in range(8)))
+    trigger = sqs.create_queue_trigger(queue, sqs.functions.deploy_function(max_scale=1))
 
-    stage.send(queue, *(f"part{n}" for n in range(12)))
-
-    trigger.delivered(12)
-    stage.empty(queue)
-    assert set(stage.recorder.counts("part").values()) == {1} or stage.server.kind == "fauxqs"
-    assert stage.proxy.failing["DeleteMessageBatch"] == 0
+    trigger.wait_for_deliveries(8)
+    sqs.wait_until_empty(queue)
+    assert sqs.handlers.max_in_flight == 1
+    assert set(sqs.proxy.batch_sizes["ReceiveMessage"]) == {1}
 
 
-def test_fifo_groups_stay_ordered_and_failure_blocks_only_its_group(stage: Stage) -> None:
-    stage.recorder.answer = lambda body: 500 if body == "b0" else 200
-    queue = stage.queue(".fifo", VisibilityTimeout="30")
-    start = len(stage.recorder.seen)
+def test_failed_entries_of_delete_batch_are_retried(sqs: SqsEnvironment) -> None:
+    sqs.proxy.failing_entries["DeleteMessageBatch"] = 7
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
+
+    sqs.send(queue, *(f"part{n}" for n in range(12)))
+
+    trigger.wait_for_deliveries(12)
+    sqs.wait_until_empty(queue)
+    assert set(sqs.handlers.counts("part").values()) == {1} or sqs.server.kind == "fauxqs"
+    assert sqs.proxy.failing_entries["DeleteMessageBatch"] == 0
+
+
+def test_fifo_groups_stay_ordered_and_failure_blocks_only_its_group(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 500 if body == "b0" else 200
+    queue = sqs.create_queue(".fifo", VisibilityTimeout="30")
+    start = len(sqs.handlers.received)
     for number in range(4):
         for group in "abc":
-            stage.send(queue, f"{group}{number}", MessageGroupId=group)
-    trigger = stage.listen(queue)
+            sqs.send(queue, f"{group}{number}", MessageGroupId=group)
+    trigger = sqs.create_queue_trigger(queue)
 
-    trigger.delivered(8)
+    trigger.wait_for_deliveries(8)
     for attempt in range(1, 5):
-        trigger.attempted("b0", attempt)
-        assert "b1" not in stage.recorder.bodies[start:]
-        stage.platform.advance(30)
-    trigger.delivered(11)
+        trigger.wait_for_attempts("b0", attempt)
+        assert "b1" not in sqs.handlers.bodies[start:]
+        sqs.platform.advance(30)
+    trigger.wait_for_deliveries(11)
 
-    bodies = stage.recorder.bodies[start:]
+    bodies = sqs.handlers.bodies[start:]
     assert [body for body in bodies if body[0] == "a"] == [f"a{n}" for n in range(4)]
     assert [body for body in bodies if body[0] == "c"] == [f"c{n}" for n in range(4)]
     assert [body for body in bodies if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
-    stage.empty(queue)
+    sqs.wait_until_empty(queue)
 
 
 @pytest.mark.parametrize(
@@ -184,129 +184,131 @@ def test_fifo_groups_stay_ordered_and_failure_blocks_only_its_group(stage: Stage
     ids=["connection-closed", "503", "throttling"],
 )
 def test_endpoint_failure_is_retried_without_loss_or_duplicates(
-    stage: Stage, failure: tuple[int, str, str] | None
+    sqs: SqsEnvironment, failure: tuple[int, str, str] | None
 ) -> None:
-    stage.recorder.holds = lambda body: body == "held"
-    queue = stage.queue()
-    trigger = stage.listen(queue)
-    before = stage.recorder.counts()
-    stage.send(queue, "held")
-    stage.recorder.times("held", before["held"] + 1)
+    sqs.handlers.is_held = lambda body: body == "held"
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.counts()
+    sqs.send(queue, "held")
+    sqs.handlers.wait_for_count("held", before["held"] + 1)
 
-    stage.proxy.statuses["*"] = failure
-    stage.recorder.release.set()
-    stage.send(queue, "next")
-    attempts = stage.proxy.calls["DeleteMessageBatch"]
-    wait_until(lambda: stage.proxy.calls["DeleteMessageBatch"] >= attempts + 3)
-    del stage.proxy.statuses["*"]
+    sqs.proxy.responses["*"] = failure
+    sqs.handlers.release.set()
+    sqs.send(queue, "next")
+    attempts = sqs.proxy.calls["DeleteMessageBatch"]
+    wait_until(lambda: sqs.proxy.calls["DeleteMessageBatch"] >= attempts + 3)
+    del sqs.proxy.responses["*"]
 
-    trigger.delivered(2)
-    stage.empty(queue)
-    assert stage.recorder.counts()["held"] == before["held"] + 1
+    trigger.wait_for_deliveries(2)
+    sqs.wait_until_empty(queue)
+    assert sqs.handlers.counts()["held"] == before["held"] + 1
     assert trigger.view()["status"] == "ready"
 
 
-def test_rejected_keys_error_omits_keys_and_clears_with_new_keys(stage: Stage) -> None:
+def test_rejected_keys_error_omits_keys_and_clears_with_new_keys(sqs: SqsEnvironment) -> None:
     rejection = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
-    stage.proxy.statuses["*"] = rejection
-    queue = stage.queue()
-    trigger = stage.listen(queue, secret_key="s1secret")
+    sqs.proxy.responses["*"] = rejection
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue, secret_key="s1secret")
 
-    failed = trigger.until(lambda view: view["status"] == "error")
+    failed = trigger.wait_for(lambda view: view["status"] == "error")
     assert "does not accept the keys" in failed["error_message"]
     assert "AKID1" not in failed["error_message"]
     assert "s1secret" not in failed["error_message"]
-    del stage.proxy.statuses["*"]
+    del sqs.proxy.responses["*"]
     keys = {"access_key": "AKID2", "secret_key": "s2"}
-    stage.functions.api.request(
+    sqs.functions.api.request(
         "PATCH", f"/functions/v1beta1/regions/fr-par/triggers/{trigger.id}", {"sqs_config": keys}
     ).ok()
-    stage.send(queue, "after key change")
+    sqs.send(queue, "after key change")
 
-    trigger.delivered(1)
-    assert trigger.until(lambda view: view["status"] == "ready")["error_message"] is None
-    assert "AKID2" in stage.proxy.keys
+    trigger.wait_for_deliveries(1)
+    assert trigger.wait_for(lambda view: view["status"] == "ready")["error_message"] is None
+    assert "AKID2" in sqs.proxy.access_keys
 
 
-def test_missing_queue_error_clears_when_queue_is_created(stage: Stage) -> None:
-    queue = stage.queue()
-    first = stage.listen(queue)
-    first.until(lambda view: view["status"] == "ready")
-    url = stage.url(queue)
+def test_missing_queue_error_clears_when_queue_is_created(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    first = sqs.create_queue_trigger(queue)
+    first.wait_for(lambda view: view["status"] == "ready")
+    url = sqs.queue_url(queue)
 
-    stage.client.delete_queue(QueueUrl=url)
-    config = {"endpoint": stage.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
-    second = stage.trigger(sqs_config=config)
-    failed = second.until(lambda view: view["status"] == "error")
-    assert f"the queue does not exist at {stage.proxy.url[7:]}" in failed["error_message"]
-    stage.client.create_queue(QueueName=queue)
-    second.until(lambda view: view["status"] == "ready")
-    stage.triggers.remove(first)
+    sqs.client.delete_queue(QueueUrl=url)
+    config = {"endpoint": sqs.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
+    second = sqs.create_trigger(sqs_config=config)
+    failed = second.wait_for(lambda view: view["status"] == "error")
+    assert f"the queue does not exist at {sqs.proxy.url[7:]}" in failed["error_message"]
+    sqs.client.create_queue(QueueName=queue)
+    second.wait_for(lambda view: view["status"] == "ready")
+    sqs.triggers.remove(first)
     first.delete()
-    stage.send(queue, "recreated")
+    sqs.send(queue, "recreated")
 
-    second.delivered(1)
+    second.wait_for_deliveries(1)
 
 
-def test_trigger_works_without_permission_to_read_queue_attributes(stage: Stage) -> None:
-    stage.proxy.statuses["GetQueueAttributes"] = (403, "AccessDenied", "no")
-    queue = stage.queue()
-    trigger = stage.listen(queue)
+def test_trigger_works_without_permission_to_read_queue_attributes(sqs: SqsEnvironment) -> None:
+    sqs.proxy.responses["GetQueueAttributes"] = (403, "AccessDenied", "no")
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
 
-    stage.send(queue, "without attributes")
+    sqs.send(queue, "without attributes")
 
-    trigger.delivered(1)
+    trigger.wait_for_deliveries(1)
     assert trigger.view()["status"] == "ready"
 
 
-def test_message_sent_after_trigger_deletion_stays_available(stage: Stage) -> None:
-    queue = stage.queue(VisibilityTimeout="300")
-    trigger = stage.listen(queue)
-    wait_until(lambda: stage.proxy.calls["ReceiveMessage"] >= 1)
+def test_message_sent_after_trigger_deletion_stays_available(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue(VisibilityTimeout="300")
+    trigger = sqs.create_queue_trigger(queue)
+    wait_until(lambda: sqs.proxy.calls["ReceiveMessage"] >= 1)
 
-    stage.triggers.remove(trigger)
+    sqs.triggers.remove(trigger)
     trigger.delete()
-    stage.send(queue, "late")
+    sqs.send(queue, "late")
 
-    url = stage.url(queue)
-    found = wait_until(lambda: stage.client.receive_message(QueueUrl=url).get("Messages"))
+    url = sqs.queue_url(queue)
+    found = wait_until(lambda: sqs.client.receive_message(QueueUrl=url).get("Messages"))
     assert [one["Body"] for one in found] == ["late"]
-    assert "late" not in stage.recorder.bodies
+    assert "late" not in sqs.handlers.bodies
 
 
-def test_scaleway_queue_uses_configured_broker_of_its_region(stage: Stage, platform: PlatformUnderTest) -> None:
+def test_scaleway_queue_uses_configured_broker_of_its_region(
+    sqs: SqsEnvironment, platform: PlatformUnderTest
+) -> None:
     brokers = Path(platform.home, "brokers.toml")
-    client = queue_client(stage.server.endpoint, "nl-ams")
+    client = queue_client(sqs.server.endpoint, "nl-ams")
     url = client.create_queue(QueueName="orders")["QueueUrl"]
     config = {"queue": "orders", "mnq_project_id": platform.project_id, "mnq_region": "nl-ams"}
-    trigger = stage.trigger(scw_sqs_config=config)
+    trigger = sqs.create_trigger(scw_sqs_config=config)
     try:
         assert trigger.view()["status"] == "ready"  # and idle, because no broker is configured
         brokers.touch(0o600)
         brokers.write_text(
-            f'[[sqs]]\nregion = "nl-ams"\nendpoint = "{stage.proxy.url}"\naccess_key = "AKID9"\nsecret_key = "k"\n'
+            f'[[sqs]]\nregion = "nl-ams"\nendpoint = "{sqs.proxy.url}"\naccess_key = "AKID9"\nsecret_key = "k"\n'
         )
         client.send_message(QueueUrl=url, MessageBody="found")
-        trigger.delivered(1)
-        assert stage.proxy.keys == {"AKID9"}
+        trigger.wait_for_deliveries(1)
+        assert sqs.proxy.access_keys == {"AKID9"}
     finally:
         brokers.unlink(missing_ok=True)
 
 
-def test_endpoint_that_is_not_sqs_sets_trigger_error(stage: Stage) -> None:
-    config = {"endpoint": stage.recorder.url, "queue_url": f"{stage.recorder.url}1/jobs"}
-    trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
+def test_endpoint_that_is_not_sqs_sets_trigger_error(sqs: SqsEnvironment) -> None:
+    config = {"endpoint": sqs.handlers.url, "queue_url": f"{sqs.handlers.url}1/jobs"}
+    trigger = sqs.create_trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    failed = trigger.until(lambda view: view["status"] == "error")
+    failed = trigger.wait_for(lambda view: view["status"] == "error")
     assert (
         "does not respond with SQS JSON" in failed["error_message"]
         or "cannot be reached" in failed["error_message"]
     )
 
 
-def test_unreachable_endpoint_sets_trigger_error(stage: Stage) -> None:
+def test_unreachable_endpoint_sets_trigger_error(sqs: SqsEnvironment) -> None:
     config = {"endpoint": "http://127.0.0.1:9", "queue_url": "http://127.0.0.1:9/1/jobs"}
-    trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
+    trigger = sqs.create_trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    failed = trigger.until(lambda view: view["status"] == "error")
+    failed = trigger.wait_for(lambda view: view["status"] == "error")
     assert "SQS at 127.0.0.1:9 cannot be reached" in failed["error_message"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.project import CronSpec, FunctionSpec, NamespaceSpec, SourceLocation, TriggerSpec
-from tests.support.project_tree import HANDLER, SETTINGS, built
+from tests.support.project_tree import HANDLER, SETTINGS, build_files
 
 APP = """from fnkit import cron, function, trigger
 
@@ -21,7 +21,7 @@ def clean_up(event, context):
 
 
 def single_function(root: Path, files: dict[str, str], **options: str) -> FunctionSpec:
-    (function,) = built(root, files, stage=options.get("stage", "")).functions
+    (function,) = build_files(root, files, stage=options.get("stage", "")).functions
     return function
 
 
@@ -115,7 +115,7 @@ def test_stage_overrides_function_and_function_overrides_defaults(tmp_path: Path
 
 def test_stage_has_its_own_namespace_and_region(tmp_path: Path) -> None:
     files = {"app.py": APP, "fnkit.toml": SETTINGS_WITH_STAGE}
-    base, prod = built(tmp_path, files), built(tmp_path, files, stage="prod")
+    base, prod = build_files(tmp_path, files), build_files(tmp_path, files, stage="prod")
     assert (base.namespace.name, base.region, base.stage) == ("shop", "fr-par", "")
     assert (prod.namespace.name, prod.region, prod.stage) == ("shop-prod", "nl-ams", "prod")
     assert [one.name for one in prod.functions] == [one.name for one in base.functions]
@@ -133,7 +133,7 @@ def test_change_detection_can_be_set_by_defaults_decorator_and_stage(tmp_path: P
     )
     files = {"app.py": app, "fnkit.toml": settings}
     for stage, expected in (("", "function"), ("prod", "project")):
-        found = {one.name: one.change_detection for one in built(tmp_path, files, stage=stage).functions}
+        found = {one.name: one.change_detection for one in build_files(tmp_path, files, stage=stage).functions}
         assert found == {"usual": "project", "own": expected}
 
 
@@ -147,14 +147,14 @@ def test_change_detection_can_be_set_by_defaults_decorator_and_stage(tmp_path: P
     ],
 )
 def test_namespace_is_a_name_or_a_table(tmp_path: Path, settings: str, namespace: str) -> None:
-    project = built(tmp_path, {"app.py": HANDLER, "fnkit.toml": SETTINGS + settings})
+    project = build_files(tmp_path, {"app.py": HANDLER, "fnkit.toml": SETTINGS + settings})
     assert isinstance(project.namespace, NamespaceSpec)
     assert project.namespace.name == namespace
     assert project.namespace.shared is ("shared" in settings)
 
 
 def test_namespace_name_is_derived_from_the_project_name(tmp_path: Path) -> None:
-    assert built(tmp_path, {"fnkit.toml": 'name = "My_Shop.eu"'}).namespace.name == "my-shop-eu"
+    assert build_files(tmp_path, {"fnkit.toml": 'name = "My_Shop.eu"'}).namespace.name == "my-shop-eu"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_namespace_name_is_derived_from_the_project_name(tmp_path: Path) -> None
 def test_default_runtime_matches_this_python_or_is_the_newest(
     tmp_path: Path, host: tuple[int, int], available: frozenset[str] | None, runtime: str
 ) -> None:
-    project = built(tmp_path, {"app.py": HANDLER}, host_python=host, available=available)
+    project = build_files(tmp_path, {"app.py": HANDLER}, host_python=host, available=available)
     assert [function.runtime for function in project.functions] == [runtime]
 
 
@@ -212,7 +212,9 @@ sqs = "jobs"
 
 
 def test_functions_are_sorted_by_name(tmp_path: Path) -> None:
-    project = built(tmp_path, {"a.py": HANDLER.replace("hello", "zebra"), "b.py": HANDLER.replace("hello", "ant")})
+    project = build_files(
+        tmp_path, {"a.py": HANDLER.replace("hello", "zebra"), "b.py": HANDLER.replace("hello", "ant")}
+    )
     assert [function.name for function in project.functions] == ["ant", "zebra"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from fnkit.contract.names import function_name_error
 from tests.support.error_codes import error_codes
 from tests.support.problem_explanations import PROBLEMS
-from tests.support.project_tree import HANDLER, SETTINGS, places, problems_of
+from tests.support.project_tree import HANDLER, SETTINGS, locations, problems_of
 
 
 def app(arguments: str = "", signature: str = "def hello(event, context): ...") -> str:
@@ -68,7 +68,7 @@ def app(arguments: str = "", signature: str = "def hello(event, context): ...") 
 )
 def test_invalid_setting_is_reported_at_the_function(tmp_path: Path, arguments: str, code: str) -> None:
     problems = problems_of(tmp_path, {"app.py": app(arguments)})
-    assert f"{code} app.py:4" in places(problems)
+    assert f"{code} app.py:4" in locations(problems)
     assert all(problem.code == code or "domain" in code for problem in problems)
 
 
@@ -119,7 +119,7 @@ def test_valid_setting_has_no_problem(tmp_path: Path, arguments: str) -> None:
 def test_invalid_cron_or_trigger_is_reported_at_its_decorator(tmp_path: Path, decorator: str, code: str) -> None:
     source = f"from fnkit import cron, trigger\n{decorator}\ndef hello(event, context): ...\n"
     line = 1 + source.count("\n@")
-    assert places(problems_of(tmp_path, {"app.py": source})) == [f"{code} app.py:{line}"]
+    assert locations(problems_of(tmp_path, {"app.py": source})) == [f"{code} app.py:{line}"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_invalid_cron_or_trigger_is_reported_at_its_decorator(tmp_path: Path, de
     ],
 )
 def test_uncallable_handler_is_reported(tmp_path: Path, signature: str, code: str) -> None:
-    assert places(problems_of(tmp_path, {"app.py": app(signature=signature)})) == [f"{code} app.py:4"]
+    assert locations(problems_of(tmp_path, {"app.py": app(signature=signature)})) == [f"{code} app.py:4"]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_invalid_value_in_settings_is_reported_once_with_its_line(
     tmp_path: Path, settings: str, files: dict[str, str], place: str
 ) -> None:
     everything = {"fnkit.toml": SETTINGS + settings, "b.py": HANDLER.replace("hello", "other"), **files}
-    assert places(problems_of(tmp_path, everything, stage="prod" if "prod" in settings else "")) == [place]
+    assert locations(problems_of(tmp_path, everything, stage="prod" if "prod" in settings else "")) == [place]
 
 
 PYTHON_FUNCTION = "[[function]]\nname = 'x'\nruntime = 'python313'\nhandler = 'a.run'"
@@ -217,7 +217,7 @@ def test_handler_in_settings_may_be_any_module_level_name(tmp_path: Path, source
 )
 def test_name_of_an_inner_scope_is_not_a_handler(tmp_path: Path, source: str) -> None:
     problems = problems_of(tmp_path, {"fnkit.toml": SETTINGS + PYTHON_FUNCTION, "a.py": source})
-    assert places(problems) == ["handler-missing fnkit.toml:2"]
+    assert locations(problems) == ["handler-missing fnkit.toml:2"]
 
 
 def test_memory_hint_names_the_next_or_the_largest_tier(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         "b.py": app("memory=X"),
         "requirements.txt": "-e .\n",
     }
-    assert places(problems_of(tmp_path, files)) == [
+    assert locations(problems_of(tmp_path, files)) == [
         "bad-memory a.py:4",
         "bad-timeout a.py:4",
         "computed-argument b.py:3",
@@ -262,26 +262,26 @@ def test_contradicting_decorators_are_reported(tmp_path: Path) -> None:
         "from fnkit import function\n@function(memory=128, env={'A': '1'})\n@function(memory=256, env={'A': '2'})\n"
     )
     problems = problems_of(tmp_path, {"a.py": source + "def hello(event, context): ...\n"})
-    assert places(problems) == ["conflicting-declarations a.py:3"] * 2
+    assert locations(problems) == ["conflicting-declarations a.py:3"] * 2
 
 
 def test_variable_limit_covers_function_and_namespace_together(tmp_path: Path) -> None:
     inner = "env={f'A{0}': '1', **{" + ", ".join(f"'B{n}': '1'" for n in range(59)) + "}}"
     outer = SETTINGS + "[namespace.env]\n" + "".join(f"C{n} = '1'\n" for n in range(41))
     files = {"fnkit.toml": outer, "a.py": app(inner)}
-    assert places(problems_of(tmp_path, files)) == ["too-many-variables a.py:4"]
+    assert locations(problems_of(tmp_path, files)) == ["too-many-variables a.py:4"]
 
 
 def test_syntax_newer_than_this_python_has_its_own_code(tmp_path: Path) -> None:
     files = {"fnkit.toml": SETTINGS + "[defaults]\nruntime = 'python314'", "a.py": "import fnkit\ntype X = \n"}
-    assert places(problems_of(tmp_path, files, host_python=(3, 11))) == ["syntax-newer-than-host a.py:2"]
-    assert places(problems_of(tmp_path, files, host_python=(3, 14))) == ["syntax-error a.py:2"]
+    assert locations(problems_of(tmp_path, files, host_python=(3, 11))) == ["syntax-newer-than-host a.py:2"]
+    assert locations(problems_of(tmp_path, files, host_python=(3, 14))) == ["syntax-error a.py:2"]
 
 
 def test_runtime_unavailable_on_the_target_is_reported(tmp_path: Path) -> None:
     files = {"a.py": app("runtime='python314'")}
     available = frozenset({"python311", "python312"})
-    assert places(problems_of(tmp_path, files, available=available)) == ["runtime-unavailable a.py:4"]
+    assert locations(problems_of(tmp_path, files, available=available)) == ["runtime-unavailable a.py:4"]
 
 
 def test_retired_runtime_available_on_the_target_is_valid(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ SHARED_CODES = {"no-settings"}
 
 def test_every_raised_code_is_explained() -> None:
     packages = ("fnkit/project/", "fnkit/scanner/")
-    raised = {one.code for one in error_codes() if one.place.startswith(packages)}
+    raised = {one.code for one in error_codes() if one.location.startswith(packages)}
     # duplicate-<kind> is formatted with the kind.
     raised = {code for code in raised if "…" not in code}
     assert raised - set(PROBLEMS) == set()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project_tree import SETTINGS, built, places, problems_of
+from tests.support.project_tree import SETTINGS, build_files, locations, problems_of
 
 PYPROJECT = '[project]\nname = "shop"\ndependencies = [\n  "requests>=2.32",\n  "fnkit",\n]\n[tool.fnkit]\n'
 
@@ -24,7 +24,9 @@ requests>=2.32
 
 -r more/extra.txt
 """
-    project = built(tmp_path, {"requirements.txt": text, "more/extra.txt": "-r ../requirements.txt\norjson\n"})
+    project = build_files(
+        tmp_path, {"requirements.txt": text, "more/extra.txt": "-r ../requirements.txt\norjson\n"}
+    )
     assert project.requirements == (
         "requests>=2.32",
         'tomli; python_version < "3.11"',
@@ -35,17 +37,17 @@ requests>=2.32
 
 
 def test_requirements_are_read_from_pyproject_as_fallback(tmp_path: Path) -> None:
-    project = built(tmp_path, {"pyproject.toml": PYPROJECT})
+    project = build_files(tmp_path, {"pyproject.toml": PYPROJECT})
     assert (project.requirements, project.requirements_file) == (("requests>=2.32",), "pyproject.toml")
 
 
 def test_requirements_txt_takes_precedence_over_pyproject(tmp_path: Path) -> None:
-    project = built(tmp_path, {"pyproject.toml": PYPROJECT, "requirements.txt": "orjson\n"})
+    project = build_files(tmp_path, {"pyproject.toml": PYPROJECT, "requirements.txt": "orjson\n"})
     assert (project.requirements, project.requirements_file) == (("orjson",), "requirements.txt")
 
 
 def test_project_without_dependencies_has_no_requirements_file(tmp_path: Path) -> None:
-    project = built(tmp_path, {"pyproject.toml": '[project]\nname = "shop"\n[tool.fnkit]\n'})
+    project = build_files(tmp_path, {"pyproject.toml": '[project]\nname = "shop"\n[tool.fnkit]\n'})
     assert (project.requirements, project.requirements_file) == ((), None)
 
 
@@ -75,13 +77,13 @@ def test_project_without_dependencies_has_no_requirements_file(tmp_path: Path) -
 )
 def test_unsupported_requirement_is_reported_without_passwords(tmp_path: Path, line: str, code: str) -> None:
     problems = problems_of(tmp_path, {"requirements.txt": f"orjson\n{line}\n"})
-    assert places(problems) == [f"{code} requirements.txt:2"]
+    assert locations(problems) == [f"{code} requirements.txt:2"]
     assert "hunter2" not in str(problems)
 
 
 def test_problem_in_an_included_file_is_reported_there(tmp_path: Path) -> None:
     files = {"requirements.txt": "-r sub/more.txt\n", "sub/more.txt": "ok\n-e .\n"}
-    assert places(problems_of(tmp_path, files)) == ["requirement-option sub/more.txt:2"]
+    assert locations(problems_of(tmp_path, files)) == ["requirement-option sub/more.txt:2"]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +96,9 @@ def test_problem_in_an_included_file_is_reported_there(tmp_path: Path) -> None:
 )
 def test_dependencies_in_pyproject_must_be_static_and_valid(tmp_path: Path, project: str, place: str) -> None:
     text = f'[project]\nname = "shop"\n{project}\n[tool.fnkit]\n'
-    assert places(problems_of(tmp_path, {"pyproject.toml": text})) == [place]
+    assert locations(problems_of(tmp_path, {"pyproject.toml": text})) == [place]
 
 
 def test_source_builds_setting_is_normalised(tmp_path: Path) -> None:
-    project = built(tmp_path, {"fnkit.toml": SETTINGS + 'source_builds = ["DocOpt", "odf_py"]'})
+    project = build_files(tmp_path, {"fnkit.toml": SETTINGS + 'source_builds = ["DocOpt", "odf_py"]'})
     assert project.source_builds == ("docopt", "odf-py")

@@ -10,13 +10,13 @@ import pytest
 from fnkit.errors import ProjectInvalid
 from fnkit.project import Project, SecretValues, read_secret_values
 from fnkit.project.secrets import DotenvError, parse_dotenv
-from tests.support.project_tree import SETTINGS, built, places, write
+from tests.support.project_tree import SETTINGS, build_files, locations, write_files
 
 APP = "from fnkit import function\n@function(secrets=['KEY'])\ndef hello(event, context): ...\n"
 
 
 def project(root: Path, *, stage: str = "", settings: str = "") -> Project:
-    return built(root, {"app.py": APP, "fnkit.toml": SETTINGS + settings}, stage=stage)
+    return build_files(root, {"app.py": APP, "fnkit.toml": SETTINGS + settings}, stage=stage)
 
 
 def invalid(one: Project, environ: dict[str, str]) -> ProjectInvalid:
@@ -27,9 +27,9 @@ def invalid(one: Project, environ: dict[str, str]) -> ProjectInvalid:
 
 def test_environment_overrides_stage_file_and_stage_file_overrides_env(tmp_path: Path) -> None:
     prod = project(tmp_path, stage="prod")
-    write(tmp_path, {".env": "KEY=plain\n"})
+    write_files(tmp_path, {".env": "KEY=plain\n"})
     assert dict(read_secret_values(prod, {})) == {"KEY": "plain"}
-    write(tmp_path, {".env.prod": "KEY=staged\n"})
+    write_files(tmp_path, {".env.prod": "KEY=staged\n"})
     assert dict(read_secret_values(prod, {})) == {"KEY": "staged"}
     assert dict(read_secret_values(prod, {"KEY": "set"})) == {"KEY": "set"}
     assert dict(read_secret_values(project(tmp_path), {})) == {"KEY": "plain"}
@@ -42,7 +42,7 @@ def test_secrets_of_the_namespace_are_read(tmp_path: Path) -> None:
 
 def test_missing_secret_is_reported_at_its_declaration(tmp_path: Path) -> None:
     error = invalid(project(tmp_path, stage="prod", settings="[namespace]\nsecrets = ['SPACE']\n"), {})
-    assert places(error.problems) == ["missing-secret app.py:3", "missing-secret fnkit.toml:2"]
+    assert locations(error.problems) == ["missing-secret app.py:3", "missing-secret fnkit.toml:2"]
     assert error.problems[0].hint == "Set it in the environment or .env.prod or .env."
 
 
@@ -62,7 +62,7 @@ def test_repr_str_and_tracebacks_contain_no_secret_value(tmp_path: Path) -> None
 
 def test_too_long_secret_is_reported_without_its_value(tmp_path: Path) -> None:
     error = invalid(project(tmp_path), {"KEY": "é" * 40_000})
-    assert places(error.problems) == ["secret-too-long app.py:3"]
+    assert locations(error.problems) == ["secret-too-long app.py:3"]
     assert "é" not in str(error.problems)
 
 
@@ -75,14 +75,14 @@ def test_invalid_env_file_is_reported_without_its_text(tmp_path: Path, content: 
     one = project(tmp_path)
     (tmp_path / ".env").write_bytes(content)
     error = invalid(one, {"KEY": "x"})
-    assert places(error.problems) == [f"bad-dotenv .env:{line}"]
+    assert locations(error.problems) == [f"bad-dotenv .env:{line}"]
     assert "hunter" not in str(error.problems)
 
 
 def test_folder_named_env_is_reported(tmp_path: Path) -> None:
     one = project(tmp_path)
     (tmp_path / ".env").mkdir()
-    assert places(invalid(one, {"KEY": "x"}).problems) == ["bad-dotenv .env:1"]
+    assert locations(invalid(one, {"KEY": "x"}).problems) == ["bad-dotenv .env:1"]
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,18 @@ import pytest
 from fnkit.errors import ProjectError, ProjectInvalid
 from fnkit.project import find_root, read_settings
 from fnkit.project.settings import FunctionDefaults, NamespaceTable
-from tests.support.project_tree import places, write
+from tests.support.project_tree import locations, write_files
 
 
 def problem_places(root: Path, files: dict[str, str]) -> list[str]:
-    write(root, files)
+    write_files(root, files)
     with pytest.raises(ProjectInvalid) as raised:
         read_settings(root)
-    return places(raised.value.problems)
+    return locations(raised.value.problems)
 
 
 def test_settings_are_read_from_pyproject(tmp_path: Path) -> None:
-    write(
+    write_files(
         tmp_path,
         {
             "pyproject.toml": """
@@ -44,7 +44,7 @@ timeout = "1m"
 
 
 def test_settings_are_read_from_fnkit_toml(tmp_path: Path) -> None:
-    write(tmp_path, {"fnkit.toml": 'name = "shop"\n', "pyproject.toml": '[project]\nname = "other"\n'})
+    write_files(tmp_path, {"fnkit.toml": 'name = "shop"\n', "pyproject.toml": '[project]\nname = "other"\n'})
     settings = read_settings(tmp_path)
     assert (settings.name, settings.file) == ("shop", "fnkit.toml")
 
@@ -75,7 +75,7 @@ def test_problem_is_reported_with_its_line(tmp_path: Path, text: str, expected: 
 
 
 def test_all_problems_are_reported_together_with_suggestions(tmp_path: Path) -> None:
-    write(tmp_path, {"fnkit.toml": "name = 'a'\nregoin = 'x'\n[defaults]\nmemory = '5'\npreload = 1\n"})
+    write_files(tmp_path, {"fnkit.toml": "name = 'a'\nregoin = 'x'\n[defaults]\nmemory = '5'\npreload = 1\n"})
     with pytest.raises(ProjectInvalid) as raised:
         read_settings(tmp_path)
     assert [(one.message, one.hint) for one in raised.value.problems] == [
@@ -97,7 +97,7 @@ def test_settings_that_are_not_utf_8_are_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", [{}, {"pyproject.toml": "[tool.other]\nx = 1"}], ids=["no files", "another tool"])
 def test_folder_without_settings_is_an_error(tmp_path: Path, files: dict[str, str]) -> None:
-    write(tmp_path, files)
+    write_files(tmp_path, files)
     with pytest.raises(ProjectError) as raised:
         read_settings(tmp_path)
     assert raised.value.code == "no-settings"
@@ -115,10 +115,10 @@ def test_folder_without_settings_is_an_error(tmp_path: Path, files: dict[str, st
     ids=["fnkit.toml", "table", "dotted", "inline", "broken"],
 )
 def test_root_is_the_nearest_parent_folder_with_settings(tmp_path: Path, files: dict[str, str]) -> None:
-    write(tmp_path, {f"shop/{name}": text for name, text in files.items()})
+    write_files(tmp_path, {f"shop/{name}": text for name, text in files.items()})
     deep = tmp_path / "shop" / "a" / "b"
     deep.mkdir(parents=True)
-    write(deep, {"pyproject.toml": "[project]\nname = 'fnkit'"})
+    write_files(deep, {"pyproject.toml": "[project]\nname = 'fnkit'"})
     assert find_root(deep) == tmp_path / "shop"
     assert find_root(tmp_path / "shop") == tmp_path / "shop"
 

@@ -8,7 +8,7 @@ import pytest
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration
 from fnkit.scanner import scan
-from tests.support.project_tree import places, scanned, write
+from tests.support.project_tree import locations, scan_files, write_files
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def hello(event, context):
 
 
 def test_importing_resolves_computed_arguments(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"h/app.py": COMPUTED}, import_modules=True)
+    report = scan_files(tmp_path, {"h/app.py": COMPUTED}, import_modules=True)
     assert report.problems == ()
     (function,) = report.functions
     assert function.handler == "h/app.hello"
@@ -45,21 +45,21 @@ if True:
     @function
     def c(event, context): ...
 """
-    report = scanned(tmp_path, {"app.py": source}, import_modules=True)
+    report = scan_files(tmp_path, {"app.py": source}, import_modules=True)
     assert report.problems == ()
     assert sorted(function.handler for function in report.functions) == ["app.a", "app.b", "app.c"]
 
 
 def test_imported_handler_belongs_to_its_defining_module(tmp_path: Path) -> None:
     files = {"lib.py": COMPUTED, "app.py": "from lib import hello\n" + COMPUTED.replace("hello", "other")}
-    report = scanned(tmp_path, files, import_modules=True)
+    report = scan_files(tmp_path, files, import_modules=True)
     assert sorted(function.handler for function in report.functions) == ["app.other", "lib.hello"]
 
 
 def test_statically_readable_module_is_not_executed(tmp_path: Path) -> None:
     marker = tmp_path / "was-run"
     source = f"from fnkit import function\nopen({str(marker)!r}, 'w')\n@function\ndef hello(event, context): ...\n"
-    assert len(scanned(tmp_path, {"app.py": source}, import_modules=True).functions) == 1
+    assert len(scan_files(tmp_path, {"app.py": source}, import_modules=True).functions) == 1
     assert not marker.exists()
 
 
@@ -79,8 +79,8 @@ def test_statically_readable_module_is_not_executed(tmp_path: Path) -> None:
     ],
 )
 def test_failing_module_is_a_problem_with_its_line(tmp_path: Path, last: str, problem: str) -> None:
-    report = scanned(tmp_path, {"app.py": COMPUTED + last + "\n"}, import_modules=True)
-    assert places(report.problems) == [problem]
+    report = scan_files(tmp_path, {"app.py": COMPUTED + last + "\n"}, import_modules=True)
+    assert locations(report.problems) == [problem]
 
 
 def test_import_error_replaces_environment_values_by_their_names(
@@ -88,7 +88,7 @@ def test_import_error_replaces_environment_values_by_their_names(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://user:hunter2@host/db")
     source = COMPUTED + "raise ValueError('bad dsn ' + os.environ['DATABASE_URL'])\n"
-    (problem,) = scanned(tmp_path, {"app.py": source}, import_modules=True).problems
+    (problem,) = scan_files(tmp_path, {"app.py": source}, import_modules=True).problems
     assert "hunter2" not in str(problem)
     assert problem.message.endswith("ValueError: bad dsn <DATABASE_URL>")
 
@@ -109,17 +109,19 @@ def test_import_error_replaces_environment_values_by_their_names(
 )
 def test_module_side_effects_do_not_affect_the_scan(tmp_path: Path, first: str) -> None:
     source = COMPUTED.replace("import os\n", f"import os\n{first}\n")
-    report = scanned(tmp_path, {"app.py": source}, import_modules=True)
+    report = scan_files(tmp_path, {"app.py": source}, import_modules=True)
     assert report.problems == ()
     assert len(report.functions) == 1
 
 
 def test_import_that_does_not_finish_is_killed_after_the_timeout(tmp_path: Path) -> None:
-    write(tmp_path, {"app.py": COMPUTED + "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: pass\n"})
+    write_files(
+        tmp_path, {"app.py": COMPUTED + "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: pass\n"}
+    )
     report = scan(tmp_path, [tmp_path / "app.py"], import_modules=True, import_timeout=0.5)
-    assert places(report.problems) == ["import-timeout app.py:1"]
+    assert locations(report.problems) == ["import-timeout app.py:1"]
 
 
 def test_importing_writes_no_bytecode_into_the_project(tmp_path: Path) -> None:
-    scanned(tmp_path, {"app.py": "import lib\n" + COMPUTED, "lib.py": ""}, import_modules=True)
+    scan_files(tmp_path, {"app.py": "import lib\n" + COMPUTED, "lib.py": ""}, import_modules=True)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["app.py", "lib.py"]

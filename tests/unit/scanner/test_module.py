@@ -8,14 +8,14 @@ import pytest
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 from fnkit.scanner import ScannedFunction
-from tests.support.project_tree import places, scanned
+from tests.support.project_tree import locations, scan_files
 
 HANDLER = "def handler(event, context): ...\n"
 
 
 def single_function(tmp_path: Path, source: str) -> ScannedFunction:
     """Return the only function of a module that has no problems."""
-    report = scanned(tmp_path, {"app.py": source})
+    report = scan_files(tmp_path, {"app.py": source})
     assert report.problems == ()
     (function,) = report.functions
     return function
@@ -69,7 +69,7 @@ def test_decorator_is_recognised_under_any_imported_name(tmp_path: Path, source:
     ids=lambda source: source.split("def handler")[0].replace("\n", " | "),
 )
 def test_decorator_from_elsewhere_is_ignored(tmp_path: Path, source: str) -> None:
-    report = scanned(tmp_path, {"app.py": source})
+    report = scan_files(tmp_path, {"app.py": source})
     assert report.functions == ()
     assert report.problems == ()
 
@@ -155,9 +155,9 @@ def handler(event, context):
 )
 def test_computed_argument_is_reported_with_its_line(tmp_path: Path, before: str, expression: str) -> None:
     source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{HANDLER}"
-    report = scanned(tmp_path, {"app.py": source})
+    report = scan_files(tmp_path, {"app.py": source})
     line = 3 + before.count("\n")
-    assert places(report.problems) == [f"computed-argument app.py:{line}"]
+    assert locations(report.problems) == [f"computed-argument app.py:{line}"]
     assert "--import" in (report.problems[0].hint or "")
 
 
@@ -194,12 +194,12 @@ def handler(event, context):
     ],
 )
 def test_invalid_decorator_argument_is_reported(tmp_path: Path, source: str, problem: str) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import cron, function, trigger\n{source}\n{HANDLER}"})
-    assert problem in places(report.problems)
+    report = scan_files(tmp_path, {"app.py": f"from fnkit import cron, function, trigger\n{source}\n{HANDLER}"})
+    assert problem in locations(report.problems)
 
 
 def test_misspelt_argument_has_a_suggestion(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{HANDLER}"})
+    report = scan_files(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{HANDLER}"})
     assert [problem.hint for problem in report.problems] == ["Did you mean memory?"]
 
 
@@ -220,8 +220,8 @@ def test_misspelt_argument_has_a_suggestion(tmp_path: Path) -> None:
     ids=lambda text: text.replace("\n", " | "),
 )
 def test_handler_that_is_not_at_module_level_is_reported(tmp_path: Path, source: str, problem: str) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n{source}\n"})
-    assert places(report.problems) == [problem]
+    report = scan_files(tmp_path, {"app.py": f"from fnkit import function\n{source}\n"})
+    assert locations(report.problems) == [problem]
 
 
 @pytest.mark.parametrize(

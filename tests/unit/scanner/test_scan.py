@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from fnkit.scanner import scan
-from tests.support.project_tree import HANDLER, places, scanned, write
+from tests.support.project_tree import HANDLER, locations, scan_files, write_files
 
 
 def test_handler_in_a_folder_is_named_by_its_path(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"handlers/http/hello.py": HANDLER, "main.py": HANDLER})
+    report = scan_files(tmp_path, {"handlers/http/hello.py": HANDLER, "main.py": HANDLER})
     assert [function.handler for function in report.functions] == ["handlers/http/hello.hello", "main.hello"]
     assert [function.file for function in report.functions] == ["handlers/http/hello.py", "main.py"]
 
 
 def test_paths_may_be_relative_to_the_root(tmp_path: Path) -> None:
-    write(tmp_path, {"a/b.py": HANDLER, "notes.txt": "fnkit"})
+    write_files(tmp_path, {"a/b.py": HANDLER, "notes.txt": "fnkit"})
     report = scan(tmp_path, [Path("a/b.py"), Path("notes.txt")])
     assert [function.handler for function in report.functions] == ["a/b.hello"]
 
@@ -38,7 +38,7 @@ def test_paths_may_be_relative_to_the_root(tmp_path: Path) -> None:
     ],
 )
 def test_file_that_cannot_contain_handlers_is_reported(tmp_path: Path, files: dict[str, str], problem: str) -> None:
-    found = places(scanned(tmp_path, files).problems)
+    found = locations(scan_files(tmp_path, files).problems)
     assert [place.split(":")[0] for place in found] == [problem.split(":", maxsplit=1)[0]]
 
 
@@ -54,7 +54,7 @@ def test_file_that_cannot_contain_handlers_is_reported(tmp_path: Path, files: di
     ids=" ".join,
 )
 def test_valid_file_has_no_problems(tmp_path: Path, files: dict[str, str]) -> None:
-    assert scanned(tmp_path, files).problems == ()
+    assert scan_files(tmp_path, files).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_valid_file_has_no_problems(tmp_path: Path, files: dict[str, str]) -> No
     ids=["from", "submodule", "in a function", "via two modules", "package", "sibling of the handler"],
 )
 def test_handler_that_imports_unbundled_fnkit_modules_is_reported(tmp_path: Path, files: dict[str, str]) -> None:
-    assert [one.code for one in scanned(tmp_path, files).problems] == ["fnkit-not-bundled"]
+    assert [one.code for one in scan_files(tmp_path, files).problems] == ["fnkit-not-bundled"]
 
 
 @pytest.mark.parametrize(
@@ -84,16 +84,16 @@ def test_handler_that_imports_unbundled_fnkit_modules_is_reported(tmp_path: Path
     ids=["errors", "types", "test module", "TYPE_CHECKING"],
 )
 def test_bundled_and_unreachable_imports_of_fnkit_are_allowed(tmp_path: Path, files: dict[str, str]) -> None:
-    assert scanned(tmp_path, files).problems == ()
+    assert scan_files(tmp_path, files).problems == ()
 
 
 def test_unreadable_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "broken.py").symlink_to(tmp_path / "missing")
-    assert places(scan(tmp_path, [tmp_path / "broken.py"]).problems) == ["file-unreadable broken.py:None"]
+    assert locations(scan(tmp_path, [tmp_path / "broken.py"]).problems) == ["file-unreadable broken.py:None"]
 
 
 def test_syntax_error_shows_the_source_line(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"a.py": "from fnkit import function\n\n   def broken(:\n"})
+    report = scan_files(tmp_path, {"a.py": "from fnkit import function\n\n   def broken(:\n"})
     (problem,) = report.problems
     assert problem.line == 3
     assert "def broken(:" in problem.message

@@ -15,7 +15,6 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fnkit.contract.limits import UNPACKED_MAX_BYTES
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
 
 _COMPILE_TIMEOUT: Final = 120
@@ -154,8 +153,8 @@ def _extract_file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipIn
         while chunk := source.read(_CHUNK_BYTES):
             job.check()
             total += len(chunk)
-            if total > UNPACKED_MAX_BYTES:
-                raise BuildFailed(f"The code is larger than {UNPACKED_MAX_BYTES} bytes when unpacked.")
+            if total > job.unpacked_max:
+                raise BuildFailed(f"The code is larger than {job.unpacked_max} bytes when unpacked.")
             target.write(chunk)
         os.fchmod(target.fileno(), mode)
     return total

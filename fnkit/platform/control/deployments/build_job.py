@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from fnkit.contract.limits import UNPACKED_MAX_BYTES
 from fnkit.errors import PlatformError
 
 BUILD_ERROR: Final = "an error occurred during function source code build step"
@@ -88,6 +89,7 @@ class BuildJob:
         uid: The user that becomes its owner; 0 for no change.
         progress: Called with one of ``STEPS``, from any thread.
         interpreter: The Python that compiles the sources, which will also run them; ``None`` to skip that.
+        unpacked_max: The largest unpacked size in bytes.
         stop: Set to stop the build.
     """
 
@@ -101,6 +103,7 @@ class BuildJob:
     log: BuildLog
     progress: Callable[[str], None]
     interpreter: str | None = None
+    unpacked_max: int = UNPACKED_MAX_BYTES
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:

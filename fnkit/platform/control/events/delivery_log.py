@@ -39,14 +39,23 @@ _logger = logging.getLogger(__name__)
 
 
 class DeliveryLog:
-    """Buffered access to the deliveries of all crons and triggers. For use on the event loop only."""
+    """Buffered access to the deliveries of all crons and triggers. For use on the event loop only.
 
-    def __init__(self, store: Store, counters: ControlCounters | None = None) -> None:
+    Args:
+        store: The store.
+        counters: Counts finished deliveries.
+        success_delay: Seconds of real time until the first buffered successes are written. It is adapted to the
+            duration of each write.
+    """
+
+    def __init__(
+        self, store: Store, counters: ControlCounters | None = None, *, success_delay: float = _FLUSH_INTERVAL
+    ) -> None:
         self._store = store
         self._counters = counters or ControlCounters()
         self._buffer: dict[str, tuple[str, Delivery, bytes]] = {}  # delivery id → source id, delivery, body
         self._successes: dict[str, deque[tuple[Callable[[], Delivery], bytes]]] = {}  # by source id
-        self._success_delay = _FLUSH_INTERVAL  # until buffered successes are written
+        self._success_delay = success_delay
         self._row_bounds: dict[str, int] = {}  # source id → upper bound of its rows in the table
         self._flush_timer: asyncio.TimerHandle | None = None
         self._success_timer: asyncio.TimerHandle | None = None

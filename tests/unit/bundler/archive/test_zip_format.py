@@ -8,7 +8,8 @@ import pytest
 
 from fnkit.bundler.archive.zip_format import MAX_ENTRIES, end_of_central_directory
 from fnkit.errors import BundleError
-from tests.support.bundle_projects import Bundling, a_function, a_project, write_files
+from tests.support.bundle_projects import BundleRun, function_spec, project_with
+from tests.support.project_tree import write_files
 
 
 def test_entry_times_modes_and_order_are_deterministic(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_entry_times_modes_and_order_are_deterministic(tmp_path: Path) -> None:
     )
     (root / "run.sh").chmod(0o711)
     (root / "Z").chmod(0o666)
-    bundle = Bundling(tmp_path).bundle(a_project(root, a_function("h", "h.handle")))
+    bundle = BundleRun(tmp_path).bundle(project_with(root, function_spec("h", "h.handle")))
     with zipfile.ZipFile(bundle.path) as archive:
         infos = {info.filename: info for info in archive.infolist()}
         names = archive.namelist()
@@ -35,8 +36,8 @@ def test_entry_times_modes_and_order_are_deterministic(tmp_path: Path) -> None:
 
 def test_archive_of_known_content_has_known_bytes(tmp_path: Path) -> None:
     write_files(tmp_path / "project", {"h.py": "def handle(event, context):\n    return 1\n", "data.txt": "data"})
-    bundling = Bundling(tmp_path)
-    bundle = bundling.bundle(a_project(tmp_path / "project", a_function("h", "h.handle")))
+    bundling = BundleRun(tmp_path)
+    bundle = bundling.bundle(project_with(tmp_path / "project", function_spec("h", "h.handle")))
     with zipfile.ZipFile(bundle.path) as archive:
         fnkit_offset = min(
             info.header_offset for info in archive.infolist() if info.filename.startswith("package/")

@@ -10,7 +10,7 @@ import pytest
 
 from fnkit.bundler import select_files
 from fnkit.errors import BundleError
-from tests.support.bundle_projects import write_files
+from tests.support.project_tree import write_files
 
 
 def test_nested_ignore_file_applies_to_its_folder(tmp_path: Path) -> None:

@@ -9,19 +9,19 @@ import click
 import pytest
 
 from fnkit.platform.data_plane.workers.isolation import Level
-from tests.support.cli_pages import command_for, every_verb, is_group, table_line
+from tests.support.cli_commands import command_for, command_paths, command_summary, is_group
 
 _COMMON = {"--json", "--directory", "--stage", "--quiet", "--verbose", "--no-color"}
 _API = {"--project-id", "--region", "--profile", "--api-url", "--local"}
 
 
-@pytest.mark.parametrize("command", every_verb(), ids=" ".join)
+@pytest.mark.parametrize("command", command_paths(), ids=" ".join)
 def test_table_shows_the_first_help_line_of_each_command(command: tuple[str, ...]) -> None:
     help_text = command_for(command).help or ""
-    assert help_text.splitlines()[0] == table_line(command)
+    assert help_text.splitlines()[0] == command_summary(command)
 
 
-@pytest.mark.parametrize("command", [command for command in every_verb() if not is_group(command)], ids=" ".join)
+@pytest.mark.parametrize("command", [command for command in command_paths() if not is_group(command)], ids=" ".join)
 def test_every_command_accepts_the_common_options(command: tuple[str, ...]) -> None:
     assert _options(command) >= _COMMON
 

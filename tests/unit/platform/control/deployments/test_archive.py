@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import stat
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.deployments import archive as archive_module
 from fnkit.platform.control.deployments.build import build
 from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, BuildJob, BuildLog, BuildStopped
 
@@ -97,15 +97,12 @@ def test_links_within_the_archive_are_created(tmp_path: Path) -> None:
     assert os.readlink(one.target / "bin/tool") == "../lib/tool.js"  # noqa: PTH115 - compares the exact link text
 
 
-def test_zip_bomb_is_stopped_at_the_size_limit_and_leaves_no_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(archive_module, "UNPACKED_MAX_BYTES", 1024 * 1024)
+def test_zip_bomb_is_stopped_at_the_size_limit_and_leaves_no_files(tmp_path: Path) -> None:
     content = zipped(("a", bytes(600 * 1024), 0), ("b", bytes(600 * 1024), 0))
     assert len(content) < 5000
 
     with pytest.raises(BuildFailed) as failure:
-        build(job(tmp_path, content))
+        build(dataclasses.replace(job(tmp_path, content), unpacked_max=1024 * 1024))
 
     assert "larger than" in failure.value.detail
     assert list((tmp_path / "deployments").iterdir()) == []

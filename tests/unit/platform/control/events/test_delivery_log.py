@@ -14,7 +14,8 @@ from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.store.deliveries import FULL_BODIES_BUDGET, KEPT_PER_GROUP, TRUNCATED_BODY_BYTES
 from fnkit.platform.model.delivery import ATTEMPTS_KEPT, Delivery
-from tests.support.stored_cron import store_cron
+from tests.support.stored_records import store_cron
+from tests.support.waiting import wait_until_async
 
 SOURCE = "cron-1"
 
@@ -49,9 +50,8 @@ def test_recorded_delivery_is_readable_at_once_and_written_soon(store: Store, tm
         assert ids(log) == ["d-1"]
         log.record(SOURCE, delivery(2), b"body")
         other = sqlite3.connect(tmp_path / "platform.db")
-        async with asyncio.timeout(10):
-            while other.execute("SELECT status FROM deliveries").fetchall() != [("pending",), ("succeeded",)]:  # noqa: ASYNC110  polls as another process would
-                await asyncio.sleep(0)
+        statuses = [("pending",), ("succeeded",)]
+        await wait_until_async(lambda: other.execute("SELECT status FROM deliveries").fetchall() == statuses, 10)
         other.close()
 
     run_async(work)
@@ -93,12 +93,11 @@ def test_failures_are_written_without_waiting_for_successes(store: Store, tmp_pa
         other = sqlite3.connect(tmp_path / "platform.db")
 
         async def written(*names: str) -> None:
-            async with asyncio.timeout(60):
-                while {name for (name,) in other.execute("SELECT id FROM deliveries")} != set(names):  # noqa: ASYNC110  polls as another process would
-                    await asyncio.sleep(0)
+            await wait_until_async(
+                lambda: {name for (name,) in other.execute("SELECT id FROM deliveries")} == set(names)
+            )
 
-        log = DeliveryLog(store)
-        log._success_delay = 3600.0  # as after very slow writes
+        log = DeliveryLog(store, success_delay=3600.0)
         log.record_success(SOURCE, "nats", lambda: delivery(1), b"")
         log.record(SOURCE, delivery(2, status="failed"), b"")
         await written("d-2")

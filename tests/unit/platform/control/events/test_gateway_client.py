@@ -18,7 +18,7 @@ from fnkit.platform.control.events.gateway_client import (
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.data_plane.interface import FailureKind
 from fnkit.platform.model.delivery_protocol import DeliveryResponse, Frame, FrameDecoder, encode_response_frame
-from tests.support.stored_cron import store_function
+from tests.support.stored_records import store_function
 
 REACHED_NO_HANDLER = {FailureKind.QUEUE_FULL, FailureKind.STOPPING, FailureKind.UNKNOWN}
 

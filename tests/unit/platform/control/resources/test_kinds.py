@@ -25,11 +25,9 @@ from fnkit.platform.model import records
 from fnkit.platform.model.records import (
     CronRecord,
     DomainRecord,
-    FunctionRecord,
-    FunctionSettings,
-    NamespaceRecord,
     TokenRecord,
 )
+from tests.support.stored_records import cron_record, function_record, namespace_record
 
 RECORDS: dict[str, type[records.ResourceRecord]] = {
     "namespaces": records.NamespaceRecord,
@@ -40,41 +38,13 @@ RECORDS: dict[str, type[records.ResourceRecord]] = {
     "triggers": records.TriggerRecord,
 }
 
-NAMESPACE = NamespaceRecord(
-    id="n", region="fr-par", name="n", project_id="p", organization_id="o", label="n", created_at=1, updated_at=1
-)
-SETTINGS = FunctionSettings(
-    runtime="python313",
-    handler="handler.handle",
-    memory=256,
-    cpu=140,
-    timeout=1,
-    min_scale=0,
-    max_scale=1,
-    privacy="public",
-    http_option="enabled",
-    sandbox="v2",
-)
-FUNCTION = FunctionRecord(
-    id="f",
-    region="fr-par",
-    name="f",
-    namespace_id="n",
-    project_id="p",
-    organization_id="o",
-    host_label="f",
-    created_at=1,
-    updated_at=1,
-    settings=SETTINGS,
-)
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "platform.db")
-    store.namespaces.insert(NAMESPACE)
+    store.namespaces.insert(namespace_record("n"))
     for name in ("f", "g"):
-        store.functions.insert(msgspec.structs.replace(FUNCTION, id=name, name=name))
+        store.functions.insert(function_record(name, name=name))
     yield store
     store.close()
 
@@ -84,9 +54,7 @@ def fields_of(kind: str) -> set[str]:
 
 
 def cron(name: str, function_id: str = "f") -> CronRecord:
-    return CronRecord(
-        id=name, region="fr-par", function_id=function_id, schedule="* * * * *", args={}, name=name, created_at=1
-    )
+    return cron_record(name, function_id=function_id)
 
 
 def test_table_has_every_record_class() -> None:

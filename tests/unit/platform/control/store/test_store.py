@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from fnkit.contract.enums import Status
@@ -16,20 +15,11 @@ from fnkit.platform.control.store.collection import Order, Page
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import InvalidTransition, NamespaceRecord, transition
+from tests.support.stored_records import namespace_record
 
 
 def record(number: int, **changes: object) -> NamespaceRecord:
-    base = NamespaceRecord(
-        id=f"id-{number}",
-        region="fr-par",
-        name=f"n{number:03}",
-        project_id="p",
-        organization_id="o",
-        label="l",
-        created_at=1,
-        updated_at=1,
-    )
-    return msgspec.structs.replace(base, **changes)
+    return namespace_record(f"id-{number}", **{"name": f"n{number:03}", **changes})
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from fnkit.platform.data_plane.engine.limits import MemoryBudget
 from fnkit.platform.data_plane.engine.preloader import Preloader
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
@@ -20,6 +18,7 @@ from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.routing import Route
+from tests.support.routes import make_route
 
 READY = PreloadResult(ready=True, modules=("heavy",), seconds=1.0, memory=50 << 20)
 
@@ -81,12 +80,7 @@ class RecordingLogWriter(LogWriter):
 
 def route_to(code: Path) -> Route:
     (code / "package" / "heavy").mkdir(parents=True)
-    values = dict.fromkeys(Route.__struct_fields__, "") | {
-        "function_id": "f", "generation": 1, "hosts": (), "language": "Python", "code_dir": str(code),
-        "memory": 256, "cpu": 140, "timeout": 1.0, "min_scale": 0, "max_scale": 1, "sandbox": "v2",
-        "environment": {}, "uid": 0, "secret_names": (), "preload": True,
-    }  # fmt: skip
-    return msgspec.convert(values, Route)
+    return make_route("f", code_dir=str(code), preload=True)
 
 
 async def preload(preloader: Preloader, route: Route) -> None:

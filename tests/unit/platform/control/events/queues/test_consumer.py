@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fnkit.platform.control.events.queues.consumer import SlowStartNotifier
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, wait_until_async
 
 _DELAY = 0.02
 
@@ -28,8 +28,7 @@ def test_operations_are_reported_once_in_order_after_the_delay() -> None:
         await asyncio.wait_for(all_reported.wait(), DEADLINE)
         started_at[40] = loop.time()
         notifier.add(40)  # after the queue was empty
-        while len(reported) < 41:  # noqa: ASYNC110  the callback is not awaitable
-            await asyncio.sleep(0)
+        await wait_until_async(lambda: len(reported) >= 41)
         return reported
 
     reported = asyncio.run(scenario())
