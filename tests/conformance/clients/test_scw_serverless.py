@@ -58,7 +58,10 @@ def crons(platform: PlatformUnderTest, function: dict[str, Any]) -> list[dict[st
 
 
 def call_over_tls(platform: PlatformUnderTest, domain: str, path: str = "/") -> tuple[int, str]:
-    """Return status and body of a function's response. This client sets ``http_option: redirected``, so plain HTTP is a 301."""
+    """Return status and body of a function's response.
+
+    This client sets ``http_option: redirected``, so plain HTTP is a 301.
+    """
     status = platform.command("platform", "status", "--json").ok().json()
     gateway = urlsplit(str(status["gateway_tls_url"]))
     context = ssl.create_default_context(cafile=platform.home / "tls" / "authority.crt")
