@@ -26,23 +26,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = [
-    "ApiError",
-    "ApiUnreachable",
-    "AuthenticationError",
-    "BundleError",
-    "ConflictError",
-    "DeployError",
-    "FnkitError",
-    "InvokeError",
-    "NotFoundError",
-    "PlatformError",
-    "Problem",
-    "ProjectError",
-    "ProjectInvalid",
-    "UsageError",
-]
-
 
 class FnkitError(Exception):
     """Base class of all fnkit exceptions.

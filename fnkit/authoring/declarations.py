@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import Field, FrozenInstanceError, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
-__all__ = ["DECLARATIONS_ATTRIBUTE", "CronDeclaration", "Declaration", "FunctionDeclaration", "TriggerDeclaration"]
-
 DECLARATIONS_ATTRIBUTE = "__fnkit__"
 """Attribute of a handler that holds its declarations: one tuple, in source order."""
 

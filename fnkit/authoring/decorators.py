@@ -22,8 +22,6 @@ from fnkit.authoring.declarations import (
     TriggerDeclaration,
 )
 
-__all__ = ["cron", "function", "trigger"]
-
 Handler = TypeVar("Handler", bound=Callable[[Never, Never], object])
 """A callable that takes an event and a context. The decorators preserve its exact type."""
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
-__all__ = ["Context", "Event", "RequestContext", "Response"]
-
 
 class RequestContext(TypedDict):
     """The event's ``requestContext``. The core runtime fills in only ``httpMethod``."""

@@ -25,8 +25,6 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
-__all__ = ["bundle_project", "lock_project"]
-
 
 def bundle_project(
     project: Project,

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Bundle", "BundleProgress", "Dependency", "ProgressCallback", "Slice", "ignore_progress"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleProgress:

@@ -26,8 +26,6 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
-__all__ = ["bundle_python"]
-
 _ARCHIVES_KEPT = 4
 """Archives of one runtime and target that are kept: a concurrent deploy may still upload an older one."""
 

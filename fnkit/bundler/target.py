@@ -10,8 +10,6 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from fnkit.contract.runtimes import find_runtime, python_version
 from fnkit.errors import BundleError
 
-__all__ = ["BundleTarget"]
-
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _MUSLLINUX_MINORS = (2, 1)
 """musllinux minors that Scaleway's images load: they are Alpine, which has musl 1.2 since version 3.13."""

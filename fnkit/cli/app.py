@@ -19,8 +19,6 @@ from fnkit import __version__
 from fnkit.cli.errors import CommandFailure, failure_from, render_failure
 from fnkit.cli.output import JsonDocument
 
-__all__ = ["VERBS", "LazyGroup", "application", "run", "show_suggested_commands", "suggested_commands"]
-
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "new": ("fnkit.cli.commands.new:new", "Create a new project."),
     "scan": ("fnkit.cli.commands.scan:scan", "Show the functions and problems of the project."),

@@ -17,8 +17,6 @@ from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.target import DeployTarget, discover_target
 from fnkit.errors import UsageError
 
-__all__ = ["deploy_target_for", "endpoint_from_options"]
-
 
 def endpoint_from_options(common: CommonOptions, api: ApiOptions, *, project_region: str | None) -> Endpoint:
     """Return the API endpoint of this run; with ``--local``, start the local platform if it is not running.

@@ -19,8 +19,6 @@ import click
 from fnkit.cli.output import JsonDocument, json_fields
 from fnkit.errors import FnkitError, Problem, ProjectInvalid
 
-__all__ = ["CommandFailure", "failure_from", "problem_to_json", "render_failure"]
-
 EXIT_INTERRUPTED: Final = 130
 
 _OS_ERROR_HINTS: Final = {

@@ -17,20 +17,6 @@ import click
 
 from fnkit.cli.output import JsonDocument, Output
 
-__all__ = [
-    "ApiOptions",
-    "CommandFunction",
-    "CommonOptions",
-    "DeliveryQuery",
-    "FiniteRange",
-    "api_options",
-    "common_options",
-    "delivery_options",
-    "parse_optional_port",
-    "parse_quotas",
-    "parse_size",
-]
-
 _QUOTA_NAMES: Final = ("functions", "namespaces", "memory")
 _SIZE_PATTERN: Final = re.compile(r"(\d{1,12}) ?(?:([mgt])i?b?)?", re.IGNORECASE | re.ASCII)
 _COUNT_PATTERN: Final = re.compile(r"\d{1,12}", re.ASCII)

@@ -23,19 +23,6 @@ if TYPE_CHECKING:
 
     from fnkit.deploy.events import DeployEvent, EventCallback
 
-__all__ = [
-    "DeployProgress",
-    "JsonDocument",
-    "LiveProgressDisplay",
-    "Output",
-    "ProgressDisplay",
-    "SilentProgressDisplay",
-    "View",
-    "deploy_progress",
-    "json_fields",
-    "make_console",
-]
-
 PIPE_WIDTH = 10_000
 """Columns of a console that is not a terminal: wide enough that no line is wrapped or cut for a program."""
 

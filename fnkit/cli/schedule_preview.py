@@ -12,8 +12,6 @@ from fnkit.deploy.loading import load_project
 from fnkit.errors import UsageError
 from fnkit.project import CronSpec, FunctionSpec
 
-__all__ = ["SchedulePreview", "preview_schedules"]
-
 _EXPRESSION_PREFIXES: Final = ("@", "*")  # a single word that starts so is an attempt at a schedule, not a name
 
 

@@ -39,13 +39,6 @@ from fnkit.contract.resources import (
 )
 from fnkit.errors import ApiError, ApiUnreachable, NotFoundError
 
-__all__ = [
-    "DeliveryLogClient",
-    "FunctionsApi",
-    "FunctionsClient",
-    "ResourceClient",
-]
-
 ResourceT = TypeVar("ResourceT", bound=msgspec.Struct)
 CreateT = TypeVar("CreateT", bound=msgspec.Struct)
 UpdateT = TypeVar("UpdateT", bound=msgspec.Struct)

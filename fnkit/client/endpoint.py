@@ -12,8 +12,6 @@ from fnkit.contract.limits import REGIONS
 from fnkit.contract.names import UUID_RULE
 from fnkit.errors import UsageError
 
-__all__ = ["Endpoint", "EndpointOverrides", "Profile", "check_region", "is_loopback", "resolve_endpoint"]
-
 _PROFILE_KEYS = ("access_key", "secret_key", "default_project_id", "default_region", "api_url")
 
 _DEFAULT_API_URL = "https://api.scaleway.com"

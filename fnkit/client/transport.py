@@ -22,8 +22,6 @@ from urllib3.util.retry import Retry
 from fnkit.client.endpoint import Endpoint, is_loopback
 from fnkit.errors import ApiError, ApiUnreachable, AuthenticationError, ConflictError, NotFoundError
 
-__all__ = ["Query", "Transport", "error_from_response"]
-
 _MAX_MESSAGE_LENGTH: Final = 300
 _UNAUTHORIZED_STATUSES: Final = (401, 403)
 _ERROR_CLASSES: Final[dict[int, type[ApiError]]] = {

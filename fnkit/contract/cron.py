@@ -19,8 +19,6 @@ from typing import Final
 
 from cronsim import CronSim
 
-__all__ = ["CronSchedule", "schedule_error"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Field:

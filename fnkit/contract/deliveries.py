@@ -10,20 +10,6 @@ from typing import Final
 
 import msgspec
 
-__all__ = [
-    "DELIVERY_STATUSES",
-    "LISTED_BODY_MAX_BYTES",
-    "REPLAYS_MAX",
-    "DeliveryAttempt",
-    "DeliveryPage",
-    "DeliveryView",
-    "Replay",
-    "ReplayRequest",
-    "ReplayResponse",
-    "SkippedReplay",
-    "encode_body",
-]
-
 DELIVERY_STATUSES: Final = ("pending", "succeeded", "failed", "dead", "unknown")
 LISTED_BODY_MAX_BYTES: Final = 4096
 """Maximum number of body bytes in a list. A single delivery, requested by ID, includes the whole stored body."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["DISTRIBUTION", "OWN_REQUIREMENTS", "extra_install_hint"]
-
 DISTRIBUTION: Final = "fnkit-deploy"
 
 OWN_REQUIREMENTS: Final = frozenset({DISTRIBUTION, "fnkit"})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["HttpOption", "Privacy", "RuntimeStatus", "Sandbox", "Status", "is_unset"]
-
 
 class Status(StrEnum):
     """State of a resource. No kind of resource uses every value."""

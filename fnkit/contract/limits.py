@@ -7,31 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = [
-    "ARCHIVE_MAX_BYTES",
-    "CPU_BY_MEMORY",
-    "DEFAULT_MAX_SCALE",
-    "DEFAULT_MEMORY",
-    "DEFAULT_MIN_SCALE",
-    "DEFAULT_TIMEOUT_SECONDS",
-    "DISK_MAX_BYTES",
-    "DOMAINS_MAX",
-    "ENVIRONMENT_MAX_ENTRIES",
-    "ENVIRONMENT_VALUE_MAX_CHARS",
-    "FUNCTION_NAME_MAX",
-    "PAYLOAD_MAX_BYTES",
-    "REGIONS",
-    "SCALE_MAX",
-    "SCALE_TO_ONE_AFTER_SECONDS",
-    "SCALE_TO_ZERO_AFTER_SECONDS",
-    "SECRETS_MAX_ENTRIES",
-    "SECRET_VALUE_MAX_BYTES",
-    "TIMEOUT_MAX_SECONDS",
-    "TIMEOUT_MIN_SECONDS",
-    "UNPACKED_MAX_BYTES",
-    "UPLOAD_URL_SECONDS",
-]
-
 ARCHIVE_MAX_BYTES: Final = 100 * 1024 * 1024  # DOC: zip 100 MiB
 UNPACKED_MAX_BYTES: Final = 500 * 1024 * 1024  # DOC: code unzipped 500 MiB
 DISK_MAX_BYTES: Final = 1024 * 1024 * 1024  # DOC: ephemeral disk per instance

@@ -7,19 +7,6 @@ from typing import Final
 
 from fnkit.contract.limits import ENVIRONMENT_VALUE_MAX_CHARS, FUNCTION_NAME_MAX
 
-__all__ = [
-    "FUNCTION_NAME_RULE",
-    "NATS_ACCOUNT_RULE",
-    "STAGE_RULE",
-    "TRIGGER_NAME_RULE",
-    "UUID_RULE",
-    "function_name_error",
-    "is_hostname",
-    "is_nats_subject",
-    "is_queue_name",
-    "variable_name_error",
-]
-
 FUNCTION_NAME_RULE: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 """Source: the text of the API's 400 response (https://github.com/pulumiverse/pulumi-scaleway/issues/254)."""
 

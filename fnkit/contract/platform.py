@@ -11,19 +11,6 @@ from typing import Final
 
 import msgspec
 
-__all__ = [
-    "API_KEYS_PATH",
-    "DEFAULT_NATS_ACCOUNT",
-    "PLATFORM_PATH",
-    "PRELOAD_DISABLED_TAG",
-    "ApiKey",
-    "ApiKeyList",
-    "CreateApiKey",
-    "PlatformInfo",
-    "TriggerStatus",
-    "is_preload_enabled",
-]
-
 PRELOAD_DISABLED_TAG: Final = "fnkit.preload=false"
 
 DEFAULT_NATS_ACCOUNT = "AFNKIT".ljust(56, "0")

@@ -9,25 +9,6 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = [
-    "CreateCron",
-    "CreateDomain",
-    "CreateFunction",
-    "CreateNamespace",
-    "CreateToken",
-    "CreateTrigger",
-    "FunctionFields",
-    "ScwNatsConfigInput",
-    "ScwSqsConfigInput",
-    "Secret",
-    "SqsConfigInput",
-    "SqsCredentialsInput",
-    "UpdateCron",
-    "UpdateFunction",
-    "UpdateNamespace",
-    "UpdateTrigger",
-]
-
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A secret in a request. In an update, ``value=None`` deletes the secret."""

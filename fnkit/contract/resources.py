@@ -9,22 +9,6 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = [
-    "Cron",
-    "Domain",
-    "Function",
-    "ListRuntimesResponse",
-    "Namespace",
-    "Runtime",
-    "ScwNatsConfig",
-    "ScwSqsConfig",
-    "SecretHashedValue",
-    "SignedUrl",
-    "SqsConfig",
-    "Token",
-    "Trigger",
-]
-
 
 class SecretHashedValue(msgspec.Struct, frozen=True, kw_only=True):
     """A secret in a response: its name and the argon2id hash of its value (a PHC string)."""

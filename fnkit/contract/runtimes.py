@@ -15,15 +15,6 @@ import msgspec
 from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.resources import Runtime
 
-__all__ = [
-    "RUNTIMES",
-    "RUNTIME_TABLES",
-    "RuntimeTable",
-    "find_runtime",
-    "python_runtime",
-    "python_version",
-]
-
 _LOGO_BASE_URL: Final = "https://scw-serverless-runtimes-logos-fr-par.s3.fr-par.scw.cloud"
 _EXTENSIONS: Final = {"Node": "js", "Python": "py", "PHP": "php", "Go": "go", "Rust": "rs"}
 _END_OF_LIFE_MESSAGE: Final = (

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-__all__ = ["KeyPath", "TomlLines"]
-
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and array indexes from the top of a document: ``("tool", "fnkit", "function", 0, "memory")``."""
 

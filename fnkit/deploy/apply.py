@@ -42,8 +42,6 @@ from fnkit.plan.model import Action, AttachedResourceChange, FunctionChange, Fun
 from fnkit.plan.ownership import code_tag, hash_live_ids, read_ownership, resource_hash_tag
 from fnkit.plan.state import ObservedState
 
-__all__ = ["apply_plan"]
-
 
 def apply_plan(plan: Plan, observed: ObservedState, context: ApplyContext) -> ApplyResult:
     """Apply a plan and return the result. Failures of single functions are part of the result, not raised.

@@ -37,15 +37,6 @@ from fnkit.plan.model import (
     TriggerConfig,
 )
 
-__all__ = [
-    "ApplyContext",
-    "ArchivePaths",
-    "apply_attached_resources",
-    "apply_namespace",
-    "delete_namespace",
-    "secret_inputs",
-]
-
 ResourceT = TypeVar("ResourceT", bound=Cron | Domain | Trigger)
 CreateT = TypeVar("CreateT", bound=CreateCron | CreateDomain | CreateTrigger)
 UpdateT = TypeVar("UpdateT", bound=UpdateCron | UpdateTrigger)

@@ -25,16 +25,6 @@ from fnkit.errors import FnkitError
 from fnkit.plan.ownership import read_ownership
 from fnkit.plan.state import DesiredState, ObservedState, SecretMatches
 
-__all__ = [
-    "CacheDirectory",
-    "DeployedSlice",
-    "load_deployed_slices",
-    "open_cache_directory",
-    "save_deployed_slices",
-    "verify_secrets",
-    "with_deployed_slices",
-]
-
 _DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
 _KEY_BYTES: Final = 32

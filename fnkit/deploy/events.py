@@ -9,17 +9,6 @@ from typing import TypeAlias
 from fnkit.errors import FnkitError
 from fnkit.plan.model import Plan
 
-__all__ = [
-    "ApplyResult",
-    "ApplyStarted",
-    "DeployEvent",
-    "EventCallback",
-    "FunctionResult",
-    "ResourceFinished",
-    "ResourceStep",
-    "WaitingForLock",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionResult:

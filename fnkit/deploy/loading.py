@@ -15,15 +15,6 @@ from fnkit.project.problems import ProblemList
 from fnkit.project.validation import build_namespace, check_stage, validate_project_name, validate_region
 from fnkit.scanner import ScanReport, scan
 
-__all__ = [
-    "ProjectIdentity",
-    "ProjectSource",
-    "load_identity",
-    "load_project",
-    "project_region",
-    "read_project_source",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ProjectSource:

@@ -12,8 +12,6 @@ from typing import Final
 from fnkit.deploy.events import EventCallback, WaitingForLock
 from fnkit.errors import DeployError
 
-__all__ = ["deploy_lock"]
-
 _POLL_SECONDS: Final = 0.1
 
 

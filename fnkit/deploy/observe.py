@@ -13,8 +13,6 @@ from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion
 from fnkit.plan.planner import resources_to_fetch
 from fnkit.plan.state import AttachedResources, DesiredState, ObservedState
 
-__all__ = ["observe_attached_resources", "observe_namespace"]
-
 
 def observe_namespace(api: FunctionsApi, namespace: str, limiter: AdaptiveLimiter) -> ObservedState:
     """Return the namespace of that name in the endpoint's project, and its functions.

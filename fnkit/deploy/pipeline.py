@@ -40,17 +40,6 @@ from fnkit.plan import DesiredState, ObservedState, Plan, desired_state, make_pl
 from fnkit.plan.model import encode_plan
 from fnkit.project import Project, read_secret_values
 
-__all__ = [
-    "DeployInputs",
-    "DeployRequest",
-    "bundle_functions",
-    "check_function_names",
-    "deploy",
-    "destroy",
-    "lock_requirements",
-    "prepare_inputs",
-]
-
 ApproveCallback = Callable[[Plan], bool]
 """Called with the plan before anything changes; returning false cancels the deploy."""
 

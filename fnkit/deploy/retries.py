@@ -18,8 +18,6 @@ from fnkit.contract.enums import Status
 from fnkit.contract.resources import Function, Namespace
 from fnkit.errors import ApiError, ApiUnreachable, DeployError, NotFoundError
 
-__all__ = ["AdaptiveLimiter", "DeployInterrupted", "wait_for_deletion", "wait_for_function", "wait_for_namespace"]
-
 T = TypeVar("T")
 _SUCCESSES_TO_GROW: Final = 8
 _MAX_ATTEMPTS: Final = 12

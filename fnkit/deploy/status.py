@@ -22,17 +22,6 @@ from fnkit.errors import BundleError, DeployError, NotFoundError, Problem, Proje
 from fnkit.plan import Action, FunctionChange, ObservedState
 from fnkit.plan.ownership import read_ownership
 
-__all__ = [
-    "EventSource",
-    "FunctionStatus",
-    "ProjectStatus",
-    "latest_deliveries",
-    "live_crons",
-    "live_triggers",
-    "read_project_status",
-    "select_one",
-]
-
 T = TypeVar("T", Cron, Trigger)
 _MAX_WORKERS = 8
 

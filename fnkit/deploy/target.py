@@ -18,8 +18,6 @@ from fnkit.contract.resources import Runtime
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import BundleError
 
-__all__ = ["DeployTarget", "discover_target", "function_url"]
-
 _RESOLVE_TIMEOUT_SECONDS: Final = 0.5
 
 _DEPLOYABLE_STATUSES = frozenset({RuntimeStatus.AVAILABLE, RuntimeStatus.DEPRECATED, RuntimeStatus.BETA})

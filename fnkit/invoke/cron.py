@@ -20,8 +20,6 @@ from fnkit.contract.requests import CreateToken
 from fnkit.contract.resources import Cron, Function, Token
 from fnkit.invoke.remote import call_function
 
-__all__ = ["invoke_as_cron"]
-
 _MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
 _TOKEN_LIFETIME: Final = timedelta(
     hours=1

@@ -39,8 +39,6 @@ from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
 from fnkit.project import FunctionSpec, Project
 
-__all__ = ["InvocationRequest", "InvocationResult", "invoke_local"]
-
 _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _START_TIMEOUT: Final = 60.0
 _END_OF_HEADERS: Final = b"\r\n\r\n"

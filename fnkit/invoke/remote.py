@@ -20,8 +20,6 @@ from fnkit.client.endpoint import is_loopback
 from fnkit.contract.platform import PlatformInfo
 from fnkit.errors import InvokeError
 
-__all__ = ["FunctionResponse", "HostOverrideAdapter", "call_function"]
-
 _CONNECT_SECONDS: Final = 10.0
 
 

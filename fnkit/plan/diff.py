@@ -49,15 +49,6 @@ from fnkit.plan.state import (
     SecretMatches,
 )
 
-__all__ = [
-    "delete_function",
-    "diff_secrets",
-    "merge_tags",
-    "namespace_differences",
-    "plan_function",
-    "secret_differences",
-]
-
 DeclaredResource: TypeAlias = DesiredCron | str | DesiredTrigger
 """A declared cron, hostname or trigger."""
 

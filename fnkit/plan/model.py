@@ -11,25 +11,6 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = [
-    "Action",
-    "AttachedResourceChange",
-    "Change",
-    "CronChange",
-    "DomainChange",
-    "FunctionChange",
-    "FunctionConfig",
-    "NamespaceChange",
-    "NamespaceConfig",
-    "Plan",
-    "PlanSummary",
-    "SecretDiff",
-    "TriggerChange",
-    "TriggerConfig",
-    "decode_plan",
-    "encode_plan",
-]
-
 
 class Action(StrEnum):
     """What a change does. ``replace`` deletes and creates, for what the API cannot update in place."""

@@ -24,20 +24,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = [
-    "HASH_LENGTH",
-    "Ownership",
-    "code_tag",
-    "hash_live_ids",
-    "hash_parts",
-    "is_fnkit_tag",
-    "owned_hash",
-    "owned_hash_tags",
-    "owner_tags",
-    "read_ownership",
-    "resource_hash_tag",
-]
-
 _MARKER_TAG: Final = "fnkit"
 MAX_TAG_LENGTH: Final = 64
 _TAG_PREFIX: Final = _MARKER_TAG + "."

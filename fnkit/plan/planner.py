@@ -23,8 +23,6 @@ from fnkit.plan.model import Action, Change, NamespaceChange, Plan
 from fnkit.plan.ownership import read_ownership
 from fnkit.plan.state import DesiredFunction, DesiredState, ObservedState, SecretMatches
 
-__all__ = ["make_plan", "plan_destroy", "resources_to_fetch"]
-
 
 def plan_destroy(
     observed: ObservedState, *, project: str, stage: str, namespace: str, api_url: str, region: str, project_id: str

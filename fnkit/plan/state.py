@@ -17,18 +17,6 @@ from fnkit.plan.model import FunctionConfig, NamespaceConfig, TriggerConfig
 from fnkit.plan.ownership import hash_parts, owned_hash, owned_hash_tags, owner_tags
 from fnkit.project.model import CronSpec, FunctionSpec, Project, TriggerSpec
 
-__all__ = [
-    "AttachedResources",
-    "DesiredCron",
-    "DesiredFunction",
-    "DesiredNamespace",
-    "DesiredState",
-    "DesiredTrigger",
-    "ObservedState",
-    "SecretMatches",
-    "desired_state",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class SecretMatches:

@@ -47,8 +47,6 @@ from fnkit.project.validation import (
 )
 from fnkit.scanner.report import ScanReport
 
-__all__ = ["FunctionBuilder", "build_project"]
-
 _HOST_PYTHON = (sys.version_info.major, sys.version_info.minor)
 
 

@@ -14,8 +14,6 @@ from fnkit.project.problems import ProblemList
 from fnkit.project.settings import FunctionDefaults, Settings
 from fnkit.scanner.report import ScannedFunction, ScanReport, Signature
 
-__all__ = ["DeclaredFunction", "declared_functions", "explicit_settings", "merged_declaration"]
-
 _FIELD_NAMES: Final = tuple(field.name for field in fields(FunctionDeclaration))
 
 

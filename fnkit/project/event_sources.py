@@ -16,8 +16,6 @@ from fnkit.contract.names import NATS_ACCOUNT_RULE, TRIGGER_NAME_RULE, UUID_RULE
 from fnkit.project.model import CronSpec, SourceLocation, TriggerSpec
 from fnkit.project.problems import Subject, did_you_mean
 
-__all__ = ["build_crons", "build_triggers"]
-
 _CRON_NAME_MAX: Final = 100
 _JSON_NODES_MAX: Final = 200_000
 

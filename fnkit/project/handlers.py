@@ -15,8 +15,6 @@ from typing import Final
 from fnkit.project.problems import Subject
 from fnkit.scanner.report import Signature
 
-__all__ = ["check_handler_file", "check_signature"]
-
 _EXTENSIONS_BY_LANGUAGE: Final = {"Node": (".js", ".mjs", ".cjs"), "PHP": (".php",), "Python": (".py",)}
 _PATH_AND_FUNCTION: Final = re.compile(r"[^.\s]+\.[^./\s]+")
 _GO_HANDLER: Final = re.compile(r"([^.\s]+/)?[A-Z]\w*", re.ASCII)

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CronSpec", "FunctionSpec", "NamespaceSpec", "Project", "SourceLocation", "TriggerSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class SourceLocation:

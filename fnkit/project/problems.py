@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from fnkit.errors import Problem, ProjectInvalid
 from fnkit.project.model import SourceLocation
 
-__all__ = ["ProblemList", "Subject", "did_you_mean"]
-
 
 @dataclass(slots=True)
 class ProblemList:

@@ -21,8 +21,6 @@ from fnkit.contract.toml_lines import TomlLines
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
 
-__all__ = ["Requirements", "read_requirements"]
-
 _REQUIREMENTS_TXT: Final = "requirements.txt"
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
 _HASH: Final = re.compile(r"\s+--hash[= ]\S+")

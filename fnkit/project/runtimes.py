@@ -10,8 +10,6 @@ from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_runtime, pyth
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList, did_you_mean
 
-__all__ = ["check_runtime", "default_runtime", "recorded_runtimes", "runtime_language", "runtime_version"]
-
 _CREATABLE_STATUSES: Final = (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA, RuntimeStatus.DEPRECATED)
 
 

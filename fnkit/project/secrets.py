@@ -14,8 +14,6 @@ from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES
 from fnkit.project.model import Project, SourceLocation
 from fnkit.project.problems import ProblemList
 
-__all__ = ["DotenvError", "SecretValues", "parse_dotenv", "read_secret_values"]
-
 _WHITE_SPACE_AND_COMMENTS: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _ASSIGNMENT: Final = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*")
 _SINGLE_QUOTED: Final = re.compile(r"'([^']*)'")

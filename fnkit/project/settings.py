@@ -16,19 +16,6 @@ from fnkit.contract.limits import CPU_BY_MEMORY, REGIONS
 from fnkit.contract.toml_lines import TomlLines
 from fnkit.project.model import SourceLocation
 
-__all__ = [
-    "CronTable",
-    "FunctionDefaults",
-    "FunctionOverrides",
-    "FunctionTable",
-    "NamespaceTable",
-    "Settings",
-    "SettingsTable",
-    "StageTable",
-    "TriggerTable",
-    "settings_schema",
-]
-
 _ENV: Final = Meta(description="Environment variables: names and values, both strings.")
 _SECRETS: Final = Meta(
     description="Names of secret variables; values come from the environment, .env.<stage> or .env."

@@ -17,8 +17,6 @@ from fnkit.contract.toml_lines import KeyPath, TomlLines
 from fnkit.errors import Problem, ProjectError, ProjectInvalid
 from fnkit.project.settings import Settings, SettingsTable
 
-__all__ = ["PYPROJECT", "decode_table", "find_root", "read_settings"]
-
 Table = TypeVar("Table", bound=msgspec.Struct)
 _TYPE_NAMES: Final = {
     "str": "a string",

@@ -35,17 +35,6 @@ from fnkit.project.model import NamespaceSpec, SourceLocation
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.settings import NamespaceTable, Settings
 
-__all__ = [
-    "RESERVED_VARIABLES",
-    "ValidSettings",
-    "build_namespace",
-    "check_stage",
-    "check_variable_counts",
-    "validate_project_name",
-    "validate_region",
-    "validate_settings",
-]
-
 RESERVED_VARIABLES: Final = frozenset(
     {"PORT"}
     | {

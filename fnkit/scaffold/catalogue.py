@@ -10,8 +10,6 @@ from typing import Final
 
 from fnkit.errors import FnkitError, UsageError
 
-__all__ = ["Template", "find_template", "list_templates"]
-
 _DEFAULT_TEMPLATE: Final = "http"
 
 _TEMPLATE_FILE: Final = "template.toml"

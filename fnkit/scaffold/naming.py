@@ -6,8 +6,6 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["project_name"]
-
 _FALLBACK_NAME: Final = "functions"
 """Name of a project whose folder name contains no ASCII letter or digit."""
 

@@ -20,8 +20,6 @@ from fnkit.errors import UsageError
 from fnkit.scaffold.catalogue import Template, find_template
 from fnkit.scaffold.naming import project_name
 
-__all__ = ["create_project"]
-
 _TEMPLATE_SUFFIX: Final = ".jinja"
 _DOT_PREFIX: Final = "dot-"
 _OWNER_ONLY: Final = 0o600

@@ -13,8 +13,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-__all__ = ["NotConstant", "Value", "fold"]
-
 Value: TypeAlias = object
 """A folded value: a number, string, bytes, Boolean, ``None``, or a tuple, list, set or dictionary of those."""
 

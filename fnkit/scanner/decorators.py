@@ -15,8 +15,6 @@ from typing import Final, TypeAlias
 
 from fnkit.authoring.declarations import CronDeclaration, Declaration, FunctionDeclaration, TriggerDeclaration
 
-__all__ = ["ArgumentProblem", "argument_names", "build_declaration"]
-
 
 @dataclass(frozen=True, slots=True)
 class ArgumentProblem:

@@ -26,8 +26,6 @@ from fnkit.authoring.declarations import (
     TriggerDeclaration,
 )
 
-__all__ = ["main"]
-
 _DECORATOR_NAMES: Final = {FunctionDeclaration: "function", CronDeclaration: "cron", TriggerDeclaration: "trigger"}
 
 

@@ -27,8 +27,6 @@ from fnkit.scanner.imports import handler_string
 from fnkit.scanner.module import ModuleScan
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 
-__all__ = ["IMPORT_TIMEOUT_SECONDS", "import_in_subprocess"]
-
 IMPORT_TIMEOUT_SECONDS: Final = 30.0
 _MANIFEST_MAX_BYTES: Final = 16 * 1024 * 1024
 _CHILDREN_MAX: Final = 4

@@ -19,17 +19,6 @@ from typing import Final, TypeAlias
 from fnkit.errors import Problem
 from fnkit.scanner.names import walk_statements
 
-__all__ = [
-    "ImportStatement",
-    "handler_path_problems",
-    "handler_string",
-    "reachable_unbundled_imports",
-    "relative_import_problems",
-    "runtime_imports",
-    "shadowing_problems",
-    "unbundled_imports",
-]
-
 ImportStatement: TypeAlias = ast.Import | ast.ImportFrom
 _BUNDLED_MODULES: Final = re.compile(r"fnkit(\.errors(\..*)?|\.authoring(\..*)?)?")
 _EXPORTED_NAMES: Final = frozenset({"Context", "Event", "Response", "__version__", "cron", "function", "trigger"})

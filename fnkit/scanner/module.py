@@ -15,8 +15,6 @@ from fnkit.scanner.imports import ImportStatement, handler_path_problems, handle
 from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements, walk_statements
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 
-__all__ = ["FunctionNode", "ModuleScan", "scan_module"]
-
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 _IMPORT_HINT = "Write it as a constant, or use --import, which imports this module in a child process."

@@ -14,8 +14,6 @@ from typing import Final
 
 from fnkit.scanner.constants import NotConstant, Value, fold
 
-__all__ = ["DEFINITIONS", "ModuleNames", "child_statements", "walk_statements"]
-
 DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NODE_TYPES: Final[tuple[type[ast.AST], ...]] = (*ast.stmt.__subclasses__(), ast.ExceptHandler, ast.match_case)
 _BLOCK_FIELDS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {

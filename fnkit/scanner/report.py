@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 
-__all__ = ["LocatedDeclaration", "ScanReport", "ScannedFunction", "Signature"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:

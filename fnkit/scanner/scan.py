@@ -29,8 +29,6 @@ from fnkit.scanner.imports import (
 from fnkit.scanner.module import ModuleScan, scan_module
 from fnkit.scanner.report import ScanReport
 
-__all__ = ["scan"]
-
 _FNKIT_BYTES: Final = b"fnkit"
 _IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b", re.MULTILINE)
 

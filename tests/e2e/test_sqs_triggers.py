@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.platform import PlatformUnderTest, running_platform
 from tests.support.project_tree import write_files
-from tests.support.sqs_servers import running_sqs
+from tests.support.sqs_servers import SERVERS, running_sqs
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def handle(event, context):
 """
 
 
-@pytest.mark.parametrize("kind", ["moto", "fauxqs"])
+@pytest.mark.parametrize("kind", SERVERS)
 def test_declared_queues_are_consumed_after_a_deploy(tmp_path: Path, kind: str) -> None:
     files = {"fnkit.toml": SETTINGS, "handlers.py": DECORATED, "plain.py": PLAIN}
     project = write_files(tmp_path / "project", files)

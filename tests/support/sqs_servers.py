@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 
 __all__ = ["SERVERS", "SqsServer", "queue_client", "running_sqs", "start_sqs_server"]
 
-SERVERS: Final = ("moto", "fauxqs")
+SERVERS: Final = (pytest.param("moto"), pytest.param("fauxqs", marks=pytest.mark.long))
 REGION: Final = "fr-par"
 _FAUXQS_VERSION: Final = "1.9.2"  # 2.x needs Node 22.5
 

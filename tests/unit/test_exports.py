@@ -1,6 +1,7 @@
-"""``__all__`` of every module lists all its public definitions, and only names that exist."""
+"""What is public: ``__all__`` of a package, and everything else whose name does not start with ``_``."""
 
 import ast
+from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
@@ -8,40 +9,39 @@ import pytest
 import fnkit
 from tests.support.source_tree import Module, modules
 
-
-def declared(module: Module) -> list[str] | None:
-    """Return the module's ``__all__`` as its source lists it."""
-    for node in module.tree.body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
-        ):
-            return list(ast.literal_eval(node.value))
-    return None
+PACKAGES = [module for module in modules() if module.path.endswith("__init__.py")]
 
 
-def public_definitions(module: Module) -> set[str]:
-    """Return the functions and classes whose name does not start with ``_``."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {node.name for node in module.tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+def imports_of_package(module: Module) -> Iterator[ast.ImportFrom]:
+    """Yield the statements that import names from modules of fnkit, wherever they are."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fnkit":
+            yield node
 
 
-WITH_CODE = [module for module in modules() if public_definitions(module) and ".worker." not in module.name]
+def test_no_module_imports_a_private_name_of_another() -> None:
+    found = {
+        f"{module.path}:{statement.lineno} {alias.name}"
+        for module in modules()
+        for statement in imports_of_package(module)
+        for alias in statement.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    }
+    assert found == set()
 
 
-@pytest.mark.parametrize("module", WITH_CODE, ids=lambda module: module.name)
-def test_all_lists_every_public_definition(module: Module) -> None:
-    exported = declared(module)
-    assert exported is not None, f"{module.path} has no __all__"
-    assert public_definitions(module) <= set(exported)
-
-
-@pytest.mark.parametrize("module", [m for m in modules() if declared(m)], ids=lambda module: module.name)
-def test_every_name_in_all_exists_and_is_listed_once(module: Module) -> None:
-    exported = declared(module) or []
-    assert len(exported) == len(set(exported))
-    if ".worker." in module.name or module.name.endswith("__main__"):
-        return
-    loaded = import_module(module.name)
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_package_lists_what_it_exports(package: Module) -> None:
+    imported = {
+        alias.name
+        for node in imports_of_package(package)
+        if node in package.tree.body
+        for alias in node.names
+        if not alias.name.startswith("_")
+    }
+    loaded = import_module(package.name)
+    exported = getattr(loaded, "__all__", [])
+    assert imported <= set(exported)
     assert [name for name in exported if not hasattr(loaded, name)] == []
 
 

@@ -15,21 +15,12 @@ BUILT_IN_GENERICS = {"dict", "list", "set", "frozenset", "tuple", "type"}
 GENERICS = BUILT_IN_GENERICS | {"Mapping", "Sequence", "Iterator", "Iterable", "Callable"}
 
 
-def exported(module: Module) -> set[str]:
-    """Return the names in the module's ``__all__``."""
-    for node in module.tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return set(ast.literal_eval(node.value))
-    return set()
-
-
 def public_functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Yield the exported functions, and the public methods of exported classes, ``__init__`` included."""
-    names = exported(module)
+    """Yield the public functions, and the public methods of public classes, ``__init__`` included."""
     for node in module.tree.body:
-        if isinstance(node, FUNCTIONS) and node.name in names:
+        if isinstance(node, FUNCTIONS) and not node.name.startswith("_"):
             yield node
-        elif isinstance(node, ast.ClassDef) and node.name in names:
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             methods = [one for one in node.body if isinstance(one, FUNCTIONS)]
             yield from (one for one in methods if not one.name.startswith("_") or one.name.startswith("__"))
 

@@ -28,8 +28,6 @@ from fnkit.bundler.files.content import FileContent, atomic_file, read_verified
 from fnkit.contract.limits import ARCHIVE_MAX_BYTES, UNPACKED_MAX_BYTES
 from fnkit.errors import BundleError
 
-__all__ = ["Archive", "is_archive_current", "plan_archive", "write_archive"]
-
 _DEFLATE_MIN_BYTES = 256 * 1024
 _DEFLATE_LEVEL = 6
 _CHUNK_BYTES = 1 << 20

@@ -25,8 +25,6 @@ from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_file
 from fnkit.bundler.model import Dependency
 from fnkit.errors import BundleError
 
-__all__ = ["CorruptWheel", "Layer", "WheelMember", "open_layer", "top_level_modules", "write_layer"]
-
 _LOCAL_HEADER = struct.Struct("<4s4xH16x2H")  # signature, method, lengths of name and extra field (APPNOTE 4.3.7)
 _ENCRYPTED_FLAG = 0x1
 _UTF8_FLAG = 0x800

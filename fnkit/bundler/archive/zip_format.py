@@ -11,16 +11,6 @@ from dataclasses import dataclass
 
 from fnkit.errors import BundleError
 
-__all__ = [
-    "DEFLATED",
-    "MAX_ENTRIES",
-    "STORED",
-    "ZipEntry",
-    "central_directory_header",
-    "end_of_central_directory",
-    "local_file_header",
-]
-
 STORED, DEFLATED = 0, 8
 MAX_ENTRIES = 0xFFFE  # 0xFFFF announces a Zip64 record
 _UTF8_FLAG = 0x800

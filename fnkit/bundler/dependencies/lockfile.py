@@ -17,8 +17,6 @@ import msgspec
 from fnkit.bundler.files.content import atomic_file
 from fnkit.errors import BundleError
 
-__all__ = ["Lock", "LockedPackage", "format_lock", "lock_path", "read_lock", "write_lock"]
-
 _FORMAT_VERSION = 1
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 _HEADER_COMMENT = "# Written by fnkit. Commit it; `fnkit lock` writes it again.\n"

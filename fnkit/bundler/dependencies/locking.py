@@ -17,8 +17,6 @@ from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progres
 from fnkit.bundler.target import BundleTarget
 from fnkit.project.model import Project
 
-__all__ = ["ResolverBackend", "TargetKind", "has_requirements", "lock_target"]
-
 TargetKind = Literal["scaleway", "local"]
 ResolverBackend = Literal["uv", "pip-tools"]
 

@@ -29,8 +29,6 @@ from fnkit.bundler.dependencies.resolver import (
 from fnkit.bundler.dependencies.uv import condense_output
 from fnkit.errors import BundleError
 
-__all__ = ["resolve_with_piptools"]
-
 _TIMEOUT_SECONDS = 900
 _NO_MATCH_PATTERN = re.compile(r"(?:No matching distribution found for|satisfies the requirement) ([^\s;(]+)")
 

@@ -19,17 +19,6 @@ from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
-__all__ = [
-    "ResolutionRequest",
-    "find_interpreter",
-    "index_environment",
-    "not_lockable_error",
-    "run_resolver",
-    "run_tool",
-    "url_filename",
-    "url_without_credentials",
-]
-
 _VERSION_SCRIPT = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
 _PROBE_TIMEOUT_SECONDS = 10
 

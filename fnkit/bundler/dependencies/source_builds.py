@@ -22,8 +22,6 @@ from fnkit.bundler.files.content import atomic_file
 from fnkit.bundler.model import BundleProgress, ProgressCallback
 from fnkit.errors import BundleError
 
-__all__ = ["build_wheel"]
-
 _TIMEOUT_SECONDS = 900
 _COMPILED_SUFFIXES = (".so", ".pyd", ".dylib", ".dll", ".a", ".o")
 

@@ -27,8 +27,6 @@ from fnkit.bundler.dependencies.resolver import (
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
-__all__ = ["condense_output", "find_uv", "newest_versions", "resolve_with_uv"]
-
 _PACKAGE_NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)`?"
 _URL_CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
 _REQUIREMENTS_PATH = re.compile(r"`?[^`\s]*fnkit-lock-[^`\s]*`?")

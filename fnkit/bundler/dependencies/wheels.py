@@ -19,8 +19,6 @@ from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_file
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.errors import BundleError
 
-__all__ = ["fetch_distributions"]
-
 _MAX_DOWNLOADS = 8
 _CONNECT_SECONDS, _READ_SECONDS = 15, 60
 _ATTEMPTS = 3

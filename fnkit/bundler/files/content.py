@@ -16,17 +16,6 @@ from typing import BinaryIO
 
 from fnkit.errors import BundleError
 
-__all__ = [
-    "TEMPORARY_PREFIX",
-    "ContentByPath",
-    "FileContent",
-    "atomic_file",
-    "hash_file",
-    "hash_files",
-    "read_verified",
-    "remove_stale_temporary_files",
-]
-
 TEMPORARY_PREFIX = ".fnkit-tmp-"
 """Prefix of temporary names. No reader opens such a file, so a killed writer cannot leave a partial result."""
 _ABANDONED_SECONDS = 24 * 3600

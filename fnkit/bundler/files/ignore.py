@@ -17,16 +17,6 @@ from pathspec import GitIgnoreSpec
 
 from fnkit.errors import BundleError
 
-__all__ = [
-    "BUILT_IN_PATTERNS",
-    "IgnoreLayer",
-    "IgnorePattern",
-    "IgnoreRules",
-    "parse_patterns",
-    "read_ignore_file",
-    "repository_layers",
-]
-
 _DIRECTORY_GROUP = "ps_d"
 """The group with which pathspec's expressions end where a line may name a directory."""
 

@@ -24,8 +24,6 @@ from fnkit.bundler.files.ignore import (
 )
 from fnkit.errors import BundleError
 
-__all__ = ["select_files"]
-
 _SAVED_PLAN_PREFIX: Final = b'{\n  "fnkit_plan": '
 """The first bytes of every saved plan, as ``fnkit.plan.model.encode_plan`` writes it; a test compares the two."""
 

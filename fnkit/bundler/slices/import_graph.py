@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from fnkit.bundler.slices.module_imports import ImportStatement, ModuleImports
 
-__all__ = ["ProjectTree", "Reachability", "UnresolvedImport", "trace_imports"]
-
 
 class ProjectTree:
     """The selected files of a project, indexed by module."""

@@ -19,8 +19,6 @@ import msgspec
 from fnkit.bundler.files.content import ContentByPath, atomic_file, read_verified
 from fnkit.errors import BundleError
 
-__all__ = ["ImportStatement", "ModuleImports", "ModuleImportsCache", "read_module_imports"]
-
 _DYNAMIC_MODULES = {
     "importlib": "imports by name",
     "imp": "imports by name",

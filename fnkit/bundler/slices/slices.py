@@ -25,8 +25,6 @@ from fnkit.bundler.slices.module_imports import ModuleImports
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec
 
-__all__ = ["SliceContext", "authoring_runtime", "slice_function"]
-
 _AUTHORING_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
 """Modules of fnkit that a handler may import, besides those under ``fnkit.authoring``."""
 

@@ -10,8 +10,6 @@ import click
 
 from fnkit.cli.options import CommonOptions, common_options
 
-__all__ = ["bundle", "lock"]
-
 
 @click.command()
 @click.option("--upgrade", is_flag=True, help="Upgrade to the newest versions that the requirements allow.")

@@ -16,8 +16,6 @@ from fnkit.cli.options import (
     delivery_options,
 )
 
-__all__ = ["CRON_VERBS", "cron", "history", "list_crons", "next_runs", "run"]
-
 CRON_VERBS: Final[dict[str, tuple[str, str]]] = {
     "list": (f"{__name__}:list_crons", "List deployed crons with their next and last runs."),
     "next": (f"{__name__}:next_runs", "Preview the next runs of crons or of a schedule."),

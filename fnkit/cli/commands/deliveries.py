@@ -21,8 +21,6 @@ from fnkit.deploy.status import EventSource
 from fnkit.errors import ApiError, UsageError
 from fnkit.invoke.cron import invoke_as_cron
 
-__all__ = ["open_api", "run_cron", "show_deliveries"]
-
 _POLL_SECONDS: Final = 0.1
 _PAGE_SIZE: Final = 1000
 _STATUS_NOT_FOUND: Final = 404

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from fnkit.deploy.pipeline import DeployInputs
     from fnkit.plan import Plan
 
-__all__ = ["deploy"]
-
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")

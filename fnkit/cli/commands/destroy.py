@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from fnkit.errors import FnkitError
     from fnkit.plan import Plan
 
-__all__ = ["destroy"]
-
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")

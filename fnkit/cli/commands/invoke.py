@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from fnkit.contract.resources import Function
     from fnkit.invoke.local import InvocationRequest, InvocationResult
 
-__all__ = ["invoke", "invoke_remote"]
-
 _STATUS_FORBIDDEN: Final = 403
 _MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
 

@@ -9,8 +9,6 @@ import click
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import UsageError
 
-__all__ = ["new"]
-
 
 @click.command()
 @click.argument("target", metavar="DIR", required=False, type=click.Path(path_type=Path))

@@ -13,8 +13,6 @@ from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_opt
 if TYPE_CHECKING:
     from fnkit.plan import Plan
 
-__all__ = ["plan"]
-
 _EXIT_CHANGES = 2
 
 

@@ -18,23 +18,6 @@ from fnkit.errors import PlatformError, UsageError
 if TYPE_CHECKING:
     from fnkit.platform.supervisor.launcher import RunningPlatform
 
-__all__ = [
-    "API_KEY_VERBS",
-    "PLATFORM_VERBS",
-    "api_key",
-    "create_api_key",
-    "data_dir_option",
-    "delete_api_key",
-    "env",
-    "list_api_keys",
-    "logs",
-    "platform",
-    "reset",
-    "status",
-    "stop",
-    "trust",
-]
-
 _MODULE: Final = __name__
 PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "start": (f"{_MODULE}_start:start", "Start the platform."),

@@ -23,8 +23,6 @@ from fnkit.errors import PlatformError, UsageError
 if TYPE_CHECKING:
     from fnkit.platform.supervisor.launcher import RunningPlatform, StartOptions
 
-__all__ = ["start"]
-
 _PORT_RANGE = click.IntRange(0, 65535)
 _MAX_CLOCK_SPEED = 100_000  # more than a day per second; beyond it, years pass while one request is served
 

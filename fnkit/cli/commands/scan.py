@@ -7,8 +7,6 @@ import click
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import ProjectInvalid
 
-__all__ = ["scan"]
-
 
 @click.command()
 @click.option(

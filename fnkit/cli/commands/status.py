@@ -8,8 +8,6 @@ import click
 
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
-__all__ = ["status"]
-
 
 @click.command()
 @common_options

@@ -16,8 +16,6 @@ from fnkit.cli.options import (
     delivery_options,
 )
 
-__all__ = ["TRIGGER_VERBS", "deliveries", "list_triggers", "trigger"]
-
 TRIGGER_VERBS: Final[dict[str, tuple[str, str]]] = {
     "list": (f"{__name__}:list_triggers", "List deployed triggers with their last delivery."),
     "deliveries": (f"{__name__}:deliveries", "Show the deliveries of a trigger, and replay failed ones."),

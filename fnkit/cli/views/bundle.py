@@ -12,8 +12,6 @@ from fnkit.cli.views.deploy import format_size
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["BundleView", "LockView"]
-
 _MAX_DEPENDENCIES_SHOWN = 5
 
 

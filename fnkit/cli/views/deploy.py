@@ -16,8 +16,6 @@ from fnkit.plan import Action
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["DeployView", "DestroyView", "format_size"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployView:

@@ -23,16 +23,6 @@ if TYPE_CHECKING:
     from fnkit.contract.resources import Cron, Trigger
     from fnkit.deploy.status import EventSource
 
-__all__ = [
-    "CronRunView",
-    "CronsView",
-    "DeliveriesView",
-    "SchedulePreviewView",
-    "TriggersView",
-    "delivery_style",
-    "format_delivery",
-]
-
 _STATUS_STYLES: Final = {
     "succeeded": "green",
     "failed": "red",

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from fnkit.invoke.local import InvocationResult
 
-__all__ = ["InvokeView"]
-
 
 @dataclass(frozen=True, slots=True)
 class InvokeView:

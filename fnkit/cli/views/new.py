@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from fnkit.scaffold import Template
 
-__all__ = ["NewProjectView", "TemplatesView"]
-
 
 @dataclass(frozen=True, slots=True)
 class NewProjectView:

@@ -12,8 +12,6 @@ from fnkit.plan import Action, Change, CronChange, DomainChange, Plan, PlanSumma
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["PlanView", "summary_line", "summary_to_json"]
-
 _ACTION_STYLES = {
     Action.CREATE: ("+", "green"),
     Action.UPDATE: ("~", "yellow"),

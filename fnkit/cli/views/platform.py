@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from fnkit.contract.platform import ApiKey, ApiKeyList
     from fnkit.platform.supervisor.launcher import CaCertificate, PlatformStatus, TrustStore
 
-__all__ = [
-    "ApiKeysView",
-    "CreatedApiKeyView",
-    "DeletedApiKeyView",
-    "PlatformEnvView",
-    "PlatformView",
-    "StoppedView",
-    "TrustView",
-    "status_to_json",
-]
-
 
 def _key_to_json(key: ApiKey) -> dict[str, object]:
     return json_fields(key, "access_key", "read_only", "project_id", "description", "created_at")

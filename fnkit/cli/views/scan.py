@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from fnkit.project import FunctionSpec
     from fnkit.scanner import ScannedFunction
 
-__all__ = ["FunctionRow", "ScanView", "row_from_declarations", "row_from_spec"]
-
 _NANOSECONDS = 1_000_000_000
 
 

@@ -12,8 +12,6 @@ from fnkit.deploy.status import FunctionStatus, ProjectStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["StatusView"]
-
 _STATUS_STYLES = {"ready": "green", "error": "red", "missing": "yellow", "pending": "yellow", "created": "yellow"}
 
 

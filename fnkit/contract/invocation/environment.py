@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 
-__all__ = ["CODE_DIRECTORY", "HOME_DIRECTORY", "EnvironmentSpec", "instance_environment"]
-
 HOME_DIRECTORY = "/home/app"
 CODE_DIRECTORY = "/home/app/function"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -13,20 +13,6 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-__all__ = [
-    "HOP_BY_HOP",
-    "build_context",
-    "build_event",
-    "canonical_header",
-    "decode_path",
-    "decode_text",
-    "is_base64",
-    "is_header_name",
-    "join_headers",
-    "parse_query",
-    "sanitize_header_value",
-]
-
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE_BREAK_TRANSLATION: Final = str.maketrans("\r\n\0", "   ")
 _CANONICAL_NAMES_MAX: Final = 4096

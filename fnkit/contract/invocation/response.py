@@ -26,17 +26,6 @@ from fnkit.contract.invocation.event import (
 )
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 
-__all__ = [
-    "CORS_DEFAULTS",
-    "HANDLER_MISSING",
-    "ImmediateResponse",
-    "MappedResponse",
-    "immediate_response",
-    "map_failure",
-    "map_response",
-    "needs_complete_body",
-]
-
 CORS_DEFAULTS: Final = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Headers", "Content-Type"),

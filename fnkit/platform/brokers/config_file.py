@@ -31,16 +31,6 @@ from fnkit.contract.toml_lines import TomlLines
 from fnkit.errors import PlatformError, Problem
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker, split_urls
 
-__all__ = [
-    "BrokersInvalid",
-    "CredentialsUnreadable",
-    "read_brokers",
-    "read_brokers_file",
-    "read_credentials",
-    "read_seed",
-    "referenced_variables",
-]
-
 _SELECTOR_KEYS: Final = ("account", "project", "region")
 _NATS_FILE_KEYS: Final = ("credentials", "certificate", "client_certificate", "client_key")
 _NATS_KEYS: Final = (*_SELECTOR_KEYS, "url", "user", "password", "token", "nkey", *_NATS_FILE_KEYS)

@@ -12,8 +12,6 @@ from typing import TypeVar
 
 import msgspec
 
-__all__ = ["Brokers", "NatsBroker", "Selector", "SqsBroker", "most_specific", "split_urls"]
-
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True):
     """The objects that an entry applies to. ``None`` matches any value; ``account`` is only used for NATS."""

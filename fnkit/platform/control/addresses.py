@@ -9,19 +9,6 @@ from urllib.parse import quote
 
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
-__all__ = [
-    "ca_certificate",
-    "default_hostnames",
-    "domain_label",
-    "domain_name",
-    "gateway_tls_url",
-    "gateway_url",
-    "is_default_hostname",
-    "namespace_slug",
-    "path_prefix",
-    "registry_endpoint",
-]
-
 _SCALEWAY_SUFFIX: Final = "scw.cloud"
 _SLUG_MAX: Final = 20
 

@@ -10,8 +10,6 @@ from typing import Final
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.model.records import FunctionRecord
 
-__all__ = ["GarbageCollector"]
-
 ORPHAN_DELAY_SECONDS: Final = 300.0
 """Seconds of real time between startup and the removal of directories that no function refers to.
 

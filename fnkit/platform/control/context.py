@@ -17,8 +17,6 @@ from fnkit.platform.control.store.database import Store
 from fnkit.platform.model.clock import PlatformClock
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
-__all__ = ["BackgroundTasks", "ControlContext", "retry_until_written"]
-
 T = TypeVar("T")
 _RETRY_SECONDS: Final = 1.0
 _logger = logging.getLogger(__name__)

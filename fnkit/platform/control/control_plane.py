@@ -46,8 +46,6 @@ from fnkit.platform.model.records import Deployment
 from fnkit.platform.model.routing import AcceptedCredentials, ClockState
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
-__all__ = ["ControlPlane", "build_control_plane"]
-
 FUNCTION_UIDS: Final = range(40_000, 60_000)
 """User ids of instances if the platform runs as root.
 

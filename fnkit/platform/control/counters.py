@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from fnkit.platform.model.metrics import API_REQUEST_BOUNDS, BUILD_BOUNDS, Histogram, HistogramSnapshot
 
-__all__ = ["ControlCounters", "ControlMetrics"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMetrics:

@@ -39,8 +39,6 @@ from fnkit.platform.model.routing import (
     encode_frame,
 )
 
-__all__ = ["ACK_TIMEOUT", "ConnectionLost", "DataPlaneConnection", "DataPlaneLink"]
-
 _MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 _logger = logging.getLogger(__name__)
 

@@ -6,18 +6,6 @@ from typing import TypeAlias
 
 from fnkit.errors import PlatformError
 
-__all__ = [
-    "ControlError",
-    "already_exists",
-    "invalid",
-    "not_found",
-    "permissions_denied",
-    "quota_exceeded",
-    "required",
-    "transient_state",
-    "unauthenticated",
-]
-
 Json: TypeAlias = str | int | list["Json"] | dict[str, "Json"]
 
 

@@ -19,8 +19,6 @@ from fnkit.platform.control.counters import ControlMetrics
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.model.metrics import METRICS_PATH, DataPlaneMetricsSnapshot
 
-__all__ = ["PlatformMetrics", "ProcessUsage", "collect", "read_process_usage"]
-
 _START_TIME_INDEX, _USER_TIME_INDEX, _SYSTEM_TIME_INDEX, _RESIDENT_PAGES_INDEX = 19, 11, 12, 21
 """Fields 22, 14, 15 and 24 of ``/proc/PID/stat`` (proc_pid_stat(5)), as indexes into the fields after the name."""
 _CLOCK_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")

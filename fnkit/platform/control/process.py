@@ -26,8 +26,6 @@ from fnkit.platform.control.control_plane import ControlPlane, build_control_pla
 from fnkit.platform.control.logs.push import LokiPush
 from fnkit.platform.model.settings import ProcessSettings
 
-__all__ = ["main", "serve"]
-
 _BACKLOG = 512
 _GC_THRESHOLD = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
 _DRAIN_TIMEOUT = 10

@@ -17,8 +17,6 @@ from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import StoredSecret
 
-__all__ = ["SecretChanges", "SecretStore", "public_view"]
-
 _FIELD: Final = "secret_environment_variables"
 _HASHER: Final = PasswordHasher(
     time_cost=1, memory_cost=65536, parallelism=2, hash_len=32, salt_len=16, type=Type.ID

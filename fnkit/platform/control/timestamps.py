@@ -13,17 +13,6 @@ from typing import Final
 
 from fnkit.platform.control.errors import invalid
 
-__all__ = [
-    "CREATED_TIMESTAMPS",
-    "NO_TIMESTAMPS",
-    "UPDATED_TIMESTAMPS",
-    "format_expiry",
-    "format_microseconds",
-    "format_nanoseconds",
-    "format_timestamp",
-    "parse_expiry",
-]
-
 NO_TIMESTAMPS: Final[frozenset[str]] = frozenset()
 UPDATED_TIMESTAMPS: Final = frozenset({"updated_at"})
 CREATED_TIMESTAMPS: Final = frozenset({"created_at", "updated_at"})

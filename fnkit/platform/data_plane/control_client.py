@@ -13,8 +13,6 @@ import msgspec
 from fnkit.platform.model import routing
 from fnkit.platform.model.routing import ControlMessage, DataPlaneMessage
 
-__all__ = ["ControlClient", "ControlMessageHandler"]
-
 _MIN_BACKOFF: Final = 0.05
 _MAX_BACKOFF: Final = 1.0
 _MAX_FRAME_BYTES: Final = 256 * 1024 * 1024

@@ -20,8 +20,6 @@ from fnkit.platform.model.metrics import (
 )
 from fnkit.platform.model.routing import Route
 
-__all__ = ["CounterRegistry", "FunctionCounters", "end_label"]
-
 _END_LABELS: Final = (
     ("out of memory", "oom"),
     ("timed out", "timeout"),

@@ -15,18 +15,6 @@ from fnkit.platform.data_plane.counters import CounterRegistry
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
 from fnkit.platform.model.routing import Route
 
-__all__ = [
-    "ColdStart",
-    "DeployResult",
-    "Engine",
-    "FailureKind",
-    "InstanceCounts",
-    "PendingRequest",
-    "RequestFailure",
-    "ResponseHandler",
-    "ResponseHeaders",
-]
-
 ResponseHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 

@@ -42,8 +42,6 @@ from fnkit.platform.model.settings import DataLayout, OtlpSettings, ProcessSetti
 if TYPE_CHECKING:
     from fnkit.platform.data_plane.gateway.otlp import RequestSpanExporter
 
-__all__ = ["DataPlane", "main"]
-
 _RUNTIME_DIR_PREFIX: Final = "instances-"
 _DRAIN_TIMEOUT: Final = 9.5  # of the supervisor's ten: the rest is for the error responses of unfinished requests
 _HEALTH_POLL_INTERVAL: Final = 0.05

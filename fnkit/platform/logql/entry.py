@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ERROR_DETAILS_LABEL", "ERROR_LABEL", "LogEntry", "format_labels", "to_label_name"]
-
 ERROR_LABEL: Final = "__error__"
 ERROR_DETAILS_LABEL: Final = "__error_details__"
 _EMPTY_LABELS: Final[dict[str, str]] = {}

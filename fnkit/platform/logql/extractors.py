@@ -15,8 +15,6 @@ from fnkit.platform.logql.entry import LogEntry, to_label_name
 from fnkit.platform.logql.regex import group_extractor
 from fnkit.platform.logql.syntax import JsonParser, LogfmtParser, PatternParser, RegexpParser
 
-__all__ = ["check_extraction_pattern", "json_step", "logfmt_step", "parse_json_path", "pattern_step", "regexp_step"]
-
 _PATH_STEP: Final = re.compile(
     r"""\s*(?:(?P<dot>\.)?(?P<field>[A-Za-z_][A-Za-z0-9_-]*)|\["(?P<key>[^"]*)"\]|\[(?P<index>\d{1,9})\])"""
 )

@@ -16,16 +16,6 @@ from typing import Final, Literal, TypeAlias, cast
 from fnkit.errors import PlatformError
 from fnkit.platform.logql.units import parse_duration, parse_size
 
-__all__ = [
-    "MAX_NESTING",
-    "MAX_QUERY_CHARACTERS",
-    "QueryError",
-    "QueryToken",
-    "TokenKind",
-    "TokenReader",
-    "tokenize",
-]
-
 MAX_QUERY_CHARACTERS: Final = 128 * 1024
 """Loki's limit."""
 TokenKind: TypeAlias = Literal["name", "string", "number", "duration", "size", "range", "flag", "symbol", "end"]

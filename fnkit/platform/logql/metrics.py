@@ -39,8 +39,6 @@ from fnkit.platform.logql.windows import (
     sum_windows,
 )
 
-__all__ = ["aggregate", "evaluate"]
-
 _AGGREGATION_FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "sum": math.fsum,
     "min": min,

@@ -28,8 +28,6 @@ from fnkit.platform.logql.syntax import (
     VectorMatching,
 )
 
-__all__ = ["parse_log_query", "parse_query", "parse_selector"]
-
 _LINE_FUNCTIONS: Final = frozenset({"count_over_time", "bytes_over_time", "bytes_rate"})
 _LINE_OR_SAMPLE_FUNCTIONS: Final = frozenset({"rate", "absent_over_time"})
 _SAMPLE_FUNCTIONS: Final = frozenset(

@@ -35,16 +35,6 @@ from fnkit.platform.logql.syntax import (
 )
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
-__all__ = [
-    "COMPARISONS",
-    "Step",
-    "check_template",
-    "compile_pipeline",
-    "label_filter_predicate",
-    "required_texts",
-    "selector_predicate",
-]
-
 _LABEL_FILTER_ERROR: Final = "LabelFilterErr"
 COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "==": operator.eq,

@@ -15,8 +15,6 @@ from fnkit.platform.logql.lexer import QueryError
 if TYPE_CHECKING:
     import regex
 
-__all__ = ["check_regex", "full_match_predicate", "group_extractor", "group_names", "search_predicate"]
-
 _MATCH_TIMEOUT: Final = 0.25  # for one pattern and one line; ordinary patterns take microseconds
 _MAX_PATTERN_CHARACTERS: Final = 10_000  # characters
 _RE2_TOKENS: Final = re.compile(

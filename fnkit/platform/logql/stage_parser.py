@@ -36,8 +36,6 @@ from fnkit.platform.logql.syntax import (
     UnwrapConversion,
 )
 
-__all__ = ["begins_stage", "begins_unwrap", "read_matcher", "read_stage", "read_unwrap"]
-
 _MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
 _COMPARISON_OPERATORS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
 _OR_PRECEDENCE: Final = 1

@@ -5,42 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = [
-    "AllOf",
-    "AnyOf",
-    "BinaryOperation",
-    "ComparisonOperator",
-    "Decolorize",
-    "Drop",
-    "Extraction",
-    "Grouping",
-    "JsonParser",
-    "Keep",
-    "LabelAssignment",
-    "LabelComparison",
-    "LabelCondition",
-    "LabelFilter",
-    "LabelFormat",
-    "LineFilter",
-    "LineFormat",
-    "LogQuery",
-    "LogRange",
-    "LogfmtParser",
-    "Matcher",
-    "MetricQuery",
-    "NumberLiteral",
-    "PatternParser",
-    "Query",
-    "RangeAggregation",
-    "RegexpParser",
-    "Stage",
-    "Unwrap",
-    "UnwrapConversion",
-    "VectorAggregation",
-    "VectorLiteral",
-    "VectorMatching",
-]
-
 MatchOperator: TypeAlias = Literal["=", "!=", "=~", "!~"]
 LineOperator: TypeAlias = Literal["|=", "!=", "|~", "!~"]
 UnwrapConversion: TypeAlias = Literal["", "duration", "duration_seconds", "bytes"]

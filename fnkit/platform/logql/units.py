@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["parse_duration", "parse_go_duration", "parse_size"]
-
 _NANOSECONDS_PER_UNIT: Final = {
     "ns": 1,
     "us": 10**3,

@@ -32,23 +32,6 @@ from fnkit.platform.logql.syntax import (
 )
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
-__all__ = [
-    "BYTES_FUNCTIONS",
-    "ChargeWork",
-    "ReadEntries",
-    "Sample",
-    "Series",
-    "SeriesList",
-    "TimeSteps",
-    "apply_or_nan",
-    "apply_to_windows",
-    "group_labels",
-    "population_variance",
-    "quantile_function",
-    "read_samples",
-    "sum_windows",
-]
-
 _MAX_POINTS = 5_000_000
 """Maximum number of values in all series of a result together, which take about 200 MB."""
 ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[LogEntry]]

@@ -12,8 +12,6 @@ from typing import Final, Protocol
 
 from fnkit.platform.model.routing import ClockState
 
-__all__ = ["PlatformClock", "SyncedClock", "VirtualClock"]
-
 _NANOSECONDS_PER_SECOND: Final = 10**9
 
 _MAX_SLEEP: Final = 60.0

@@ -9,8 +9,6 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["ATTEMPTS_KEPT", "FAILED_STATUSES", "Attempt", "Delivery", "DeliveryStatus"]
-
 ATTEMPTS_KEPT: Final = 10
 """Number of most recent attempts stored with a delivery; ``Delivery.attempts`` counts all of them."""
 

@@ -11,23 +11,6 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-__all__ = [
-    "CANCEL",
-    "MAX_BODY_BYTES",
-    "REQUEST",
-    "RESPONSE",
-    "USER_AGENT",
-    "DeliveryRequest",
-    "DeliveryResponse",
-    "Frame",
-    "FrameDecoder",
-    "decode_request",
-    "decode_response",
-    "encode_cancel_frame",
-    "encode_request_frame",
-    "encode_response_frame",
-]
-
 USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"
 """The User-Agent of trigger and cron requests, as recorded from Scaleway."""
 

@@ -15,18 +15,6 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-__all__ = [
-    "MAX_LINE_BYTES",
-    "MAX_SEGMENTS",
-    "MAX_SEGMENT_BYTES",
-    "LogRecord",
-    "LogStream",
-    "format_time",
-    "parse_time",
-    "segment_name",
-    "segment_number",
-]
-
 MAX_SEGMENT_BYTES: Final = 8 * 1024 * 1024
 MAX_SEGMENTS: Final = 8
 MAX_LINE_BYTES: Final = 64 * 1024

@@ -12,21 +12,6 @@ from typing import Final
 
 import msgspec
 
-__all__ = [
-    "API_REQUEST_BOUNDS",
-    "BUILD_BOUNDS",
-    "COLD_START_BOUNDS",
-    "DURATION_BOUNDS",
-    "METRICS_PATH",
-    "QUEUE_WAIT_BOUNDS",
-    "DataPlaneMetricsSnapshot",
-    "EngineMetricsSnapshot",
-    "FunctionMetricsSnapshot",
-    "Histogram",
-    "HistogramSnapshot",
-    "SpanCounts",
-]
-
 METRICS_PATH: Final = "/metrics"
 
 DURATION_BOUNDS: Final = (

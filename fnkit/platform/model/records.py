@@ -14,27 +14,6 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.errors import PlatformError
 
-__all__ = [
-    "ApiKeyRecord",
-    "CronRecord",
-    "Deployment",
-    "DomainRecord",
-    "FunctionRecord",
-    "FunctionSettings",
-    "InvalidTransition",
-    "NamespaceRecord",
-    "NatsSource",
-    "QueueSource",
-    "RecordChanges",
-    "ResourceRecord",
-    "SqsSource",
-    "StoredSecret",
-    "TokenRecord",
-    "TriggerRecord",
-    "TriggerSource",
-    "transition",
-]
-
 Record = TypeVar("Record", bound="ResourceRecord")
 StatusTransitions: TypeAlias = Mapping[Status, frozenset[Status]]
 

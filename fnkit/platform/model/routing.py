@@ -15,31 +15,6 @@ from urllib.parse import unquote
 
 import msgspec
 
-__all__ = [
-    "AcceptedCredentials",
-    "Ack",
-    "ClockChanged",
-    "ClockState",
-    "ControlMessage",
-    "CredentialsChanged",
-    "DataPlaneHealthy",
-    "DataPlaneMessage",
-    "DeploymentFailed",
-    "DeploymentStarted",
-    "Handshake",
-    "HostsChanged",
-    "InstanceExited",
-    "KeyGrant",
-    "RemoveFunction",
-    "Route",
-    "Snapshot",
-    "UpsertRoute",
-    "decode_control_message",
-    "decode_data_plane_message",
-    "encode",
-    "encode_frame",
-]
-
 FRAME_LENGTH_BYTES: Final = 4
 
 

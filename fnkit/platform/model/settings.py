@@ -27,20 +27,6 @@ from typing import Annotated, Final, Literal, get_type_hints
 
 import msgspec
 
-__all__ = [
-    "DataLayout",
-    "LokiPushSettings",
-    "OtlpSettings",
-    "PlatformSettings",
-    "ProcessSettings",
-    "QueueSettings",
-    "Quotas",
-    "SettingDifference",
-    "StartOption",
-    "find_difference",
-    "start_option",
-]
-
 
 class DataLayout:
     """The paths in one data directory."""

@@ -16,8 +16,6 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.store.private_file import write_private_file
 from fnkit.platform.model.settings import DataLayout
 
-__all__ = ["CA_LIFETIME", "CA_RENEWAL_MARGIN", "ensure_certificate_authority"]
-
 CA_LIFETIME: Final = timedelta(days=3650)
 CA_RENEWAL_MARGIN: Final = timedelta(days=398)
 """Remaining lifetime at which a new CA certificate is created: issued certificates must not outlive it."""

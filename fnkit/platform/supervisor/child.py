@@ -15,8 +15,6 @@ import threading
 import time
 from typing import Final
 
-__all__ = ["exit_with_parent", "main"]
-
 _PR_SET_PDEATHSIG: Final = 1
 
 

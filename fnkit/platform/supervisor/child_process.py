@@ -13,8 +13,6 @@ from typing import Final
 
 from fnkit.platform.supervisor.log_files import RotatingLogFile
 
-__all__ = ["ChildProcess"]
-
 _MIN_RESTART_DELAY: Final = 0.1
 _MAX_RESTART_DELAY: Final = 10.0
 _STABLE_SECONDS: Final = 30.0

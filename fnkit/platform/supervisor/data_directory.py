@@ -23,21 +23,6 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.store.private_file import write_private_file
 from fnkit.platform.model.settings import PlatformSettings
 
-__all__ = [
-    "PlatformCredentials",
-    "RunFile",
-    "child_environment",
-    "create_data_dir",
-    "create_socket_dir",
-    "default_data_dir",
-    "is_private",
-    "load_credentials",
-    "load_or_create_credentials",
-    "process_start_time",
-    "read_run_file",
-    "write_run_file",
-]
-
 _ALLOWED_NAMES: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TMP", "TEMP"),

@@ -12,8 +12,6 @@ import msgspec
 
 from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
 
-__all__ = ["HealthStatus", "fetch_health", "fetch_platform_info", "reachable_host", "send_request"]
-
 
 class HealthStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a health check.

@@ -12,8 +12,6 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-__all__ = ["main"]
-
 KEY_BITS: Final = 4096
 _PUBLIC_EXPONENT: Final = 65537
 _NICENESS: Final = 5

@@ -11,16 +11,6 @@ from typing import Final
 from fnkit.errors import PlatformError
 from fnkit.platform.model.settings import DataLayout
 
-__all__ = [
-    "MAX_LOG_BYTES",
-    "MAX_ROTATED_FILES",
-    "PROCESSES",
-    "LogFileFollower",
-    "RotatingLogFile",
-    "not_healthy_error",
-    "tail_log",
-]
-
 PROCESSES: Final = ("supervisor", "control", "data-plane")
 
 MAX_LOG_BYTES: Final = 4 * 1024 * 1024

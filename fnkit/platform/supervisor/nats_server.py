@@ -25,16 +25,6 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.store.private_file import write_private_file
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
-__all__ = [
-    "NATS_HOST",
-    "NatsServerCredentials",
-    "find_nats_server",
-    "load_or_create_nats_credentials",
-    "main",
-    "nats_configuration",
-    "nats_url",
-]
-
 NATS_HOST: Final = "127.0.0.1"
 _NATS_USER: Final = "fnkit"
 

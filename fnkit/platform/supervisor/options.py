@@ -28,19 +28,6 @@ from fnkit.platform.model.settings import (
 )
 from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
 
-__all__ = [
-    "RequestedPorts",
-    "StartOptions",
-    "StartupResult",
-    "find_conflict",
-    "loki_push_settings",
-    "otlp_settings",
-    "queue_settings",
-    "runs_own_nats",
-    "start_options",
-    "with_broker_environment",
-]
-
 _LOKI_PUSH_PATH: Final = "/loki/api/v1/push"
 _LOKI_VARIABLE_PREFIX: Final = "FNKIT_LOGS_PUSH_"
 

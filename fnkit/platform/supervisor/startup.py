@@ -43,14 +43,6 @@ from fnkit.platform.supervisor.data_directory import (
 from fnkit.platform.supervisor.nats_server import NATS_HOST
 from fnkit.platform.supervisor.options import StartOptions, queue_settings, runs_own_nats
 
-__all__ = [
-    "AlreadyLocked",
-    "PreparedPlatform",
-    "ReservedPorts",
-    "acquire_lock",
-    "prepare_platform",
-]
-
 _DEFAULT_PORTS: Final = {"api_port": 8480, "gateway_port": 8481, "tls_port": 8482, "nats_port": 8483}
 """The standard port of each listener, by its field in ``PlatformSettings``, in the order of reservation."""
 _OPTIONAL_PORTS: Final = frozenset({"tls_port", "nats_port"})

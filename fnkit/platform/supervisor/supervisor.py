@@ -36,8 +36,6 @@ from fnkit.platform.supervisor.nats_server import NATS_HOST
 from fnkit.platform.supervisor.options import StartOptions, StartupResult
 from fnkit.platform.supervisor.startup import AlreadyLocked, PreparedPlatform, prepare_platform
 
-__all__ = ["DRAIN_TIMEOUT", "main", "supervise"]
-
 DRAIN_TIMEOUT: Final = 10.0
 
 _MAX_CRASHES: Final = 3

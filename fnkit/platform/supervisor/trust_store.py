@@ -16,8 +16,6 @@ from typing import Final
 from fnkit.errors import PlatformError
 from fnkit.platform.model.settings import DataLayout
 
-__all__ = ["CaCertificate", "TrustStore", "find_trust_store", "read_ca_certificate"]
-
 _SYSTEM_PATH: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Directories of the tools, which are often missing in the PATH of users other than root."""
 

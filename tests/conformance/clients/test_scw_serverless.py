@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import socket
+import ssl
 import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.conformance.clients.packages import client_environment, scw_serverless
-from tests.support.platform import PlatformUnderTest, api_get, call_function
+from tests.support.platform import PlatformUnderTest, api_get
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -52,6 +57,23 @@ def crons(platform: PlatformUnderTest, function: dict[str, Any]) -> list[dict[st
     return [cron for cron in listed["crons"] if cron["status"] != "deleting"]
 
 
+def call_over_tls(platform: PlatformUnderTest, domain: str, path: str = "/") -> tuple[int, str]:
+    """Return status and body of a function's response.
+
+    This client sets ``http_option: redirected``, so plain HTTP is a 301.
+    """
+    status = platform.command("platform", "status", "--json").ok().json()
+    gateway = urlsplit(str(status["gateway_tls_url"]))
+    context = ssl.create_default_context(cafile=platform.home / "tls" / "authority.crt")
+    connection = http.client.HTTPSConnection(domain, context=context)
+    peer = socket.create_connection((gateway.hostname, gateway.port), timeout=60)
+    connection.sock = context.wrap_socket(peer, server_hostname=domain)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
 def test_second_deploy_updates_functions_and_crons_in_place(platform: PlatformUnderTest, tmp_path: Path) -> None:
     namespace = f"scwsls-{uuid.uuid4().hex[:8]}"
     source = PROJECT.read_text().replace("NAMESPACE", namespace)
@@ -63,9 +85,8 @@ def test_second_deploy_updates_functions_and_crons_in_place(platform: PlatformUn
     assert {function["status"] for function in first.values()} == {"ready"}
     hello = first["hello-world"]
     assert (hello["memory_limit"], hello["timeout"], hello["description"]) == (256, "30s", "Says hello.")
-    answer = call_function(platform, hello["domain_name"], "/path")
-    assert (answer.status, answer.text) == (200, "hello s3cret everywhere hidden /path")
-    assert call_function(platform, first["clean-up"]["domain_name"]).status == 403
+    assert call_over_tls(platform, hello["domain_name"], "/path") == (200, "hello s3cret everywhere hidden /path")
+    assert call_over_tls(platform, first["clean-up"]["domain_name"])[0] == 403
     (cron,) = crons(platform, first["clean-up"])
     assert (cron["schedule"], cron["args"]) == ("*/5 * * * *", {"table": "orders"})
 
@@ -73,7 +94,7 @@ def test_second_deploy_updates_functions_and_crons_in_place(platform: PlatformUn
     second = deployed(platform, namespace)
 
     assert second["hello-world"]["id"] == hello["id"]
-    assert call_function(platform, hello["domain_name"]).text == "changed s3cret everywhere hidden /"
+    assert call_over_tls(platform, hello["domain_name"]) == (200, "changed s3cret everywhere hidden /")
     (cron,) = crons(platform, second["clean-up"])
     assert cron["schedule"] == "*/7 * * * *"
 

@@ -25,8 +25,6 @@ from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.errors import ControlError, unauthenticated
 from fnkit.platform.control.resources.access import AccessScope, resource_name
 
-__all__ = ["SERVED_PATHS", "create_application"]
-
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 

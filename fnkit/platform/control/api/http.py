@@ -21,19 +21,6 @@ from starlette.responses import Response
 from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.resources.access import AccessScope, Principal
 
-__all__ = [
-    "JSON",
-    "MAX_BODY_BYTES",
-    "ApiRequest",
-    "decode",
-    "encode",
-    "error_response",
-    "json_response",
-    "read_body",
-    "request_principal",
-    "response_headers",
-]
-
 T = TypeVar("T")
 
 JSON: Final = "application/json"

@@ -39,8 +39,6 @@ from fnkit.platform.control.resources.access import Principal
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.parser import parse_log_query
 
-__all__ = ["LokiRequest", "authenticate", "loki_routes"]
-
 _ENCODING_FLAGS_HEADER: Final = "x-loki-response-encoding-flags"
 _DEFAULT_LABELS_RANGE: Final = 6 * 3600 * 10**9  # nanoseconds; default time range of labels and series, as in Loki
 

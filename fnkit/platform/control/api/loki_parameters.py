@@ -15,8 +15,6 @@ from fnkit.platform.control.logs.segments import TimeSpan
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.units import parse_duration
 
-__all__ = ["LokiParameters", "connection_parameters", "read_parameters"]
-
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _DEFAULT_LIMIT: Final = 100
 _DEFAULT_RANGE: Final = 3600 * _NANOSECONDS_PER_SECOND

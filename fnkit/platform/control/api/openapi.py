@@ -20,21 +20,6 @@ from starlette.responses import Response
 from fnkit.platform.control.api.http import JSON, encode, response_headers
 from fnkit.platform.control.control_plane import ControlPlane
 
-__all__ = [
-    "OPENAPI_PATH",
-    "Evidence",
-    "EvidenceSource",
-    "JsonValue",
-    "OverlayEntry",
-    "apply_overlay",
-    "curl_samples",
-    "get_openapi",
-    "openapi_document",
-    "original_document",
-    "overlay_entries",
-    "resolve_pointer",
-]
-
 JsonValue: TypeAlias = object
 """Any JSON value; code narrows the type where it accesses one."""
 EvidenceSource: TypeAlias = Literal["recorded", "sibling", "document", "published", "ours"]

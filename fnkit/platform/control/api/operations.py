@@ -40,8 +40,6 @@ from fnkit.platform.control.resources.kinds import (
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.model.records import ResourceRecord
 
-__all__ = ["LEGACY_OPERATIONS", "OPERATIONS", "Operation"]
-
 CreateBody = TypeVar("CreateBody")
 UpdateBody = TypeVar("UpdateBody")
 Record = TypeVar("Record", bound=ResourceRecord)

@@ -37,24 +37,6 @@ from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.errors import ControlError, invalid
 from fnkit.platform.control.resources.access import AccessScope, resource_name
 
-__all__ = [
-    "API_KEY_PATH",
-    "ARCHIVE_PATH",
-    "CLOCK_PATH",
-    "DELIVERY_ROUTES",
-    "HEALTH_PATH",
-    "METADATA_PATH",
-    "advance_clock",
-    "create_key",
-    "delete_key",
-    "download_archive",
-    "get_health",
-    "get_metadata",
-    "get_platform",
-    "list_keys",
-    "upload_archive",
-]
-
 RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
 ARCHIVE_PATH: Final = "/uploads/function-{id}.zip"

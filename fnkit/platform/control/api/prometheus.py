@@ -17,8 +17,6 @@ from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.errors import unauthenticated
 from fnkit.platform.control.metrics import PlatformMetrics, collect
 
-__all__ = ["SCRAPE_PATH", "get_metrics"]
-
 SCRAPE_PATH: Final = "/metrics"
 _BEARER_SCHEME: Final = "bearer "
 

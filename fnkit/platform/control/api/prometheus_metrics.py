@@ -30,8 +30,6 @@ from fnkit.platform.model.metrics import (
     HistogramSnapshot,
 )
 
-__all__ = ["function_metrics", "platform_metrics", "render_exposition"]
-
 LabelledValue = tuple[Sequence[str], float]
 
 _FUNCTION_LABELS: Final = ("function", "namespace", "region", "function_id")

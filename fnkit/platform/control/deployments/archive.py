@@ -17,8 +17,6 @@ from typing import Final
 
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
 
-__all__ = ["compile_sources", "unpack"]
-
 _COMPILE_TIMEOUT: Final = 120
 _POLL_INTERVAL: Final = 0.02
 _CHUNK_BYTES: Final = 256 * 1024

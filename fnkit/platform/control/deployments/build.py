@@ -16,8 +16,6 @@ from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.deployments.archive import compile_sources, unpack
 from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, BuildJob
 
-__all__ = ["build", "build_python"]
-
 LanguageBuilder: TypeAlias = Callable[[BuildJob, Path], None]
 
 

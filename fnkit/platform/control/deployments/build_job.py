@@ -15,8 +15,6 @@ import msgspec
 from fnkit.contract.limits import UNPACKED_MAX_BYTES
 from fnkit.errors import PlatformError
 
-__all__ = ["BUILD_ERROR", "STEPS", "BuildFailed", "BuildJob", "BuildLog", "BuildStopped"]
-
 BUILD_ERROR: Final = "an error occurred during function source code build step"
 """The ``error_message`` of the real platform, recorded. The build log has the details, as there."""
 STEPS: Final = (

@@ -33,8 +33,6 @@ from fnkit.platform.control.deployments.toolchains import Toolchains
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import Deployment, FunctionRecord, transition
 
-__all__ = ["Deployments"]
-
 INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without code and for faults of the platform
 OLD_VERSION_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment
 _NANOSECONDS_PER_SECOND: Final = 10**9

@@ -12,8 +12,6 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
 from fnkit.platform.model.routing import Route
 
-__all__ = ["build_route", "function_hosts", "serving_routes"]
-
 _NANOSECONDS_PER_SECOND: Final = 10**9
 
 

@@ -19,8 +19,6 @@ import msgspec
 from fnkit.contract.runtimes import RUNTIMES, python_version
 from fnkit.errors import PlatformError
 
-__all__ = ["Interpreter", "Toolchain", "Toolchains"]
-
 _MIN_VERSION: Final = (3, 9)
 """The oldest supported version."""
 

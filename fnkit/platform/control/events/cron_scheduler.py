@@ -22,8 +22,6 @@ from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState
 from fnkit.platform.control.resources.functions import Functions
 
-__all__ = ["MISFIRE_GRACE", "CronScheduler", "ExpiryScheduler"]
-
 MISFIRE_GRACE: Final = 60.0
 """Real seconds by which a scheduled run may start late, enough for a restart of the platform or of control."""
 

@@ -28,8 +28,6 @@ from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.store.deliveries import KEPT_PER_GROUP, TRUNCATED_BODY_BYTES, DeliveryTable
 from fnkit.platform.model.delivery import Delivery, DeliveryStatus
 
-__all__ = ["DeliveryLog"]
-
 _FLUSH_INTERVAL: Final = 0.05  # real time
 _MAX_SUCCESS_DELAY: Final = 2.0  # real time
 _MAX_WRITE_FRACTION: Final = 0.02  # largest share of the time that is spent writing successes

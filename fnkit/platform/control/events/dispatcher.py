@@ -22,8 +22,6 @@ from fnkit.platform.control.events.firing import DispatchRequest
 from fnkit.platform.control.events.gateway_client import DeliveryOutcome, GatewayClient, Unreachable
 from fnkit.platform.model.delivery import DeliveryStatus
 
-__all__ = ["GATEWAY_RETRY_PERIOD", "Dispatcher", "KeyedLimiter"]
-
 GATEWAY_RETRY_PERIOD: Final = 60.0
 """Real seconds for which a request that the gateway rejects is sent again."""
 _MIN_BACKOFF: Final = 0.05

@@ -22,8 +22,6 @@ from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import Delivery
 from fnkit.platform.model.records import CronRecord, FunctionRecord
 
-__all__ = ["CronState", "DispatchRequest", "Schedule", "build_dispatch_request"]
-
 _NANOSECONDS_PER_SECOND: Final = 10**9
 
 _HIGH_WATER_MARK_KEY: Final = "ticks_decided"

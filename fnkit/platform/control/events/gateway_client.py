@@ -28,17 +28,6 @@ from fnkit.platform.model.delivery_protocol import (
 )
 from fnkit.platform.model.records import FunctionRecord
 
-__all__ = [
-    "FAILURE_STATUS",
-    "DeliveryClient",
-    "DeliveryOutcome",
-    "DeliveryTarget",
-    "GatewayClient",
-    "Unreachable",
-    "delivery_target",
-    "parse_outcome",
-]
-
 FAILURE_STATUS: Final = 300
 """Lowest status that counts as a failure of a trigger, as Scaleway documents."""
 

@@ -32,8 +32,6 @@ from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
 from fnkit.platform.model.records import CronRecord, TriggerRecord
 
-__all__ = ["DeliveryHistory", "delivery_view"]
-
 _DEFAULT_LIMIT: Final = 20
 _MAX_LIMIT: Final = 1000
 _MAX_CHARACTER_BYTES: Final = 4  # in UTF-8

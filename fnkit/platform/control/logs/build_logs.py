@@ -11,15 +11,6 @@ import msgspec
 
 from fnkit.platform.model.log_record import parse_time
 
-__all__ = [
-    "BUILD_FILE",
-    "BuildLogLine",
-    "BuildLogPosition",
-    "build_log_end",
-    "read_build_lines",
-    "read_build_lines_after",
-]
-
 BUILD_FILE: Final = "build.jsonl"
 """The file that builds append to. When it is full it is renamed to ``build.1.jsonl``."""
 

@@ -13,8 +13,6 @@ import msgspec
 
 from fnkit.platform.model.log_record import LogRecord, segment_number
 
-__all__ = ["FunctionLogLine", "FunctionLogsResponse", "newest_lines"]
-
 MAX_LINES: Final = 1000
 _MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024  # per response: a thousand lines of 64 KiB would be 64 MB
 _decoder: Final = msgspec.json.Decoder(LogRecord)

@@ -30,8 +30,6 @@ from fnkit.platform.model.settings import LokiPushSettings
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["LokiClient", "LokiPush", "PermanentlyRejected", "PushProgress", "TemporarilyRejected"]
-
 _TIMEOUTS: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the response
 _SUCCESS_STATUSES: Final = range(200, 300)
 _RETRYABLE_STATUSES: Final = frozenset({401, 403, 404, 408, 425, 429})

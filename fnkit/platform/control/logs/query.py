@@ -48,17 +48,6 @@ from fnkit.platform.logql.pipeline import compile_pipeline, required_texts
 from fnkit.platform.logql.syntax import LogQuery, Matcher, MetricQuery, Query
 from fnkit.platform.logql.windows import SeriesList, TimeSteps
 
-__all__ = [
-    "MAX_LINES",
-    "LineCollector",
-    "LogQueries",
-    "QueryExecution",
-    "QueryTimedOut",
-    "RangeRequest",
-    "SelectedLines",
-    "TooManyQueries",
-]
-
 MAX_LINES: Final = 5000
 """Loki's default of ``max_entries_limit_per_query``."""
 _MAX_RESULT_BYTES: Final = 64 * 1024 * 1024

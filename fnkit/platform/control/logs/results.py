@@ -14,25 +14,6 @@ import msgspec
 
 from fnkit.platform.logql.windows import SeriesList, TimeSteps
 
-__all__ = [
-    "CATEGORIZE_LABELS",
-    "IndexStats",
-    "LineMetadata",
-    "ListResult",
-    "MatrixResult",
-    "QueryData",
-    "QueryResponse",
-    "QueryStats",
-    "QuerySummary",
-    "StreamResult",
-    "VectorResult",
-    "to_matrix",
-    "to_scalar",
-    "to_scalar_matrix",
-    "to_vector",
-    "unix_seconds",
-]
-
 CATEGORIZE_LABELS: Final = "categorize-labels"
 _NANOSECONDS_PER_MILLISECOND: Final = 10**6
 _MILLISECONDS_PER_SECOND: Final = 1000

@@ -16,18 +16,6 @@ from typing import Final, NamedTuple
 from fnkit.platform.control.logs.build_logs import BuildLogPosition
 from fnkit.platform.model.log_record import parse_time, segment_name, segment_number
 
-__all__ = [
-    "CHUNK_BYTES",
-    "SegmentPosition",
-    "TimeSpan",
-    "line_time",
-    "log_end",
-    "read_backward",
-    "read_chunks",
-    "read_forward",
-    "segment_numbers",
-]
-
 CHUNK_BYTES: Final = 64 * 1024
 _LINE_PREFIX: Final = b'{"time":"'
 _PREFIX_READ_BYTES: Final = 64

@@ -27,20 +27,6 @@ from fnkit.platform.logql.syntax import Matcher
 from fnkit.platform.model.log_record import LogRecord
 from fnkit.platform.model.records import FunctionRecord
 
-__all__ = [
-    "LogSource",
-    "StreamSelection",
-    "active_streams",
-    "count_entries",
-    "encoded_texts",
-    "log_sources",
-    "merge_by_time",
-    "parse_entry",
-    "read_entries",
-    "select_streams",
-    "selected_function_id",
-]
-
 _STREAM_NAMES: Final = ("stdout", "stderr", "system", "build")
 _RESOURCE_TYPE: Final = "serverless_function"
 

@@ -45,8 +45,6 @@ from fnkit.platform.logql.pipeline import Step, compile_pipeline, required_texts
 from fnkit.platform.logql.syntax import LogQuery
 from fnkit.platform.model.log_record import segment_name
 
-__all__ = ["MAX_TAILS", "FollowPosition", "LogFollower", "TailRequest", "tail"]
-
 _MAX_LINE_BYTES: Final = 8 * CHUNK_BYTES  # a line of 64 KiB with every character escaped in JSON
 
 MAX_TAILS: Final = 10

@@ -28,8 +28,6 @@ from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import ApiKeyRecord
 from fnkit.platform.model.routing import KeyGrant
 
-__all__ = ["AccessScope", "ApiKeyRegistry", "Principal", "key_grants", "resource_name"]
-
 T = TypeVar("T")
 _NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
 _IRREGULAR_NAMES: Final = {"functions": "functions", "issue-jwt": "function_tokens"}

@@ -24,8 +24,6 @@ from fnkit.platform.control.errors import ControlError, invalid, not_found, requ
 from fnkit.platform.control.resources.functions import Functions
 from fnkit.platform.control.store.blobs import Blob, BlobWriter
 
-__all__ = ["Uploads"]
-
 _INVALID_SIGNATURE: Final = "the signature of this URL is missing, wrong or expired; ask for a new URL"
 
 

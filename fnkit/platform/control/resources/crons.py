@@ -19,8 +19,6 @@ from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS, build_view
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.model.records import CronRecord, RecordChanges, transition
 
-__all__ = ["Crons"]
-
 _MAX_ARGS_BYTES: Final = 1024 * 1024
 
 

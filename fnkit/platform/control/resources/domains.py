@@ -28,8 +28,6 @@ from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS, build_vie
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.model.records import DomainRecord, FunctionRecord, transition
 
-__all__ = ["DnsVerifier", "Domains", "ResolvedHost", "resolve_host"]
-
 ResolvedHost: TypeAlias = tuple[str, tuple[str, ...]]
 """A hostname's canonical name and its addresses. Both are empty if the name does not exist."""
 

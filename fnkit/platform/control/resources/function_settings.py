@@ -24,8 +24,6 @@ from fnkit.platform.control.errors import ControlError, invalid, required
 from fnkit.platform.control.resources import validation
 from fnkit.platform.model.records import FunctionSettings
 
-__all__ = ["list_runtimes", "new_settings", "runtime_for_create", "runtime_for_update", "updated_settings"]
-
 _DEFAULT_TIMEOUT: Final = DEFAULT_TIMEOUT_SECONDS * 10**9
 
 

@@ -45,8 +45,6 @@ from fnkit.platform.model.records import (
     RecordChanges,
 )
 
-__all__ = ["Functions"]
-
 _UNPAGED_SIZE: Final = 2**31 - 1
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _REDEPLOY_TIMEOUT: Final = 30.0

@@ -27,20 +27,6 @@ from fnkit.platform.model.records import (
     transition,
 )
 
-__all__ = [
-    "CRONS",
-    "DOMAINS",
-    "FUNCTIONS",
-    "KINDS",
-    "NAMESPACES",
-    "TOKENS",
-    "TRIGGERS",
-    "ResourceKind",
-    "build_view",
-    "delete_with_attached",
-    "mark_attached_deleting",
-]
-
 Record = TypeVar("Record", bound=ResourceRecord)
 View = TypeVar("View", bound=msgspec.Struct)
 

@@ -18,8 +18,6 @@ from fnkit.platform.control.resources.kinds import ResourceKind
 from fnkit.platform.control.store.collection import Collection, Order, Page
 from fnkit.platform.model.records import ResourceRecord
 
-__all__ = ["ListQuery", "ListResponse", "RenderedCache", "parse_list_query", "parse_positive_integer"]
-
 Record = TypeVar("Record", bound=ResourceRecord)
 ListResponse: TypeAlias = dict[str, list[msgspec.Raw] | int]
 """``{"functions": […], "total_count": n}``; ``total_count`` counts all pages."""

@@ -28,8 +28,6 @@ from fnkit.platform.control.timestamps import (
 )
 from fnkit.platform.model.records import NamespaceRecord, RecordChanges, transition
 
-__all__ = ["Namespaces"]
-
 _SUFFIX_ALPHABET: Final = string.ascii_lowercase + string.digits
 _SUFFIX_LENGTH: Final = 8
 

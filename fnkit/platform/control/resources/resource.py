@@ -15,8 +15,6 @@ from fnkit.platform.control.resources.kinds import ResourceKind, delete_with_att
 from fnkit.platform.control.resources.lists import ListResponse, RenderedCache, parse_list_query
 from fnkit.platform.model.records import RecordChanges, ResourceRecord, transition
 
-__all__ = ["Resource"]
-
 Record = TypeVar("Record", bound=ResourceRecord)
 View = TypeVar("View", bound=msgspec.Struct)
 CreateBody = TypeVar("CreateBody")

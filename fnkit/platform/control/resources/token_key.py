@@ -19,8 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from fnkit.errors import PlatformError
 from fnkit.platform.control.store.private_file import write_private_file
 
-__all__ = ["SigningKey", "SigningKeyStore"]
-
 _GENERATION_DELAY: Final = 10.0
 """Seconds of real time between the first start and the generation of the key, which takes a second or two of CPU.
 

@@ -23,8 +23,6 @@ from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_expiry, parse_expiry
 from fnkit.platform.model.records import TokenRecord
 
-__all__ = ["Tokens", "active_token_ids"]
-
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _HIDDEN_TOKEN: Final = "<hidden>"  # noqa: S105 - what the API shows instead of a token
 

@@ -35,8 +35,6 @@ from fnkit.platform.model.records import (
     transition,
 )
 
-__all__ = ["TriggerSourceFactory", "Triggers"]
-
 # Authenticated with the ciphertext, so it must not change.
 _SECRET_KEY_FIELD: Final = "secret_key"  # noqa: S105 - the name of a field
 _MAX_SUBJECT_LENGTH: Final = 256

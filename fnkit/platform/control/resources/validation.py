@@ -20,29 +20,6 @@ from fnkit.contract.limits import (
 from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_hostname, variable_name_error
 from fnkit.platform.control.errors import ControlError, invalid, required
 
-__all__ = [
-    "description",
-    "environment",
-    "function_name",
-    "given",
-    "handler",
-    "hostname",
-    "http_option",
-    "memory",
-    "namespace_name",
-    "optional",
-    "privacy",
-    "private_network",
-    "required_text",
-    "sandbox",
-    "scale",
-    "tags",
-    "text",
-    "timeout",
-    "trigger_name",
-    "uuid_text",
-]
-
 Given = TypeVar("Given")
 Validated = TypeVar("Validated")
 

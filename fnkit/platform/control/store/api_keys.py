@@ -17,8 +17,6 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.store.private_file import write_private_file
 from fnkit.platform.model.records import ApiKeyRecord
 
-__all__ = ["ApiKeyFile", "make_access_key"]
-
 _ALPHABET: Final = string.ascii_uppercase + string.digits
 _RANDOM_LENGTH: Final = 17
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["Blob", "BlobStore", "BlobWriter"]
-
 
 @dataclass(frozen=True, slots=True)
 class Blob:

@@ -17,8 +17,6 @@ import msgspec
 
 from fnkit.platform.model.records import ResourceRecord
 
-__all__ = ["Collection", "ColumnValue", "Order", "OrganizationUsage", "Page", "UsageCounters"]
-
 Record = TypeVar("Record", bound=ResourceRecord)
 ColumnValue: TypeAlias = str | int | None
 _MAX_CACHED_COUNTS: Final = 1024

@@ -28,8 +28,6 @@ from fnkit.platform.model.records import (
     TriggerRecord,
 )
 
-__all__ = ["KeyValueStore", "Store"]
-
 T = TypeVar("T")
 
 _BUSY_TIMEOUT = 5.0

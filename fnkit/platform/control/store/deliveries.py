@@ -14,8 +14,6 @@ import msgspec
 
 from fnkit.platform.model.delivery import Delivery, DeliveryStatus
 
-__all__ = ["FULL_BODIES_BUDGET", "KEPT_PER_GROUP", "TRUNCATED_BODY_BYTES", "DeliveryTable"]
-
 KEPT_PER_GROUP: Final = 1000
 """Deliveries kept per source and retention group. Groups are separate so that successes never displace failures."""
 

@@ -6,8 +6,6 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_private_file"]
-
 
 def write_private_file(file: Path, content: bytes) -> None:
     """Replace a file atomically and durably, with mode 0600.

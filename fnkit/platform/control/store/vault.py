@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fnkit.errors import PlatformError
 
-__all__ = ["Vault"]
-
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 

@@ -35,8 +35,6 @@ from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
 from fnkit.platform.model.routing import Route
 
-__all__ = ["EngineSettings", "LocalEngine"]
-
 _DRAIN_INTERVAL: Final = 0.02
 
 

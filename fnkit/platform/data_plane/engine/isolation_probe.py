@@ -18,8 +18,6 @@ from fnkit.platform.data_plane.workers.isolation import Level, candidate_levels
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
 
-__all__ = ["best_level"]
-
 _PROBE_TIMEOUT: Final = 20.0
 _PROBE_HANDLER: Final = "def handle(event, context):\n    return ''\n"
 _log = logging.getLogger(__name__)

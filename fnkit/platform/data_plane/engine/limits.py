@@ -11,8 +11,6 @@ from typing import Final
 from fnkit.platform.data_plane.workers.instance import Instance, WorkerState
 from fnkit.platform.data_plane.workers.resource_usage import disk_usage, process_tree_memory
 
-__all__ = ["LimitMonitor", "MemoryBudget", "default_memory_budget"]
-
 _CHECK_INTERVAL: Final = 0.25
 _MIB: Final = 1024 * 1024
 _OUT_OF_MEMORY: Final = "out of memory"  # the same reason as when a cgroup's limit was hit

@@ -12,8 +12,6 @@ from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.resource_usage import total_memory
 from fnkit.platform.model.metrics import EngineMetricsSnapshot, FunctionMetricsSnapshot
 
-__all__ = ["EngineMetrics"]
-
 _MEMORY_INTERVAL: Final = 1.0
 
 

@@ -23,8 +23,6 @@ from fnkit.platform.data_plane.interface import ColdStart, FailureKind, RequestF
 from fnkit.platform.data_plane.workers.instance import Instance, LocalPendingRequest, WorkerState
 from fnkit.platform.model.routing import Route
 
-__all__ = ["Pool", "ScaleDown"]
-
 _MIN_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 30.0
 _MAX_BACKOFF_DOUBLINGS: Final = 16

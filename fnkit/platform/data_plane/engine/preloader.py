@@ -21,8 +21,6 @@ from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.routing import Route
 
-__all__ = ["Preloader"]
-
 _SLOW_START_SECONDS: Final = 0.02  # a faster start has little to gain
 _MIN_IMPORT_CPU_SECONDS: Final = 0.005  # CPU time of imports below which a zygote is not worth its memory
 _IMPORT_TIMEOUT: Final = 60.0

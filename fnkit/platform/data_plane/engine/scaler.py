@@ -37,8 +37,6 @@ from fnkit.platform.data_plane.workers.prewarmed import WarmPool
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
 
-__all__ = ["Scaler"]
-
 _MAX_CONCURRENT_STARTS: Final = 4
 _SLOT_SECONDS: Final = 1.0
 _SWEEP_VIRTUAL_SECONDS: Final = 5.0

@@ -17,8 +17,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from fnkit.platform.model.routing import AcceptedCredentials, KeyGrant, Route
 
-__all__ = ["TOKEN_HEADER_PRIORITIES", "Authorizer", "TokenClaims", "TokenVerifier"]
-
 _MAX_TOKEN_BYTES: Final = 8192
 """Bytes. Tokens of the platform have about 1,100; longer ones are rejected before any computation."""
 _MAX_CACHED_TOKENS: Final = 4096

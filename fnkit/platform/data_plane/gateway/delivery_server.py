@@ -25,8 +25,6 @@ from fnkit.platform.model.delivery_protocol import (
     encode_response_frame,
 )
 
-__all__ = ["DeliveryConnection"]
-
 
 class DeliveryConnection(asyncio.Protocol):
     """A connection of control for deliveries."""

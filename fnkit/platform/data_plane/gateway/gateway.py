@@ -32,15 +32,6 @@ from fnkit.platform.model.delivery_protocol import DeliveryRequest, DeliveryResp
 from fnkit.platform.model.metrics import METRICS_PATH, DataPlaneMetricsSnapshot, SpanCounts
 from fnkit.platform.model.routing import Route
 
-__all__ = [
-    "Gateway",
-    "GatewayConnection",
-    "GatewayMetrics",
-    "RequestRejected",
-    "RoutedRequest",
-    "redirect_response",
-]
-
 _metrics_encoder: Final = msgspec.msgpack.Encoder()
 
 _HTTPS_PORT: Final = 443

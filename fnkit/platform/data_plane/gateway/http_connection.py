@@ -15,8 +15,6 @@ from fnkit.platform.data_plane.gateway.proxy import ESTABLISHED_RESPONSE, Tunnel
 from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES, ClientRequest
 from fnkit.platform.data_plane.gateway.response import encode_response, json_message
 
-__all__ = ["HttpConnection"]
-
 _MAX_HEAD_BYTES: Final = 60 * 1024  # the default of Envoy's max_request_headers_kb
 _LINGER_SECONDS: Final = 2.0  # for the client to read its response before the socket is closed
 _MAX_PIPELINED: Final = 16  # requests read ahead; each may hold a body in memory

@@ -25,8 +25,6 @@ from fnkit.platform.data_plane.interface import Engine, PendingRequest, RequestF
 from fnkit.platform.model.delivery_protocol import DeliveryResponse
 from fnkit.platform.model.routing import Route
 
-__all__ = ["MAX_ERROR_EXCERPT_BYTES", "DeliveryInvocation", "HttpInvocation", "Invocation", "ResponseWriter"]
-
 MAX_ERROR_EXCERPT_BYTES: Final = 300
 """Bytes of an error body that are reported to control."""
 

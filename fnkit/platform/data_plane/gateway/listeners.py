@@ -16,8 +16,6 @@ from fnkit.platform.data_plane.gateway.http_connection import HttpConnection
 from fnkit.platform.data_plane.gateway.response import encode_response, json_message
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 
-__all__ = ["Listener", "TlsListener", "open_listeners"]
-
 _TLS_BACKLOG: Final = 2048
 _MAX_ACCEPTS_PER_WAKEUP: Final = 64
 _TLS_HANDSHAKE_RECORD: Final = 0x16  # content type of a TLS handshake record (RFC 8446 section 5.1)

@@ -33,8 +33,6 @@ from fnkit.platform.model.metrics import SpanCounts
 from fnkit.platform.model.routing import Route
 from fnkit.platform.model.settings import OtlpSettings
 
-__all__ = ["RequestSpanExporter"]
-
 # The defaults of OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE and OTEL_BSP_SCHEDULE_DELAY.
 _MAX_QUEUED: Final = 2048
 _MAX_BATCH: Final = 512

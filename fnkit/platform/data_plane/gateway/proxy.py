@@ -15,8 +15,6 @@ from fnkit.platform.data_plane.gateway.response import json_message
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 
-__all__ = ["ESTABLISHED_RESPONSE", "ConnectProxy", "Tunnel"]
-
 ESTABLISHED_RESPONSE: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 _DEFAULT_HTTP_PORT: Final = 80

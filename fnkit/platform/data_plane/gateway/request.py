@@ -14,14 +14,6 @@ from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest
 from fnkit.platform.model.routing import Route
 
-__all__ = [
-    "MAX_REQUEST_BODY_BYTES",
-    "ClientRequest",
-    "encode_delivery",
-    "encode_invocation",
-    "new_request_id",
-]
-
 _DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
 """The client address of messages, in the headers of the event."""
 

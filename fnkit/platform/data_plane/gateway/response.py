@@ -12,17 +12,6 @@ import msgspec
 from fnkit.contract.invocation import CORS_DEFAULTS, ImmediateResponse, MappedResponse, map_response
 from fnkit.platform.data_plane.interface import FailureKind, RequestFailure, ResponseHeaders
 
-__all__ = [
-    "ResponseHead",
-    "complete_head",
-    "encode_response",
-    "failure_response",
-    "json_message",
-    "pass_through_head",
-    "render_immediate_response",
-    "without_length",
-]
-
 _REASON_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _MAX_CACHED_HEADS: Final = 1024
 _BODILESS_STATUSES: Final = (204, 304)

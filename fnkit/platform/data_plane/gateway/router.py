@@ -11,8 +11,6 @@ import msgspec
 
 from fnkit.platform.model.routing import Route
 
-__all__ = ["Router"]
-
 _PREFIX_PARTS: Final = 3  # /<region>/<namespace>/<function>
 
 

@@ -30,8 +30,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-__all__ = ["CERTIFICATE_LIFETIME", "CertificateIssuer", "CertificateStore"]
-
 CERTIFICATE_LIFETIME: Final = timedelta(days=90)
 """Lifetime of certificates. Browsers reject server certificates of more than 398 days."""
 _CLOCK_SKEW: Final = timedelta(days=1)

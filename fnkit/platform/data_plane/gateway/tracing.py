@@ -19,18 +19,6 @@ from fnkit.platform.data_plane.gateway.request import ClientRequest
 from fnkit.platform.data_plane.interface import PendingRequest
 from fnkit.platform.model.routing import Route
 
-__all__ = [
-    "TRACE_HEADERS",
-    "Interval",
-    "RequestSpan",
-    "Trace",
-    "TraceContext",
-    "Tracer",
-    "parse_trace_context",
-    "propagate",
-    "strip_trace_context",
-]
-
 _TRACEPARENT_HEADER: Final = b"traceparent"
 _TRACESTATE_HEADER: Final = b"tracestate"
 TRACE_HEADERS: Final = frozenset({_TRACEPARENT_HEADER, _TRACESTATE_HEADER})

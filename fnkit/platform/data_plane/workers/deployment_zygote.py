@@ -18,8 +18,6 @@ from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.log_record import LogStream
 
-__all__ = ["DeploymentZygoteClient", "PreloadResult"]
-
 _MAX_LINE_BYTES: Final = 65536
 
 

@@ -26,8 +26,6 @@ from fnkit.platform.data_plane.workers.zygote import ForkServerClient, Interpret
 from fnkit.platform.model.log_record import LogStream
 from fnkit.platform.model.routing import Route
 
-__all__ = ["WorkerFactory"]
-
 _ZYGOTE_ATTEMPTS: Final = 3
 _GROUP_REMOVAL_ATTEMPTS: Final = 50
 _GROUP_REMOVAL_INTERVAL: Final = 0.1

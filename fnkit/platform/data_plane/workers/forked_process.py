@@ -28,8 +28,6 @@ from fnkit.platform.data_plane.workers.isolation import InstanceGroups
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.log_record import MAX_LINE_BYTES, LogStream
 
-__all__ = ["ForkedProcess", "OutputReader", "encode_document", "fork_process"]
-
 _UCRED: Final = struct.Struct("3i")  # ucred: process, user, group
 _PIPE_BYTES: Final = 65536  # the capacity of a pipe: one read empties it
 

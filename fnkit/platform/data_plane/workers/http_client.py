@@ -19,8 +19,6 @@ import httptools
 
 from fnkit.platform.data_plane.interface import ResponseHandler, ResponseHeaders
 
-__all__ = ["CachedHead", "ProtocolViolation", "ResponseReader", "lookup_head", "store_head"]
-
 _NONCE_HEADER: Final = b"fnkit-request"
 _NONCE_BYTES: Final = 8  # a handler cannot guess 64 bits from earlier nonces
 _REQUEST_TEMPLATE: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b\r\ncontent-length: %d\r\n\r\n"

@@ -27,8 +27,6 @@ from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, Res
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.log_record import LogStream
 
-__all__ = ["Instance", "LocalPendingRequest", "WorkerState"]
-
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _MAX_LINE_BYTES: Final = 65536
 

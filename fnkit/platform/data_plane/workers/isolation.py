@@ -17,8 +17,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-__all__ = ["TABLE", "ControlGroups", "InstanceGroups", "Level", "Protection", "candidate_levels", "unenforced"]
-
 _MOUNT: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = ("memory", "pids", "cpu")
 _GROUP_PREFIX: Final = "fnkit-"

@@ -26,8 +26,6 @@ from fnkit.platform.model.log_record import (
     segment_number,
 )
 
-__all__ = ["LogWriter"]
-
 _LINES_PER_MINUTE: Final = 30_000  # Scaleway's published rate
 _RATE_PERIOD: Final = 60.0
 _MAX_OPEN_FILES: Final = 128

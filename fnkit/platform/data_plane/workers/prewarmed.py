@@ -14,8 +14,6 @@ from typing import Final
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.instance import Instance
 
-__all__ = ["WarmPool"]
-
 _REFILL_DELAY: Final = 0.05
 _REPLACEMENT_DELAY: Final = 0.5
 

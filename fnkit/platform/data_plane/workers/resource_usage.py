@@ -15,8 +15,6 @@ from typing import Final
 
 from fnkit.platform.data_plane.workers.instance import Instance
 
-__all__ = ["disk_usage", "process_tree", "process_tree_memory", "total_memory"]
-
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _BLOCK_BYTES: Final = 512  # unit of st_blocks, in bytes
 

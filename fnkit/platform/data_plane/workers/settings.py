@@ -22,8 +22,6 @@ from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, enco
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.model.routing import Route
 
-__all__ = ["StartupConfig"]
-
 _MAX_PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
 _FIRST_OWN_UID: Final = 0x1000_0000  # above the ranges of people, services and containers

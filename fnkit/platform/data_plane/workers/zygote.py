@@ -20,8 +20,6 @@ from typing import Final
 from fnkit import worker
 from fnkit.platform.data_plane.workers.isolation import Level
 
-__all__ = ["ForkServerClient", "InterpreterZygoteClient"]
-
 _MESSAGE: Final = struct.Struct("!4sIi")
 _FORK: Final = b"FORK"
 _FORK_FAILED: Final = b"FAIL"

@@ -1,13 +1,13 @@
 // Drives a Functions API with Scaleway's JavaScript SDK, unchanged. It stops with exit code 1 at the first expectation
 // that does not hold. Its environment has the SCW_ variables; arguments: gateway address, base64 of an archive
-// with handler.py, runtime.
+// with handler.py, runtime, endpoint and URL of an SQS queue.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { request } from "node:http";
 import { createClient, Errors } from "@scaleway/sdk-client";
 import { Functionv1beta1 } from "@scaleway/sdk-function";
 
-const [gateway, encoded, runtime] = process.argv.slice(2);
+const [gateway, encoded, runtime, sqsEndpoint, queueUrl] = process.argv.slice(2);
 const archive = Buffer.from(encoded, "base64");
 const env = process.env;
 const settings = {
@@ -171,7 +171,7 @@ await step("domains", async () => {
 });
 
 await step("triggers", async () => {
-  const sqs = { endpoint: "http://127.0.0.1:9324", queueUrl: "http://127.0.0.1:9324/q", accessKey: "a", secretKey: "b" };
+  const sqs = { endpoint: sqsEndpoint, queueUrl, accessKey: "a", secretKey: "b" };
   const nats = { subject: "orders.*", mnqNatsAccountId: "A".repeat(56), mnqProjectId: settings.defaultProjectId, mnqRegion: "fr-par" };
   const scwSqs = { queue: "orders", mnqProjectId: settings.defaultProjectId, mnqRegion: "fr-par" };
   for (const [input, kind] of [

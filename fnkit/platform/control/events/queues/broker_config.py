@@ -19,8 +19,6 @@ from fnkit.platform.brokers.config_file import BrokersInvalid, read_brokers_file
 from fnkit.platform.brokers.model import Brokers, NatsBroker, SqsBroker
 from fnkit.platform.model.settings import QueueSettings
 
-__all__ = ["BrokerConfig"]
-
 _POLL_INTERVAL: Final = 1.0
 _NON_OWNER_PERMISSIONS: Final = 0o077
 _FILE_IGNORED: Final = "The file is ignored until this is fixed."

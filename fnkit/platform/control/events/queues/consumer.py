@@ -23,7 +23,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, assert_never
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
@@ -33,14 +33,6 @@ from fnkit.platform.control.events.queues.retries import RetryDecision, RetryQue
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import Delivery, DeliveryStatus
 from fnkit.platform.model.records import TriggerRecord
-
-__all__ = [
-    "ConsumerStatus",
-    "IdGenerator",
-    "QueueConsumer",
-    "RecentIds",
-    "SlowStartNotifier",
-]
 
 _MAX_IN_FLIGHT: Final = 10  # requests of one trigger, as Scaleway documents
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
@@ -284,10 +276,12 @@ class QueueConsumer:
                 case RetryDecision.GIVE_UP:
                     await self._give_up(entry.message, entry.delivery)
                     return False
-                case _:
+                case RetryDecision.RETRY_NOW:
                     self._warn_gateway_unavailable(outcome)
                     await asyncio.sleep(backoff)
                     backoff = min(_MAX_GATEWAY_BACKOFF, backoff * 2)
+                case decision:
+                    assert_never(decision)
 
     async def _post(self, body: bytes) -> DeliveryOutcome:
         while (target := self._target) is None:

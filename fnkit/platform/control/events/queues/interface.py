@@ -16,8 +16,6 @@ from typing import Protocol
 
 from fnkit.platform.model.records import TriggerRecord
 
-__all__ = ["BrokerBackend", "BrokerError", "Message", "MessageSource", "Prefetch"]
-
 
 class BrokerError(Exception):
     """The broker refuses a request, cannot be reached, or has no such queue.

@@ -5,7 +5,8 @@ attempts were recorded, which is the default visibility timeout of a queue. An a
 does not count. Neither does one whose connection broke because the data plane died, since the message did not
 cause that.
 
-To retry messages for another reason, add a rule to ``decide``.
+To retry messages for another reason, add a rule to ``decide``. What the consumer does for each decision is in
+``consumer.QueueConsumer``, and what the delivery log records of an attempt in ``model.delivery.Attempt``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from fnkit.platform.control.events.gateway_client import FAILURE_STATUS, Deliver
 from fnkit.platform.model.clock import PlatformClock
 from fnkit.platform.model.delivery import Delivery
 
-__all__ = ["MAX_ATTEMPTS", "RETRY_DELAY_SECONDS", "RetryDecision", "RetryQueue", "count_failures", "decide"]
-
 MAX_ATTEMPTS: Final = 4
 RETRY_DELAY_SECONDS: Final = 30.0
 """Platform seconds between two attempts, unless the queue has its own visibility timeout."""
@@ -33,24 +32,21 @@ T = TypeVar("T")
 
 
 class RetryDecision(enum.Enum):
-    """What to do with a message after an attempt."""
+    """What to do with a message after an attempt that did not succeed."""
 
-    ACK = "ack"
     RETRY_NOW = "retry_now"  # not counted as an attempt: sent again as soon as the gateway accepts it
     RETRY_LATER = "retry_later"  # the next attempt, after the source's retry delay
     GIVE_UP = "give_up"  # the last attempt failed
 
 
 def decide(outcome: DeliveryOutcome, delivery: Delivery, attempt: int | None) -> RetryDecision:
-    """Decide what to do after an attempt. The first rule that applies wins.
+    """Decide what to do after an attempt that did not succeed. The first rule that applies wins.
 
     Args:
         outcome: The outcome of the attempt.
         delivery: The delivery, with this attempt recorded in it.
         attempt: The number of the attempt by the count of the broker (SQS), or ``None`` if the broker has none.
     """
-    if outcome.succeeded:
-        return RetryDecision.ACK
     if outcome.rejected:  # by the gateway: no handler ran
         return RetryDecision.RETRY_NOW
     if outcome.http_status is None:  # no response, because the data plane died

@@ -26,8 +26,6 @@ from fnkit.platform.control.events.queues.sqs.source import SqsBackend
 from fnkit.platform.control.resources.triggers import Triggers
 from fnkit.platform.model.records import TriggerRecord
 
-__all__ = ["QueueTriggers", "TriggerManager"]
-
 _DRAIN_TIMEOUT: Final = 8.0  # less than the supervisor's stop timeout for control
 _NO_BACKEND: Final = "no backend supports its type of source"
 _logger = logging.getLogger(__name__)

@@ -32,8 +32,6 @@ from fnkit.platform.control.events.queues.nats.errors import (
     connection_error,
 )
 
-__all__ = ["open_client"]
-
 _CONNECT_TIMEOUT: Final = 5
 _PING_INTERVAL: Final = 10
 _CLOSE_TIMEOUT: Final = 0.2

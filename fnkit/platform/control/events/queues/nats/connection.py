@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-__all__ = ["NatsConnection", "NatsConnections", "is_nats_installed"]
-
 _MIN_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 5.0
 _MIN_SESSION_SECONDS: Final = 1.0  # a shorter session counts as a failure to connect

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
-__all__ = ["BoundedBuffer", "CoreMessage", "CoreSubscription", "Overlap", "ReceivedIds"]
-
 _MAX_BUFFERED_MESSAGES: Final = 1000
 _MAX_BUFFERED_BYTES: Final = 64 * 1024 * 1024
 _MAX_REMEMBERED_IDS: Final = 10_000

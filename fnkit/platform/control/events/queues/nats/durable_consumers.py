@@ -17,8 +17,6 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.queues.nats.jetstream import Stream
 from fnkit.platform.model.records import NatsSource
 
-__all__ = ["ConsumerRecord", "ConsumerRegistry"]
-
 _KEY: Final = "nats_consumers"
 
 

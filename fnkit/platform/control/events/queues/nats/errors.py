@@ -15,8 +15,6 @@ from urllib.parse import unquote, urlsplit
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.events.queues.interface import BrokerError
 
-__all__ = ["ConnectionClosed", "auth_error", "broker_address", "connection_error", "permission_error", "redact"]
-
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 _MAX_LENGTH: Final = 300
 _CREDENTIAL_NAMES: Final = {

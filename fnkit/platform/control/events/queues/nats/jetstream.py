@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-__all__ = [
-    "ACK_WAIT_SECONDS",
-    "PullConsumer",
-    "Stream",
-    "StreamMessage",
-    "ensure_consumer",
-    "find_stream",
-    "get_ack_floor",
-    "get_last_sequence",
-    "remove_consumer",
-    "subject_matches",
-]
-
 ACK_WAIT_SECONDS: Final = 10.0
 """Seconds after which the broker delivers an unacknowledged message again, because this process died."""
 

@@ -41,8 +41,6 @@ from fnkit.platform.model.records import NatsSource, TriggerRecord
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["NatsBackend", "NatsMessageSource", "consumer_name"]
-
 _POLL_INTERVAL: Final = 30.0  # between two checks of the streams, if the broker reports no change
 _BACKOFF: Final = 0.2
 _FLUSH_TIMEOUT: Final = 5

@@ -26,8 +26,6 @@ from fnkit.platform.control.events.queues.sqs.errors import (
     is_transient,
 )
 
-__all__ = ["MAX_POLL_SECONDS", "ConnectionPool", "SqsClient", "SqsClients", "SqsResponse", "is_botocore_installed"]
-
 MAX_POLL_SECONDS: Final = 20
 """The longest wait that SQS allows for ``ReceiveMessage``."""
 

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 from fnkit.platform.brokers.model import SqsBroker
 from fnkit.platform.model.records import QueueSource, SqsSource
 
-__all__ = ["SqsClientConfig", "SqsEndpoint", "endpoint_at_broker", "endpoint_of_source", "signing_region"]
-
 _REGIONAL_HOSTS: Final = (
     re.compile(r"sqs\.mnq\.([a-z]+-[a-z]+)\.scaleway\.com"),
     re.compile(r"sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)"),

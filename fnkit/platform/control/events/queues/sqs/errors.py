@@ -7,8 +7,6 @@ from typing import Final
 from fnkit.platform.control.events.queues.interface import BrokerError
 from fnkit.platform.control.events.queues.sqs.endpoint import SqsClientConfig
 
-__all__ = ["ReceiptHandleExpired", "SqsRequestRejected", "SqsUnavailable", "error_from_response", "is_transient"]
-
 _QUEUE_NOT_FOUND_CODES: Final = frozenset(
     {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"}
 )

@@ -19,8 +19,6 @@ from fnkit.platform.control.events.queues.sqs.client import MAX_POLL_SECONDS
 from fnkit.platform.control.events.queues.sqs.errors import SqsUnavailable
 from fnkit.platform.control.events.queues.sqs.queue import SqsQueue
 
-__all__ = ["FifoOrdering", "Poller", "SqsMessage"]
-
 _MAX_MESSAGES_PER_POLL: Final = 10  # the limit of SQS
 _MAX_EXTRA_POLLS: Final = 4
 _BRIEF_POLL_SECONDS: Final = 1

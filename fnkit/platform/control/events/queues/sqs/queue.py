@@ -21,8 +21,6 @@ from fnkit.platform.control.events.queues.sqs.errors import (
     error_from_response,
 )
 
-__all__ = ["ATTRIBUTE_NAMES", "BatchEntry", "QueueAttributes", "RequestBatcher", "SqsQueue", "parse_attributes"]
-
 ATTRIBUTE_NAMES: Final = ("VisibilityTimeout", "RedrivePolicy")
 
 _MIN_LEASE_SECONDS: Final = 3

@@ -18,8 +18,6 @@ from fnkit.platform.control.events.queues.sqs.poller import FifoOrdering, Poller
 from fnkit.platform.control.events.queues.sqs.queue import SqsQueue
 from fnkit.platform.model.records import QueueSource, SqsSource, TriggerRecord
 
-__all__ = ["SqsBackend", "SqsMessageSource"]
-
 _REFRESH_INTERVAL: Final = 30.0
 _INITIAL_LEASE_INTERVAL: Final = 1.0  # until the visibility timeout of the queue is known
 
