@@ -108,7 +108,7 @@ def running_auth_servers(servers: Iterable[AuthServer]) -> Iterator[list[AuthSer
 
 def auth_servers(folder: Path) -> list[AuthServer]:
     """Return one server for each kind of credentials."""
-    ours, theirs = CertificateAuthority(folder, "ours"), CertificateAuthority(folder, "theirs")
+    trusted, other = CertificateAuthority(folder, "trusted"), CertificateAuthority(folder, "other")
     return [
         _password(folder),
         _token(folder),
@@ -116,10 +116,10 @@ def auth_servers(folder: Path) -> list[AuthServer]:
         _nkey(folder),
         _nkey_file(folder),
         _credentials(folder),
-        _private_authority(folder, ours, theirs),
-        _client_certificate(folder, ours, theirs),
-        _no_client_certificate(folder, ours, theirs),
-        _plaintext(folder, ours),
+        _private_authority(folder, trusted, other),
+        _client_certificate(folder, trusted, other),
+        _no_client_certificate(folder, trusted, other),
+        _plaintext(folder, trusted),
         _no_permission(folder),
     ]
 
@@ -140,11 +140,11 @@ def _password(folder: Path) -> AuthServer:
     return _auth_server(
         folder,
         "password",
-        keys={"user": "me", "password": "pass-word-secret"},
+        config_entry={"user": "me", "password": "pass-word-secret"},
         secrets=("pass-word-secret",),
-        shut=_authorized(user="me", password="another-one"),
-        open=_authorized(user="me", password="pass-word-secret"),
-        says="the NATS broker {url} rejects the user and password in brokers.toml: Authorization Violation",
+        rejecting_settings=_authorized(user="me", password="another-one"),
+        accepting_settings=_authorized(user="me", password="pass-word-secret"),
+        rejection="the NATS broker {url} rejects the user and password in brokers.toml: Authorization Violation",
     )
 
 
@@ -152,11 +152,11 @@ def _token(folder: Path) -> AuthServer:
     return _auth_server(
         folder,
         "token",
-        keys={"token": "token-secret"},
+        config_entry={"token": "token-secret"},
         secrets=("token-secret",),
-        shut=_authorized(token="another-one"),
-        open=_authorized(token="token-secret"),
-        says="the NATS broker {url} rejects the token in brokers.toml: Authorization Violation",
+        rejecting_settings=_authorized(token="another-one"),
+        accepting_settings=_authorized(token="token-secret"),
+        rejection="the NATS broker {url} rejects the token in brokers.toml: Authorization Violation",
     )
 
 
@@ -164,11 +164,11 @@ def _without_credentials(folder: Path) -> AuthServer:
     return _auth_server(
         folder,
         "without-credentials",
-        keys={},
+        config_entry={},
         secrets=(),
-        shut=_authorized(token="another-one"),
-        open={},
-        says="the NATS broker {url} requires credentials, but brokers.toml has none for it: "
+        rejecting_settings=_authorized(token="another-one"),
+        accepting_settings={},
+        rejection="the NATS broker {url} requires credentials, but brokers.toml has none for it: "
         "Authorization Violation",
     )
 
@@ -178,11 +178,11 @@ def _nkey(folder: Path) -> AuthServer:
     return _auth_server(
         folder,
         "nkey",
-        keys={"nkey": user.seed},
+        config_entry={"nkey": user.seed},
         secrets=(user.seed,),
-        shut=_authorized(users=[{"nkey": Key().public}]),
-        open=_authorized(users=[{"nkey": user.public}]),
-        says="the NATS broker {url} rejects the nkey in brokers.toml: Authorization Violation",
+        rejecting_settings=_authorized(users=[{"nkey": Key().public}]),
+        accepting_settings=_authorized(users=[{"nkey": user.public}]),
+        rejection="the NATS broker {url} rejects the nkey in brokers.toml: Authorization Violation",
     )
 
 
@@ -192,11 +192,11 @@ def _nkey_file(folder: Path) -> AuthServer:
     return _auth_server(
         folder,
         "nkey-file",
-        keys={"nkey": str(file)},
+        config_entry={"nkey": str(file)},
         secrets=(user.seed,),
-        shut=_authorized(users=[{"nkey": Key().public}]),
-        open=_authorized(users=[{"nkey": user.public}]),
-        says="the NATS broker {url} rejects the nkey in brokers.toml: Authorization Violation",
+        rejecting_settings=_authorized(users=[{"nkey": Key().public}]),
+        accepting_settings=_authorized(users=[{"nkey": user.public}]),
+        rejection="the NATS broker {url} rejects the nkey in brokers.toml: Authorization Violation",
     )
 
 
@@ -208,11 +208,11 @@ def _credentials(folder: Path) -> AuthServer:
     return _auth_server(
         folder,
         "credentials",
-        keys={"credentials": str(file)},
+        config_entry={"credentials": str(file)},
         secrets=(user.seed, jwt),
-        shut=operator_settings(operator, other),
-        open=operator_settings(operator, other, account),
-        says="the NATS broker {url} rejects the credentials file in brokers.toml: Authorization Violation",
+        rejecting_settings=operator_settings(operator, other),
+        accepting_settings=operator_settings(operator, other, account),
+        rejection="the NATS broker {url} rejects the credentials file in brokers.toml: Authorization Violation",
     )
 
 
@@ -232,60 +232,61 @@ def _tls(certified: CertificateFiles, **more: object) -> Settings:
     return {"tls": {"cert_file": str(certified.certificate), "key_file": str(certified.key), **more}}
 
 
-def _private_authority(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> AuthServer:
+def _private_authority(folder: Path, trusted: CertificateAuthority, other: CertificateAuthority) -> AuthServer:
     return _auth_server(
         folder,
         "authority",
         scheme="tls",
-        keys={"certificate": str(ours.file), "token": "tls-token-secret"},
+        config_entry={"certificate": str(trusted.file), "token": "tls-token-secret"},
         secrets=("tls-token-secret",),
-        shut={**_authorized(token="tls-token-secret"), **_tls(theirs.sign("broker"))},
-        open={**_authorized(token="tls-token-secret"), **_tls(ours.sign("broker"))},
-        says="the NATS broker {url} presented an untrusted certificate; check url and certificate in "
+        rejecting_settings={**_authorized(token="tls-token-secret"), **_tls(other.sign("broker"))},
+        accepting_settings={**_authorized(token="tls-token-secret"), **_tls(trusted.sign("broker"))},
+        rejection="the NATS broker {url} presented an untrusted certificate; check url and certificate in "
         "brokers.toml: unable to get local issuer certificate",
     )
 
 
-def _client_certificate(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> AuthServer:
-    server, client = ours.sign("verifying"), ours.sign("client")
+def _client_certificate(folder: Path, trusted: CertificateAuthority, other: CertificateAuthority) -> AuthServer:
+    server, client = trusted.sign("verifying"), trusted.sign("client")
     return _auth_server(
         folder,
         "client-certificate",
-        keys={
-            "certificate": str(ours.file),
+        config_entry={
+            "certificate": str(trusted.file),
             "client_certificate": str(client.certificate),
             "client_key": str(client.key),
         },
         secrets=(client.key.read_text().splitlines()[1],),
-        shut=_tls(server, ca_file=str(theirs.file), verify=True),
-        open=_tls(server, ca_file=str(ours.file), verify=True),
-        says="the NATS broker {url} rejects the client certificate; check client_certificate in brokers.toml: ",
+        rejecting_settings=_tls(server, ca_file=str(other.file), verify=True),
+        accepting_settings=_tls(server, ca_file=str(trusted.file), verify=True),
+        rejection="the NATS broker {url} rejects the client certificate; check client_certificate in "
+        "brokers.toml: ",
     )
 
 
-def _no_client_certificate(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> AuthServer:
-    server = ours.sign("asking")
+def _no_client_certificate(folder: Path, trusted: CertificateAuthority, other: CertificateAuthority) -> AuthServer:
+    server = trusted.sign("asking")
     return _auth_server(
         folder,
         "no-client-certificate",
-        keys={"certificate": str(ours.file)},
+        config_entry={"certificate": str(trusted.file)},
         secrets=(),
-        shut=_tls(server, ca_file=str(theirs.file), verify=True),
-        open=_tls(server),
-        says="the NATS broker {url} requires a client certificate; check client_certificate in brokers.toml: ",
+        rejecting_settings=_tls(server, ca_file=str(other.file), verify=True),
+        accepting_settings=_tls(server),
+        rejection="the NATS broker {url} requires a client certificate; check client_certificate in brokers.toml: ",
     )
 
 
-def _plaintext(folder: Path, ours: CertificateAuthority) -> AuthServer:
+def _plaintext(folder: Path, trusted: CertificateAuthority) -> AuthServer:
     return _auth_server(
         folder,
         "plaintext",
         scheme="tls",
-        keys={"user": "me", "password": "clear-secret", "certificate": str(ours.file)},
+        config_entry={"user": "me", "password": "clear-secret", "certificate": str(trusted.file)},
         secrets=("clear-secret",),
-        shut=_authorized(user="me", password="clear-secret"),
-        open={**_authorized(user="me", password="clear-secret"), **_tls(ours.sign("late"))},
-        says="the NATS broker {url} does not offer TLS, which brokers.toml requires; nothing was sent",
+        rejecting_settings=_authorized(user="me", password="clear-secret"),
+        accepting_settings={**_authorized(user="me", password="clear-secret"), **_tls(trusted.sign("late"))},
+        rejection="the NATS broker {url} does not offer TLS, which brokers.toml requires; nothing was sent",
     )
 
 
@@ -294,10 +295,10 @@ def _no_permission(folder: Path) -> AuthServer:
     return _auth_server(
         folder,
         "no-permission",
-        keys=login,
+        config_entry=login,
         secrets=("permitted-secret",),
-        shut=_authorized(users=[{**login, "permissions": {"subscribe": ["elsewhere", "_INBOX.>"]}}]),
-        open=_authorized(users=[login]),
-        says="the NATS broker {url} does not permit this operation with the user and password: "
+        rejecting_settings=_authorized(users=[{**login, "permissions": {"subscribe": ["elsewhere", "_INBOX.>"]}}]),
+        accepting_settings=_authorized(users=[login]),
+        rejection="the NATS broker {url} does not permit this operation with the user and password: "
         'permissions violation for subscription to "login" using queue',
     )

@@ -1,4 +1,4 @@
-"""What the codes of project problems mean and what to do about them, in general terms, for ``docs/errors.md``.
+"""Explanations of project problems by code: what they mean and what to do, for ``docs/errors.md``.
 
 A test verifies that every code that the scanner and the project raise is explained.
 """
