@@ -13,7 +13,7 @@ from tests.support.otlp_collector import running_collector
 from tests.support.platform import call_function, running_platform
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_otel_variables_configure_the_export_and_are_not_stored(

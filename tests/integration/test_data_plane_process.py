@@ -137,6 +137,7 @@ def test_sigterm_finishes_requests_and_cleans_up() -> None:
         assert not list(plane.folder.glob("instances-*"))
 
 
+@pytest.mark.long
 def test_drain_timeout_rejects_remaining_requests() -> None:
     """Takes ten seconds, the drain timeout."""
     with handler_latch() as latch, running_data_plane() as plane:

@@ -140,6 +140,7 @@ def test_killed_zygote_and_its_instances_are_replaced(plane: DataPlaneProcess) -
     wait_until(lambda: is_replaced(plane, "zygote-killed", before))
 
 
+@pytest.mark.long
 def test_killing_zygotes_during_forks_blocks_no_request(plane: DataPlaneProcess) -> None:
     plane.deploy("zygotes-killed", "def handle(e, c):\n    return 'alive'\n", min_scale=1, max_scale=3)
     for _ in range(60):

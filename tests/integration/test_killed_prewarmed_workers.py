@@ -68,6 +68,7 @@ def test_deploy_succeeds_when_all_prewarmed_workers_are_dead(plane: DataPlanePro
     assert plane.call("all-dead").body == b"hello"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("milliseconds", [0, 1, 3, 10, 40])
 def test_deploy_succeeds_when_assigned_worker_is_killed(plane: DataPlaneProcess, milliseconds: int) -> None:
     """The workers are stopped first, so the assigned one cannot have read its settings when it is killed."""

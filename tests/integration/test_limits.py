@@ -68,6 +68,7 @@ def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
     return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
+@pytest.mark.long
 def test_memory_limit_covers_all_processes_of_an_instance(plane: DataPlaneProcess) -> None:
     """Each process alone is within the limit; daemons count too."""
     route = plane.deploy("forking", FORKING, memory=128)
@@ -97,6 +98,7 @@ def test_sandbox_v1_uses_fresh_process_without_seccomp_filter(plane: DataPlanePr
         assert first["tmp"] is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["/fill", "/hide"])
 def test_sandbox_v1_disk_usage_is_limited(plane: DataPlaneProcess, path: str) -> None:
     """No single file exceeds the limit; deleted files count while they are open."""
@@ -124,6 +126,7 @@ def handle(event, context):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
 def test_hard_cpu_limit_caps_function_at_its_mvcpu() -> None:
     with running_data_plane(cpu_limits="hard") as plane:

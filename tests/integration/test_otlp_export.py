@@ -321,6 +321,7 @@ def log_of(plane: DataPlaneProcess) -> str:
     return (plane.folder / "stderr.log").read_text()
 
 
+@pytest.mark.long
 def test_unreachable_collector_fails_no_request_and_logs_once() -> None:
     with exporting(f"http://127.0.0.1:{free_port()}") as plane:
         plane.deploy("show", SHOW)
@@ -331,6 +332,7 @@ def test_unreachable_collector_fails_no_request_and_logs_once() -> None:
         assert log_of(plane).count(line) == 1
 
 
+@pytest.mark.long
 def test_hanging_collector_delays_neither_requests_nor_shutdown() -> None:
     with running_collector() as collector:
         over = threading.Event()
@@ -349,6 +351,7 @@ def all_counted(plane: DataPlaneProcess) -> SpanCounts | None:
     return counts if counts is not None and counts.exported + counts.dropped == 512 else None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("status", "body", "rejected"),
     [
@@ -370,6 +373,7 @@ def test_collector_response_determines_dropped_span_count(status: int, body: byt
         assert counts == SpanCounts(exported=512 - dropped, dropped=dropped)
 
 
+@pytest.mark.long
 def test_retryable_export_error_is_retried() -> None:
     with running_collector() as collector:
         collector.answer = lambda _: (503, b"") if len(collector.exports) < 2 else (200, b"")

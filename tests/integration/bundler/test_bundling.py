@@ -161,6 +161,7 @@ def test_ignored_handler_file_is_rejected(tmp_path: Path, bundling: BundleRun) -
     assert raised.value.code == "handler-not-shipped"
 
 
+@pytest.mark.long
 def test_oversized_archive_error_names_the_largest_folder(tmp_path: Path, bundling: BundleRun) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context): ...\n"})

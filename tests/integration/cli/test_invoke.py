@@ -191,7 +191,7 @@ def test_handler_process_exit_gives_status_500(fnkit: Command) -> None:
     assert (result.code, result.json()["status"]) == (1, 500)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("shop")
 def test_handler_timeout_gives_status_504(fnkit: Command) -> None:
     result = fnkit("invoke", "hangs", "--json")

@@ -65,7 +65,7 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_accepted_requests_survive_a_kill_after_every_step(tmp_path: Path) -> None:
     control = ControlProcess(control_settings(tmp_path))
     ids: dict[str, str] = {}

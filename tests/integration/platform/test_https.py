@@ -138,6 +138,7 @@ def test_trust_install_without_root_hints_the_sudo_command() -> None:
         assert "sudo" in error["hint"] or error["code"] == "no-trust-store"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, like the command")
 @pytest.mark.skipif(shutil.which("update-ca-certificates") is None, reason="needs Debian's trust store")
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a separate mount namespace")
@@ -167,6 +168,7 @@ def test_trust_install_and_remove_change_the_system_trust_store(
     assert result.stdout.split() == ["000", "404", "1", "000"]
 
 
+@pytest.mark.long
 def test_tls_port_and_ca_survive_reset_and_restart(tmp_path: Path) -> None:
     layout = DataLayout(tmp_path / "home")
     with running_platform(layout.data_dir) as first:

@@ -49,6 +49,25 @@ def started(fnkit: Command) -> dict[str, object]:
     return fnkit(*START, "--detach").ok().json()
 
 
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data directory of the platform that all tests share which do not stop or change it."""
+    folder = tmp_path_factory.mktemp("shared") / "home"
+    yield folder
+    Command({"FNKIT_HOME": str(folder)})("platform", "stop").ok()
+
+
+@pytest.fixture(scope="module")
+def shared_fnkit(shared_home: Path) -> Command:
+    return Command({"FNKIT_HOME": str(shared_home)})
+
+
+@pytest.fixture(scope="module")
+def shared_started(shared_fnkit: Command) -> dict[str, object]:
+    """The document that ``start`` printed for the shared platform."""
+    return shared_fnkit(*START, "--detach").ok().json()
+
+
 def _status(fnkit: Command) -> dict[str, object]:
     return fnkit("platform", "status", "--json").ok().json()
 
@@ -69,17 +88,17 @@ def _error(result: Completed) -> dict[str, object]:
     return error
 
 
-def test_start_returns_when_healthy_and_prints_all_keys(started: dict[str, object]) -> None:
-    assert list(started) == KEYS
-    assert started["healthy"] is True
-    with urllib.request.urlopen(f"{started['api_url']}/healthz", timeout=60) as response:
+def test_start_returns_when_healthy_and_prints_all_keys(shared_started: dict[str, object]) -> None:
+    assert list(shared_started) == KEYS
+    assert shared_started["healthy"] is True
+    with urllib.request.urlopen(f"{shared_started['api_url']}/healthz", timeout=60) as response:
         assert response.status == 200
-    assert started["isolation"] in {"cgroup", "namespaces", "landlock"}
-    assert _process(started, "control") != _process(started, "data_plane")
+    assert shared_started["isolation"] in {"cgroup", "namespaces", "landlock"}
+    assert _process(shared_started, "control") != _process(shared_started, "data_plane")
 
 
-def test_status_prints_the_same_document_as_start(fnkit: Command, started: dict[str, object]) -> None:
-    assert _status(fnkit) == started
+def test_status_prints_the_same_document_as_start(shared_fnkit: Command, shared_started: dict[str, object]) -> None:
+    assert _status(shared_fnkit) == shared_started
 
 
 def test_status_of_stopped_platform_has_the_same_keys(fnkit: Command) -> None:
@@ -88,9 +107,11 @@ def test_status_of_stopped_platform_has_the_same_keys(fnkit: Command) -> None:
     assert document["running"] is False
 
 
-def test_second_start_returns_the_running_platform(fnkit: Command, started: dict[str, object]) -> None:
-    again = fnkit("platform", "start", "--json").ok()
-    assert again.json() == started
+def test_second_start_returns_the_running_platform(
+    shared_fnkit: Command, shared_started: dict[str, object]
+) -> None:
+    again = shared_fnkit("platform", "start", "--json").ok()
+    assert again.json() == shared_started
     assert again.stderr == "The platform was already running.\n"
 
 
@@ -105,6 +126,7 @@ def test_concurrent_starts_create_one_platform(fnkit: Command) -> None:
     assert len({document["api_url"] for document in documents}) == 1
 
 
+@pytest.mark.long
 def test_platforms_started_concurrently_get_distinct_ports(tmp_path: Path) -> None:
     users = [Command({"FNKIT_HOME": str(tmp_path / f"home-{number}")}) for number in range(3)]
     try:
@@ -173,6 +195,7 @@ def test_killed_supervisor_leaves_no_children_and_can_be_restarted(
     assert not folder.exists(), "stop also removes the socket directory of the killed supervisor"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_foreground_process_is_the_platform_and_stops_on_signal(
     number: signal.Signals, fnkit: Command, home: Path
@@ -201,9 +224,11 @@ def test_port_in_use_error_names_the_flag(fnkit: Command) -> None:
     assert _status(fnkit)["running"] is False
 
 
-def test_start_with_another_port_is_rejected_while_running(fnkit: Command, started: dict[str, object]) -> None:
-    assert _number(started, "pid")
-    result = fnkit("platform", "start", "--json", "--api-port", "1")
+def test_start_with_another_port_is_rejected_while_running(
+    shared_fnkit: Command, shared_started: dict[str, object]
+) -> None:
+    assert _number(shared_started, "pid")
+    result = shared_fnkit("platform", "start", "--json", "--api-port", "1")
     assert (result.code, _error(result)["code"]) == (1, "platform-differs")
 
 
@@ -228,11 +253,11 @@ def test_data_directory_readable_by_others_is_rejected(fnkit: Command, home: Pat
     home.chmod(0o700)
 
 
-def test_data_directory_is_private(home: Path, started: dict[str, object]) -> None:
-    assert started["data_dir"] == str(home)
-    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+def test_data_directory_is_private(shared_home: Path, shared_started: dict[str, object]) -> None:
+    assert shared_started["data_dir"] == str(shared_home)
+    assert stat.S_IMODE(shared_home.stat().st_mode) == 0o700
     for name in ("platform.json", "run.json"):
-        assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((shared_home / name).stat().st_mode) == 0o600
 
 
 def test_processes_and_logs_expose_no_secret(fnkit: Command, home: Path) -> None:
@@ -248,12 +273,12 @@ def test_processes_and_logs_expose_no_secret(fnkit: Command, home: Path) -> None
     assert "PATH" in environment_of(_process(started, "data_plane"))
 
 
-def test_only_env_prints_the_secret_key_as_text(fnkit: Command, started: dict[str, object]) -> None:
-    secret = str(started["secret_key"])
+def test_only_env_prints_the_secret_key_as_text(shared_fnkit: Command, shared_started: dict[str, object]) -> None:
+    secret = str(shared_started["secret_key"])
     for arguments in (("status",), ("start",), ("logs",)):
-        result = fnkit("platform", *arguments).ok()
+        result = shared_fnkit("platform", *arguments).ok()
         assert secret not in result.stdout + result.stderr
-    assert secret in fnkit("platform", "env").ok().stdout
+    assert secret in shared_fnkit("platform", "env").ok().stdout
 
 
 def test_reset_needs_confirmation_and_keeps_keys_and_ports(
@@ -272,20 +297,22 @@ def test_reset_needs_confirmation_and_keeps_keys_and_ports(
     assert shown.json() == {"keys": [{name: value for name, value in key.items() if name != "secret_key"}]}
 
 
-def test_api_key_secret_is_shown_once_and_key_can_be_deleted(fnkit: Command, started: dict[str, object]) -> None:
-    assert started["running"]
-    assert fnkit("platform", "api-key", "list").ok().stdout == "There are no additional API keys.\n"
-    options = ("--read-only", "--project-id", str(started["project_id"]), "--description", "the builds")
-    created = fnkit("platform", "api-key", "create", *options).ok().stdout
+def test_api_key_secret_is_shown_once_and_key_can_be_deleted(
+    shared_fnkit: Command, shared_started: dict[str, object]
+) -> None:
+    assert shared_started["running"]
+    assert shared_fnkit("platform", "api-key", "list").ok().stdout == "There are no additional API keys.\n"
+    options = ("--read-only", "--project-id", str(shared_started["project_id"]), "--description", "the builds")
+    created = shared_fnkit("platform", "api-key", "create", *options).ok().stdout
     name, secret = (line.split()[2] for line in created.splitlines()[:2])
-    listed = fnkit("platform", "api-key", "list").ok().stdout
+    listed = shared_fnkit("platform", "api-key", "list").ok().stdout
 
-    assert created.endswith(f"It reads project {started['project_id']}.\n")
+    assert created.endswith(f"It reads project {shared_started['project_id']}.\n")
     assert (name in listed, "the builds" in listed, secret in listed) == (True, True, False)
-    assert fnkit("platform", "api-key", "delete", name).ok().stdout == f"Deleted API key {name}.\n"
-    again = fnkit("platform", "api-key", "delete", name, "--json")
+    assert shared_fnkit("platform", "api-key", "delete", name).ok().stdout == f"Deleted API key {name}.\n"
+    again = shared_fnkit("platform", "api-key", "delete", name, "--json")
     assert (again.code, _error(again)["code"]) == (1, "key-refused")
-    wrong = fnkit("platform", "api-key", "create", "--project-id", "shop", "--json")
+    wrong = shared_fnkit("platform", "api-key", "create", "--project-id", "shop", "--json")
     message = "The platform rejected the request: project_id must be a UUID."
     assert (wrong.code, _error(wrong)["message"]) == (1, message)
 
@@ -310,23 +337,25 @@ def test_logs_are_shown_and_followed(fnkit: Command, started: dict[str, object])
 
 
 @pytest.mark.parametrize("output_format", ["shell", "dotenv", "github", "json", "terraform"])
-def test_env_supports_every_output_format(output_format: str, fnkit: Command, started: dict[str, object]) -> None:
-    shown = fnkit("platform", "env", "--format", output_format).ok().stdout
-    assert str(started["secret_key"]) in shown
-    assert str(started["api_url"]) in shown
+def test_env_supports_every_output_format(
+    output_format: str, shared_fnkit: Command, shared_started: dict[str, object]
+) -> None:
+    shown = shared_fnkit("platform", "env", "--format", output_format).ok().stdout
+    assert str(shared_started["secret_key"]) in shown
+    assert str(shared_started["api_url"]) in shown
     match output_format:
         case "json":
-            assert json.loads(shown) == started
+            assert json.loads(shown) == shared_started
         case "terraform":
             assert shown.startswith('provider "scaleway" {\n')
             assert re.search(r'^  secret_key +=\s"', shown, re.MULTILINE)
         case "shell":
             script = shown + 'echo "$SCW_DEFAULT_PROJECT_ID $SCW_API_URL"'
             output = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True).stdout
-            assert output == f"{started['project_id']} {started['api_url']}\n"
+            assert output == f"{shared_started['project_id']} {shared_started['api_url']}\n"
         case _:
             pairs = dict(line.split("=", 1) for line in shown.splitlines())
-            assert pairs["SCW_SECRET_KEY"] == started["secret_key"]
+            assert pairs["SCW_SECRET_KEY"] == shared_started["secret_key"]
 
 
 def test_env_of_stopped_platform_is_an_error(fnkit: Command) -> None:

@@ -87,6 +87,7 @@ def test_lines_are_pushed_with_stream_labels_and_metadata(tmp_path: Path) -> Non
         assert SECRET not in progress_file(tmp_path).read_text()
 
 
+@pytest.mark.long
 def test_push_resumes_after_restart_without_duplicates(tmp_path: Path) -> None:
     with (
         running_loki_receiver() as receiver,
@@ -105,6 +106,7 @@ def test_push_resumes_after_restart_without_duplicates(tmp_path: Path) -> None:
         assert [one.line for one in receiver.lines] == texts(0, 41)
 
 
+@pytest.mark.long
 def test_outage_loses_no_lines_and_is_logged_once(tmp_path: Path) -> None:
     port = free_port()
     with running_control(tmp_path, loki_push=settings(f"http://127.0.0.1:{port}")) as control:
@@ -119,6 +121,7 @@ def test_outage_loses_no_lines_and_is_logged_once(tmp_path: Path) -> None:
         assert control.log.count("Cannot push logs to") == 1
 
 
+@pytest.mark.long
 def test_permanently_rejected_lines_are_dropped_and_counted(tmp_path: Path) -> None:
     with (
         running_loki_receiver() as receiver,
@@ -134,6 +137,7 @@ def test_permanently_rejected_lines_are_dropped_and_counted(tmp_path: Path) -> N
         assert [one.line for one in receiver.lines] == texts(5, 6)
 
 
+@pytest.mark.long
 def test_oversized_batch_is_split(tmp_path: Path) -> None:
     with (
         running_loki_receiver() as receiver,
@@ -163,6 +167,7 @@ def test_build_logs_are_pushed_and_removed_with_their_function(tmp_path: Path) -
         assert control.stop() == 0
 
 
+@pytest.mark.long
 def test_segments_deleted_before_the_push_are_counted(tmp_path: Path) -> None:
     port = free_port()
     with running_control(tmp_path, loki_push=settings(f"http://127.0.0.1:{port}")) as control:

@@ -12,7 +12,7 @@ from tests.support.control_process import API
 from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform, sleeping_handler
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 RETURNS_BODY_AS_STATUS = "def respond(event):\n    return {'statusCode': int(event['body']), 'body': 'text'}\n"
 CRASHES = "def respond(event):\n    if event['body'] == 'crash':\n        os._exit(3)\n    return 'ok'\n"

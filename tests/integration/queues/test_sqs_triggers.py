@@ -98,6 +98,7 @@ def test_redrive_policy_moves_failing_message_to_dead_letter_queue(sqs: SqsEnvir
     assert sqs.handlers.bodies.count("failing") == before + 2
 
 
+@pytest.mark.long
 def test_visibility_timeout_is_extended_while_message_is_processed(sqs: SqsEnvironment) -> None:
     sqs.handlers.is_held = lambda body: body == "slow"
     queue = sqs.create_queue(VisibilityTimeout="5")

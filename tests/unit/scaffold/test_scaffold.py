@@ -36,7 +36,7 @@ def test_project_name_in_settings_is_derived_from_the_folder(tmp_path: Path, tem
     assert settings["tool"]["fnkit"]["name"] == settings["project"]["name"] == "my-shop"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_new_project_passes_its_own_tests(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "shop", template, {})
