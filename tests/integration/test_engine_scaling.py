@@ -253,26 +253,40 @@ def test_removed_function_returns_404(plane: DataPlaneProcess) -> None:
 
 def test_idle_instances_end_by_platform_clock(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
     route = plane.deploy("idle", latch.source + HANDLER, max_scale=4)
-    epoch = time.time() + 1_000_000
-
-    def move(seconds: float) -> None:
-        clock = ClockState(platform_time=epoch + seconds, real_time=time.time(), speed=0.0)
-        plane.control.send_and_wait_for_ack(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
-
-    move(0)
+    start = time.time() + 1_000_000
+    stop_clock(plane, start)
     first = {instance_id(reply) for reply in call_concurrently(plane, latch, route, 3)}
     assert len(first) == 3
-    move(29)
+    stop_clock(plane, start + 29)
     assert len({instance_id(reply) for reply in call_concurrently(plane, latch, route, 3)} | first) == 3
-    move(60)
+    stop_clock(plane, start + 60)
     wait_until(lambda: len(instances_of(plane, "idle")) == 1)
     survivor = instance_id(plane.call("idle"))
     assert survivor in first
-    move(60 + 899)
+    stop_clock(plane, start + 60 + 899)
     assert len(instances_of(plane, "idle")) == 1
-    move(60 + 900)
+    stop_clock(plane, start + 60 + 900)
     wait_until(lambda: not instances_of(plane, "idle"))
     assert instance_id(plane.call("idle")) not in first
+
+
+def test_last_instance_ends_after_the_configured_idle_time() -> None:
+    start = time.time() + 1_000_000
+    with running_data_plane(scale_to_zero_after=120.0) as plane:
+        plane.deploy("idle", HANDLER)
+        stop_clock(plane, start)
+        before = instance_id(plane.call("idle"))
+        stop_clock(plane, start + 119)
+        assert len(instances_of(plane, "idle")) == 1
+        stop_clock(plane, start + 120)
+        wait_until(lambda: not instances_of(plane, "idle"))
+        assert instance_id(plane.call("idle")) != before
+
+
+def stop_clock(plane: DataPlaneProcess, platform_time: float) -> None:
+    """Stop the platform's clock at a time."""
+    clock = ClockState(platform_time=platform_time, real_time=time.time(), speed=0.0)
+    plane.control.send_and_wait_for_ack(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
 
 
 def instances_of(plane: DataPlaneProcess, name: str) -> list[int]:

@@ -18,6 +18,7 @@ from fnkit.cli.options import (
     parse_size,
 )
 from fnkit.cli.output import Output
+from fnkit.contract.limits import SCALE_TO_ONE_AFTER_SECONDS, SCALE_TO_ZERO_AFTER_SECONDS
 from fnkit.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
@@ -126,13 +127,13 @@ _MAX_CLOCK_SPEED = 100_000  # more than a day per second; beyond it, years pass 
     "--scale-to-one-after",
     type=FiniteRange(0),
     metavar="SECONDS",
-    help="Idle time after which all instances but one stop. [default: 30]",
+    help=f"Idle time after which all instances but one stop. [default: {SCALE_TO_ONE_AFTER_SECONDS}]",
 )
 @click.option(
     "--scale-to-zero-after",
     type=FiniteRange(0),
     metavar="SECONDS",
-    help="Idle time after which the last instance stops. [default: 900]",
+    help=f"Idle time after which the last instance stops. [default: {SCALE_TO_ZERO_AFTER_SECONDS}]",
 )
 @data_dir_option
 @common_options

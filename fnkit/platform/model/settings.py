@@ -27,6 +27,8 @@ from typing import Annotated, Final, Literal, get_type_hints
 
 import msgspec
 
+from fnkit.contract.limits import SCALE_TO_ONE_AFTER_SECONDS, SCALE_TO_ZERO_AFTER_SECONDS
+
 
 class DataLayout:
     """The paths in one data directory."""
@@ -190,8 +192,8 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     loki_url: Annotated[str, StartOption("--loki-url", "none")] = ""
     memory_budget_mb: Annotated[int, StartOption("--memory-budget", "half of this machine's memory")] = 0
     cpu_limits: Annotated[Literal["weights", "hard"], StartOption("--cpu-limits")] = "weights"
-    scale_to_one_after: Annotated[float, StartOption("--scale-to-one-after")] = 30.0
-    scale_to_zero_after: Annotated[float, StartOption("--scale-to-zero-after")] = 900.0
+    scale_to_one_after: Annotated[float, StartOption("--scale-to-one-after")] = SCALE_TO_ONE_AFTER_SECONDS
+    scale_to_zero_after: Annotated[float, StartOption("--scale-to-zero-after")] = SCALE_TO_ZERO_AFTER_SECONDS
 
 
 class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):
