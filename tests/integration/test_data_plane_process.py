@@ -159,7 +159,7 @@ def accepts_connections(plane: DataPlaneProcess) -> bool:
     """Whether the gateway accepts new connections."""
     try:
         plane.connect().close()
-    except ConnectionRefusedError:
+    except ConnectionError:
         return False
     return True
 
