@@ -143,16 +143,20 @@ def _mark_complete(folder: Path) -> None:
 
 
 def _run(command: Sequence[str], folder: Path, seconds: float = 480) -> str:
-    process = subprocess.run(
-        command,
-        cwd=folder,
-        env=_ORIGINAL_ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    """Return the output of a package manager; skip the test if it fails or takes longer than ``seconds``."""
+    try:
+        process = subprocess.run(
+            command,
+            cwd=folder,
+            env=_ORIGINAL_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{' '.join(command[:3])} took longer than {seconds:g} s")
     if process.returncode:
         output = (process.stderr or process.stdout).strip().splitlines()
         pytest.skip(f"{' '.join(command[:3])} failed: {output[-1] if output else process.returncode}")

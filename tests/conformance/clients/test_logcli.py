@@ -16,7 +16,7 @@ from tests.conformance.clients.packages import loki_program
 from tests.support.control_process import ControlProcess, running_control
 from tests.support.log_lines import FunctionLogLine, write_log_lines
 
-pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.clients, pytest.mark.long, pytest.mark.timeout(1800)]
 
 COUNT = 2500
 ORDERS = '{resource_name="orders"}'

@@ -24,7 +24,7 @@ from tests.support.log_lines import FunctionLogLine, write_log_lines
 from tests.support.loki import LokiClient, LokiResponse, running_loki
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.clients, pytest.mark.long, pytest.mark.timeout(1800)]
 
 SECOND = 10**9
 START = (int(time.time()) - 900) * SECOND
