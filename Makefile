@@ -8,7 +8,7 @@ READY := .venv/.ready
 LOWEST := .venv-lowest
 CLIENTS ?= clients
 # Tests wait a lot, so more of them run at once than there are cores on a small machine.
-PYTEST := $(IN)/python -m pytest --numprocesses 4 --dist loadfile
+PYTEST := $(IN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
@@ -39,7 +39,7 @@ test-long: $(READY) ## Run what `make test` leaves out, and all examples of the 
 test-all: test test-long clients ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
 
 test-lowest: $(LOWEST)/.ready ## Run the unit tests with the lowest versions that pyproject.toml allows.
-	@$(LOWEST)/bin/python -m pytest --numprocesses 4 --dist loadfile --hypothesis-profile quick tests/unit
+	@$(LOWEST)/bin/python -m pytest --numprocesses 3 --dist loadfile --hypothesis-profile quick tests/unit
 
 coverage: $(READY) ## Measure what unit and property tests cover.
 	@$(PYTEST) --hypothesis-profile quick --cov --cov-report term tests/unit tests/property

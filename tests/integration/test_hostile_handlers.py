@@ -30,6 +30,8 @@ from tests.support.misbehaving_handlers import (
 from tests.support.resource_counts import PREWARMED, ResourceCounts, resource_counts
 from tests.support.waiting import DEADLINE, wait_until
 
+pytestmark = pytest.mark.long
+
 USER = 54300
 TRUNCATED = 0
 
@@ -107,7 +109,6 @@ def is_enforced(shared: SharedPlane, hostility: MisbehavingHandler) -> bool:
     return False
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("hostility", TERMINATING_HANDLERS, ids=lambda one: one.name)
 def test_hostile_handler_does_not_affect_other_functions(
     shared: SharedPlane, hostility: MisbehavingHandler
@@ -140,7 +141,6 @@ def test_handler_cannot_inject_response_headers(shared: SharedPlane) -> None:
     assert b"\r\ncontent-length: 1\r\n" in head.lower()
 
 
-@pytest.mark.long
 def test_endless_handlers_are_ended_and_functions_keep_serving(shared: SharedPlane) -> None:
     tried = [one for one in NON_TERMINATING_HANDLERS if is_enforced(shared, one)]
     # Handlers that start a response get more time, since all run concurrently.
