@@ -44,23 +44,16 @@ class TriggerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionSpec:
-    """One function with all its settings.
+class ValidSettings:
+    """The settings of a function that can be validated without the rest of the project, with defaults.
 
     Attributes:
-        handler: The API's handler string (``handlers/hello.say_hello``); the archive has the file at that path.
         memory: In MB.
         timeout: In nanoseconds.
-        secrets: Names only. Values are read when planning.
         change_detection: ``function`` to redeploy when the function's own slice changes, or ``project`` to redeploy
             on any change in the project.
-        root: Folder of the function's code relative to the project; ``.``, the whole project, for Python.
     """
 
-    name: str
-    runtime: str
-    handler: str
-    source: SourceLocation
     memory: int
     min_scale: int
     max_scale: int
@@ -68,6 +61,23 @@ class FunctionSpec:
     privacy: str
     http_option: str
     sandbox: str
+    change_detection: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSpec(ValidSettings):
+    """One function with all its settings.
+
+    Attributes:
+        handler: The API's handler string (``handlers/hello.say_hello``); the archive has the file at that path.
+        secrets: Names only. Values are read when planning.
+        root: Folder of the function's code relative to the project; ``.``, the whole project, for Python.
+    """
+
+    name: str
+    runtime: str
+    handler: str
+    source: SourceLocation
     description: str
     env: Mapping[str, str]
     secrets: tuple[str, ...]
@@ -76,7 +86,6 @@ class FunctionSpec:
     private_network_id: str
     crons: tuple[CronSpec, ...]
     triggers: tuple[TriggerSpec, ...]
-    change_detection: str
     preload: bool
     root: str
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from fnkit.authoring.declarations import FunctionDeclaration
@@ -31,7 +30,7 @@ from fnkit.contract.limits import (
     TIMEOUT_MIN_SECONDS,
 )
 from fnkit.contract.names import STAGE_RULE, UUID_RULE, is_hostname
-from fnkit.project.model import NamespaceSpec, SourceLocation
+from fnkit.project.model import NamespaceSpec, SourceLocation, ValidSettings
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.settings import NamespaceTable, Settings
 
@@ -256,25 +255,6 @@ def _validate_timeout(timeout: str | float | None, subject: Subject) -> int:
     else:
         return round(seconds * _NANOSECONDS_PER_SECOND)
     return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidSettings:
-    """The settings that can be validated without the rest of the project, with defaults.
-
-    Attributes:
-        memory: In MB.
-        timeout: In nanoseconds.
-    """
-
-    memory: int
-    min_scale: int
-    max_scale: int
-    timeout: int
-    privacy: str
-    http_option: str
-    sandbox: str
-    change_detection: str
 
 
 def validate_settings(declaration: FunctionDeclaration, subject: Subject) -> ValidSettings:

@@ -20,6 +20,7 @@ import pytest
 from fnkit.platform.model import routing
 from fnkit.platform.model.routing import ClockState, Route
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
+from tests.support.isolation_levels import user_parameters
 from tests.support.resource_counts import PREWARMED, resource_counts
 from tests.support.waiting import wait_until
 
@@ -102,14 +103,9 @@ class ColdStarter:
         return [line for line in lines if line.startswith("preload:")]
 
 
-LEVELS = ((0, "auto"), (USER, "auto"), (0, "none"))
-
-
-@pytest.fixture(scope="module", params=LEVELS, ids=["root", "user", "none"])
+@pytest.fixture(scope="module", params=user_parameters(USER))
 def starter_at_level(request: pytest.FixtureRequest) -> Iterator[ColdStarter]:
     user, isolation = request.param
-    if os.geteuid() != 0 and user:
-        pytest.skip("only root can become another user")
     with running_data_plane(user=user, isolation=isolation) as plane:
         yield ColdStarter(plane)
 

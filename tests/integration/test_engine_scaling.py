@@ -69,11 +69,6 @@ def instance_id(reply: HttpResponse) -> str:
     return str(document["instance"])
 
 
-def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
-    heard = plane.control.received
-    return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
-
-
 def test_concurrent_requests_scale_up_to_max_scale(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
     route = plane.deploy("latch", latch.source + HANDLER, max_scale=3)
     replies = call_concurrently(plane, latch, route, 8)
@@ -101,7 +96,7 @@ def test_timed_out_request_returns_504_and_its_instance_is_killed(plane: DataPla
     reply = plane.call("hang", "/hang")
     assert reply.status == 504
     assert reply.json() == {"message": "hang did not answer within 0.3 s"}
-    wait_until(lambda: exits(plane, route.function_id) == ["timed out after 0.3 s"])
+    wait_until(lambda: plane.exit_reasons(route.function_id) == ["timed out after 0.3 s"])
     wait_until(lambda: plane.call("hang").body == b"fine")  # the timeout includes the start of the next instance
 
 

@@ -42,5 +42,5 @@ def test_instance_without_directory_fails_and_is_ended(plane: DataPlaneProcess) 
     wait_until(lambda: len(plane.instances()) == 2 + PREWARMED, what="two instances besides pre-warmed workers")
 
 
-def has_failed(function_id: str, heard: routing.DataPlaneMessage) -> bool:
-    return isinstance(heard, routing.DeploymentFailed) and heard.function_id == function_id
+def has_failed(function_id: str, message: routing.DataPlaneMessage) -> bool:
+    return isinstance(message, routing.DeploymentFailed) and message.function_id == function_id

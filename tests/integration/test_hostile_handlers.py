@@ -162,9 +162,9 @@ def test_hostile_import_affects_only_its_own_function(shared: SharedPlane, case:
     route = plane.send_deploy(case.replace(" ", "-"), source, environment={"MARK": plane.folder.name})
     shared.deployed.append(route)
     settled = plane.control.wait(
-        lambda heard: (
-            isinstance(heard, routing.DeploymentStarted | routing.DeploymentFailed)
-            and heard.function_id == route.function_id
+        lambda message: (
+            isinstance(message, routing.DeploymentStarted | routing.DeploymentFailed)
+            and message.function_id == route.function_id
         )
     )
     assert isinstance(settled, routing.DeploymentFailed if status is None else routing.DeploymentStarted)

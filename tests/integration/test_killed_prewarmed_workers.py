@@ -12,20 +12,18 @@ import pytest
 
 from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.isolation_levels import user_parameters
 from tests.support.processes import is_alive
 from tests.support.resource_counts import PREWARMED
 from tests.support.waiting import wait_until
 
+USER = 54324
 HELLO = "def handle(event, context):\n    return 'hello'\n"
-USER = 54300
-LEVELS = ((0, "auto"), (USER, "auto"), (0, "none"))
 
 
-@pytest.fixture(scope="module", params=LEVELS, ids=["root", "user", "none"])
+@pytest.fixture(scope="module", params=user_parameters(USER))
 def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
     user, isolation = request.param
-    if os.geteuid() != 0 and user:
-        pytest.skip("only root can become another user")
     with running_data_plane(user=user, isolation=isolation) as plane:
         plane.deploy("first", HELLO)  # starts a zygote, pre-warmed workers and one instance
         assert plane.call("first").body == b"hello"
@@ -63,7 +61,7 @@ def test_deploy_succeeds_when_all_prewarmed_workers_are_dead(plane: DataPlanePro
         routing.ClockChanged(version=version, clock=clock)
     )  # the deploy has started
     signal_all(zygotes, signal.SIGCONT)
-    settled = plane.control.wait(lambda heard: is_settled(heard, route))
+    settled = plane.control.wait(lambda message: is_settled(message, route))
     assert isinstance(settled, routing.DeploymentStarted), settled
     assert plane.call("all-dead").body == b"hello"
 
@@ -77,7 +75,7 @@ def test_deploy_succeeds_when_assigned_worker_is_killed(plane: DataPlaneProcess,
     route = plane.send_deploy("worker-killed", HELLO)
     time.sleep(milliseconds / 1000)  # the result must not depend on the time of the kill
     signal_all(victims, signal.SIGKILL)
-    settled = plane.control.wait(lambda heard: is_settled(heard, route))
+    settled = plane.control.wait(lambda message: is_settled(message, route))
     assert isinstance(settled, routing.DeploymentStarted), settled
     assert plane.call("worker-killed").body == b"hello"
 
@@ -87,14 +85,14 @@ def test_deploy_succeeds_when_instance_is_killed_during_import(plane: DataPlaneP
     route = plane.send_deploy("import-killed", source)
     wait_until(lambda: any(line.message == "importing" for line in plane.log_lines(route)))
     signal_all(plane.instances(), signal.SIGKILL)
-    settled = plane.control.wait(lambda heard: is_settled(heard, route))
+    settled = plane.control.wait(lambda message: is_settled(message, route))
     assert isinstance(settled, routing.DeploymentStarted), settled
     assert plane.call("import-killed").body == b"hello"
 
 
 def test_deploy_fails_when_every_import_kills_the_process(plane: DataPlaneProcess) -> None:
     route = plane.send_deploy("kills-itself", "import os\nos.kill(os.getpid(), 9)\nos._exit(1)\n")
-    settled = plane.control.wait(lambda heard: is_settled(heard, route))
+    settled = plane.control.wait(lambda message: is_settled(message, route))
     assert isinstance(settled, routing.DeploymentFailed)
 
 
@@ -104,9 +102,9 @@ def test_killed_prewarmed_workers_are_replaced_without_demand(plane: DataPlanePr
     wait_until(lambda: len(set(plane.instances()) - set(victims)) == PREWARMED, what="new pre-warmed workers")
 
 
-def is_settled(heard: routing.DataPlaneMessage, route: routing.Route) -> bool:
+def is_settled(message: routing.DataPlaneMessage, route: routing.Route) -> bool:
     return (
-        isinstance(heard, routing.DeploymentStarted | routing.DeploymentFailed)
-        and heard.function_id == route.function_id
-        and heard.generation == route.generation
+        isinstance(message, routing.DeploymentStarted | routing.DeploymentFailed)
+        and message.function_id == route.function_id
+        and message.generation == route.generation
     )

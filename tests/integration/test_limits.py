@@ -57,15 +57,8 @@ def handle(event, context):
 @pytest.fixture(scope="module", params=LEVELS, ids=["root", "user", "landlock"])
 def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
     user, isolation = request.param
-    if os.geteuid() != 0 and user:
-        pytest.skip("only root can become another user")
     with running_data_plane(user=user, isolation=isolation) as running:
         yield running
-
-
-def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
-    heard = plane.control.received
-    return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
 @pytest.mark.long
@@ -75,7 +68,7 @@ def test_memory_limit_covers_all_processes_of_an_instance(plane: DataPlaneProces
     reply = plane.call("forking", "/eat")
     assert reply.status == 502
     assert b"out of memory" in reply.body
-    wait_until(lambda: exits(plane, route.function_id) == ["out of memory"])
+    wait_until(lambda: plane.exit_reasons(route.function_id) == ["out of memory"])
     assert plane.call("forking").body == b"fine"
     logged = [line.message for line in plane.log_lines(route) if line.stream == "system"]
     assert logged == ["instance ended: out of memory"]
@@ -104,14 +97,14 @@ def test_sandbox_v1_disk_usage_is_limited(plane: DataPlaneProcess, path: str) ->
     """No single file exceeds the limit; deleted files count while they are open."""
     route = plane.deploy(f"full-{path[1:]}", DISK, sandbox="v1", memory=2048, timeout=2 * DEADLINE)
     assert plane.call(route.name, path).status == 502
-    wait_until(lambda: exits(plane, route.function_id) == ["out of disk: more than 1024 MiB"])
+    wait_until(lambda: plane.exit_reasons(route.function_id) == ["out of disk: more than 1024 MiB"])
     answer = plane.call(route.name).json()
     assert isinstance(answer, dict)
     assert not [name for name in answer["files"] if name.startswith("big")]
 
 
 def level_of(plane: DataPlaneProcess) -> Level:
-    handshake = plane.control.wait(lambda heard: isinstance(heard, routing.Handshake))
+    handshake = plane.control.wait(lambda message: isinstance(message, routing.Handshake))
     assert isinstance(handshake, routing.Handshake)
     return Level(handshake.isolation)
 

@@ -180,6 +180,13 @@ class DataPlaneProcess:
         assert isinstance(result, routing.DeploymentStarted), result
         return route
 
+    def exit_reasons(self, function_id: str) -> list[str]:
+        """Return why instances of a function ended, in order."""
+        messages = self.control.received
+        return [
+            m.reason for m in messages if isinstance(m, routing.InstanceExited) and m.function_id == function_id
+        ]
+
     # Calling
 
     def connect(self) -> socket.socket:
@@ -318,6 +325,8 @@ def running_data_plane(
         send_snapshot: Whether the data plane gets an empty snapshot, and the call waits until it is healthy.
         settings: Further fields of ``ProcessSettings``.
     """
+    if user and os.geteuid() != 0:
+        pytest.skip("only root can become another user")
     folder = Path(tempfile.mkdtemp(prefix="fnkit-dp-"))
     control = FakeControl(folder / "control.sock")
     if send_snapshot:

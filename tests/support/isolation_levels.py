@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
 
 
+def user_parameters(user: int) -> list[ParameterSet]:
+    """Return parameters ``(user, level)``: root and ``user`` at their best levels, and root without isolation.
+
+    Args:
+        user: Another one for each module: limits of processes count those of a user, and modules run in parallel.
+    """
+    return [
+        pytest.param((0, "auto"), id="root"),
+        pytest.param((user, "auto"), id="user"),
+        pytest.param((0, "none"), id="none"),
+    ]
+
+
 def level_parameters(levels: Sequence[tuple[int, str]]) -> list[ParameterSet]:
     """Return one parameter ``(user, level)`` for each level, all but the first of them marked as long.
 

@@ -111,11 +111,15 @@ def stream_with_messages(platform: QueuePlatform, function: str, number: int) ->
 
 
 @contextmanager
-def queue_with_messages(platform: QueuePlatform, function: str, number: int) -> Iterator[str]:
+def queue_with_messages(
+    platform: QueuePlatform, function: str, number: int, visibility_seconds: int = 10
+) -> Iterator[str]:
     """Create a queue, its trigger and messages; yields the trigger's id."""
     with running_sqs("fauxqs") as server:
         client = server.client()
-        url = client.create_queue(QueueName="killed", Attributes={"VisibilityTimeout": "10"})["QueueUrl"]
+        url = client.create_queue(QueueName="killed", Attributes={"VisibilityTimeout": str(visibility_seconds)})[
+            "QueueUrl"
+        ]
         config = {"endpoint": server.endpoint, "queue_url": url, "access_key": "A", "secret_key": "S"}
         body = {"name": "killed", "function_id": function, "sqs_config": config}
         trigger = str(platform.api.request("POST", f"{API}/triggers", body).ok()["id"])
@@ -151,14 +155,7 @@ def test_interrupted_delivery_is_unknown_until_message_is_redelivered(
 
 def test_sqs_messages_are_handled_and_unrecorded_outcomes_stay_unknown(platform: QueuePlatform) -> None:
     function = platform.deploy(_TAKES_ABOUT_100_MS, max_scale=10)
-    with running_sqs("fauxqs") as server:
-        client = server.client()
-        url = client.create_queue(QueueName="killed", Attributes={"VisibilityTimeout": "3"})["QueueUrl"]
-        config = {"endpoint": server.endpoint, "queue_url": url, "access_key": "A", "secret_key": "S"}
-        body = {"name": "killed", "function_id": function, "sqs_config": config}
-        trigger = str(platform.api.request("POST", f"{API}/triggers", body).ok()["id"])
-        for number in range(_MESSAGES):
-            client.send_message(QueueUrl=url, MessageBody=str(number))
+    with queue_with_messages(platform, function, _MESSAGES, visibility_seconds=3) as trigger:
         kill_control_after(platform, function, _HANDLED_BEFORE_KILL)
         wait_until_handled(platform, function, _MESSAGES)
         rows = finished_deliveries(platform, trigger)

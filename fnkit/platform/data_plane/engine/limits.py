@@ -22,7 +22,7 @@ def default_memory_budget() -> int:
 
 
 class MemoryBudget:
-    """The memory that instances and deployment zygotes may use together. Tells a waiting start when to try again.
+    """The memory that instances and deployment zygotes may use together, and the starts that wait for it.
 
     A reservation is the memory limit of an instance in full, whatever it uses: an instance that reaches its limit
     must not take memory that another one was promised.

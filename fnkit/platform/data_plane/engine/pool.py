@@ -353,8 +353,8 @@ class Pool:
     def on_ended(self, instance: Instance, reason: str) -> float:
         """Fail the request that the instance held, and count its end.
 
-        A start that was killed from outside does not count as failed, as its cause is not the function; a function
-        that fails by itself is restarted with a growing delay.
+        A start that was killed from outside does not count as failed, since the function did not cause it. After
+        failed starts, the delay before the next one grows.
 
         Returns:
             Seconds to wait before missing instances are started.

@@ -4,7 +4,7 @@
 
 1. A socket pair and two pipes are opened, and their other ends are sent to the zygote with the order to fork.
 2. The fork sends one byte over its socket, to which the kernel attaches its process id.
-3. The fork is added to its cgroups, or is told which ones to join.
+3. The data plane adds the fork to its cgroups, or sends it their names so that it joins them itself.
 4. The caller gets a ``ForkedProcess``. Its ``exited`` is done when the zygote has reaped it.
 """
 

@@ -39,7 +39,7 @@ class ResponseReader:
     """Parses the responses of one instance, in turn.
 
     Attributes:
-        handler: Receives the current response; ``None`` if nobody waits for it.
+        handler: Receives the current response; ``None`` to discard it.
         has_trailing_data: Something followed a response.
         connection_close: The last response announced the end of the process; the instance must get no other
             request.

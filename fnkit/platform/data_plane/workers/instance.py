@@ -4,8 +4,8 @@ Its states: *pre-warmed* (forked and partly confined, assigned to no deployment)
 the handler is being imported), *idle*, *busy*, *ended*. It has ended when its socket is closed and its zygote has
 reaped it.
 
-Whoever assigns an instance waits for ``started`` and ``ended``. Only the end of a response, which happens with
-every request, is passed on by a call.
+``started`` and ``ended`` are futures. The end of a response is reported by a callback, since it happens with every
+request.
 """
 
 from __future__ import annotations

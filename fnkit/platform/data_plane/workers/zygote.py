@@ -36,7 +36,7 @@ class ForkServerClient:
     Attributes:
         moves_itself_to_cgroup: Whether forks can join their cgroups themselves.
         reply_timeout: Seconds after which a zygote that has not confirmed an order is considered stuck.
-        lost: Done when the zygote has ended by itself, not through ``close``.
+        lost: Done when the zygote ended without ``close``.
     """
 
     moves_itself_to_cgroup = True
@@ -89,9 +89,9 @@ class ForkServerClient:
         self._is_closed = True
         if self._control is not None:
             self._loop.remove_reader(self._control.fileno())
-            self._control.close()  # tells the zygote to kill and reap its forks, and to exit
+            self._control.close()  # at the end of this socket, the zygote kills and reaps its forks and exits
         self._reap()
-        # Killed with the zygote, or by it: nobody is left who could report how they ended.
+        # Their wait statuses are unknown: the zygote, which reaps them, has ended.
         for number in list(self._exits):
             self._set_exited(number, None)
 
