@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from fnkit.bundler.files.content import TEMPORARY_PREFIX
 from fnkit.bundler.files.ignore import (
     BUILT_IN_PATTERNS,
     IgnoreLayer,
@@ -35,6 +36,8 @@ _PRUNED_DIRECTORIES = frozenset(
 )  # fmt: skip
 """Directories that are never entered, whatever the ignore files contain."""
 _DOTENV_PREFIX = ".env"
+_NEVER_SELECTED_PREFIXES = (_DOTENV_PREFIX, TEMPORARY_PREFIX)
+"""Another run may be writing a lock file under a temporary name, which is gone before its content is read."""
 _CONTROL_CHARACTERS = frozenset(chr(code) for code in (*range(32), 127))
 
 
@@ -58,8 +61,8 @@ def select_files(
 ) -> tuple[str, ...]:
     """Return the project's files as paths relative to ``root`` with ``/``, sorted by their UTF-8 bytes.
 
-    Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*`` and saved
-    plans are never selected.
+    Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*``, saved
+    plans and fnkit's own temporary files are never selected.
 
     Args:
         root: The project's directory.
@@ -129,7 +132,7 @@ class _ProjectWalk:
 
     def _includes_file(self, path: str, rules: IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
-        if name.startswith(_DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
+        if name.startswith(_NEVER_SELECTED_PREFIXES) or rules.is_ignored(path, is_directory=False):
             return False
         _check_name(path)
         if not os.access(os.path.join(self._root, path), os.R_OK):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.bundler import select_files
+from fnkit.bundler.files.content import atomic_file
 from fnkit.errors import BundleError
 from tests.support.project_tree import write_files
 
@@ -70,6 +71,13 @@ def test_env_files_and_virtual_environments_cannot_be_reincluded(tmp_path: Path)
         tmp_path, {".fnkitignore": "!.env\n!.env.prod\n!.venv/\n", ".env": "A=1", ".venv/x.py": "", "a.py": ""}
     )
     assert select_files(tmp_path) == ("a.py",)
+
+
+def test_lock_file_that_another_run_is_writing_is_not_selected(tmp_path: Path) -> None:
+    write_files(tmp_path, {".fnkitignore": "!.fnkit-tmp-*\n", "a.py": ""})
+    with atomic_file(tmp_path / "fnkit.python313.scaleway.lock"):
+        assert len(list(tmp_path.iterdir())) == 3
+        assert select_files(tmp_path) == ("a.py",)
 
 
 def test_ignore_files_of_the_repository_apply_to_a_nested_project(tmp_path: Path) -> None:
