@@ -196,8 +196,8 @@ def _apply_change(function_id: str, change: AttachedResourceChange, context: App
 
 def _update_resource(change: AttachedResourceChange, resource_id: str, context: ApplyContext) -> str:
     match change:
-        case CronChange():
-            cron = UpdateCron(schedule=change.schedule, args=change.args, name=change.name)
+        case CronChange(settings=settings) if settings is not None:
+            cron = UpdateCron(name=change.name, **asdict(settings))
             return context.limiter.call(lambda: context.api.crons.update(resource_id, cron)).id
         case TriggerChange(settings=settings) if settings is not None:
             # The description is the only field of a trigger that can change in place.
@@ -210,8 +210,8 @@ def _update_resource(change: AttachedResourceChange, resource_id: str, context: 
 def _create_resource(function_id: str, change: AttachedResourceChange, context: ApplyContext) -> str:
     name = change.name
     match change:
-        case CronChange():
-            cron = CreateCron(function_id=function_id, schedule=change.schedule, args=change.args, name=name)
+        case CronChange(settings=settings) if settings is not None:
+            cron = CreateCron(function_id=function_id, name=name, **asdict(settings))
             return _create_once(context.api.crons, cron, function_id, name, context)
         case DomainChange():
             domain = CreateDomain(function_id=function_id, hostname=name)
@@ -219,7 +219,7 @@ def _create_resource(function_id: str, change: AttachedResourceChange, context: 
         case TriggerChange(settings=settings) if settings is not None:
             trigger = _create_trigger_request(change, settings, function_id)
             return _create_once(context.api.triggers, trigger, function_id, name, context)
-        case TriggerChange():
+        case CronChange() | TriggerChange():
             raise DeployError(f"The plan creates {name} without settings.", code="bad-plan")
         case _:
             assert_never(change)

@@ -135,14 +135,20 @@ def _resource_name(one: Cron | Domain | Trigger) -> str:
 
 
 def _compare_cron(wanted: DesiredCron, live: Cron) -> tuple[Action, tuple[str, ...]]:
-    reasons = []
-    if live.schedule != wanted.schedule:
-        reasons.append(f"schedule {live.schedule} → {wanted.schedule}")
-    if live.args != dict(wanted.args):
-        reasons.append("args")
+    settings = wanted.settings
+    reasons = [
+        _describe_difference(name, getattr(live, name), getattr(settings, name))
+        for name in settings.__struct_fields__
+        if getattr(live, name) != getattr(settings, name)
+    ]
     if live.status == Status.ERROR:
         reasons.append("status is error")
     return Action.UPDATE if reasons else Action.KEEP, tuple(reasons)
+
+
+def _describe_difference(name: str, live: object, wanted: object) -> str:
+    """Return ``name before → after`` for a plain value, and the name alone for an object."""
+    return name if isinstance(wanted, dict) else f"{name} {_format_value(live)} → {_format_value(wanted)}"
 
 
 def _compare_domain(_hostname: str, live: Domain) -> tuple[Action, tuple[str, ...]]:
@@ -195,8 +201,8 @@ def _change(
 ) -> AttachedResourceChange:
     """Return the change that makes a declared resource live."""
     match wanted:
-        case DesiredCron(name=name, schedule=schedule, args=args):
-            return CronChange(action, function, name, live_id, reasons, schedule=schedule, args=dict(args))
+        case DesiredCron(name=name, settings=settings):
+            return CronChange(action, function, name, live_id, reasons, settings=settings)
         case DesiredTrigger(name=name, settings=settings):
             return TriggerChange(action, function, name, live_id, reasons, settings=settings)
         case _:

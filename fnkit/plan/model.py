@@ -113,11 +113,20 @@ class _AttachedChange(msgspec.Struct, frozen=True, tag_field="kind"):
     reasons: tuple[str, ...] = ()
 
 
-class CronChange(_AttachedChange, frozen=True, kw_only=True, tag="cron"):
-    """The change of one cron of ``function``."""
+class CronConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a cron, with the names that they have in the API's requests and responses.
 
-    schedule: str = ""
-    args: dict[str, object] = {}
+    A field added here is compared, hashed and sent without further code.
+    """
+
+    schedule: str
+    args: dict[str, object]
+
+
+class CronChange(_AttachedChange, frozen=True, kw_only=True, tag="cron"):
+    """The change of one cron of ``function``. ``settings`` is ``None`` where it is deleted."""
+
+    settings: CronConfig | None = None
 
 
 class DomainChange(_AttachedChange, frozen=True, tag="domain"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ from fnkit.contract.durations import format_duration
 from fnkit.contract.platform import PRELOAD_DISABLED_TAG
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 from fnkit.errors import Problem, ProjectInvalid
-from fnkit.plan.model import FunctionConfig, NamespaceConfig, TriggerConfig
+from fnkit.plan.model import CronConfig, FunctionConfig, NamespaceConfig, TriggerConfig
 from fnkit.plan.ownership import hash_parts, owned_hash, owned_hash_tags, owner_tags
 from fnkit.project.model import CronSpec, FunctionSpec, Project, TriggerSpec
 
@@ -79,8 +78,7 @@ class DesiredCron:
     """A declared cron of a function."""
 
     name: str
-    schedule: str
-    args: Mapping[str, object]
+    settings: CronConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +113,12 @@ class DesiredFunction:
     @property
     def declared_hash(self) -> str:
         """16 hex digits over the declared crons, domains and triggers."""
-        parts = [
-            f"cron\0{cron.name}\0{cron.schedule}\0{json.dumps(dict(cron.args), sort_keys=True)}"
-            for cron in sorted(self.crons, key=lambda cron: cron.name)
-        ]
-        parts += [f"domain\0{hostname}" for hostname in sorted(self.domains)]
-        parts += [
-            f"trigger\0{trigger.name}\0{msgspec.json.encode(trigger.settings, order='deterministic').decode()}"
-            for trigger in sorted(self.triggers, key=lambda trigger: trigger.name)
-        ]
+        parts = [f"domain\0{hostname}" for hostname in sorted(self.domains)]
+        declared: list[tuple[str, DesiredCron | DesiredTrigger]] = [("cron", cron) for cron in self.crons]
+        declared += [("trigger", trigger) for trigger in self.triggers]
+        for kind, one in sorted(declared, key=lambda pair: (pair[0], pair[1].name)):
+            settings = msgspec.json.encode(one.settings, order="deterministic").decode()
+            parts.append(f"{kind}\0{one.name}\0{settings}")
         return hash_parts(parts)
 
 
@@ -265,7 +260,7 @@ def _desired_function(
 
 
 def _desired_cron(spec: CronSpec) -> DesiredCron:
-    return DesiredCron(name=spec.name, schedule=spec.schedule, args=spec.args)
+    return DesiredCron(name=spec.name, settings=CronConfig(schedule=spec.schedule, args=dict(spec.args)))
 
 
 def _desired_trigger(spec: TriggerSpec, location: _Location) -> DesiredTrigger:

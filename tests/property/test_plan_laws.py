@@ -10,6 +10,7 @@ from fnkit.contract.platform import PRELOAD_DISABLED_TAG
 from fnkit.contract.resources import Cron, Function
 from fnkit.plan import (
     Action,
+    CronConfig,
     DesiredCron,
     DesiredFunction,
     DesiredNamespace,
@@ -41,8 +42,9 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
     crons = tuple(
         DesiredCron(
             name=cron,
-            schedule=draw(st.sampled_from(["* * * * *", "0 4 * * *"])),
-            args={"full": draw(st.booleans())},
+            settings=CronConfig(
+                schedule=draw(st.sampled_from(["* * * * *", "0 4 * * *"])), args={"full": draw(st.booleans())}
+            ),
         )
         for cron in sorted(draw(st.sets(st.sampled_from(["nightly", "hourly"]))))
     )

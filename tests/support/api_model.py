@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
+from msgspec.structs import asdict
+
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, ScwNatsConfig, SecretHashedValue, Trigger
 from fnkit.plan import (
     Action,
@@ -162,14 +164,9 @@ class ModelApi:
 def _attached_resource(change: AttachedResourceChange, child_id: str, function_id: str) -> LiveResource:
     match change:
         case CronChange():
-            return Cron(
-                id=child_id,
-                function_id=function_id,
-                schedule=change.schedule,
-                args=change.args,
-                status="ready",
-                name=change.name,
-            )
+            assert change.settings is not None
+            settings = asdict(change.settings)
+            return Cron(id=child_id, function_id=function_id, status="ready", name=change.name, **settings)
         case DomainChange():
             return Domain(
                 id=child_id, hostname=change.name, function_id=function_id, url="https://x", status="ready"
