@@ -34,7 +34,7 @@ test: $(READY) ## Run the tests, without those marked long or clients: at most s
 
 test-long: $(READY) ## Run what `make test` leaves out, and all examples of the property tests.
 	@$(PYTEST) -m 'long and not clients'
-	@$(PYTEST) tests/property tests/conformance/test_openapi_fuzz.py
+	@$(PYTEST) tests/property
 
 test-all: test test-long clients ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
 

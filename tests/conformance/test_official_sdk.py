@@ -16,6 +16,7 @@ from tests.support.platform import PlatformUnderTest
 _CLIENTS = Path.home() / ".cache" / "fnkit-clients"
 
 
+@pytest.mark.long
 @pytest.mark.conformance
 @pytest.mark.timeout(400)
 def test_python_sdk_driver_passes_every_check(platform: PlatformUnderTest) -> None:

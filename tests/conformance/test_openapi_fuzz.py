@@ -32,6 +32,7 @@ def resources(platform: PlatformUnderTest) -> Iterator[FuzzResources]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.conformance
 @pytest.mark.parametrize("operation", operations(), ids=operation_id)
 def test_every_response_is_documented(operation: Operation, resources: FuzzResources) -> None:

@@ -95,6 +95,7 @@ def test_ctrl_c_exits_with_130_and_next_deploy_converges(platform: PlatformUnder
     fnkit("destroy", "--yes").ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_function_project")
 def test_concurrent_deploys_both_succeed(platform: PlatformUnderTest) -> None:

@@ -136,6 +136,7 @@ def test_metrics_contain_no_credentials(deployed: Deployed) -> None:
     assert deployed.platform.access_key not in text
 
 
+@pytest.mark.long
 def test_counters_restart_at_zero_after_a_data_plane_kill(deployed: Deployed) -> None:
     deployed.call()
     url = deployed.platform.api_url
@@ -194,6 +195,7 @@ def scrape_status(url: str, headers: dict[str, str]) -> int:
         return error.code
 
 
+@pytest.mark.long
 def test_metrics_need_a_key_beyond_loopback(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--host", "0.0.0.0") as platform:
         key = platform.secret_key

@@ -30,6 +30,7 @@ def status(platform: PlatformUnderTest, function: dict[str, object], credential:
     return call_function(platform, str(function["domain_name"]), headers={"X-Auth-Token": credential}).status
 
 
+@pytest.mark.long
 def test_tokens_and_api_keys_grant_access_across_restarts(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home") as first:
         function = deploy_private_function(first)
@@ -56,6 +57,7 @@ def test_tokens_and_api_keys_grant_access_across_restarts(tmp_path: Path) -> Non
     assert not any(one.encode() in content for one in accepted[:3] for content in contents)
 
 
+@pytest.mark.long
 def test_token_survives_a_kill_of_control_after_its_creation(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home") as platform:
         function = deploy_private_function(platform)

@@ -119,6 +119,7 @@ def test_invoices_example_reports_its_missing_secret(platform: PlatformUnderTest
     assert [problem["code"] for problem in result.json()["problems"]] == ["missing-secret"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", ["hello", "invoices", "orders"])
 def test_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
     project = copy_example(example, tmp_path)
@@ -132,6 +133,7 @@ def test_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
     assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.long
 def test_new_project_passes_its_tests_as_its_readme_describes(platform: PlatformUnderTest, tmp_path: Path) -> None:
     platform.command("new", "shop", cwd=tmp_path).ok()
     project, environment = tmp_path / "shop", tmp_path / "env"

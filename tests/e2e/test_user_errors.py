@@ -48,6 +48,7 @@ def test_missing_requirement_is_reported_with_its_import(platform: PlatformUnder
     assert error["hint"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_too_large_archive_error_names_the_largest_file(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "large")

@@ -51,6 +51,7 @@ def test_journey_passes_through_few_files(name: str) -> None:
     assert len({step.path for step in DESCRIBED[name]}) <= JOURNEYS[name].files_max
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_journey_lists_every_module_that_is_called(tmp_path: Path) -> None:
     traced = traced_journeys(tmp_path)

@@ -294,6 +294,7 @@ def test_span_ids_are_hexadecimal_and_unique(traced: TracedRequests) -> None:
     assert all(re.fullmatch(r"[0-9a-f]{32}", span.document["traceId"]) for span in traced.collector.spans)
 
 
+@pytest.mark.long
 def test_configured_service_name_applies_to_all_spans() -> None:
     with running_collector() as collector:
         with exporting(collector.url, OTEL_SERVICE_NAME="mine") as plane:
@@ -384,6 +385,7 @@ def test_retryable_export_error_is_retried() -> None:
         assert collector.exports[0].body == collector.exports[1].body
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("headers", ["s3cret", "a=s3cret%0d%0ax: y"])
 def test_invalid_export_header_is_not_logged(headers: str) -> None:
     with running_collector() as collector, exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS=headers) as plane:
@@ -393,6 +395,7 @@ def test_invalid_export_header_is_not_logged(headers: str) -> None:
         assert "s3cret" not in log_of(plane)
 
 
+@pytest.mark.long
 def test_handler_does_not_inherit_otel_variables() -> None:
     source = (
         "import os\n\ndef handle(event, context):\n    return {'body': [n for n in os.environ if 'OTEL' in n]}\n"

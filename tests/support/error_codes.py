@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from tests.support.source_tree import Module, modules
 
@@ -35,6 +36,7 @@ class ErrorCode:
     location: str
 
 
+@cache
 def error_codes() -> tuple[ErrorCode, ...]:
     """Return every location, sorted by code and location."""
     found = [one for module in modules() for one in _in_module(module)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from itertools import groupby
 
 from tests.support.error_codes import ErrorCode, distinct_sentences, error_codes
@@ -35,6 +36,7 @@ TEXTS_MAX = 3
 """The largest number of messages that are listed for one code."""
 
 
+@cache
 def render_page() -> str:
     """Return the content of the page."""
     found = {code: list(places) for code, places in groupby(error_codes(), key=lambda one: one.code)}

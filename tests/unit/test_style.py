@@ -4,6 +4,7 @@ import ast
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,13 @@ def test_every_module_has_a_docstring(module: Module) -> None:
     assert not module.text.strip() or ast.get_docstring(module.tree)
 
 
-def suppressions(folder: Path) -> Iterator[tuple[str, bool]]:
-    """``(place, explained)`` for every suppression in the folder."""
+@cache
+def suppressions(folder: Path) -> tuple[tuple[str, bool], ...]:
+    """Return ``(place, explained)`` for every suppression in the folder."""
+    return tuple(_suppressions(folder))
+
+
+def _suppressions(folder: Path) -> Iterator[tuple[str, bool]]:
     for path in sorted(folder.rglob("*.py")):
         if {"projects", "templates", "typing"} & set(path.relative_to(REPOSITORY).parts):
             continue

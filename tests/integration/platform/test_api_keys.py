@@ -268,6 +268,7 @@ def test_invalid_key_request_is_rejected(control: ControlProcess, body: object) 
     assert control.request("POST", KEYS, body).status == 400
 
 
+@pytest.mark.long
 def test_keys_survive_kill_and_their_secrets_are_not_stored(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         created = control.request("POST", KEYS, {"project_id": PROJECT}).ok()

@@ -96,6 +96,7 @@ def test_accepted_requests_survive_a_kill_after_every_step(tmp_path: Path) -> No
     assert list(Path(tmp_path, "blobs").iterdir()) == []
 
 
+@pytest.mark.long
 def test_function_with_missing_code_is_rebuilt_after_restart(tmp_path: Path) -> None:
     control = ControlProcess(control_settings(tmp_path))
     control.start()

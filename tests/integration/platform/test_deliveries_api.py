@@ -104,6 +104,7 @@ def test_namespace_deletion_deletes_its_deliveries(
     assert remaining == (0,)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_control_kills_during_clock_advance_skip_and_repeat_no_run(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess

@@ -197,6 +197,7 @@ def is_built(control: ControlProcess, function: dict[str, object]) -> bool:
     return Path(control.settings.data_dir, "deployments", f"{function['id']}-1", "handler.py").exists()
 
 
+@pytest.mark.long
 def test_domains_are_routed_again_after_control_is_killed(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         function = control.create_function(control.create_namespace()["id"])

@@ -165,6 +165,7 @@ def test_restart_keeps_credentials_and_ports(fnkit: Command, started: dict[str, 
     assert again["pid"] != started["pid"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["control", "data_plane"])
 def test_killed_child_process_is_restarted(name: str, fnkit: Command, started: dict[str, object]) -> None:
     first = _process(started, name)
@@ -232,6 +233,7 @@ def test_start_with_another_port_is_rejected_while_running(
     assert (result.code, _error(result)["code"]) == (1, "platform-differs")
 
 
+@pytest.mark.long
 def test_failed_start_reports_the_reason_and_stops(fnkit: Command, home: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "logs").mkdir()
@@ -260,6 +262,7 @@ def test_data_directory_is_private(shared_home: Path, shared_started: dict[str, 
         assert stat.S_IMODE((shared_home / name).stat().st_mode) == 0o600
 
 
+@pytest.mark.long
 def test_processes_and_logs_expose_no_secret(fnkit: Command, home: Path) -> None:
     user_secret = "the-users-own-credential"
     started = fnkit(*START, "--detach", SCW_SECRET_KEY=user_secret, GITHUB_TOKEN=user_secret).ok().json()
@@ -363,6 +366,7 @@ def test_env_of_stopped_platform_is_an_error(fnkit: Command) -> None:
     assert (result.code, _error(result)["code"]) == (1, "platform-not-running")
 
 
+@pytest.mark.long
 def test_data_dir_option_overrides_the_variable(fnkit: Command, tmp_path: Path) -> None:
     other = tmp_path / "other"
     try:

@@ -190,6 +190,7 @@ def test_invalid_url_is_rejected_before_startup(url: str, tmp_path: Path) -> Non
     assert "--loki-url is not a valid URL of Loki" in result.stderr
 
 
+@pytest.mark.long
 def test_password_in_the_url_is_used_but_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FNKIT_LOGS_PUSH_TENANT", "team")
     with running_loki_receiver() as receiver:

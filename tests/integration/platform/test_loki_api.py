@@ -278,6 +278,7 @@ QUERY_PARTS = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=examples(120))
 @given(
     parts=st.lists(QUERY_PARTS, max_size=9),
@@ -290,6 +291,7 @@ def test_random_query_gives_200_or_400(logs: Logs, parts: list[str], path: str, 
     assert response.status in (200, 400), (text, response.body)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=examples(60))
 @given(
     name=st.sampled_from(["start", "end", "time", "step", "interval", "limit", "since", "direction"]),

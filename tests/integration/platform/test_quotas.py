@@ -148,6 +148,7 @@ def _downgrade_to_first_schema(file: Path) -> None:
     store.close()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_second_start_with_other_quotas_is_rejected(tmp_path: Path) -> None:
     fnkit = Command({"FNKIT_HOME": str(tmp_path / "home")})

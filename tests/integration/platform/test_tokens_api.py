@@ -184,6 +184,7 @@ def test_issue_jwt_creates_a_token_for_older_clients(
     assert claims["jti"] in listed(control, namespace_id=function["namespace_id"], page_size=100)
 
 
+@pytest.mark.long
 def test_token_survives_a_kill_and_its_text_is_not_stored(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         with connected_data_plane(control.settings.control_socket) as peer:
@@ -210,6 +211,7 @@ def test_token_survives_a_kill_and_its_text_is_not_stored(tmp_path: Path) -> Non
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
+@pytest.mark.long
 def test_interrupted_token_deletion_completes_after_restart(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         created = create(control, namespace_id=control.create_namespace()["id"])
@@ -219,6 +221,7 @@ def test_interrupted_token_deletion_completes_after_restart(tmp_path: Path) -> N
         control.wait_until_deleted("tokens", created["id"])
 
 
+@pytest.mark.long
 def test_stop_does_not_wait_for_key_generation(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         namespace = control.create_namespace()

