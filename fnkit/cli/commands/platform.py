@@ -132,11 +132,7 @@ def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
     check_operating_system()
     description = platform_status(data_dir)
     if not description.is_running:
-        raise PlatformError(
-            f"The platform in {data_dir} is not running.",
-            code="platform-not-running",
-            hint="Start it with `fnkit platform start --detach`.",
-        )
+        raise _not_running_error(data_dir)
     # Node reads a single file from this variable; replacing the user's own would break other connections.
     configured = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate_file)
     common.output.result(PlatformEnvView(description, output_format, node_ca_configured=configured))
@@ -200,12 +196,16 @@ def _require_running(data_dir: Path) -> RunningPlatform:
     check_operating_system()
     found = find_running_platform(data_dir)
     if found is None:
-        raise PlatformError(
-            f"The platform in {data_dir} is not running.",
-            code="platform-not-running",
-            hint="Start it with `fnkit platform start --detach`.",
-        )
+        raise _not_running_error(data_dir)
     return found
+
+
+def _not_running_error(data_dir: Path) -> PlatformError:
+    return PlatformError(
+        f"The platform in {data_dir} is not running.",
+        code="platform-not-running",
+        hint="Start it with `fnkit platform start --detach`.",
+    )
 
 
 @click.command()
