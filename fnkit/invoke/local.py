@@ -20,7 +20,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -37,46 +36,13 @@ from fnkit.contract.invocation import (
 from fnkit.contract.invocation.environment import EnvironmentSpec, instance_environment
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
+from fnkit.invoke.model import InvocationRequest, InvocationResult
 from fnkit.project import FunctionSpec, Project
 
 _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _START_TIMEOUT: Final = 60.0
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 _NANOSECONDS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationRequest:
-    """A request to a function.
-
-    Args:
-        method: HTTP method in upper case.
-        target: Path with query string, starting with ``/``.
-        headers: Name and value of each header, in order.
-        body: Content of the request.
-        event: Fields that are merged into the event of a local invocation, such as ``requestContext``.
-    """
-
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    event: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationResult:
-    """The result of an invocation.
-
-    Args:
-        response: The response that a client receives.
-        duration_ms: Milliseconds from sending the request to the end of the response.
-        logs: The lines that the handler printed.
-    """
-
-    response: MappedResponse
-    duration_ms: float
-    logs: tuple[str, ...]
 
 
 def invoke_local(

@@ -210,7 +210,7 @@ def test_cron_call_uses_a_temporary_token_for_a_private_function(
         assert source.function.privacy == "private"
         called = invoke_as_cron(api, source.resource, source.function)
         assert (called.status, called.http_status, called.body) == ("succeeded", 200, '{"k":[1]}')
-        tokens = api.transport.get_absolute("/functions/v1beta1/regions/fr-par/tokens", dict)
+        tokens = api.transport.request("GET", "tokens", dict)
         assert [one["description"] for one in tokens["tokens"] if one["status"] != "deleting"] == []
 
 

@@ -36,7 +36,7 @@ def list_crons(common: CommonOptions, api: ApiOptions) -> None:
     """List deployed crons with their next and last runs."""
     import time
 
-    from fnkit.cli.commands.deliveries import open_api
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.views.events import CronsView
     from fnkit.deploy.status import latest_deliveries, live_crons
 
@@ -78,7 +78,8 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     replace a scheduled run. Scaleway cannot run crons on demand; there, the cron's request is sent to its function
     directly. The exit code is 1 if the function fails.
     """
-    from fnkit.cli.commands.deliveries import open_api, run_cron
+    from fnkit.cli.commands.deliveries import run_cron
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.views.events import CronRunView
     from fnkit.deploy.status import live_crons, select_one
 
@@ -99,7 +100,8 @@ def history(common: CommonOptions, api: ApiOptions, query: DeliveryQuery, *, nam
 
     NAME is the name of a cron, the name of a function with one cron, function/name, or an ID.
     """
-    from fnkit.cli.commands.deliveries import open_api, show_deliveries
+    from fnkit.cli.commands.deliveries import show_deliveries
+    from fnkit.cli.endpoints import open_api
     from fnkit.deploy.status import live_crons, select_one
 
     with open_api(common, api) as (client, identity):

@@ -35,7 +35,7 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
 
     The exit code is 1 if a trigger is in error.
     """
-    from fnkit.cli.commands.deliveries import open_api
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.views.events import TriggersView
     from fnkit.deploy.status import latest_deliveries, live_triggers
 
@@ -57,7 +57,8 @@ def deliveries(common: CommonOptions, api: ApiOptions, query: DeliveryQuery, *, 
 
     NAME is the name of a trigger, the name of a function with one trigger, function/name, or an ID.
     """
-    from fnkit.cli.commands.deliveries import open_api, show_deliveries
+    from fnkit.cli.commands.deliveries import show_deliveries
+    from fnkit.cli.endpoints import open_api
     from fnkit.deploy.status import live_triggers, select_one
 
     with open_api(common, api) as (client, identity):
