@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import select_files
 from fnkit.bundler.files.content import atomic_file
+from fnkit.bundler.files.selection import select_files
 from fnkit.errors import BundleError
 from tests.support.project_tree import write_files
 
