@@ -64,7 +64,6 @@ class _FileTable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     hashes: dict[str, str]
     url: str | None = None
-    path: str | None = None
     size: int = 0
 
 

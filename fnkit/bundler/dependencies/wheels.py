@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.resolver import index_environment
+from fnkit.bundler.dependencies.resolver import run_tool
 from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_files
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.errors import BundleError
@@ -107,14 +107,7 @@ def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
             *("--dest", folder, *_pip_file_options(package), "-r", str(requirement)),
         ]
         try:
-            subprocess.run(
-                command,
-                env=index_environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_PIP_TIMEOUT_SECONDS,
-                check=True,
-            )
+            run_tool(command, Path(), timeout_seconds=_PIP_TIMEOUT_SECONDS).check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise _download_error(package, error) from error
         found = Path(folder, package.filename)
