@@ -14,7 +14,6 @@ import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -52,11 +51,6 @@ def load_deployed_slices(observed: ObservedState, directory: Path) -> dict[str, 
     return {digest: slice_ for digest, slice_ in found if slice_ is not None}
 
 
-def with_deployed_slices(observed: ObservedState, records: Mapping[str, DeployedSlice]) -> ObservedState:
-    """Return ``observed`` with the files of recorded slices, which explain changes in a plan."""
-    return replace(observed, deployed_slices={digest: slice_.files for digest, slice_ in records.items()})
-
-
 def save_deployed_slices(
     desired: DesiredState, names: Iterable[str], archives: Mapping[str, Path], directory: Path
 ) -> None:
@@ -69,9 +63,7 @@ def save_deployed_slices(
             archive = archives.get(function.archive)
             if function.name not in wanted or archive is None:
                 continue
-            temporary = target.with_name(f"{target.name}.{os.getpid()}.new")
-            temporary.write_bytes(msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
-            temporary.replace(target)
+            _write_private(target, msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
     except OSError:
         return
 

@@ -39,7 +39,7 @@ from fnkit.plan.model import (
     TriggerChange,
     TriggerConfig,
 )
-from fnkit.plan.ownership import HASH_LENGTH, hash_parts, is_fnkit_tag, owned_hash, read_ownership
+from fnkit.plan.ownership import hash_live_ids, is_fnkit_tag, owned_hash, read_ownership
 from fnkit.plan.state import (
     AttachedResources,
     DesiredCron,
@@ -77,16 +77,10 @@ def _plan_attached_resources(
         The changes, and descriptions of the foreign resources.
     """
     scope = wanted.name, read_ownership(live.tags).owned_hashes
-    privacy_changes = live.privacy != wanted.settings.privacy
+    compare_trigger = partial(_compare_trigger, privacy_changes=live.privacy != wanted.settings.privacy)
     crons = _match_by_name("cron", scope, wanted.crons, live_resources.crons, _compare_cron)
     domains = _match_by_name("domain", scope, wanted.domains, live_resources.domains, _compare_domain)
-    triggers = _match_by_name(
-        "trigger",
-        scope,
-        wanted.triggers,
-        live_resources.triggers,
-        partial(_compare_trigger, privacy_changes=privacy_changes),
-    )
+    triggers = _match_by_name("trigger", scope, wanted.triggers, live_resources.triggers, compare_trigger)
     changes = [change for kind in (crons, domains, triggers) for change in kind[0]]
     return changes, [stranger for kind in (crons, domains, triggers) for stranger in kind[1]]
 
@@ -379,10 +373,7 @@ def _creation_changes(
 
 
 def _change_reasons(
-    wanted: DesiredFunction,
-    live: Function,
-    secrets: SecretDiff,
-    tags: tuple[str, ...],
+    wanted: DesiredFunction, live: Function, secrets: SecretDiff, tags: tuple[str, ...]
 ) -> list[str]:
     reasons = _function_differences(live, wanted.settings)
     reasons += secret_differences(live.secret_environment_variables, secrets)
@@ -404,13 +395,13 @@ def _resource_hash_differs(
     A recreated resource has another id, so the live half of the recorded hash no longer matches. This is only
     checked when the resources were fetched (``changes`` is not empty).
     """
-    links = read_ownership(live.tags).resource_hash
-    if links is None or links[:HASH_LENGTH] != wanted.declared_hash:
+    owner = read_ownership(live.tags)
+    if owner.declared_hash != wanted.declared_hash:
         return True
     if any(change.action is not Action.KEEP for change in resource_changes):
         return True
-    ids = sorted(change.id for change in resource_changes if change.id is not None)
-    return bool(resource_changes) and links[HASH_LENGTH:] != hash_parts(ids)
+    ids = [change.id for change in resource_changes if change.id is not None]
+    return bool(resource_changes) and owner.live_hash != hash_live_ids(ids)
 
 
 def _changed_kinds(resource_changes: list[AttachedResourceChange]) -> str:
