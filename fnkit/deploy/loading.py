@@ -40,7 +40,7 @@ def read_project_source(directory: Path, *, import_modules: bool = False) -> Pro
     if not root.is_dir():
         raise ProjectError(f"{directory} is not a directory.", code="no-project")
     settings = read_settings(root)
-    files = select_files(root, settings.exclude)
+    files = select_files(root, settings.table.exclude)
     report = scan(root, [root / file for file in files if file.endswith(".py")], import_modules=import_modules)
     return ProjectSource(root=root, settings=settings, scan_report=report)
 

@@ -3,7 +3,7 @@
 from fnkit.project.build import build_project
 from fnkit.project.model import CronSpec, FunctionSpec, Project
 from fnkit.project.secrets import read_secret_values
-from fnkit.project.settings import Settings
+from fnkit.project.settings import Settings, settings_schema
 from fnkit.project.settings_file import find_root, read_settings
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "find_root",
     "read_secret_values",
     "read_settings",
+    "settings_schema",
 ]

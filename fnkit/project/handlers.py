@@ -16,9 +16,15 @@ from fnkit.project.problems import Subject
 from fnkit.scanner.report import Signature
 
 _EXTENSIONS_BY_LANGUAGE: Final = {"Node": (".js", ".mjs", ".cjs"), "PHP": (".php",), "Python": (".py",)}
-_PATH_AND_FUNCTION: Final = re.compile(r"[^.\s]+\.[^./\s]+")
-_GO_HANDLER: Final = re.compile(r"([^.\s]+/)?[A-Z]\w*", re.ASCII)
-_RUST_HANDLER: Final = re.compile(r"([^.\s]+/)?[a-z_]\w*", re.ASCII)
+_PATH_AND_FUNCTION: Final = (
+    re.compile(r"[^.\s]+\.[^./\s]+"),
+    "a file's path without extension, one dot, and a function's name",
+)
+_HANDLER_FORMS: Final = {
+    "Go": (re.compile(r"([^.\s]+/)?[A-Z]\w*", re.ASCII), "an exported function's name"),
+    "Rust": (re.compile(r"([^.\s]+/)?[a-z_]\w*", re.ASCII), "a function's name"),
+}
+"""The form of a handler, and its description; ``_PATH_AND_FUNCTION`` for all other languages."""
 _ARGUMENT_COUNT: Final = 2
 
 
@@ -54,14 +60,8 @@ def check_handler_file(root: Path, code_path: str, handler: str, language: str, 
     folder = _code_folder(root, code_path, subject)
     if folder is None:
         return
-    match language:
-        case "Go" | "Rust":
-            is_valid = (_GO_HANDLER if language == "Go" else _RUST_HANDLER).fullmatch(handler) is not None
-            form = "an exported function's name" if language == "Go" else "a function's name"
-        case _:
-            is_valid = _PATH_AND_FUNCTION.fullmatch(handler) is not None
-            form = "a file's path without extension, one dot, and a function's name"
-    if not is_valid or ".." in PurePosixPath(handler).parts:
+    pattern, form = _HANDLER_FORMS.get(language, _PATH_AND_FUNCTION)
+    if not pattern.fullmatch(handler) or ".." in PurePosixPath(handler).parts:
         message = f"{subject}: {handler[:80]!r} is not a valid {language} handler."
         subject.add("bad-handler", message, f"Use {form}.")
         return

@@ -161,14 +161,12 @@ class Settings:
         table: The settings.
         lines: Line numbers of the settings in ``file``.
         name: Name of the project, from ``table`` or ``[project]``.
-        exclude: Ignore patterns, in git's syntax.
     """
 
     file: str
     table: SettingsTable
     lines: TomlLines
     name: str
-    exclude: tuple[str, ...]
 
     def location(self, *path: str | int) -> SourceLocation:
         """Return the location of a setting, else of the nearest enclosing table."""

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -58,14 +58,6 @@ class _Manifest(msgspec.Struct, frozen=True):
     failures: list[_ManifestFailure] = []
 
 
-@dataclass(frozen=True, slots=True)
-class _ChildResult:
-    """Exit status of a child process, ``None`` after a timeout, and the content of its manifest."""
-
-    status: int | None
-    manifest: bytes
-
-
 def import_in_subprocess(root: Path, scans: Sequence[ModuleScan], timeout: float) -> list[ModuleScan]:
     """Import the modules whose scans have problems that an import may resolve.
 
@@ -84,17 +76,17 @@ def import_in_subprocess(root: Path, scans: Sequence[ModuleScan], timeout: float
 
 
 def _import_module(root: Path, module_scan: ModuleScan, timeout: float) -> ModuleScan:
-    ended = _run_child(root, module_scan.file, timeout)
-    if ended.status is None:
+    status, content = _run_child(root, module_scan.file, timeout)
+    if status is None:
         message = f"Importing {module_scan.file} took longer than {timeout:g} s and was stopped."
         return _with_import_problem(
             "import-timeout", message, "Avoid long-running work at the module's top level.", module_scan
         )
     try:
-        manifest = msgspec.json.decode(ended.manifest, type=_Manifest)
+        manifest = msgspec.json.decode(content, type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError):
         message = (
-            f"The process importing {module_scan.file} exited{_describe_status(ended.status)} "
+            f"The process importing {module_scan.file} exited{_describe_status(status)} "
             "before the import completed."
         )
         return _with_import_problem(
@@ -171,7 +163,8 @@ def _build_declaration(
     return declaration
 
 
-def _run_child(root: Path, file: str, timeout: float) -> _ChildResult:
+def _run_child(root: Path, file: str, timeout: float) -> tuple[int | None, bytes]:
+    """Return the exit status of the child process, ``None`` after a timeout, and the content of its manifest."""
     with tempfile.TemporaryDirectory(prefix="fnkit-scan-") as folder:
         target = Path(folder) / "manifest.json"
         child = subprocess.Popen(
@@ -189,7 +182,7 @@ def _run_child(root: Path, file: str, timeout: float) -> _ChildResult:
             status = None
         finally:
             _kill(child)
-        return _ChildResult(status, _read_bounded(target))
+        return status, _read_bounded(target)
 
 
 def _python_path() -> str:

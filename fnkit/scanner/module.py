@@ -12,7 +12,7 @@ from fnkit.errors import Problem
 from fnkit.scanner.constants import NotConstant
 from fnkit.scanner.decorators import ArgumentProblem, build_declaration
 from fnkit.scanner.imports import ImportStatement, handler_path_problems, handler_string, relative_import_problems
-from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements, walk_statements
+from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -42,22 +42,8 @@ def _summary_of(function: FunctionNode) -> str:
 
 
 def _is_generator(function: FunctionNode) -> bool:
-    for statement in walk_statements(function.body):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        pending: list[ast.AST] = [statement]
-        while pending:
-            node = pending.pop()
-            if isinstance(node, ast.Yield | ast.YieldFrom):
-                return True
-            # Only expressions: walk_statements already visits nested statements. A yield in a lambda makes the
-            # lambda a generator, not this function.
-            pending.extend(
-                child
-                for child in ast.iter_child_nodes(node)
-                if isinstance(child, ast.expr | ast.withitem) and not isinstance(child, ast.Lambda)
-            )
-    return False
+    # A yield in a lambda makes the lambda a generator, not this function.
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _nodes_outside_definitions(function))
 
 
 @dataclass(frozen=True, slots=True)
