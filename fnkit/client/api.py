@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from types import GenericAlias, TracebackType
+from types import GenericAlias
 from typing import Final, Generic, Never, Self, TypeVar
 
 import msgspec
@@ -185,9 +185,7 @@ class FunctionsApi:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.transport.close()
 
     def list_runtimes(self) -> list[Runtime]:

@@ -197,30 +197,28 @@ def check_region(region: str) -> str:
 
 
 def _secret_key(environ: Mapping[str, str], profile: Profile) -> tuple[str, str]:
-    if key := environ.get("SCW_SECRET_KEY"):
-        return _check_secret_key(key, "SCW_SECRET_KEY"), "SCW_SECRET_KEY"
-    if profile.secret_key:
-        return _check_secret_key(profile.secret_key, f"profile {profile.name}"), f"profile {profile.name}"
-    raise UsageError(
-        "No credentials were found for Scaleway's API.",
-        code="no-credentials",
-        hint="Set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID, or run `scw init`; "
-        "or deploy to this machine with --local, which needs none.",
-    )
+    """Return the secret key and its origin.
 
-
-def _check_secret_key(key: str, origin: str) -> str:
-    """Reject a key that is invalid in an HTTP header.
-
-    The HTTP library would reject it too, but its error message would contain the key.
+    A key that is invalid in an HTTP header is rejected here. The HTTP library would reject it too, but its error
+    message would contain the key.
     """
+    key, origin = environ.get("SCW_SECRET_KEY"), "SCW_SECRET_KEY"
+    if not key:
+        key, origin = profile.secret_key, f"profile {profile.name}"
+    if not key:
+        raise UsageError(
+            "No credentials were found for Scaleway's API.",
+            code="no-credentials",
+            hint="Set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID, or run `scw init`; "
+            "or deploy to this machine with --local, which needs none.",
+        )
     if not key.isascii() or not key.isprintable() or key != key.strip():
         raise UsageError(
             f"The secret key from {origin} contains invalid characters.",
             code="bad-secret-key",
             hint="A secret key is a UUID; check for a stray space or line break.",
         )
-    return key
+    return key, origin
 
 
 def _check_url(url: str) -> str:

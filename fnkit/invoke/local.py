@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -114,13 +115,21 @@ def _invoke_in_worker(
         socket.create_server(("127.0.0.1", 0), backlog=8) as listener,
     ):
         token = secrets.token_hex(32)
+        variables = EnvironmentSpec(
+            name=spec.name,
+            handler=spec.handler,
+            language="Python",
+            memory=spec.memory,
+            privacy=spec.privacy,
+            variables=environment,
+        )
         settings = {
             "port": listener.getsockname()[1],
             "token": token,
             "home": home,
             "root": str(root),
             "handler": spec.handler,
-            "environment": instance_environment(_environment_spec(spec, environment), home=home, root=str(root)),
+            "environment": instance_environment(variables, home=home, root=str(root)),
         }
         child = _start_worker(settings)
         reader = threading.Thread(target=_read_lines, args=(child.stdout, record_line), daemon=True)
@@ -128,7 +137,8 @@ def _invoke_in_worker(
         try:
             with _accept_worker(listener, token, child) as connection:
                 response, milliseconds = _send_request(connection, payload, spec)
-            _wait_for_exit(child)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=1.0)  # exit handlers may print lines too
         finally:
             child.kill()
             child.wait()
@@ -247,28 +257,9 @@ def _receive_exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(content)
 
 
-def _wait_for_exit(child: subprocess.Popen[bytes]) -> None:
-    """Wait up to a second for the child to exit, since exit handlers may print lines too."""
-    try:
-        child.wait(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        return
-
-
 def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> None:
     if stream is None:
         return
     with stream:
         for line in stream:
             on_line(line.decode(errors="replace").rstrip("\r\n"))
-
-
-def _environment_spec(spec: FunctionSpec, variables: Mapping[str, str]) -> EnvironmentSpec:
-    return EnvironmentSpec(
-        name=spec.name,
-        handler=spec.handler,
-        language="Python",
-        memory=spec.memory,
-        privacy=spec.privacy,
-        variables=variables,
-    )

@@ -46,7 +46,7 @@ def list_crons(common: CommonOptions, api: ApiOptions) -> None:
         platform = client.platform_info()
     # The local platform's clock may run faster than this machine's, or stand still; Scaleway reports no time.
     now = time.time() if platform is None or platform.now is None else platform.now
-    common.output.result(CronsView.build(found, last, now))
+    common.output.result(CronsView(found, last, now))
 
 
 @click.command()

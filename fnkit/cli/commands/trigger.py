@@ -43,7 +43,8 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
         found = live_triggers(client, identity.namespace)
         last = latest_deliveries(client, "triggers", [one.resource.id for one in found])
         platform = client.platform_info()
-    common.output.result(TriggersView.build(found, last, [] if platform is None else platform.triggers))
+    listening = {} if platform is None else {one.id: one for one in platform.triggers}
+    common.output.result(TriggersView(found, last, listening))
     return 1 if any(one.resource.status == "error" for one in found) else None
 
 
