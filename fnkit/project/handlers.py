@@ -145,9 +145,8 @@ def _binds_name(file: Path, name: str) -> bool:
     symbols = {symbol.get_name(): symbol for symbol in module.get_symbols()}
     if name in symbols and (symbols[name].is_assigned() or symbols[name].is_imported()):
         return True
-    return any(
-        name in inner.get_identifiers() and _assigns_global(inner.lookup(name)) for inner in _inner_scopes(module)
-    )
+    inner_symbols = [scope.lookup(name) for scope in _inner_scopes(module) if name in scope.get_identifiers()]
+    return any(symbol.is_declared_global() and symbol.is_assigned() for symbol in inner_symbols)
 
 
 def _rename_comprehension_variables(tree: ast.AST) -> None:
@@ -159,10 +158,6 @@ def _rename_comprehension_variables(tree: ast.AST) -> None:
         for node in ast.walk(comprehension.target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 node.id = "__comprehension_variable"
-
-
-def _assigns_global(symbol: symtable.Symbol) -> bool:
-    return symbol.is_declared_global() and symbol.is_assigned()
 
 
 def _inner_scopes(scope: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -155,8 +156,7 @@ def _with_manifest(module_scan: ModuleScan, manifest: _Manifest) -> ModuleScan:
 def _build_declaration(
     file: str, handler: _ManifestHandler, entry: _ManifestDeclaration, problems: list[Problem]
 ) -> Declaration | None:
-    arguments: Mapping[str, object] = entry.arguments
-    declaration, argument_problems = build_declaration(entry.kind, arguments)
+    declaration, argument_problems = build_declaration(entry.kind, entry.arguments)
     for problem in argument_problems:
         message = f"@{entry.kind} on {handler.name}: {problem.message}."
         problems.append(Problem(problem.code, message, problem.hint, file, handler.line))
@@ -193,13 +193,11 @@ def _python_path() -> str:
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
     """Kill the child and, where sessions exist, the processes that the module left in its session."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
             child.kill()
         else:
             os.killpg(child.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     child.wait()
 
 

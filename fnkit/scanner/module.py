@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -11,7 +11,13 @@ from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 from fnkit.scanner.constants import NotConstant
 from fnkit.scanner.decorators import ArgumentProblem, build_declaration
-from fnkit.scanner.imports import ImportStatement, handler_path_problems, handler_string, relative_import_problems
+from fnkit.scanner.imports import (
+    handler_path_problems,
+    handler_string,
+    relative_import_problems,
+    runtime_imports,
+    unbundled_imports,
+)
 from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 
@@ -53,29 +59,36 @@ class ModuleScan:
     Attributes:
         file: Path relative to the project, with ``/``.
         resolvable_by_import: Problems that an import of the module may resolve.
+        unbundled_imports: Problems of imports that bundles do not contain, for modules that handlers reach.
     """
 
     file: str
     functions: tuple[ScannedFunction, ...] = ()
     problems: tuple[Problem, ...] = ()
     resolvable_by_import: tuple[Problem, ...] = ()
+    unbundled_imports: tuple[Problem, ...] = ()
 
 
-def scan_module(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -> ModuleScan:
+def scan_module(file: str, tree: ast.Module) -> ModuleScan:
     """Find the handlers of a parsed module.
 
     Args:
         file: Path of the module relative to the project, with ``/``.
         tree: The syntax tree.
-        imports: The result of ``runtime_imports`` for the tree.
     """
+    imports = runtime_imports(tree)
     reader = _ModuleReader(file, ModuleNames(tree))
     for statement in tree.body:
         reader.read(statement)
-    functions = tuple(reader.functions)
-    if functions or reader.resolvable_by_import:
+    if reader.functions or reader.resolvable_by_import:
         reader.problems.extend((*handler_path_problems(file), *relative_import_problems(file, imports)))
-    return ModuleScan(file, functions, tuple(reader.problems), tuple(reader.resolvable_by_import))
+    return ModuleScan(
+        file=file,
+        functions=tuple(reader.functions),
+        problems=tuple(reader.problems),
+        resolvable_by_import=tuple(reader.resolvable_by_import),
+        unbundled_imports=unbundled_imports(file, imports),
+    )
 
 
 @dataclass(slots=True)
