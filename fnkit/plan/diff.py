@@ -215,12 +215,7 @@ def _code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tu
     """
     if deployed is None:
         return "code"
-    before, after = dict(deployed), dict(wanted)
-    names = [
-        f"{path} {'added' if path not in before else 'removed' if path not in after else 'changed'}"
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
-    ]
+    names = _named_differences(dict(deployed), dict(wanted))
     if not names:
         return "code: its dependencies, runtime or handler"
     more = len(names) - _MAX_FILES_SHOWN
@@ -244,13 +239,17 @@ def _function_differences(live: Function, wanted: FunctionConfig) -> list[str]:
     reasons = [f"{name} {_format_value(old)} → {_format_value(new)}" for name, old, new in pairs if old != new]
     if (live.description or "") != wanted.description:
         reasons.append("description")
-    return reasons + _environment_differences(live.environment_variables, wanted.environment)
+    return reasons + [
+        f"variable {change}" for change in _named_differences(live.environment_variables, wanted.environment)
+    ]
 
 
 def namespace_differences(live: Namespace, wanted: NamespaceConfig) -> list[str]:
     """Return one entry for each differing setting."""
     reasons = ["description"] if (live.description or "") != wanted.description else []
-    return reasons + _environment_differences(live.environment_variables, wanted.environment)
+    return reasons + [
+        f"variable {change}" for change in _named_differences(live.environment_variables, wanted.environment)
+    ]
 
 
 def merge_tags(live: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -285,16 +284,13 @@ def secret_differences(live: Iterable[SecretHashedValue], changes: SecretDiff) -
     return written + [f"secret {name} removed" for name in changes.remove]
 
 
-def _environment_differences(live: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    reasons = []
-    for name in sorted(live.keys() | wanted.keys()):
-        if name not in live:
-            reasons.append(f"variable {name} added")
-        elif name not in wanted:
-            reasons.append(f"variable {name} removed")
-        elif live[name] != wanted[name]:
-            reasons.append(f"variable {name} changed")
-    return reasons
+def _named_differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return ``<name> added``, ``removed`` or ``changed`` for each difference, sorted by name."""
+    return [
+        f"{name} {'added' if name not in before else 'removed' if name not in after else 'changed'}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
 
 
 def _duration_seconds(duration: str | None) -> object:
