@@ -34,7 +34,7 @@ def bundle_project(
     cache: Path,
     kind: TargetKind,
     names: frozenset[str] | None = None,
-    report: ProgressCallback | None = None,
+    report: ProgressCallback = ignore_progress,
 ) -> tuple[Bundle, ...]:
     """Build the project's archives in ``out`` and return them sorted by runtime.
 
@@ -61,11 +61,8 @@ def bundle_project(
         target = _target_of_runtime(runtime, targets, kind)
         functions = tuple(by_runtime[runtime])
         _check_language(functions[0], target)
-        bundles.append(
-            bundle_python(
-                project, functions, target, kind=kind, out=out, cache=cache, report=report or ignore_progress
-            )
-        )
+        bundle = bundle_python(project, functions, target, kind=kind, out=out, cache=cache, report=report)
+        bundles.append(bundle)
     return tuple(bundles)
 
 
@@ -76,7 +73,7 @@ def lock_project(
     kind: TargetKind,
     upgrade: bool = False,
     backend: ResolverBackend = "uv",
-    report: ProgressCallback | None = None,
+    report: ProgressCallback = ignore_progress,
 ) -> tuple[Lock, ...]:
     """Return the project's locks, one per Python runtime; resolve and write those that are missing or stale.
 
@@ -95,7 +92,7 @@ def lock_project(
             kind,
             upgrade=upgrade,
             backend=backend,
-            report=report or ignore_progress,
+            report=report,
         )
         for runtime in runtimes
     )

@@ -120,22 +120,17 @@ def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
 
 
 def _build_layer(lock: Lock, cache: Path, report: ProgressCallback) -> None:
-    wheels = _collect_wheels(lock, cache, report)
-    report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
-    write_layer(lock.packages, wheels, cache)
-
-
-def _collect_wheels(lock: Lock, cache: Path, report: ProgressCallback) -> dict[str, Path]:
     # Imported late: only a run with missing files should pay for loading the HTTP client.
     from fnkit.bundler.dependencies.source_builds import build_wheel
     from fnkit.bundler.dependencies.wheels import fetch_distributions
 
-    files = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
+    wheels = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
     for package in lock.packages:
         if package.kind == "sdist":
-            source = files[package.name]
-            files[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
-    return files
+            source = wheels[package.name]
+            wheels[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
+    report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
+    write_layer(lock.packages, wheels, cache)
 
 
 def _slice_functions(

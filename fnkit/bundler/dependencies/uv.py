@@ -128,9 +128,8 @@ def _explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
     for case in _FAILURE_PATTERNS:
         match = re.search(case.pattern, reason, re.IGNORECASE)
         if match is not None:
-            names = [group for group in match.groups() if group] if match.groups() else []
             fields = {
-                "name": names[0] if names else "",
+                "name": next((group for group in match.groups() if group), ""),
                 "reason": reason,
                 "target": f"Python {request.target.python_name} on {request.target.platform}",
                 "place": request.requirements_source,

@@ -22,6 +22,7 @@ from fnkit.errors import BundleError
 _MAX_DOWNLOADS = 8
 _CONNECT_SECONDS, _READ_SECONDS = 15, 60
 _ATTEMPTS = 3
+_REFUSED_STATUSES = (401, 403, 404, 407)
 _CHUNK_BYTES = 1 << 18
 _PIP_TIMEOUT_SECONDS = 600
 
@@ -72,7 +73,7 @@ def _fetch(session: requests.Session, package: LockedPackage, path: Path) -> Non
             try:
                 _download(session, package, package.url, path)
             except requests.RequestException as error:
-                if _is_refused(error):
+                if error.response is not None and error.response.status_code in _REFUSED_STATUSES:
                     break  # the index requires credentials, which pip may have
                 if attempt == _ATTEMPTS:
                     raise _download_error(package, error) from error
@@ -91,10 +92,6 @@ def _download(session: requests.Session, package: LockedPackage, url: str, path:
                 file.write(chunk)
             if digest.hexdigest() != package.sha256:
                 raise _hash_mismatch_error(package)
-
-
-def _is_refused(error: requests.RequestException) -> bool:
-    return error.response is not None and error.response.status_code in (401, 403, 404, 407)
 
 
 def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
