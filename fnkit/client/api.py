@@ -110,11 +110,7 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        path: str,
-        resource_type: type[ResourceT],
-        filter_name: str = "function_id",
+        self, transport: Transport, path: str, resource_type: type[ResourceT], filter_name: str = "function_id"
     ) -> None:
         self._transport = transport
         self._path = path

@@ -57,12 +57,9 @@ def _read_profile(environ: Mapping[str, str], requested: str | None = None) -> P
     document = _load_config(path)
     active = document.get("active_profile")
     name = name or (active if isinstance(active, str) else None) or "default"
-    values = {key: document.get(key) for key in _PROFILE_KEYS}
-    if name != "default":
-        values |= {
-            key: value for key, value in _named_profile(document, name, path).items() if key in _PROFILE_KEYS
-        }
-    return Profile(name=name, **{key: value for key, value in values.items() if isinstance(value, str) and value})
+    values = {**document, **({} if name == "default" else _named_profile(document, name, path))}
+    known = {key: values.get(key) for key in _PROFILE_KEYS}
+    return Profile(name=name, **{key: value for key, value in known.items() if isinstance(value, str) and value})
 
 
 def _load_config(path: Path) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ def save_deployed_slices(
 ) -> None:
     """Record the deployed slices of the named functions. Write errors are ignored: the records are optional."""
     wanted = set(names)
-    try:
+    with suppress(OSError):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for function in desired.functions:
             target = directory / f"{function.code}.json"
@@ -64,8 +65,6 @@ def save_deployed_slices(
             if function.name not in wanted or archive is None:
                 continue
             _write_private(target, msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
-    except OSError:
-        return
 
 
 def _read_deployed_slice(directory: Path, digest: str) -> DeployedSlice | None:
@@ -134,10 +133,8 @@ class _VerifiedSecrets:
 
     def add(self, new_fingerprints: Iterable[bytes]) -> None:
         fingerprints = [*self.fingerprints, *new_fingerprints][-_MAX_FINGERPRINTS:]
-        try:
+        with suppress(OSError):  # the next run verifies again
             _write_private(self._folder / _VERIFIED_FILE, b"".join(fingerprints))
-        except OSError:
-            return  # the next run verifies again
 
     def _read_key(self) -> bytes:
         path = self._folder / "key"

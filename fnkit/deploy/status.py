@@ -44,24 +44,6 @@ class EventSource(Generic[T]):
         return f"{self.function.name}/{self.name}"
 
 
-def live_crons(api: FunctionsApi, namespace: str) -> list[EventSource[Cron]]:
-    """Return the crons of all functions of the namespace.
-
-    Raises:
-        NotFoundError: The namespace does not exist.
-    """
-    return _fetch_sources(api, namespace, api.crons.list)
-
-
-def live_triggers(api: FunctionsApi, namespace: str) -> list[EventSource[Trigger]]:
-    """Return the triggers of all functions of the namespace.
-
-    Raises:
-        NotFoundError: The namespace does not exist.
-    """
-    return _fetch_sources(api, namespace, api.triggers.list)
-
-
 def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> dict[str, DeliveryView]:
     """Return the newest delivery of each cron or trigger by id; empty if the platform keeps no delivery log.
 
@@ -115,7 +97,17 @@ def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> Event
     )
 
 
-def _fetch_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[EventSource[T]]:
+def live_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[EventSource[T]]:
+    """Return the crons or triggers of all functions of the namespace.
+
+    Args:
+        api: The API.
+        namespace: Name of the namespace.
+        fetch: Returns those of a function by its id: ``api.crons.list`` or ``api.triggers.list``.
+
+    Raises:
+        NotFoundError: The namespace does not exist.
+    """
     limiter = AdaptiveLimiter()
     observed = observe_namespace(api, namespace, limiter)
     if observed.namespace is None:

@@ -37,10 +37,10 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
     """
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.views.events import TriggersView
-    from fnkit.deploy.status import latest_deliveries, live_triggers
+    from fnkit.deploy.status import latest_deliveries, live_sources
 
     with open_api(common, api) as (client, identity):
-        found = live_triggers(client, identity.namespace)
+        found = live_sources(client, identity.namespace, client.triggers.list)
         last = latest_deliveries(client, "triggers", [one.resource.id for one in found])
         platform = client.platform_info()
     listening = {} if platform is None else {one.id: one for one in platform.triggers}
@@ -60,8 +60,8 @@ def deliveries(common: CommonOptions, api: ApiOptions, query: DeliveryQuery, *, 
     """
     from fnkit.cli.commands.deliveries import show_deliveries
     from fnkit.cli.endpoints import open_api
-    from fnkit.deploy.status import live_triggers, select_one
+    from fnkit.deploy.status import live_sources, select_one
 
     with open_api(common, api) as (client, identity):
-        event_source = select_one(live_triggers(client, identity.namespace), name, "trigger")
+        event_source = select_one(live_sources(client, identity.namespace, client.triggers.list), name, "trigger")
         return show_deliveries(common.output, client, "triggers", event_source.resource.id, query)
