@@ -121,12 +121,13 @@ def hash_file(source: Path, name: str) -> FileContent:
     return FileContent(source, digest.hexdigest(), crc, size, executable)
 
 
-def unreadable_file_error(
-    name: str, error: OSError, hint: str = "Make it readable, or list it in .fnkitignore."
-) -> BundleError:
+def unreadable_file_error(name: str, error: OSError) -> BundleError:
     """Return the error for a file or directory of the project that cannot be read."""
-    reason = (error.strerror or str(error)).lower()
-    return BundleError(f"{name} cannot be read: {reason}.", code="unreadable-file", hint=hint)
+    return BundleError(
+        f"{name} cannot be read: {(error.strerror or str(error)).lower()}.",
+        code="unreadable-file",
+        hint="Make it readable, or list it in .fnkitignore.",
+    )
 
 
 def read_verified(content: FileContent, name: str) -> bytes:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from fnkit.bundler.files.content import unreadable_file_error
 from fnkit.errors import BundleError
 
 _DIRECTORY_GROUP = "ps_d"
@@ -113,7 +112,11 @@ def read_ignore_file(file: Path, base: str, *, project_prefix: str = "") -> Igno
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
     except OSError as error:
-        raise unreadable_file_error(f"{base}{file.name}", error, "Make it readable, or remove it.") from error
+        raise BundleError(
+            f"{base}{file.name} cannot be read: {(error.strerror or str(error)).lower()}.",
+            code="unreadable-file",
+            hint="Make it readable, or remove it.",
+        ) from error
     return IgnoreLayer(base, parse_patterns(text.splitlines(), f"{base}{file.name}"), project_prefix)
 
 
