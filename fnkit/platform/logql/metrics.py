@@ -11,18 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from fnkit.platform.logql import syntax
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.pipeline import COMPARISONS
-from fnkit.platform.logql.syntax import (
-    BinaryOperation,
-    Grouping,
-    MetricQuery,
-    NumberLiteral,
-    RangeAggregation,
-    VectorAggregation,
-    VectorLiteral,
-    VectorMatching,
-)
 from fnkit.platform.logql.windows import (
     BYTES_FUNCTIONS,
     ChargeWork,
@@ -67,7 +58,7 @@ _WINDOW_FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
 }
 
 
-def aggregate(query: VectorAggregation, operand: SeriesList, steps: TimeSteps) -> SeriesList:
+def aggregate(query: syntax.VectorAggregation, operand: SeriesList, steps: TimeSteps) -> SeriesList:
     """Return the aggregated series.
 
     Args:
@@ -79,7 +70,7 @@ def aggregate(query: VectorAggregation, operand: SeriesList, steps: TimeSteps) -
         return _sort_by_last_value(operand, descending=query.function == "sort_desc")
     groups: dict[frozenset[tuple[str, str]], tuple[dict[str, str], SeriesList]] = {}
     for series in operand:
-        labels = group_labels(series.labels, query.grouping or Grouping(()))
+        labels = group_labels(series.labels, query.grouping or syntax.Grouping(()))
         groups.setdefault(frozenset(labels.items()), (labels, []))[1].append(series)
     if query.parameter is not None:
         largest = query.function == "topk"
@@ -164,7 +155,7 @@ def _apply_operator(name: str, left: float, right: float) -> float:
 
 
 def _combine_series(
-    query: BinaryOperation, left: SeriesList | float, right: SeriesList | float, steps: TimeSteps
+    query: syntax.BinaryOperation, left: SeriesList | float, right: SeriesList | float, steps: TimeSteps
 ) -> SeriesList:
     """Apply an operator to two operands, at least one of which is a list of series.
 
@@ -196,7 +187,9 @@ def _combine_series(
     return result
 
 
-def _combine_with_number(query: BinaryOperation, left: SeriesList | float, right: SeriesList | float) -> SeriesList:
+def _combine_with_number(
+    query: syntax.BinaryOperation, left: SeriesList | float, right: SeriesList | float
+) -> SeriesList:
     if isinstance(right, float):
         series_list = left if isinstance(left, list) else []
         return [Series(s.labels, [_combine_values(query, value, right) for value in s.values]) for s in series_list]
@@ -211,7 +204,7 @@ def _combine_with_number(query: BinaryOperation, left: SeriesList | float, right
     return result
 
 
-def _combine_values(query: BinaryOperation, left: float | None, right: float | None) -> float | None:
+def _combine_values(query: syntax.BinaryOperation, left: float | None, right: float | None) -> float | None:
     if left is None or right is None:
         return None
     if query.operator in COMPARISONS and not query.as_bool:
@@ -219,7 +212,9 @@ def _combine_values(query: BinaryOperation, left: float | None, right: float | N
     return _apply_operator(query.operator, left, right)
 
 
-def _set_operation(query: BinaryOperation, left: SeriesList, right: SeriesList, steps: TimeSteps) -> SeriesList:
+def _set_operation(
+    query: syntax.BinaryOperation, left: SeriesList, right: SeriesList, steps: TimeSteps
+) -> SeriesList:
     matching = query.matching
     in_right = [_signatures_at(right, matching, index) for index in range(steps.count)]
     if query.operator == "or":
@@ -243,13 +238,17 @@ def _merge_equal_labels(series_list: SeriesList) -> SeriesList:
 
 
 def _signatures_at(
-    series_list: SeriesList, matching: VectorMatching, index: int
+    series_list: SeriesList, matching: syntax.VectorMatching, index: int
 ) -> set[frozenset[tuple[str, str]]]:
     return {_signature(series, matching) for series in series_list if series.values[index] is not None}
 
 
 def _filter_values(
-    series: Series, matching: VectorMatching, present: list[set[frozenset[tuple[str, str]]]], *, keep_matches: bool
+    series: Series,
+    matching: syntax.VectorMatching,
+    present: list[set[frozenset[tuple[str, str]]]],
+    *,
+    keep_matches: bool,
 ) -> Series:
     signature = _signature(series, matching)
     values = [
@@ -259,7 +258,9 @@ def _filter_values(
     return Series(series.labels, values)
 
 
-def _by_signature(series_list: SeriesList, matching: VectorMatching) -> dict[frozenset[tuple[str, str]], Series]:
+def _by_signature(
+    series_list: SeriesList, matching: syntax.VectorMatching
+) -> dict[frozenset[tuple[str, str]], Series]:
     found: dict[frozenset[tuple[str, str]], Series] = {}
     for series in series_list:
         signature = _signature(series, matching)
@@ -269,12 +270,12 @@ def _by_signature(series_list: SeriesList, matching: VectorMatching) -> dict[fro
     return found
 
 
-def _signature(series: Series, matching: VectorMatching) -> frozenset[tuple[str, str]]:
+def _signature(series: Series, matching: syntax.VectorMatching) -> frozenset[tuple[str, str]]:
     return frozenset(group_labels(series.labels, _matching_labels(matching)).items())
 
 
-def _matching_labels(matching: VectorMatching) -> Grouping:
-    return Grouping(matching.labels, without=not matching.on)
+def _matching_labels(matching: syntax.VectorMatching) -> syntax.Grouping:
+    return syntax.Grouping(matching.labels, without=not matching.on)
 
 
 def _ambiguous_match_error() -> QueryError:
@@ -290,22 +291,22 @@ class _Evaluator:
     read: ReadEntries
     charge: ChargeWork
 
-    def evaluate(self, query: MetricQuery) -> SeriesList | float:
+    def evaluate(self, query: syntax.MetricQuery) -> SeriesList | float:
         match query:
-            case NumberLiteral():
+            case syntax.NumberLiteral():
                 return query.value
-            case VectorLiteral():
+            case syntax.VectorLiteral():
                 return [Series({}, [query.value] * self.steps.count)]
-            case RangeAggregation():
+            case syntax.RangeAggregation():
                 return self._evaluate_range(query, query.grouping)
-            case VectorAggregation():
+            case syntax.VectorAggregation():
                 return aggregate(query, self._evaluate_operand(query), self.steps)
-            case BinaryOperation():
+            case syntax.BinaryOperation():
                 return self._evaluate_binary(query)
             case _:
                 assert_never(query)
 
-    def _evaluate_operand(self, query: VectorAggregation) -> SeriesList:
+    def _evaluate_operand(self, query: syntax.VectorAggregation) -> SeriesList:
         """Evaluate the operand of an aggregation.
 
         A sum of sums is computed while lines are read, with the labels of the outer aggregation: a few series are
@@ -314,15 +315,15 @@ class _Evaluator:
         operand = query.operand
         if (
             query.function == "sum"
-            and isinstance(operand, RangeAggregation)
+            and isinstance(operand, syntax.RangeAggregation)
             and operand.function in _PUSHED_DOWN_FUNCTIONS
             and operand.grouping is None
         ):
-            return self._evaluate_range(operand, query.grouping or Grouping(()))
+            return self._evaluate_range(operand, query.grouping or syntax.Grouping(()))
         result = self.evaluate(operand)
         return result if isinstance(result, list) else [Series({}, [result] * self.steps.count)]
 
-    def _evaluate_range(self, query: RangeAggregation, grouping: Grouping | None) -> SeriesList:
+    def _evaluate_range(self, query: syntax.RangeAggregation, grouping: syntax.Grouping | None) -> SeriesList:
         steps, interval = self.steps, query.log_range.interval
         span = (steps.start - interval, steps[steps.count - 1])
         samples = read_samples(query.function, query.log_range, grouping, span, self.read)
@@ -340,7 +341,7 @@ class _Evaluator:
             )
         return apply_to_windows(samples, steps, interval, function, self.charge)
 
-    def _evaluate_absent(self, query: RangeAggregation, present: SeriesList) -> SeriesList:
+    def _evaluate_absent(self, query: syntax.RangeAggregation, present: SeriesList) -> SeriesList:
         """Return 1 at the times without lines, with the labels for which the selector requires a single value."""
         exact = [matcher for matcher in query.log_range.query.selector if matcher.operator == "="]
         names = [matcher.name for matcher in exact]
@@ -349,14 +350,16 @@ class _Evaluator:
         values: list[float | None] = [1.0 if count is None else None for count in counts]
         return [Series(labels, values)] if any(values) else []
 
-    def _evaluate_binary(self, query: BinaryOperation) -> SeriesList | float:
+    def _evaluate_binary(self, query: syntax.BinaryOperation) -> SeriesList | float:
         left, right = self.evaluate(query.left), self.evaluate(query.right)
         if isinstance(left, float) and isinstance(right, float):
             return _apply_operator(query.operator, left, right)
         return _combine_series(query, left, right, self.steps)
 
 
-def evaluate(query: MetricQuery, steps: TimeSteps, read: ReadEntries, charge: ChargeWork) -> SeriesList | float:
+def evaluate(
+    query: syntax.MetricQuery, steps: TimeSteps, read: ReadEntries, charge: ChargeWork
+) -> SeriesList | float:
     """Evaluate a metric query and return its series, or its number.
 
     Args:

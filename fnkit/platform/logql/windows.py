@@ -13,28 +13,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, TypeAlias
 
+from fnkit.platform.logql import syntax
 from fnkit.platform.logql.entry import LogEntry, format_labels
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.pipeline import compile_pipeline, label_filter_predicate
-from fnkit.platform.logql.syntax import (
-    Grouping,
-    JsonParser,
-    LabelFilter,
-    LabelFormat,
-    LineFormat,
-    LogfmtParser,
-    LogQuery,
-    LogRange,
-    PatternParser,
-    RegexpParser,
-    Stage,
-    Unwrap,
-)
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
 _MAX_POINTS = 5_000_000
 """Maximum number of values in all series of a result together, which take about 200 MB."""
-ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[LogEntry]]
+ReadEntries: TypeAlias = Callable[[syntax.LogQuery, int, int], Iterable[LogEntry]]
 """Returns the lines of a query's selector in a time span: start excluded, end included, in Unix nanoseconds.
 
 It does not apply the stages of the query, but may omit lines that they would remove anyway.
@@ -96,7 +83,7 @@ class Series:
 SeriesList: TypeAlias = list[Series]
 
 
-def group_labels(labels: Mapping[str, str], grouping: Grouping) -> dict[str, str]:
+def group_labels(labels: Mapping[str, str], grouping: syntax.Grouping) -> dict[str, str]:
     """Return the labels by which an aggregation groups a series; a missing label is omitted."""
     if grouping.without:
         return {name: value for name, value in labels.items() if name not in grouping.labels}
@@ -119,8 +106,8 @@ def _check_point_count(series_count: int, steps: TimeSteps) -> None:
 
 def read_samples(
     function: str,
-    log_range: LogRange,
-    grouping: Grouping | None,
+    log_range: syntax.LogRange,
+    grouping: syntax.Grouping | None,
     span: tuple[int, int],
     read: ReadEntries,
 ) -> Iterator[Sample]:
@@ -152,20 +139,26 @@ def read_samples(
 
 
 def _without_unused_parsers(
-    stages: tuple[Stage, ...], grouping: Grouping | None, unwrap: Unwrap | None
-) -> tuple[Stage, ...]:
+    stages: tuple[syntax.Stage, ...], grouping: syntax.Grouping | None, unwrap: syntax.Unwrap | None
+) -> tuple[syntax.Stage, ...]:
     """Return the stages without parsers if no label is used.
 
     Loki does the same, and it is visible: a line that is not JSON then causes no error.
     """
     needs_labels = unwrap is not None or grouping is None or grouping.without or bool(grouping.labels)
-    uses_labels = any(isinstance(stage, LabelFilter | LabelFormat | LineFormat) for stage in stages)
+    uses_labels = any(
+        isinstance(stage, syntax.LabelFilter | syntax.LabelFormat | syntax.LineFormat) for stage in stages
+    )
     if needs_labels or uses_labels:
         return stages
-    return tuple(s for s in stages if not isinstance(s, JsonParser | LogfmtParser | RegexpParser | PatternParser))
+    return tuple(
+        s
+        for s in stages
+        if not isinstance(s, syntax.JsonParser | syntax.LogfmtParser | syntax.RegexpParser | syntax.PatternParser)
+    )
 
 
-def _value_reader(function: str, unwrap: Unwrap | None) -> Callable[[LogEntry], float | None]:
+def _value_reader(function: str, unwrap: syntax.Unwrap | None) -> Callable[[LogEntry], float | None]:
     if unwrap is None:
         if function in BYTES_FUNCTIONS:
             return lambda entry: float(len(entry.line.encode("utf-8", "replace")))
@@ -200,7 +193,9 @@ def _parse_seconds(text: str) -> float | None:
     return None if duration is None else duration / _NANOSECONDS_PER_SECOND
 
 
-def _series_labels(grouping: Grouping | None, unwrap: Unwrap | None) -> Callable[[LogEntry], dict[str, str]]:
+def _series_labels(
+    grouping: syntax.Grouping | None, unwrap: syntax.Unwrap | None
+) -> Callable[[LogEntry], dict[str, str]]:
     """Return a function for the labels of a sample. As in Prometheus, an empty label counts as missing."""
     if grouping is not None and not grouping.without:
         names = grouping.labels
