@@ -108,28 +108,20 @@ def _make_token(text: str, found: re.Match[str]) -> QueryToken:
         case "string":
             return QueryToken(kind, _unquote(text, written, start), start)
         case "number":
-            return QueryToken(kind, written, start, _parse_number(text, written, start))
+            number = float(written)
+            if math.isinf(number):
+                raise _parse_error(f"value out of range: {written[:64]}", text, start)
+            return QueryToken(kind, written, start, number)
         case "size":
             return QueryToken(kind, written, start, parse_size(written) or 0)
         case "duration" | "range":
-            duration = written[1:-1].strip() if kind == "range" else written
-            return QueryToken(kind, written, start, _parse_duration_token(text, duration, start))
+            inner = written[1:-1].strip() if kind == "range" else written
+            duration = parse_duration(inner)
+            if duration is None:
+                raise _parse_error(f'not a valid duration string: "{inner[:64]}"', text, start)
+            return QueryToken(kind, written, start, duration)
         case _:
             return QueryToken(kind, written, start)
-
-
-def _parse_number(text: str, written: str, start: int) -> float:
-    number = float(written)
-    if math.isinf(number):
-        raise _parse_error(f"value out of range: {written[:64]}", text, start)
-    return number
-
-
-def _parse_duration_token(text: str, written: str, start: int) -> int:
-    duration = parse_duration(written)
-    if duration is None:
-        raise _parse_error(f'not a valid duration string: "{written[:64]}"', text, start)
-    return duration
 
 
 def _unquote(text: str, written: str, start: int) -> str:
@@ -204,29 +196,19 @@ class TokenReader:
             self._next += 1
         return token
 
-    def is_symbol(self, *symbols: str) -> bool:
-        """Return whether the current token is one of these symbols."""
-        return self.token.kind == "symbol" and self.token.text in symbols
+    def is_next(self, *texts: str) -> bool:
+        """Return whether the current token is one of these symbols or words, ignoring case."""
+        return self.token.kind in ("symbol", "name") and self.token.text.lower() in texts
 
-    def is_word(self, *words: str) -> bool:
-        """Return whether the current token is one of these words, ignoring case."""
-        return self.token.kind == "name" and self.token.text.lower() in words
-
-    def accept(self, symbol: str) -> bool:
-        """Consume the symbol if it is the current token, and return whether it was."""
-        if found := self.is_symbol(symbol):
-            self.advance()
-        return found
-
-    def accept_word(self, word: str) -> bool:
-        """Consume the word if it is the current token, and return whether it was."""
-        if found := self.is_word(word):
+    def accept(self, text: str) -> bool:
+        """Consume the symbol or word if it is the current token, and return whether it was."""
+        if found := self.is_next(text):
             self.advance()
         return found
 
     def expect(self, symbol: str) -> QueryToken:
         """Consume and return the symbol, or raise ``QueryError``."""
-        if not self.is_symbol(symbol):
+        if not self.is_next(symbol):
             raise self.unexpected_token_error(symbol)
         return self.advance()
 

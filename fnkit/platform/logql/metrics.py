@@ -20,6 +20,7 @@ from fnkit.platform.logql.windows import (
     ReadEntries,
     Series,
     SeriesList,
+    Signature,
     TimeSteps,
     apply_or_nan,
     apply_to_windows,
@@ -46,13 +47,8 @@ _SUMMED_FUNCTIONS: Final = BYTES_FUNCTIONS | {"count_over_time", "rate"}
 # sum by (…) of these functions is the function itself over the coarser groups.
 _PUSHED_DOWN_FUNCTIONS: Final = _SUMMED_FUNCTIONS | {"sum_over_time"}
 _WINDOW_FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
-    "sum_over_time": math.fsum,
+    **{f"{name}_over_time": function for name, function in _AGGREGATION_FUNCTIONS.items()},
     "rate": math.fsum,
-    "avg_over_time": lambda values: math.fsum(values) / len(values),
-    "min_over_time": min,
-    "max_over_time": max,
-    "stdvar_over_time": population_variance,
-    "stddev_over_time": lambda values: math.sqrt(population_variance(values)),
     "first_over_time": lambda values: values[0],
     "last_over_time": lambda values: values[-1],
 }
@@ -68,7 +64,7 @@ def aggregate(query: syntax.VectorAggregation, operand: SeriesList, steps: TimeS
     """
     if query.function in ("sort", "sort_desc"):
         return _sort_by_last_value(operand, descending=query.function == "sort_desc")
-    groups: dict[frozenset[tuple[str, str]], tuple[dict[str, str], SeriesList]] = {}
+    groups: dict[Signature, tuple[dict[str, str], SeriesList]] = {}
     for series in operand:
         labels = group_labels(series.labels, query.grouping or syntax.Grouping(()))
         groups.setdefault(frozenset(labels.items()), (labels, []))[1].append(series)
@@ -170,7 +166,7 @@ def _combine_series(
         return _set_operation(query, left, right, steps)
     others = _by_signature(right, query.matching)
     result: SeriesList = []
-    seen: set[frozenset[tuple[str, str]]] = set()
+    seen: set[Signature] = set()
     for series in left:
         signature = _signature(series, query.matching)
         other = others.get(signature)
@@ -180,7 +176,7 @@ def _combine_series(
             raise _ambiguous_match_error()
         seen.add(signature)
         pairs = zip(series.values, other.values, strict=True)
-        labels = group_labels(series.labels, _matching_labels(query.matching))
+        labels = group_labels(series.labels, query.matching)
         result.append(
             Series(labels, [_combine_values(query, left_value, right_value) for left_value, right_value in pairs])
         )
@@ -227,7 +223,7 @@ def _set_operation(
 
 def _merge_equal_labels(series_list: SeriesList) -> SeriesList:
     """Merge series with equal labels from both sides of ``or``, which never have values at the same time."""
-    result: dict[frozenset[tuple[str, str]], Series] = {}
+    result: dict[Signature, Series] = {}
     for series in series_list:
         existing = result.setdefault(frozenset(series.labels.items()), series)
         if existing is not series:
@@ -237,16 +233,14 @@ def _merge_equal_labels(series_list: SeriesList) -> SeriesList:
     return list(result.values())
 
 
-def _signatures_at(
-    series_list: SeriesList, matching: syntax.VectorMatching, index: int
-) -> set[frozenset[tuple[str, str]]]:
+def _signatures_at(series_list: SeriesList, matching: syntax.Grouping, index: int) -> set[Signature]:
     return {_signature(series, matching) for series in series_list if series.values[index] is not None}
 
 
 def _filter_values(
     series: Series,
-    matching: syntax.VectorMatching,
-    present: list[set[frozenset[tuple[str, str]]]],
+    matching: syntax.Grouping,
+    present: list[set[Signature]],
     *,
     keep_matches: bool,
 ) -> Series:
@@ -258,10 +252,8 @@ def _filter_values(
     return Series(series.labels, values)
 
 
-def _by_signature(
-    series_list: SeriesList, matching: syntax.VectorMatching
-) -> dict[frozenset[tuple[str, str]], Series]:
-    found: dict[frozenset[tuple[str, str]], Series] = {}
+def _by_signature(series_list: SeriesList, matching: syntax.Grouping) -> dict[Signature, Series]:
+    found: dict[Signature, Series] = {}
     for series in series_list:
         signature = _signature(series, matching)
         if signature in found:
@@ -270,12 +262,8 @@ def _by_signature(
     return found
 
 
-def _signature(series: Series, matching: syntax.VectorMatching) -> frozenset[tuple[str, str]]:
-    return frozenset(group_labels(series.labels, _matching_labels(matching)).items())
-
-
-def _matching_labels(matching: syntax.VectorMatching) -> syntax.Grouping:
-    return syntax.Grouping(matching.labels, without=not matching.on)
+def _signature(series: Series, matching: syntax.Grouping) -> Signature:
+    return frozenset(group_labels(series.labels, matching).items())
 
 
 def _ambiguous_match_error() -> QueryError:

@@ -6,12 +6,15 @@ is right-associative. Stages and label filters are parsed in ``stage_parser``.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from fnkit.platform.logql import syntax
 from fnkit.platform.logql.lexer import QueryToken, TokenReader
 from fnkit.platform.logql.regex import full_match_predicate
 from fnkit.platform.logql.stage_parser import begins_stage, begins_unwrap, read_matcher, read_stage, read_unwrap
+
+T = TypeVar("T")
 
 _LINE_FUNCTIONS: Final = frozenset({"count_over_time", "bytes_over_time", "bytes_rate"})
 _LINE_OR_SAMPLE_FUNCTIONS: Final = frozenset({"rate", "absent_over_time"})
@@ -37,24 +40,24 @@ _PRECEDENCE: Final = {
 _COMPARISON_OPERATORS: Final = frozenset({"==", "!=", ">", ">=", "<", "<="})
 
 
-def _read_grouping(reader: TokenReader) -> syntax.Grouping | None:
-    """Parse ``by (…)`` or ``without (…)`` if the current token starts one."""
-    if not reader.is_word("by", "without"):
+def _read_grouping(reader: TokenReader, only: str = "by", all_but: str = "without") -> syntax.Grouping | None:
+    """Parse ``by (…)`` or ``without (…)``, or the words for the same, if the current token starts one."""
+    if not reader.is_next(only, all_but):
         return None
-    without = reader.advance().text.lower() == "without"
-    return syntax.Grouping(_read_label_names(reader), without)
-
-
-def _read_label_names(reader: TokenReader) -> tuple[str, ...]:
-    """Parse a list of labels in parentheses, which may be empty."""
+    without = reader.advance().text.lower() == all_but
     reader.expect("(")
-    labels: list[str] = []
-    while not reader.is_symbol(")"):
-        labels.append(reader.expect_kind("name").text)
+    return syntax.Grouping(_read_list(reader, ")", lambda: reader.expect_kind("name").text), without)
+
+
+def _read_list(reader: TokenReader, end: str, read_item: Callable[[], T]) -> tuple[T, ...]:
+    """Parse a list with commas, which may be empty, and the symbol after it."""
+    items: list[T] = []
+    while not reader.is_next(end):
+        items.append(read_item())
         if not reader.accept(","):
             break
-    reader.expect(")")
-    return tuple(labels)
+    reader.expect(end)
+    return tuple(items)
 
 
 def _read_log_query(reader: TokenReader) -> syntax.LogQuery:
@@ -77,19 +80,14 @@ def _read_selector(reader: TokenReader) -> tuple[syntax.Matcher, ...]:
             because the selector would otherwise match all streams.
     """
     start = reader.expect("{")
-    matchers: list[syntax.Matcher] = []
-    while not reader.is_symbol("}"):
-        matchers.append(read_matcher(reader))
-        if not reader.accept(","):
-            break
-    reader.expect("}")
+    matchers = _read_list(reader, "}", lambda: read_matcher(reader))
     if all(_matches_empty(matcher) for matcher in matchers):
         raise reader.error(
             "queries require at least one regexp or equality matcher that does not have an empty-compatible value. "
             'For instance, app=~".*" does not meet this requirement, but app=~".+" will',
             start,
         )
-    return tuple(matchers)
+    return matchers
 
 
 def _matches_empty(matcher: syntax.Matcher) -> bool:
@@ -172,7 +170,7 @@ def _read_log_range_parts(reader: TokenReader, parts: _LogRangeParts) -> None:
 
 
 def _read_offset(reader: TokenReader) -> int:
-    if not reader.accept_word("offset"):
+    if not reader.accept("offset"):
         return 0
     sign = -1 if reader.accept("-") else 1
     return sign * int(reader.expect_kind("duration").value)
@@ -230,7 +228,7 @@ def _read_metric_query(reader: TokenReader, min_precedence: int) -> syntax.Metri
             return left
         reader.advance()
         reader.count_operation()
-        as_bool = reader.accept_word("bool")
+        as_bool = reader.accept("bool")
         if as_bool and operator not in _COMPARISON_OPERATORS:
             raise reader.error("bool modifier can only be used on comparison operators", token)
         matching = _read_matching(reader)
@@ -243,19 +241,17 @@ def _read_metric_query(reader: TokenReader, min_precedence: int) -> syntax.Metri
         left = syntax.BinaryOperation(operator, left, right, as_bool, matching)
 
 
-def _read_matching(reader: TokenReader) -> syntax.VectorMatching:
-    matching = syntax.VectorMatching()
-    if reader.is_word("on", "ignoring"):
-        on = reader.advance().text.lower() == "on"
-        matching = syntax.VectorMatching(_read_label_names(reader), on)
-    if reader.is_word("group_left", "group_right"):
+def _read_matching(reader: TokenReader) -> syntax.Grouping:
+    """Parse ``on (…)`` or ``ignoring (…)``; without one, two series must agree in all labels."""
+    matching = _read_grouping(reader, "on", "ignoring") or syntax.Grouping((), without=True)
+    if reader.is_next("group_left", "group_right"):
         raise reader.unsupported_error(reader.token.text)
     return matching
 
 
 def _read_operand(reader: TokenReader) -> syntax.MetricQuery:
     token = reader.token
-    if token.kind == "number" or reader.is_symbol("+", "-"):
+    if token.kind == "number" or reader.is_next("+", "-"):
         return syntax.NumberLiteral(_read_number(reader))
     if reader.accept("("):
         with reader.parentheses():
@@ -281,8 +277,8 @@ def _read_operand(reader: TokenReader) -> syntax.MetricQuery:
 
 
 def _read_number(reader: TokenReader) -> float:
-    sign = -1.0 if reader.is_symbol("-") else 1.0
-    if reader.is_symbol("+", "-"):
+    sign = -1.0 if reader.is_next("-") else 1.0
+    if reader.is_next("+", "-"):
         reader.advance()
     return sign * reader.expect_kind("number").value
 

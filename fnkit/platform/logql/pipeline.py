@@ -81,15 +81,11 @@ def label_filter_predicate(label_condition: syntax.LabelCondition) -> Callable[[
             return lambda entry: test(entry.get_or_empty(name))
         case syntax.LabelComparison():
             return _comparison_predicate(label_condition)
-        case syntax.AllOf():
-            left, right = (
-                label_filter_predicate(label_condition.left),
-                label_filter_predicate(label_condition.right),
-            )
-            return lambda entry: left(entry) and right(entry)
-        case syntax.AnyOf():
-            one, other = label_filter_predicate(label_condition.left), label_filter_predicate(label_condition.right)
-            return lambda entry: one(entry) or other(entry)
+        case syntax.LabelOperation():
+            left, right = map(label_filter_predicate, (label_condition.left, label_condition.right))
+            if label_condition.operator == "and":
+                return lambda entry: left(entry) and right(entry)
+            return lambda entry: left(entry) or right(entry)
         case _:
             assert_never(label_condition)
 
@@ -189,8 +185,10 @@ def _stage_step(stage: syntax.Stage) -> Step:
             return label_filter_predicate(stage.condition)
         case syntax.JsonParser() | syntax.LogfmtParser() | syntax.RegexpParser() | syntax.PatternParser():
             return _parser_step(stage)
-        case syntax.LineFormat() | syntax.LabelFormat() | syntax.Decolorize():
-            return _format_step(stage)
+        case syntax.LineFormat() | syntax.Decolorize():
+            return _line_step(stage)
+        case syntax.LabelFormat():
+            return _label_format_step(stage)
         case syntax.Drop() | syntax.Keep():
             return _drop_or_keep_step(stage)
         case _:
@@ -213,37 +211,24 @@ def _parser_step(
             assert_never(stage)
 
 
-def _format_step(stage: syntax.LineFormat | syntax.LabelFormat | syntax.Decolorize) -> Step:
-    match stage:
-        case syntax.LineFormat():
-            render = _compile_template(stage.template)
+def _line_step(stage: syntax.LineFormat | syntax.Decolorize) -> Step:
+    render = _compile_template(stage.template) if isinstance(stage, syntax.LineFormat) else _without_colours
 
-            def format_line(entry: LogEntry) -> bool:
-                entry.line = render(entry.get_or_empty, entry.line)
-                return True
+    def step(entry: LogEntry) -> bool:
+        entry.line = render(entry.get_or_empty, entry.line)
+        return True
 
-            return format_line
-        case syntax.LabelFormat():
-            return _label_format_step(stage)
-        case syntax.Decolorize():
+    return step
 
-            def decolorize(entry: LogEntry) -> bool:
-                entry.line = _ANSI_ESCAPE.sub("", entry.line)
-                return True
 
-            return decolorize
-        case _:
-            assert_never(stage)
+def _without_colours(_label: Callable[[str], str], line: str) -> str:
+    return _ANSI_ESCAPE.sub("", line)
 
 
 def _label_format_step(stage: syntax.LabelFormat) -> Step:
     assignments = [
-        (
-            assignment.label,
-            assignment.value,
-            _compile_template(assignment.value) if assignment.is_template else None,
-        )
-        for assignment in stage.assignments
+        (one.label, one.value, _compile_template(one.value) if one.is_template else None)
+        for one in stage.assignments
     ]
 
     def step(entry: LogEntry) -> bool:

@@ -13,9 +13,7 @@ from fnkit.platform.logql.regex import check_regex, group_names
 
 _MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
 _COMPARISON_OPERATORS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
-_OR_PRECEDENCE: Final = 1
-_AND_PRECEDENCE: Final = 2
-
+_PRECEDENCE: Final = {"or": 1, "and": 2}
 _LINE_OPERATORS: Final = ("|=", "!=", "|~", "!~")
 _PATTERN_FILTERS: Final = ("|>", "!>")
 _CONVERSIONS: Final = ("duration", "duration_seconds", "bytes")
@@ -24,7 +22,7 @@ _CONVERSIONS: Final = ("duration", "duration_seconds", "bytes")
 def read_matcher(reader: TokenReader) -> syntax.Matcher:
     """Parse ``name="value"``."""
     name = reader.expect_kind("name").text
-    if not reader.is_symbol(*_MATCH_OPERATORS):
+    if not reader.is_next(*_MATCH_OPERATORS):
         raise reader.unexpected_token_error(*_MATCH_OPERATORS)
     operator = cast("syntax.MatchOperator", reader.advance().text)
     return _read_matcher_value(reader, name, operator)
@@ -32,7 +30,7 @@ def read_matcher(reader: TokenReader) -> syntax.Matcher:
 
 def _begins_condition(reader: TokenReader) -> bool:
     """Return whether a label filter starts at the current token."""
-    return reader.is_symbol("(") or reader.token.kind == "name"
+    return reader.is_next("(") or reader.token.kind == "name"
 
 
 def _read_condition(reader: TokenReader, min_precedence: int = 0) -> syntax.LabelCondition:
@@ -47,20 +45,16 @@ def _read_condition(reader: TokenReader, min_precedence: int = 0) -> syntax.Labe
     """
     left = _read_single_condition(reader)
     while True:
-        if reader.is_symbol(",") or (_begins_condition(reader) and not reader.is_word("and", "or")):
+        if reader.is_next(",") or (_begins_condition(reader) and not reader.is_next(*_PRECEDENCE)):
             reader.accept(",")
             reader.count_operation()
-            return syntax.AllOf(left, _read_condition(reader))
-        if min_precedence < _AND_PRECEDENCE and reader.is_word("and"):
-            reader.advance()
-            reader.count_operation()
-            left = syntax.AllOf(left, _read_condition(reader, _AND_PRECEDENCE))
-        elif min_precedence < _OR_PRECEDENCE and reader.is_word("or"):
-            reader.advance()
-            reader.count_operation()
-            left = syntax.AnyOf(left, _read_condition(reader, _OR_PRECEDENCE))
-        else:
+            return syntax.LabelOperation("and", left, _read_condition(reader))
+        operator = cast("syntax.LabelOperator", reader.token.text.lower())
+        if not reader.is_next(*_PRECEDENCE) or _PRECEDENCE[operator] <= min_precedence:
             return left
+        reader.advance()
+        reader.count_operation()
+        left = syntax.LabelOperation(operator, left, _read_condition(reader, _PRECEDENCE[operator]))
 
 
 def _read_single_condition(reader: TokenReader) -> syntax.LabelCondition:
@@ -68,10 +62,10 @@ def _read_single_condition(reader: TokenReader) -> syntax.LabelCondition:
         with reader.parentheses():
             return _read_condition(reader)
     name = reader.expect_kind("name").text
-    if not reader.is_symbol(*_COMPARISON_OPERATORS, *_MATCH_OPERATORS):
+    if not reader.is_next(*_COMPARISON_OPERATORS, *_MATCH_OPERATORS):
         raise reader.unexpected_token_error(*_COMPARISON_OPERATORS, "=~", "!~")
     operator = reader.advance().text
-    if reader.is_word("ip"):
+    if reader.is_next("ip"):
         raise reader.unsupported_error("ip()")
     if reader.token.kind == "string" and operator in _MATCH_OPERATORS:
         return _read_matcher_value(reader, name, cast("syntax.MatchOperator", operator))
@@ -106,20 +100,20 @@ def _read_comparison(reader: TokenReader, name: str, operator: str) -> syntax.La
 
 def begins_stage(reader: TokenReader) -> bool:
     """Return whether a stage other than ``unwrap`` starts at the current token."""
-    return reader.is_symbol(*_LINE_OPERATORS, *_PATTERN_FILTERS) or (
-        reader.is_symbol("|") and not begins_unwrap(reader)
+    return reader.is_next(*_LINE_OPERATORS, *_PATTERN_FILTERS) or (
+        reader.is_next("|") and not begins_unwrap(reader)
     )
 
 
 def begins_unwrap(reader: TokenReader) -> bool:
     """Return whether ``| unwrap`` starts at the current token."""
     following = reader.lookahead
-    return reader.is_symbol("|") and following.kind == "name" and following.text.lower() == "unwrap"
+    return reader.is_next("|") and following.kind == "name" and following.text.lower() == "unwrap"
 
 
 def read_stage(reader: TokenReader) -> syntax.Stage:
     """Parse a stage."""
-    if reader.is_symbol(*_PATTERN_FILTERS):
+    if reader.is_next(*_PATTERN_FILTERS):
         raise reader.unsupported_error(f"the pattern filter {reader.token.text}")
     if not reader.accept("|"):
         return _read_line_filter(reader)
@@ -156,13 +150,13 @@ def read_unwrap(reader: TokenReader) -> syntax.Unwrap:
 def _read_line_filter(reader: TokenReader) -> syntax.LineFilter:
     operator = cast("syntax.LineOperator", reader.advance().text)
     texts = [_read_filter_text(reader, operator)]
-    while reader.accept_word("or"):
+    while reader.accept("or"):
         texts.append(_read_filter_text(reader, operator))
     return syntax.LineFilter(operator, tuple(texts))
 
 
 def _read_filter_text(reader: TokenReader, operator: syntax.LineOperator) -> str:
-    if reader.is_word("ip"):
+    if reader.is_next("ip"):
         raise reader.unsupported_error("ip()")
     return _read_text(reader, is_pattern=operator in ("|~", "!~"))
 

@@ -35,6 +35,8 @@ _SAMPLE_ERROR: Final = "SampleExtractionErr"
 Sample = tuple[int, dict[str, str], float]
 """Time in Unix nanoseconds (with the offset added), labels of the series, and value."""
 
+Signature: TypeAlias = frozenset[tuple[str, str]]
+"""Labels in a form that can be compared and looked up."""
 _MAX_SERIES_READ: Final = 50_000
 """Maximum number of series that a query may distinguish while it reads lines."""
 _MAX_SAMPLES: Final = 5_000_000
@@ -255,7 +257,7 @@ def sum_windows(samples: Iterable[Sample], steps: TimeSteps, interval: int, divi
     Raises:
         QueryError: There are too many series or values.
     """
-    found: dict[frozenset[tuple[str, str]], _WindowSums] = {}
+    found: dict[Signature, _WindowSums] = {}
     for time, labels, value in samples:
         window = steps.window_indexes(time, interval)
         if window[0] < window[1]:
@@ -288,7 +290,7 @@ def apply_to_windows(
     Raises:
         QueryError: There are too many samples, series or values, or the query exceeded its time limit.
     """
-    found: dict[frozenset[tuple[str, str]], tuple[dict[str, str], list[tuple[int, float]]]] = {}
+    found: dict[Signature, tuple[dict[str, str], list[tuple[int, float]]]] = {}
     for count, (time, labels, value) in enumerate(samples):
         key = frozenset(labels.items())
         if key not in found:
