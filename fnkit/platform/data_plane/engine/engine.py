@@ -22,7 +22,6 @@ from fnkit.platform.data_plane.engine.scaler import Scaler
 from fnkit.platform.data_plane.interface import (
     DeployResult,
     FailureKind,
-    InstanceCounts,
     PendingRequest,
     RequestFailure,
     ResponseHandler,
@@ -203,20 +202,12 @@ class LocalEngine:
         """Return a snapshot of all metrics."""
         return self._metrics.collect(self._loop.time())
 
-    def instance_counts(self) -> Iterable[InstanceCounts]:
-        """Return the instances of every function."""
-        for function_id, pool in self._pools.items():
-            busy = pool.busy
-            yield InstanceCounts(
-                function_id=function_id,
-                generation=pool.route.generation,
-                idle=len(pool.idle),
-                busy=busy,
-                starting=pool.starting,
-                queued=len(pool.queue),
-            )
-
     # Beyond the ``Engine`` interface
+
+    @property
+    def function_ids(self) -> frozenset[str]:
+        """The functions that are served."""
+        return frozenset(self._pools)
 
     def route(self, function_id: str) -> Route | None:
         """Return the deployment of a function that serves requests."""
