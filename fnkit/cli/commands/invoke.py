@@ -41,7 +41,7 @@ def invoke_remote(
     """
     from fnkit.cli.endpoints import endpoint_from_options
     from fnkit.client import FunctionsApi
-    from fnkit.contract.invocation import MappedResponse
+    from fnkit.contract.invocation.response import MappedResponse
     from fnkit.deploy.loading import load_identity
     from fnkit.invoke.local import InvocationResult
     from fnkit.invoke.remote import call_function

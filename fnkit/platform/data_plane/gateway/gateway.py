@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from fnkit.contract.invocation import MappedResponse, decode_path, immediate_response
+from fnkit.contract.invocation.event import decode_path
+from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
@@ -24,7 +25,7 @@ from fnkit.platform.data_plane.gateway.request import (
     encode_invocation,
     new_request_id,
 )
-from fnkit.platform.data_plane.gateway.response import json_message, render_immediate_response
+from fnkit.platform.data_plane.gateway.response import json_message
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tracing import Trace, Tracer, propagate
 from fnkit.platform.data_plane.interface import Engine
@@ -183,7 +184,7 @@ class Gateway:
             route.environment.get("SCW_ALLOW_FAVICON", ""),
         )
         if own is not None:
-            raise RequestRejected(render_immediate_response(own))
+            raise RequestRejected(own)
         return RoutedRequest(route, path, query.decode("latin-1"))
 
     def _route_by_path(self, request: ClientRequest, path: str, *, is_private: bool) -> tuple[Route, str]:

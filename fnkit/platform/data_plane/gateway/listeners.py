@@ -163,20 +163,11 @@ class _PlaintextClient(asyncio.Protocol):
 
 
 def _bind_tls_socket(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
+    family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
     )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(_TLS_BACKLOG)
-        listener.setblocking(False)  # noqa: FBT003  (its only argument)
-    except OSError:
-        listener.close()
-        raise
+    listener = socket.create_server(address, family=family, backlog=_TLS_BACKLOG)
+    listener.setblocking(False)  # noqa: FBT003  (its only argument)
     return listener
 
 
