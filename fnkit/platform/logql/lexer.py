@@ -153,12 +153,10 @@ def _invalid_text_message(text: str, offset: int) -> str:
             return "literal not terminated"
         case "[":
             return "missing closing ']' in duration"
+        case character if character.isdigit():
+            return f"syntax error: unexpected {text[offset : offset + 16]!r}"
         case character:
-            return (
-                f"syntax error: unexpected {text[offset : offset + 16]!r}"
-                if character.isdigit()
-                else (f"syntax error: unexpected character {character!r}")
-            )
+            return f"syntax error: unexpected character {character!r}"
 
 
 class TokenReader:
@@ -218,7 +216,7 @@ class TokenReader:
             raise self.unexpected_token_error(kind.upper() if kind != "name" else "IDENTIFIER")
         return self.advance()
 
-    def expect_string(self, check: Callable[[str], str | None]) -> str:
+    def expect_string(self, check: Callable[[str], str]) -> str:
         """Consume a string and return its text, or raise ``QueryError`` with the reason that ``check`` returns."""
         token = self.expect_kind("string")
         if reason := check(token.text):

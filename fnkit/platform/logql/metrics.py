@@ -116,14 +116,6 @@ def _sort_by_last_value(series_list: SeriesList, *, descending: bool) -> SeriesL
     return sorted(series_list, key=rank)
 
 
-def _divide(left: float, right: float) -> float:
-    return left / right if right else math.nan
-
-
-def _modulo(left: float, right: float) -> float:
-    return math.fmod(left, right) if right and math.isfinite(left) else math.nan
-
-
 def _power(left: float, right: float) -> float:
     try:
         return math.pow(left, right)
@@ -137,8 +129,8 @@ _ARITHMETIC: Final[dict[str, Callable[[float, float], float]]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": _divide,
-    "%": _modulo,
+    "/": lambda left, right: left / right if right else math.nan,
+    "%": lambda left, right: math.fmod(left, right) if right and math.isfinite(left) else math.nan,
     "^": _power,
 }
 
@@ -151,17 +143,15 @@ def _apply_operator(name: str, left: float, right: float) -> float:
 
 
 def _combine_series(
-    query: syntax.BinaryOperation, left: SeriesList | float, right: SeriesList | float, steps: TimeSteps
+    query: syntax.BinaryOperation, left: SeriesList, right: SeriesList, steps: TimeSteps
 ) -> SeriesList:
-    """Apply an operator to two operands, at least one of which is a list of series.
+    """Apply an operator to two lists of series.
 
     Two series match if they have the same values of the matching labels; series without a match are dropped.
 
     Raises:
         QueryError: Several series of one side match the same series of the other.
     """
-    if isinstance(left, float) or isinstance(right, float):
-        return _combine_with_number(query, left, right)
     if query.operator in ("and", "or", "unless"):
         return _set_operation(query, left, right, steps)
     others = _by_signature(right, query.matching)
@@ -184,15 +174,15 @@ def _combine_series(
 
 
 def _combine_with_number(
-    query: syntax.BinaryOperation, left: SeriesList | float, right: SeriesList | float
+    query: syntax.BinaryOperation, series_list: SeriesList, number: float, *, is_left: bool
 ) -> SeriesList:
-    if isinstance(right, float):
-        series_list = left if isinstance(left, list) else []
-        return [Series(s.labels, [_combine_values(query, value, right) for value in s.values]) for s in series_list]
-    number = left if isinstance(left, float) else math.nan
+    """Apply an operator to series and a number, which is the left or the right operand."""
     result = []
-    for series in right:
-        values = [_combine_values(query, number, value) for value in series.values]
+    for series in series_list:
+        values = [
+            _combine_values(query, number, value) if is_left else _combine_values(query, value, number)
+            for value in series.values
+        ]
         if query.operator in COMPARISONS and not query.as_bool:
             # A comparison without "bool" filters: the result has the value of the series, on either side.
             values = [None if kept is None else value for kept, value in zip(values, series.values, strict=True)]
@@ -340,8 +330,12 @@ class _Evaluator:
 
     def _evaluate_binary(self, query: syntax.BinaryOperation) -> SeriesList | float:
         left, right = self.evaluate(query.left), self.evaluate(query.right)
-        if isinstance(left, float) and isinstance(right, float):
-            return _apply_operator(query.operator, left, right)
+        if isinstance(left, float):
+            if isinstance(right, float):
+                return _apply_operator(query.operator, left, right)
+            return _combine_with_number(query, right, left, is_left=True)
+        if isinstance(right, float):
+            return _combine_with_number(query, left, right, is_left=False)
         return _combine_series(query, left, right, self.steps)
 
 

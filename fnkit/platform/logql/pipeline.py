@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, assert_never
 
 from fnkit.platform.logql import syntax
 from fnkit.platform.logql.entry import ERROR_DETAILS_LABEL, ERROR_LABEL, LogEntry
-from fnkit.platform.logql.extractors import json_step, logfmt_step, pattern_step, regexp_step
+from fnkit.platform.logql.extractors import captures_step, json_step, logfmt_step
 from fnkit.platform.logql.regex import full_match_predicate, search_predicate
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
@@ -189,8 +189,8 @@ def _stage_step(stage: syntax.Stage) -> Step:
             return _line_step(stage)
         case syntax.LabelFormat():
             return _label_format_step(stage)
-        case syntax.Drop() | syntax.Keep():
-            return _drop_or_keep_step(stage)
+        case syntax.LabelSelection():
+            return _label_selection_step(stage)
         case _:
             assert_never(stage)
 
@@ -203,10 +203,8 @@ def _parser_step(
             return json_step(stage)
         case syntax.LogfmtParser():
             return logfmt_step(stage)
-        case syntax.RegexpParser():
-            return regexp_step(stage)
-        case syntax.PatternParser():
-            return pattern_step(stage)
+        case syntax.RegexpParser() | syntax.PatternParser():
+            return captures_step(stage)
         case _:
             assert_never(stage)
 
@@ -243,9 +241,9 @@ def _label_format_step(stage: syntax.LabelFormat) -> Step:
     return step
 
 
-def _drop_or_keep_step(stage: syntax.Drop | syntax.Keep) -> Step:
+def _label_selection_step(stage: syntax.LabelSelection) -> Step:
     is_listed = _label_list_predicate(stage.labels)
-    keeps = isinstance(stage, syntax.Keep)
+    keeps = stage.keeps
 
     def step(entry: LogEntry) -> bool:
         for name, value in entry.labels().items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from fnkit.platform.logql import syntax
-from fnkit.platform.logql.extractors import check_extraction_pattern, parse_json_path
+from fnkit.platform.logql.extractors import check_extraction_pattern, check_json_path
 from fnkit.platform.logql.lexer import TokenReader
 from fnkit.platform.logql.pipeline import check_template
-from fnkit.platform.logql.regex import check_regex, group_names
+from fnkit.platform.logql.regex import check_regex
 
 _MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
 _COMPARISON_OPERATORS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
@@ -77,11 +78,7 @@ def _read_matcher_value(reader: TokenReader, name: str, operator: syntax.MatchOp
 
 
 def _read_text(reader: TokenReader, *, is_pattern: bool) -> str:
-    token = reader.token
-    text = reader.expect_kind("string").text
-    if is_pattern:
-        check_regex(text, lambda message: reader.error(message, token))
-    return text
+    return reader.expect_string(check_regex) if is_pattern else reader.expect_kind("string").text
 
 
 def _read_comparison(reader: TokenReader, name: str, operator: str) -> syntax.LabelComparison:
@@ -178,10 +175,7 @@ def _read_extractions(reader: TokenReader, *, is_json: bool) -> tuple[syntax.Ext
         name = reader.advance()
         expression = name.text
         if reader.accept("="):
-            token = reader.token
-            expression = reader.expect_kind("string").text
-            if is_json and parse_json_path(expression) is None:
-                raise reader.error(f"cannot parse expression [{expression[:64]}]", token)
+            expression = reader.expect_string(check_json_path) if is_json else reader.expect_kind("string").text
         found.append(syntax.Extraction(name.text, expression))
         if not reader.accept(","):
             break
@@ -189,14 +183,6 @@ def _read_extractions(reader: TokenReader, *, is_json: bool) -> tuple[syntax.Ext
         if found:
             raise reader.unexpected_token_error("IDENTIFIER")
     return tuple(found)
-
-
-def _read_regexp(reader: TokenReader) -> syntax.RegexpParser:
-    token = reader.token
-    pattern = _read_text(reader, is_pattern=True)
-    if not group_names(pattern):
-        raise reader.error("at least one named capture must be supplied", token)
-    return syntax.RegexpParser(pattern)
 
 
 def _read_label_format(reader: TokenReader) -> syntax.LabelFormat:
@@ -229,11 +215,11 @@ def _read_label_list(reader: TokenReader) -> tuple[str | syntax.Matcher, ...]:
 _STAGE_READERS: Final[dict[str, Callable[[TokenReader], syntax.Stage]]] = {
     "json": lambda reader: syntax.JsonParser(_read_extractions(reader, is_json=True)),
     "logfmt": _read_logfmt,
-    "regexp": _read_regexp,
+    "regexp": lambda reader: syntax.RegexpParser(reader.expect_string(partial(check_regex, needs_group=True))),
     "pattern": lambda reader: syntax.PatternParser(reader.expect_string(check_extraction_pattern)),
     "line_format": lambda reader: syntax.LineFormat(reader.expect_string(check_template)),
     "label_format": _read_label_format,
-    "drop": lambda reader: syntax.Drop(_read_label_list(reader)),
-    "keep": lambda reader: syntax.Keep(_read_label_list(reader)),
+    "drop": lambda reader: syntax.LabelSelection(_read_label_list(reader), keeps=False),
+    "keep": lambda reader: syntax.LabelSelection(_read_label_list(reader), keeps=True),
     "decolorize": lambda _reader: syntax.Decolorize(),
 }

@@ -120,17 +120,11 @@ class LabelFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """``| drop a, b="c"``: remove these labels, or those that match."""
+class LabelSelection:
+    """``| drop a, b="c"`` removes these labels, or those that match; ``| keep a, b="c"`` removes all others."""
 
     labels: tuple[str | Matcher, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """``| keep a, b="c"``: remove all labels but these, or those that match."""
-
-    labels: tuple[str | Matcher, ...]
+    keeps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +141,7 @@ Stage: TypeAlias = (
     | LabelFilter
     | LineFormat
     | LabelFormat
-    | Drop
-    | Keep
+    | LabelSelection
     | Decolorize
 )
 

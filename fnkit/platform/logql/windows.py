@@ -101,8 +101,7 @@ def _check_point_count(series_count: int, steps: TimeSteps) -> None:
     if series_count * steps.count > _MAX_POINTS:
         raise QueryError(
             f"{series_count} series of {steps.count} points each are too many; aggregate them with sum(), "
-            "or increase "
-            "the value of the step parameter"
+            "or increase the value of the step parameter"
         )
 
 

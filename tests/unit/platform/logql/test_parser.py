@@ -8,7 +8,6 @@ from fnkit.platform.logql.lexer import MAX_NESTING, MAX_QUERY_CHARACTERS, QueryE
 from fnkit.platform.logql.parser import parse_log_query, parse_query, parse_selector
 from fnkit.platform.logql.syntax import (
     BinaryOperation,
-    Drop,
     Extraction,
     Grouping,
     JsonParser,
@@ -17,6 +16,7 @@ from fnkit.platform.logql.syntax import (
     LabelFilter,
     LabelFormat,
     LabelOperation,
+    LabelSelection,
     LineFilter,
     LogfmtParser,
     LogQuery,
@@ -57,7 +57,7 @@ SELECTOR = (Matcher("a", "=", "b"),)
          (LabelFilter(LabelOperation("and", LabelComparison("took", ">", 5400 * SECOND, "duration"),
                                      LabelComparison("size", "<=", 2048, "size"))),)),
         ('{a="b"} | status = 500', (LabelFilter(LabelComparison("status", "==", 500, "number")),)),
-        ('{a="b"} | drop __error__, c="d"', (Drop(("__error__", Matcher("c", "=", "d"))),)),
+        ('{a="b"} | drop __error__, c="d"', (LabelSelection(("__error__", Matcher("c", "=", "d")), keeps=False),)),
         ('{a="b"} | label_format x=y, z="{{.c}}"',
          (LabelFormat((LabelAssignment("x", "y", is_template=False),
                        LabelAssignment("z", "{{.c}}", is_template=True))),)),
