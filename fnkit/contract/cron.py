@@ -22,16 +22,12 @@ from cronsim import CronSim
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One of the five fields: its name, its range, and the names of its values.
-
-    ``first_named_value`` is the value that ``names[0]`` stands for.
-    """
+    """One of the five fields: its name, its range, and the names of its values from the minimum on."""
 
     name: str
     minimum: int
     maximum: int
     names: tuple[str, ...] = ()
-    first_named_value: int = 0
 
     def describe(self) -> str:
         names = f", or {self.names[0]}-{self.names[-1]}" if self.names else ""
@@ -44,8 +40,8 @@ _FIELDS: Final = (
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
     _Field("day of month", 1, 31),
-    _Field("month", 1, 12, _MONTHS, 1),
-    _Field("day of week", 0, 7, _WEEKDAYS, 0),
+    _Field("month", 1, 12, _MONTHS),
+    _Field("day of week", 0, 7, _WEEKDAYS),
 )
 _DAYS_IN_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -73,11 +69,9 @@ class CronSchedule:
     """A validated schedule.
 
     Attributes:
-        text: The schedule as written.
         can_fire: Whether the schedule ever fires: ``0 0 31 2 *`` is valid but never does.
     """
 
-    text: str
     can_fire: bool
     _cronsim_expression: str
 
@@ -98,7 +92,6 @@ class CronSchedule:
         )
         any_day, any_weekday = _is_unrestricted(fields[2]), _is_unrestricted(fields[4])
         return cls(
-            text=text,
             can_fire=not any_weekday or any(min(days) <= _DAYS_IN_MONTH[month - 1] for month in months),
             _cronsim_expression=" ".join(
                 (
@@ -186,7 +179,7 @@ def _parse_step(field: _Field, item: str, text: str) -> int:
 
 def _parse_value(field: _Field, item: str, text: str) -> int:
     if text.upper() in field.names:
-        return field.names.index(text.upper()) + field.first_named_value
+        return field.names.index(text.upper()) + field.minimum
     if not text:
         raise ValueError(f"{item!r} in {field.name} is missing a value: {field.describe()}.")
     if not _WHOLE_NUMBER.fullmatch(text):
