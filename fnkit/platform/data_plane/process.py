@@ -22,9 +22,10 @@ import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.data_plane.control_client import ControlClient
-from fnkit.platform.data_plane.engine.engine import EngineSettings, LocalEngine
+from fnkit.platform.data_plane.engine.engine import LocalEngine
 from fnkit.platform.data_plane.engine.isolation_probe import best_level
 from fnkit.platform.data_plane.engine.pool import ScaleDown
+from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.listeners import TlsListener, open_listeners
