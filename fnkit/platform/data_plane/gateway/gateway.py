@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -36,8 +38,7 @@ from fnkit.platform.model.routing import Route
 _metrics_encoder: Final = msgspec.msgpack.Encoder()
 
 _HTTPS_PORT: Final = 443
-_FIRST_VISIBLE: Final = 0x21
-_LAST_VISIBLE: Final = 0x7E
+_VISIBLE_CHARACTERS: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 _HEALTH_PATH: Final = "/healthz"
 _REQUEST_TIMEOUT: Final = 60.0  # the ReadHeaderTimeout of Scaleway's core runtime
@@ -84,11 +85,7 @@ def redirect_response(request: ClientRequest, tls_port: int) -> MappedResponse:
         target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
     elif tls_port != _HTTPS_PORT:
         host = f"{host}:{tls_port}"
-    return MappedResponse(301, [("Location", f"https://{host}{_percent_encode(target)}")], b"")
-
-
-def _percent_encode(target: bytes) -> str:
-    return "".join(chr(byte) if _FIRST_VISIBLE <= byte <= _LAST_VISIBLE else f"%{byte:02X}" for byte in target)
+    return MappedResponse(301, [("Location", f"https://{host}{quote(target, safe=_VISIBLE_CHARACTERS)}")], b"")
 
 
 class GatewayConnection(Protocol):
@@ -112,15 +109,13 @@ class RequestRejected(Exception):
         self.response = response
 
 
+@dataclass(slots=True, eq=False)
 class RoutedRequest:
     """The deployment for a request, and the path and query that its handler gets."""
 
-    __slots__ = ("path", "query", "route")
-
-    def __init__(self, route: Route, path: str, query: str) -> None:
-        self.route = route
-        self.path = path
-        self.query = query
+    route: Route
+    path: str
+    query: str
 
 
 class Gateway:

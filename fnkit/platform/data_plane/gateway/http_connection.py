@@ -210,11 +210,15 @@ class HttpConnection(asyncio.Protocol):
         request.keep_alive = self._parser.should_keep_alive() and not self._gateway.is_stopping
         try:
             self._check_head(request)
-            target: RoutedRequest | Tunnel | MappedResponse = (
-                self._gateway.route_request(request, is_private=self._is_private)
-                if request.method != "CONNECT"
-                else self._resolve_tunnel(request)
-            )
+            target: RoutedRequest | Tunnel | MappedResponse
+            if request.method != "CONNECT":
+                target = self._gateway.route_request(request, is_private=self._is_private)
+            else:
+                # A rejected CONNECT closes the connection: the client may already have sent the first bytes of the
+                # tunnel.
+                request.keep_alive = False
+                target = self._gateway.connect(request, is_private=self._is_private)
+                request.keep_alive = True
         except RequestRejected as refused:
             target = refused.response
         if isinstance(target, MappedResponse):
@@ -252,13 +256,6 @@ class HttpConnection(asyncio.Protocol):
             return
         request.keep_alive = False
         raise RequestRejected(problem)
-
-    def _resolve_tunnel(self, request: ClientRequest) -> Tunnel:
-        # A rejected CONNECT closes the connection: the client may already have sent the first bytes of the tunnel.
-        request.keep_alive = False
-        tunnel = self._gateway.connect(request, is_private=self._is_private)
-        request.keep_alive = True
-        return tunnel
 
     def on_body(self, data: bytes) -> None:
         """Append a piece of the body, within the limit."""
