@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from fnkit.platform.logql import syntax
 from fnkit.platform.logql.lexer import QueryToken, TokenReader
-from fnkit.platform.logql.regex import full_match_predicate
+from fnkit.platform.logql.pipeline import selector_predicate
 from fnkit.platform.logql.stage_parser import begins_stage, begins_unwrap, read_matcher, read_stage, read_unwrap
 
 T = TypeVar("T")
@@ -81,26 +81,13 @@ def _read_selector(reader: TokenReader) -> tuple[syntax.Matcher, ...]:
     """
     start = reader.expect("{")
     matchers = _read_list(reader, "}", lambda: read_matcher(reader))
-    if all(_matches_empty(matcher) for matcher in matchers):
+    if selector_predicate(matchers)({}):  # that is, it matches a stream without these labels
         raise reader.error(
             "queries require at least one regexp or equality matcher that does not have an empty-compatible value. "
             'For instance, app=~".*" does not meet this requirement, but app=~".+" will',
             start,
         )
     return matchers
-
-
-def _matches_empty(matcher: syntax.Matcher) -> bool:
-    """Return whether a matcher matches a stream without the label."""
-    match matcher.operator:
-        case "=":
-            return not matcher.value
-        case "!=":
-            return bool(matcher.value)
-        case "=~":
-            return full_match_predicate(matcher.value)("")
-        case _:
-            return not full_match_predicate(matcher.value)("")
 
 
 class _LogRangeParts:
