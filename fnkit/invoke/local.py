@@ -25,16 +25,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from fnkit import worker
-from fnkit.contract.invocation import (
-    MappedResponse,
-    build_context,
-    build_event,
-    decode_path,
-    immediate_response,
-    map_failure,
-    map_response,
-)
 from fnkit.contract.invocation.environment import EnvironmentSpec, instance_environment
+from fnkit.contract.invocation.event import build_context, build_event, decode_path
+from fnkit.contract.invocation.response import MappedResponse, immediate_response, map_failure, map_response
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
 from fnkit.invoke.model import InvocationRequest, InvocationResult
@@ -86,9 +79,7 @@ def invoke_local(
     trigger = dict(request.headers).get("SCW_TRIGGER_TYPE", "")
     rejection = immediate_response(path, len(request.body), trigger, environment.get("SCW_ALLOW_FAVICON", ""))
     if rejection is not None:
-        text_headers = (("Content-Type", "text/plain; charset=utf-8"),)
-        response = map_response(rejection.status, text_headers, rejection.text.encode())
-        return InvocationResult(response=response, duration_ms=0.0, logs=())
+        return InvocationResult(response=rejection, duration_ms=0.0, logs=())
     event = build_event(method=request.method, path=path, query=query, headers=request.headers, body=request.body)
     call = {
         "event": {**event, **request.event},

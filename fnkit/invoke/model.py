@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fnkit.contract.invocation import MappedResponse
+from fnkit.contract.invocation.response import MappedResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from urllib3 import PoolManager
 
 from fnkit.client.endpoint import is_loopback
 from fnkit.client.transport import no_auth
-from fnkit.contract.invocation import MappedResponse
+from fnkit.contract.invocation.response import MappedResponse
 from fnkit.contract.platform import PlatformInfo
 from fnkit.contract.resources import Function
 from fnkit.errors import InvokeError
