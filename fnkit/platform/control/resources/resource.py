@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -158,10 +158,18 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
         await self.make_ready(record)
 
     def _mark_ready(self, record: Record) -> None:
+        self._update_unready(
+            record, lambda current: transition(current, Status.READY, **self._ready_changes(current))
+        )
+
+    def _update_unready(self, record: Record, change: Callable[[Record], Record]) -> bool:
+        """Change the stored record and return ``True``, unless it was deleted or became ready meanwhile."""
         with self._context.store.transaction():
             current = self._records.get(record.id)
-            if current is not None and current.status in _UNREADY_STATUSES:
-                self._records.update(transition(current, Status.READY, **self._ready_changes(current)))
+            if current is None or current.status not in _UNREADY_STATUSES:
+                return False
+            self._records.update(change(current))
+        return True
 
     def _deleting_changes(self) -> RecordChanges:
         """Return what changes in a record when it is marked as ``deleting``."""
