@@ -179,6 +179,7 @@ def test_killed_child_process_is_restarted(name: str, fnkit: Command, started: d
     assert _number(_status(fnkit), "pid") == _number(started, "pid")
 
 
+@pytest.mark.long
 def test_killed_supervisor_leaves_no_children_and_can_be_restarted(
     fnkit: Command, home: Path, started: dict[str, object]
 ) -> None:
@@ -284,6 +285,7 @@ def test_only_env_prints_the_secret_key_as_text(shared_fnkit: Command, shared_st
     assert secret in shared_fnkit("platform", "env").ok().stdout
 
 
+@pytest.mark.long
 def test_reset_needs_confirmation_and_keeps_keys_and_ports(
     fnkit: Command, home: Path, started: dict[str, object]
 ) -> None:
