@@ -29,6 +29,7 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
 _API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
+_DELIVERIES_PREFIX: Final = "/fnkit/v1/regions/{region}"
 _OPERATION_NAMES: Final = {operation.name for operation in (*OPERATIONS, *LEGACY_OPERATIONS)}
 _logger = logging.getLogger(__name__)
 
@@ -40,9 +41,8 @@ def create_application(plane: ControlPlane) -> Starlette:
         plane: The control plane that handles the requests; the caller opens and closes it.
     """
     routes: list[BaseRoute] = [
-        _operation_route(plane, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)
-    ]
-    routes += [
+        *(_operation_route(plane, _API_PREFIX, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)),
+        *(_operation_route(plane, _DELIVERIES_PREFIX, one) for one in platform_routes.DELIVERY_OPERATIONS),
         Route(PLATFORM_PATH, _authenticated(plane, platform_routes.get_platform), methods=["GET"]),
         Route(platform_routes.CLOCK_PATH, _authenticated(plane, platform_routes.advance_clock), methods=["POST"]),
         Route(API_KEYS_PATH, _authenticated(plane, platform_routes.create_key), methods=["POST"]),
@@ -54,12 +54,8 @@ def create_application(plane: ControlPlane) -> Starlette:
         Route(document.OPENAPI_PATH, _public(plane, document.get_openapi), methods=["GET"]),
         Route(platform_routes.ARCHIVE_PATH, _public(plane, platform_routes.upload_archive), methods=["PUT"]),
         Route(platform_routes.ARCHIVE_PATH, _public(plane, platform_routes.download_archive), methods=["GET"]),
+        *loki.loki_routes(plane),
     ]
-    routes += [
-        Route(path, _authenticated(plane, handler), methods=[method])
-        for method, path, handler in platform_routes.DELIVERY_ROUTES
-    ]
-    routes += loki.loki_routes(plane)
     counters = plane.context.counters
     routes = [_counted(route, counters) if isinstance(route, Route) else route for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
@@ -68,7 +64,7 @@ def create_application(plane: ControlPlane) -> Starlette:
     return app
 
 
-def _operation_route(plane: ControlPlane, operation: Operation) -> Route:
+def _operation_route(plane: ControlPlane, prefix: str, operation: Operation) -> Route:
     async def handler(_plane: ControlPlane, request: Request) -> object:
         caller = request_principal(request)
         region = str(request.path_params["region"])
@@ -79,7 +75,7 @@ def _operation_route(plane: ControlPlane, operation: Operation) -> Route:
         call = ApiRequest(request, operation.kind, AccessScope(plane.context.store, caller))
         return await operation.handler(plane, call)
 
-    path = _API_PREFIX + operation.path
+    path = prefix + operation.path
     return Route(path, _authenticated(plane, handler), methods=[operation.method], name=operation.name)
 
 
