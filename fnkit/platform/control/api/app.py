@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -31,7 +30,6 @@ SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1bet
 _API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
 _DELIVERIES_PREFIX: Final = "/fnkit/v1/regions/{region}"
 _OPERATION_NAMES: Final = {operation.name for operation in (*OPERATIONS, *LEGACY_OPERATIONS)}
-_logger = logging.getLogger(__name__)
 
 
 def create_application(plane: ControlPlane) -> Starlette:
@@ -121,7 +119,7 @@ def _public(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awai
         try:
             return await handler(plane, request)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
-            return _handle_error(error)
+            return error_response(error)
 
     return endpoint
 
@@ -133,10 +131,3 @@ async def _not_found(_request: Request, error: Exception) -> Response:
         response.headers.update(getattr(error, "headers", None) or {})  # Allow, which RFC 9110 requires with 405
         return response
     return json_response({"message": f"not found: {SERVED_PATHS}"}, status)
-
-
-def _handle_error(error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        _logger.info("Client disconnected before its request was complete")
-        return json_response({"message": "the request ended early"}, 400)
-    return error_response(error)
