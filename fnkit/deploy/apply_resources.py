@@ -10,7 +10,7 @@ from typing import Any, Never, TypeAlias, TypeVar, assert_never
 from msgspec.structs import asdict
 
 from fnkit.client.api import FunctionsApi, ResourceClient
-from fnkit.contract import requests
+from fnkit.contract import requests as api_requests
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 from fnkit.deploy.events import EventCallback, ResourceStep
 from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion, wait_for_namespace
@@ -27,17 +27,20 @@ from fnkit.plan.model import (
 )
 
 ResourceT = TypeVar("ResourceT", bound=Cron | Domain | Trigger)
-CreateT = TypeVar("CreateT", bound=requests.CreateCron | requests.CreateDomain | requests.CreateTrigger)
+CreateT = TypeVar("CreateT", bound=api_requests.CreateCron | api_requests.CreateDomain | api_requests.CreateTrigger)
 UpdateT = TypeVar(
     "UpdateT",
-    bound=requests.UpdateCron | requests.UpdateTrigger | requests.UpdateNamespace | requests.UpdateFunction,
+    bound=api_requests.UpdateCron
+    | api_requests.UpdateTrigger
+    | api_requests.UpdateNamespace
+    | api_requests.UpdateFunction,
 )
 OwnedT = TypeVar("OwnedT", bound=Namespace | Function)
-OwnedRequestT = TypeVar("OwnedRequestT", bound=requests.CreateNamespace | requests.CreateFunction)
+OwnedRequestT = TypeVar("OwnedRequestT", bound=api_requests.CreateNamespace | api_requests.CreateFunction)
 AttachedResourceClient: TypeAlias = (
-    ResourceClient[Cron, requests.CreateCron, requests.UpdateCron]
-    | ResourceClient[Domain, requests.CreateDomain, Never]
-    | ResourceClient[Trigger, requests.CreateTrigger, requests.UpdateTrigger]
+    ResourceClient[Cron, api_requests.CreateCron, api_requests.UpdateCron]
+    | ResourceClient[Domain, api_requests.CreateDomain, Never]
+    | ResourceClient[Trigger, api_requests.CreateTrigger, api_requests.UpdateTrigger]
 )
 ArchivePaths: TypeAlias = Mapping[str, Path]
 """Path of the zip file by digest."""
@@ -84,7 +87,7 @@ def apply_namespace(change: NamespaceChange, context: ApplyContext) -> str | Non
             context.report(ResourceStep("namespace", change.name, "creating"))
             project_id = context.api.endpoint.project_id
             settings = asdict(_namespace_settings(change, context.secrets))
-            request = requests.CreateNamespace(name=change.name, project_id=project_id, **settings)
+            request = api_requests.CreateNamespace(name=change.name, project_id=project_id, **settings)
             namespace = create_owned(context.api.namespaces, request, project_id, context)
             return wait_for_namespace(context.api, namespace, context.limiter).id
         case Action.UPDATE if namespace_id is not None:
@@ -156,9 +159,9 @@ def delete_and_wait(
     wait_for_deletion(context.api, lambda: client.get(resource_id), subject, context.limiter, minutes=minutes)
 
 
-def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> requests.UpdateNamespace:
+def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> api_requests.UpdateNamespace:
     settings = change.settings
-    return requests.UpdateNamespace(
+    return api_requests.UpdateNamespace(
         environment_variables=settings.environment if settings else None,
         description=settings.description if settings else None,
         secret_environment_variables=secret_inputs(change.secrets, secrets),
@@ -166,10 +169,10 @@ def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> 
     )
 
 
-def secret_inputs(changes: SecretDiff, values: Mapping[str, str]) -> list[requests.Secret] | None:
+def secret_inputs(changes: SecretDiff, values: Mapping[str, str]) -> list[api_requests.Secret] | None:
     """Return the secrets to write with their values, and those to delete without; ``None`` for none."""
-    written = [requests.Secret(key=name, value=values[name]) for name in changes.write]
-    return [*written, *(requests.Secret(key=name) for name in changes.remove)] or None
+    written = [api_requests.Secret(key=name, value=values[name]) for name in changes.write]
+    return [*written, *(api_requests.Secret(key=name) for name in changes.remove)] or None
 
 
 def apply_attached_resources(
@@ -209,11 +212,11 @@ def _apply_change(function_id: str, change: AttachedResourceChange, context: App
 def _update_resource(change: AttachedResourceChange, resource_id: str, context: ApplyContext) -> str:
     match change:
         case CronChange(settings=settings) if settings is not None:
-            cron = requests.UpdateCron(name=change.name, **asdict(settings))
+            cron = api_requests.UpdateCron(name=change.name, **asdict(settings))
             return context.limiter.call(lambda: context.api.crons.update(resource_id, cron)).id
         case TriggerChange(settings=settings) if settings is not None:
             # The description is the only field of a trigger that can change in place.
-            trigger = requests.UpdateTrigger(description=settings.description)
+            trigger = api_requests.UpdateTrigger(description=settings.description)
             return context.limiter.call(lambda: context.api.triggers.update(resource_id, trigger)).id
         case _:
             raise DeployError(f"The plan updates {change.name}, which cannot be updated.", code="bad-plan")
@@ -223,10 +226,10 @@ def _create_resource(function_id: str, change: AttachedResourceChange, context: 
     name = change.name
     match change:
         case CronChange(settings=settings) if settings is not None:
-            cron = requests.CreateCron(function_id=function_id, name=name, **asdict(settings))
+            cron = api_requests.CreateCron(function_id=function_id, name=name, **asdict(settings))
             return _create_once(context.api.crons, cron, function_id, name, context)
         case DomainChange():
-            domain = requests.CreateDomain(function_id=function_id, hostname=name)
+            domain = api_requests.CreateDomain(function_id=function_id, hostname=name)
             return _create_once(context.api.domains, domain, function_id, name, context)
         case TriggerChange(settings=settings) if settings is not None:
             trigger = _create_trigger_request(change, settings, function_id)
@@ -239,20 +242,20 @@ def _create_resource(function_id: str, change: AttachedResourceChange, context: 
 
 def _create_trigger_request(
     change: TriggerChange, settings: TriggerConfig, function_id: str
-) -> requests.CreateTrigger:
+) -> api_requests.CreateTrigger:
     queue = nats = None
     if settings.source == "sqs":
-        queue = requests.ScwSqsConfigInput(
+        queue = api_requests.ScwSqsConfigInput(
             queue=settings.address, mnq_project_id=settings.project_id, mnq_region=settings.region
         )
     else:
-        nats = requests.ScwNatsConfigInput(
+        nats = api_requests.ScwNatsConfigInput(
             subject=settings.address,
             mnq_nats_account_id=settings.account or None,
             mnq_project_id=settings.project_id,
             mnq_region=settings.region,
         )
-    return requests.CreateTrigger(
+    return api_requests.CreateTrigger(
         name=change.name,
         function_id=function_id,
         description=settings.description,
