@@ -47,6 +47,12 @@ def test_data_plane_imports_neither_control_nor_store() -> None:
     assert [name for name in listed if not name.startswith(allowed) and name not in parents] == []
 
 
+def test_data_plane_imports_cryptography_only_when_it_needs_it() -> None:
+    code = "import sys, fnkit.platform.data_plane.process\nprint({'cryptography', 'jwt'} & set(sys.modules))\n"
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert listed == "set()\n"
+
+
 def test_requests_and_health_check_are_503_before_first_snapshot() -> None:
     with running_data_plane(send_snapshot=False) as plane:
         plane.control.wait(lambda m: isinstance(m, routing.Handshake))
