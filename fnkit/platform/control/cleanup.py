@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Final
 
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.records import FunctionRecord
 
 ORPHAN_DELAY_SECONDS: Final = 300.0
@@ -28,9 +28,7 @@ class GarbageCollector:
 
     def remove(self, path: Path) -> None:
         """Remove a directory in the background."""
-        self._context.tasks.start(
-            asyncio.to_thread(shutil.rmtree, path, ignore_errors=True), f"removal of {path.name}"
-        )
+        self.remove_later(str(path), 0)
 
     def remove_later(self, path: str, seconds: float) -> None:
         """Remove a directory in the background after a delay.
@@ -42,7 +40,7 @@ class GarbageCollector:
 
         async def wait() -> None:
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, path)
 
         self._context.tasks.start(wait(), f"removal of {Path(path).name}")
 
@@ -68,7 +66,7 @@ class GarbageCollector:
             for folder in self._context.layout.deployments_dir.glob(f"{record.id}-*"):
                 number = folder.name.rpartition("-")[2]
                 if str(folder) != kept_path and number.isdecimal() and int(number) <= record.generation:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove_tree(folder)
 
         async def wait() -> None:
             await asyncio.sleep(seconds)

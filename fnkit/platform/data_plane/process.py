@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -34,6 +33,7 @@ from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.gateway.tracing import Tracer
 from fnkit.platform.data_plane.interface import DeployResult
 from fnkit.platform.data_plane.workers.isolation import Level, unenforced
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model import routing
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
@@ -248,7 +248,7 @@ def _remove_stale_dirs(parent: Path) -> None:
             try:
                 os.kill(int(pid), 0)
             except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
             except PermissionError:
                 continue  # the pid now belongs to a process of another user
 

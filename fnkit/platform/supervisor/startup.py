@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from fnkit.errors import PlatformError
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import (
     DataLayout,
     LokiPushSettings,
@@ -284,4 +284,4 @@ def _reserve_ports(options: StartOptions, previous: PlatformSettings, reserved: 
 def _remove_stale_sockets(directory: Path) -> None:
     """Remove the sockets of a platform that was killed. The lock is held, so that nothing uses them."""
     if directory.name.startswith("fnkit-") and is_private(directory):
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from typing import Final
 import msgspec
 
 from fnkit.errors import PlatformError
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import QueueSettings
 from fnkit.platform.supervisor.child_process import ChildProcess
 from fnkit.platform.supervisor.data_directory import child_environment, write_run_file
@@ -179,7 +179,7 @@ def supervise(prepared: PreparedPlatform, on_healthy: Callable[[], None], *, sta
     try:
         asyncio.run(_run_supervisor(prepared, on_healthy, start_timeout))
     finally:
-        shutil.rmtree(prepared.run_file.socket_folder, ignore_errors=True)
+        remove_tree(prepared.run_file.socket_folder)
         prepared.ports.release()
         os.close(prepared.lock_descriptor)
 
