@@ -22,6 +22,7 @@ import uvicorn
 
 from fnkit.errors import PlatformError
 from fnkit.platform.control.api.app import create_application
+from fnkit.platform.control.api.http_protocol import ApiHttpProtocol, raise_descriptor_limit
 from fnkit.platform.control.control_plane import ControlPlane, build_control_plane
 from fnkit.platform.control.logs.push import LokiPush
 from fnkit.platform.model.settings import ProcessSettings
@@ -66,6 +67,7 @@ async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asynci
     config = uvicorn.Config(
         create_application(plane),
         lifespan="off",
+        http=ApiHttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -131,6 +133,7 @@ def main() -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     sys.setswitchinterval(_GIL_SWITCH_INTERVAL)
+    raise_descriptor_limit()
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
         with (

@@ -123,7 +123,7 @@ def test_build_can_be_stopped_while_links_are_created(tmp_path: Path) -> None:
     def stop_after_all_members() -> bool:
         return next(checks, None) is None
 
-    one.stop.is_set = stop_after_all_members  # type: ignore[method-assign]
+    one.stop.is_set = stop_after_all_members  # type: ignore[method-assign]  # counts the checks
     with pytest.raises(BuildStopped):
         build(one)
     assert list((tmp_path / "deployments").iterdir()) == []
