@@ -19,7 +19,7 @@ from benchmarks.local_platform import HELLO_HANDLER, build_request, local_platfo
 from benchmarks.measurement import Comparison, measure_alternately
 from benchmarks.nginx import nginx_before_workers
 from benchmarks.processes import cpu_seconds, require_linux
-from fnkit.contract.invocation import build_context, build_event
+from fnkit.contract.invocation.event import build_context, build_event
 
 __all__ = ["run"]
 

@@ -57,7 +57,7 @@ def sweep_{number}(event, context):
 SCAN = """
 import sys, time
 from pathlib import Path
-from fnkit.bundler import select_files
+from fnkit.bundler.files.selection import select_files
 from fnkit.scanner import scan
 root = Path(sys.argv[1])
 started = time.perf_counter()

@@ -8,8 +8,8 @@
 5. *Slice*: compute each function's digest over everything its behaviour depends on.
 6. *Archive*: join the layer and the user's files; all functions of one runtime share the result.
 
-No stage runs the user's code, and only *lock* and *fetch* use the network. Each language has a module of its own
-that runs these stages; ``_bundle_runtime`` selects it.
+No stage runs the user's code, and only *lock* and *fetch* use the network. ``python_bundle`` runs these stages for
+Python, so far the only language.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fnkit.bundler.dependencies.lockfile import Lock
-from fnkit.bundler.dependencies.locking import ResolverBackend, TargetKind, has_requirements, lock_target
+from fnkit.bundler.dependencies.locking import ResolverBackend, TargetKind, lock_target
 from fnkit.bundler.model import Bundle, ProgressCallback, ignore_progress
 from fnkit.bundler.python_bundle import bundle_python
 from fnkit.bundler.target import BundleTarget
@@ -34,7 +34,7 @@ def bundle_project(
     cache: Path,
     kind: TargetKind,
     names: frozenset[str] | None = None,
-    report: ProgressCallback | None = None,
+    report: ProgressCallback = ignore_progress,
 ) -> tuple[Bundle, ...]:
     """Build the project's archives in ``out`` and return them sorted by runtime.
 
@@ -60,9 +60,9 @@ def bundle_project(
     for runtime in sorted(by_runtime):
         target = _target_of_runtime(runtime, targets, kind)
         functions = tuple(by_runtime[runtime])
-        bundles += _bundle_runtime(
-            project, functions, target, kind=kind, out=out, cache=cache, report=report or ignore_progress
-        )
+        _check_language(functions[0], target)
+        bundle = bundle_python(project, functions, target, kind=kind, out=out, cache=cache, report=report)
+        bundles.append(bundle)
     return tuple(bundles)
 
 
@@ -73,7 +73,7 @@ def lock_project(
     kind: TargetKind,
     upgrade: bool = False,
     backend: ResolverBackend = "uv",
-    report: ProgressCallback | None = None,
+    report: ProgressCallback = ignore_progress,
 ) -> tuple[Lock, ...]:
     """Return the project's locks, one per Python runtime; resolve and write those that are missing or stale.
 
@@ -83,7 +83,7 @@ def lock_project(
         BundleError: The requirements could not be resolved, or a lock file could not be written.
     """
     runtimes = sorted({one.runtime for one in project.functions if one.runtime.startswith("python")})
-    if not has_requirements(project):
+    if not project.requirements:
         return ()
     return tuple(
         lock_target(
@@ -92,7 +92,7 @@ def lock_project(
             kind,
             upgrade=upgrade,
             backend=backend,
-            report=report or ignore_progress,
+            report=report,
         )
         for runtime in runtimes
     )
@@ -116,25 +116,13 @@ def _target_of_runtime(runtime: str, targets: Mapping[str, BundleTarget], kind: 
     return BundleTarget.scaleway(runtime)
 
 
-def _bundle_runtime(
-    project: Project,
-    functions: tuple[FunctionSpec, ...],
-    target: BundleTarget,
-    *,
-    kind: TargetKind,
-    out: Path,
-    cache: Path,
-    report: ProgressCallback,
-) -> tuple[Bundle, ...]:
-    """Bundle the functions of one runtime with the module of its language."""
-    match target.language:
-        case "python" if target.python is not None:
-            return (bundle_python(project, functions, target, kind=kind, out=out, cache=cache, report=report),)
-        case _:
-            raise BundleError(
-                f"{functions[0].name} uses {target.runtime}; this version of fnkit bundles Python 3 only.",
-                code="language-not-bundled",
-                hint="Deploy it with another tool, or use a Python runtime.",
-                file=functions[0].source.file,
-                line=functions[0].source.line,
-            )
+def _check_language(function: FunctionSpec, target: BundleTarget) -> None:
+    """Reject the runtime of a function that cannot be bundled."""
+    if target.language != "python" or target.python is None:
+        raise BundleError(
+            f"{function.name} uses {target.runtime}; this version of fnkit bundles Python 3 only.",
+            code="language-not-bundled",
+            hint="Deploy it with another tool, or use a Python runtime.",
+            file=function.source.file,
+            line=function.source.line,
+        )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleProgress:
@@ -35,8 +37,7 @@ def ignore_progress(_progress: BundleProgress) -> None:
     """Discard a progress event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(msgspec.Struct, frozen=True, array_like=True):
     """One vendored distribution; ``size`` is its share of the archive in bytes."""
 
     name: str

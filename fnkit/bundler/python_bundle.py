@@ -16,7 +16,7 @@ from fnkit.bundler.archive.archive import is_archive_current, plan_archive, writ
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import TargetKind, lock_target
-from fnkit.bundler.files.content import ContentByPath, hash_files
+from fnkit.bundler.files.content import ContentByPath, hash_file
 from fnkit.bundler.files.selection import select_files
 from fnkit.bundler.model import Bundle, BundleProgress, ProgressCallback, Slice
 from fnkit.bundler.slices.import_graph import ProjectTree
@@ -50,7 +50,7 @@ def bundle_python(
     layer = _ensure_layer(lock, cache, report)
     authoring_files = authoring_runtime()
     _check_package_conflicts(contents, layer, authoring_files)
-    slices = _slice_functions(project, functions, target, lock, layer, contents, cache)
+    slices = _slice_functions(project, functions, target, lock, layer, contents, authoring_files, cache)
     files = {**contents, **authoring_files}
     digest = _content_digest(layer, files)
     archive = plan_archive(layer, files, cache)
@@ -67,8 +67,8 @@ def bundle_python(
         size=archive.size,
         unpacked_size=archive.unpacked_size,
         slices=slices,
-        dependencies=layer.dependencies,
-        notes=(*lock.notes, *layer.notes, *_whole_project_notes(slices)),
+        dependencies=layer.index.dependencies,
+        notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices)),
     )
 
 
@@ -89,7 +89,7 @@ def _read_user_files(project: Project) -> ContentByPath:
         for path in paths
         if not path.startswith(other_roots) and not (vendored and path.startswith("package/"))
     )
-    return hash_files(project.root, kept)
+    return {path: hash_file(project.root / path, path) for path in kept}
 
 
 def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
@@ -120,22 +120,17 @@ def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
 
 
 def _build_layer(lock: Lock, cache: Path, report: ProgressCallback) -> None:
-    wheels = _collect_wheels(lock, cache, report)
-    report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
-    write_layer(lock.packages, wheels, cache)
-
-
-def _collect_wheels(lock: Lock, cache: Path, report: ProgressCallback) -> dict[str, Path]:
     # Imported late: only a run with missing files should pay for loading the HTTP client.
     from fnkit.bundler.dependencies.source_builds import build_wheel
     from fnkit.bundler.dependencies.wheels import fetch_distributions
 
-    files = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
+    wheels = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
     for package in lock.packages:
         if package.kind == "sdist":
-            source = files[package.name]
-            files[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
-    return files
+            source = wheels[package.name]
+            wheels[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
+    report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
+    write_layer(lock.packages, wheels, cache)
 
 
 def _slice_functions(
@@ -145,6 +140,7 @@ def _slice_functions(
     lock: Lock,
     layer: Layer,
     contents: ContentByPath,
+    authoring_files: ContentByPath,
     cache: Path,
 ) -> tuple[Slice, ...]:
     if target.python is None:
@@ -152,11 +148,11 @@ def _slice_functions(
     imports_cache = ModuleImportsCache(project.root, contents, cache)
     context = SliceContext(
         contents=contents,
-        authoring_runtime=authoring_runtime(),
+        authoring_runtime=authoring_files,
         tree=ProjectTree(frozenset(contents)),
         lock=lock,
         python=target.python,
-        dependency_modules=layer.top_level_modules,
+        dependency_modules=layer.index.top_level_modules,
         read_imports=imports_cache.get,
         requirements_file=project.requirements_file,
     )
@@ -167,7 +163,7 @@ def _slice_functions(
 
 def _check_package_conflicts(contents: ContentByPath, layer: Layer, authoring_files: ContentByPath) -> None:
     """Reject a user's file at a path that a dependency or fnkit itself must occupy."""
-    reserved = layer.top_level_modules | {"fnkit"}
+    reserved = layer.index.top_level_modules | {"fnkit"}
     for path in contents:
         if path in authoring_files or (
             path.startswith("package/") and path.split("/")[1].removesuffix(".py") in reserved

@@ -7,18 +7,29 @@ on demand. A deploy target describes the machine that archives are built for.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fnkit.cli.options import ApiOptions, CommonOptions
 from fnkit.client import Endpoint, EndpointOverrides, FunctionsApi, resolve_endpoint
 from fnkit.client.endpoint import check_region
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.runtimes import RUNTIMES
+from fnkit.deploy.loading import ProjectIdentity, load_identity
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.target import DeployTarget, discover_target
 from fnkit.errors import UsageError
 
 
-def endpoint_from_options(common: CommonOptions, api: ApiOptions, *, project_region: str | None) -> Endpoint:
+@contextmanager
+def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[FunctionsApi, ProjectIdentity]]:
+    """Open the API that the project is deployed to, and yield its client and the identity of the project."""
+    identity = load_identity(common.directory, stage=common.stage)
+    with FunctionsApi(_endpoint(common, api, project_region=identity.region)) as client:
+        yield client, identity
+
+
+def _endpoint(common: CommonOptions, api: ApiOptions, *, project_region: str | None) -> Endpoint:
     """Return the API endpoint of this run; with ``--local``, start the local platform if it is not running.
 
     Args:
@@ -69,5 +80,5 @@ def deploy_target_for(common: CommonOptions, target: str) -> DeployTarget:
     if target == "scaleway":
         return DeployTarget(info=None, runtimes=RUNTIMES)
     here = ApiOptions(project_id=None, region=None, profile=None, api_url=None, local=True)
-    with FunctionsApi(endpoint_from_options(common, here, project_region=None)) as client:
+    with FunctionsApi(_endpoint(common, here, project_region=None)) as client:
         return discover_target(client, AdaptiveLimiter())

@@ -70,9 +70,16 @@ def render_failure(failure: CommandFailure, document: JsonDocument, *, as_json: 
     _echo_problem(failure.error, colour=colour)
 
 
-def problem_to_json(problem: Problem) -> dict[str, object]:
-    """Return the JSON object of a problem, which always has the same five keys."""
+def problem_to_json(problem: Problem | FnkitError) -> dict[str, object]:
+    """Return the JSON object of a problem or an error, which always has the same five keys."""
     return json_fields(problem, "code", "message", "hint", "file", "line")
+
+
+def problem_location(problem: Problem) -> str:
+    """Return the start of a problem's line of text: ``file:line: ``, or less where it has less."""
+    if problem.file is None:
+        return ""
+    return f"{problem.file}:{problem.line}: " if problem.line is not None else f"{problem.file}: "
 
 
 def _failure_to_json(failure: CommandFailure) -> dict[str, object]:
@@ -82,10 +89,7 @@ def _failure_to_json(failure: CommandFailure) -> dict[str, object]:
 
 
 def _echo_problem(problem: Problem, *, colour: bool) -> None:
-    place = ""
-    if problem.file is not None:
-        place = f"{problem.file}:{problem.line}: " if problem.line is not None else f"{problem.file}: "
-    text = f"{place}{click.style('error:', fg='red', bold=True)} {problem.message}"
+    text = f"{problem_location(problem)}{click.style('error:', fg='red', bold=True)} {problem.message}"
     if problem.code == "interrupted":
         text = problem.message
     if problem.hint:

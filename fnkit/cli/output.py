@@ -11,8 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -20,6 +19,7 @@ from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from fnkit.deploy.events import DeployEvent, EventCallback
 
@@ -27,68 +27,26 @@ PIPE_WIDTH = 10_000
 """Columns of a console that is not a terminal: wide enough that no line is wrapped or cut for a program."""
 
 
-class ProgressDisplay(Protocol):
-    """The progress display of one command."""
+class ProgressDisplay:
+    """The progress display of one command. This one shows nothing."""
 
     def update(self, text: str, *, advance: int = 0) -> None:
         """Show the current step, and count ``advance`` more steps as finished."""
-        ...
 
     def add_steps(self, steps: int) -> None:
         """Raise the total number of steps by ``steps``."""
-        ...
 
     def paused(self) -> AbstractContextManager[None]:
         """Hide the display while the block runs, so that a prompt is readable."""
-        ...
-
-
-class SilentProgressDisplay:
-    """A progress display that shows nothing."""
-
-    def update(self, text: str, *, advance: int = 0) -> None:
-        """Do nothing."""
-
-    def add_steps(self, steps: int) -> None:
-        """Do nothing."""
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Do nothing."""
         return nullcontext()
 
 
-class LiveProgressDisplay:
-    """A progress line at the bottom of a terminal, removed at the end."""
+class LiveProgressDisplay(ProgressDisplay):
+    """A progress line at the bottom of a terminal."""
 
-    def __init__(self, console: Console, title: str, total: int | None) -> None:
-        # Imported here: rich takes tens of milliseconds, and most runs of a command show no progress.
-        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
-        from rich.table import Column
-
-        counted = (BarColumn(bar_width=24), MofNCompleteColumn()) if total is not None else ()
-        self._progress = RichProgress(
-            SpinnerColumn(),
-            TextColumn("{task.fields[title]}", markup=False),
-            *counted,
-            # No markup: names of functions may hold brackets. A plain column may wrap, unlike the default.
-            TextColumn("{task.description}", markup=False, table_column=Column()),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self._task_id = self._progress.add_task("", total=total, title=title)
-
-    def __enter__(self) -> Self:
-        """Start the display."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the display and clear the line."""
-        self._progress.stop()
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._progress = progress
+        self._task_id = progress.add_task("", total=None, title=title)
 
     def update(self, text: str, *, advance: int = 0) -> None:
         """Show the current step, and count ``advance`` more steps as finished."""
@@ -205,23 +163,39 @@ class Output:
         return click.confirm(question, err=True)
 
     @contextmanager
-    def progress(self, title: str, total: int | None = None) -> Iterator[ProgressDisplay]:
+    def progress(self, title: str) -> Iterator[ProgressDisplay]:
         """Show progress on stderr while the block runs.
 
         Show nothing with ``--json`` or ``--quiet``, or if stderr is not a terminal.
 
         Args:
             title: What the work is.
-            total: Number of steps; ``None`` shows a spinner without a bar.
         """
         if self.as_json or self.verbosity < 0 or not sys.stderr.isatty():
-            yield SilentProgressDisplay()
+            yield ProgressDisplay()
             return
-        with LiveProgressDisplay(make_console(stderr=True, colour=self.colour), title, total) as progress:
-            yield progress
+        with _transient_progress(make_console(stderr=True, colour=self.colour)) as progress:
+            yield LiveProgressDisplay(progress, title)
 
     def _echo(self, text: str) -> None:
         click.echo(text, err=True, color=None if self.colour else False)
+
+
+def _transient_progress(console: Console) -> Progress:
+    """Return the line of a progress display, which is removed at the end."""
+    # Imported here: rich takes tens of milliseconds, and most runs of a command show no progress.
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[title]}", markup=False),
+        # No markup: names of functions may hold brackets. A plain column may wrap, unlike the default.
+        TextColumn("{task.description}", markup=False, table_column=Column()),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
 
 
 def make_console(*, stderr: bool, colour: bool) -> Console:

@@ -10,7 +10,6 @@ from fnkit.cli.options import CommonOptions
 from fnkit.contract.cron import CronSchedule, schedule_error
 from fnkit.deploy.loading import load_project
 from fnkit.errors import UsageError
-from fnkit.project import CronSpec, FunctionSpec
 
 _EXPRESSION_PREFIXES: Final = ("@", "*")  # a single word that starts so is an attempt at a schedule, not a name
 
@@ -52,7 +51,11 @@ def preview_schedules(common: CommonOptions, name: str, count: int) -> tuple[Sch
         return (SchedulePreview("", "", name, _next_runs(name, now, count)),)
     project = load_project(common.directory, stage=common.stage)
     declared = [(function, cron) for function in project.functions for cron in function.crons]
-    meant = [pair for pair in declared if not name or name in _matching_names(*pair)]
+    meant = [
+        (function, cron)
+        for function, cron in declared
+        if name in ("", function.name, cron.name, f"{function.name}/{cron.name}")
+    ]
     if name and not meant:
         known = ", ".join(f"{function.name}/{cron.name}" for function, cron in declared) or "none"
         raise UsageError(
@@ -64,10 +67,6 @@ def preview_schedules(common: CommonOptions, name: str, count: int) -> tuple[Sch
         SchedulePreview(function.name, cron.name, cron.schedule, _next_runs(cron.schedule, now, count))
         for function, cron in meant
     )
-
-
-def _matching_names(function: FunctionSpec, cron: CronSpec) -> tuple[str, str, str]:
-    return function.name, cron.name, f"{function.name}/{cron.name}"
 
 
 def _next_runs(expression: str, after: float, count: int) -> tuple[float, ...]:

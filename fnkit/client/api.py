@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from types import GenericAlias, TracebackType
+from types import GenericAlias
 from typing import Final, Generic, Never, Self, TypeVar
 
 import msgspec
@@ -21,6 +21,7 @@ from fnkit.contract.requests import (
     CreateDomain,
     CreateFunction,
     CreateNamespace,
+    CreateToken,
     CreateTrigger,
     UpdateCron,
     UpdateFunction,
@@ -35,6 +36,7 @@ from fnkit.contract.resources import (
     Namespace,
     Runtime,
     SignedUrl,
+    Token,
     Trigger,
 )
 from fnkit.errors import ApiError, ApiUnreachable, NotFoundError
@@ -61,7 +63,7 @@ class DeliveryLogClient:
         return not self._transport.endpoint.is_scaleway
 
     def list_page(
-        self, kind: str, source_id: str, *, statuses: Sequence[str] = (), limit: int = 20, before: str | None = None
+        self, kind: str, source_id: str, *, statuses: Sequence[str] = (), limit: int = 20
     ) -> DeliveryPage:
         """Return one page of deliveries, newest first.
 
@@ -70,23 +72,22 @@ class DeliveryLogClient:
             source_id: Id of the cron or trigger.
             statuses: Statuses to include; empty for all.
             limit: Maximum number of deliveries.
-            before: ``next`` of the preceding page.
         """
-        query = {"status": ",".join(statuses) or None, "limit": limit, "before": before}
-        return self._transport.get_absolute(self._path(kind, source_id, "deliveries"), DeliveryPage, query)
+        query = {"status": ",".join(statuses) or None, "limit": limit}
+        return self._transport.request("GET", self._path(kind, source_id, "deliveries"), DeliveryPage, query=query)
 
     def get(self, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
         """Return one delivery, with its body as far as it was stored."""
         path = self._path(kind, source_id, f"deliveries/{delivery_id}")
-        return self._transport.get_absolute(path, DeliveryView)
+        return self._transport.request("GET", path, DeliveryView)
 
     def replay(self, kind: str, source_id: str, request: ReplayRequest) -> ReplayResponse:
         """Deliver messages again. The outcome is recorded in the new deliveries."""
-        return self._transport.post_absolute(self._path(kind, source_id, "replay"), ReplayResponse, request)
+        return self._transport.request("POST", self._path(kind, source_id, "replay"), ReplayResponse, body=request)
 
     def run_cron(self, cron_id: str) -> DeliveryView:
         """Run a cron now. Does not affect its schedule."""
-        return self._transport.post_absolute(self._path("crons", cron_id, "fire"), DeliveryView)
+        return self._transport.request("POST", self._path("crons", cron_id, "fire"), DeliveryView)
 
     def _path(self, kind: str, source_id: str, rest: str) -> str:
         if not self.is_available:
@@ -109,11 +110,7 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        path: str,
-        resource_type: type[ResourceT],
-        filter_name: str = "function_id",
+        self, transport: Transport, path: str, resource_type: type[ResourceT], filter_name: str = "function_id"
     ) -> None:
         self._transport = transport
         self._path = path
@@ -131,7 +128,7 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
         found: list[ResourceT] = []
         query = {self._filter_name: parent_id, **filters, "page_size": str(_PAGE_SIZE)}
         for number in count(1):
-            page = self._transport.get(self._path, self._page_type, {**query, "page": number})
+            page = self._transport.request("GET", self._path, self._page_type, query={**query, "page": number})
             items, total = msgspec.structs.astuple(page)
             found += items
             if not items or len(found) >= total:
@@ -140,19 +137,19 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
 
     def get(self, resource_id: str) -> ResourceT:
         """Return one resource."""
-        return self._transport.get(f"{self._path}/{resource_id}", self._resource_type)
+        return self._transport.request("GET", f"{self._path}/{resource_id}", self._resource_type)
 
     def create(self, request: CreateT) -> ResourceT:
         """Create a resource. A domain's DNS record must point to the function first."""
-        return self._transport.write("POST", self._path, self._resource_type, request)
+        return self._transport.request("POST", self._path, self._resource_type, body=request)
 
     def update(self, resource_id: str, request: UpdateT) -> ResourceT:
         """Update a resource. The API also deploys an updated function."""
-        return self._transport.write("PATCH", f"{self._path}/{resource_id}", self._resource_type, request)
+        return self._transport.request("PATCH", f"{self._path}/{resource_id}", self._resource_type, body=request)
 
     def delete(self, resource_id: str) -> ResourceT:
         """Delete a resource and all that belongs to it. Its status is ``deleting`` until it is gone."""
-        return self._transport.write("DELETE", f"{self._path}/{resource_id}", self._resource_type)
+        return self._transport.request("DELETE", f"{self._path}/{resource_id}", self._resource_type)
 
 
 class FunctionsClient(ResourceClient[Function, CreateFunction, UpdateFunction]):
@@ -160,17 +157,17 @@ class FunctionsClient(ResourceClient[Function, CreateFunction, UpdateFunction]):
 
     def upload_url(self, function_id: str, content_length: int) -> SignedUrl:
         """Return a signed URL to PUT an archive of exactly ``content_length`` bytes to."""
-        return self._transport.get(
-            f"functions/{function_id}/upload-url", SignedUrl, {"content_length": content_length}
+        return self._transport.request(
+            "GET", f"functions/{function_id}/upload-url", SignedUrl, query={"content_length": content_length}
         )
 
 
 class FunctionsApi:
     """The operations of one endpoint, grouped by resource. A context manager; thread-safe."""
 
-    def __init__(self, endpoint: Endpoint, *, user_agent: str = "fnkit") -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.transport = Transport(endpoint, user_agent=user_agent)
+        self.transport = Transport(endpoint)
         self.namespaces = ResourceClient[Namespace, CreateNamespace, UpdateNamespace](
             self.transport, "namespaces", Namespace, "project_id"
         )
@@ -178,19 +175,18 @@ class FunctionsApi:
         self.crons = ResourceClient[Cron, CreateCron, UpdateCron](self.transport, "crons", Cron)
         self.domains = ResourceClient[Domain, CreateDomain, Never](self.transport, "domains", Domain)
         self.triggers = ResourceClient[Trigger, CreateTrigger, UpdateTrigger](self.transport, "triggers", Trigger)
+        self.tokens = ResourceClient[Token, CreateToken, Never](self.transport, "tokens", Token)
         self.deliveries = DeliveryLogClient(self.transport)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.transport.close()
 
     def list_runtimes(self) -> list[Runtime]:
         """Return all runtimes."""
-        return self.transport.get("runtimes", ListRuntimesResponse).runtimes
+        return self.transport.request("GET", "runtimes", ListRuntimesResponse).runtimes
 
     def platform_info(self) -> PlatformInfo | None:
         """Return the local platform's description, or ``None`` for Scaleway's API.
@@ -203,7 +199,7 @@ class FunctionsApi:
         if self.endpoint.is_scaleway:
             return None
         try:
-            return self.transport.get_absolute(PLATFORM_PATH, PlatformInfo)
+            return self.transport.request("GET", PLATFORM_PATH, PlatformInfo)
         except NotFoundError:
             return None
         except ApiUnreachable as error:

@@ -57,12 +57,9 @@ def _read_profile(environ: Mapping[str, str], requested: str | None = None) -> P
     document = _load_config(path)
     active = document.get("active_profile")
     name = name or (active if isinstance(active, str) else None) or "default"
-    values = {key: document.get(key) for key in _PROFILE_KEYS}
-    if name != "default":
-        values |= {
-            key: value for key, value in _named_profile(document, name, path).items() if key in _PROFILE_KEYS
-        }
-    return Profile(name=name, **{key: value for key, value in values.items() if isinstance(value, str) and value})
+    values = {**document, **({} if name == "default" else _named_profile(document, name, path))}
+    known = {key: values.get(key) for key in _PROFILE_KEYS}
+    return Profile(name=name, **{key: value for key, value in known.items() if isinstance(value, str) and value})
 
 
 def _load_config(path: Path) -> Mapping[str, object]:
@@ -197,30 +194,28 @@ def check_region(region: str) -> str:
 
 
 def _secret_key(environ: Mapping[str, str], profile: Profile) -> tuple[str, str]:
-    if key := environ.get("SCW_SECRET_KEY"):
-        return _check_secret_key(key, "SCW_SECRET_KEY"), "SCW_SECRET_KEY"
-    if profile.secret_key:
-        return _check_secret_key(profile.secret_key, f"profile {profile.name}"), f"profile {profile.name}"
-    raise UsageError(
-        "No credentials were found for Scaleway's API.",
-        code="no-credentials",
-        hint="Set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID, or run `scw init`; "
-        "or deploy to this machine with --local, which needs none.",
-    )
+    """Return the secret key and its origin.
 
-
-def _check_secret_key(key: str, origin: str) -> str:
-    """Reject a key that is invalid in an HTTP header.
-
-    The HTTP library would reject it too, but its error message would contain the key.
+    A key that is invalid in an HTTP header is rejected here. The HTTP library would reject it too, but its error
+    message would contain the key.
     """
+    key, origin = environ.get("SCW_SECRET_KEY"), "SCW_SECRET_KEY"
+    if not key:
+        key, origin = profile.secret_key, f"profile {profile.name}"
+    if not key:
+        raise UsageError(
+            "No credentials were found for Scaleway's API.",
+            code="no-credentials",
+            hint="Set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID, or run `scw init`; "
+            "or deploy to this machine with --local, which needs none.",
+        )
     if not key.isascii() or not key.isprintable() or key != key.strip():
         raise UsageError(
             f"The secret key from {origin} contains invalid characters.",
             code="bad-secret-key",
             hint="A secret key is a UUID; check for a stray space or line break.",
         )
-    return key
+    return key, origin
 
 
 def _check_url(url: str) -> str:

@@ -135,50 +135,63 @@ def _key_hint(endpoint: Endpoint, status: int) -> str:
 class Transport:
     """Sends requests to one endpoint. Thread-safe."""
 
-    def __init__(self, endpoint: Endpoint, *, user_agent: str) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._session = requests.Session()
         # Never use a proxy for a loopback address. ``trust_env`` also enables ~/.netrc, which must not replace
-        # the token; ``_no_auth`` prevents that where the environment is trusted.
+        # the token; ``no_auth`` prevents that where the environment is trusted.
         self._session.trust_env = not endpoint.is_loopback
-        self._session.headers.update({"User-Agent": user_agent, "Accept": "application/json"})
+        self._session.headers.update({"User-Agent": "fnkit", "Accept": "application/json"})
         adapter = HTTPAdapter(max_retries=_READ_RETRY_POLICY, pool_connections=4, pool_maxsize=_MAX_CONNECTIONS)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
-    def get(self, path: str, response_type: type[T], query: Query | None = None) -> T:
-        """GET a path under the region and decode the response.
+    def request(
+        self,
+        method: str,
+        path: str,
+        response_type: type[T],
+        *,
+        query: Query | None = None,
+        body: msgspec.Struct | None = None,
+    ) -> T:
+        """Send a request and decode the response.
+
+        Args:
+            method: The HTTP method.
+            path: A path under the region; one that starts with ``/`` is outside the Functions API.
+            response_type: Type of the response.
+            query: Query parameters, without those that are ``None``.
+            body: The body. A POST or PATCH without one sends an empty object.
 
         Raises:
             ApiError: The API rejected the request or could not be reached.
         """
-        return self._decode(self._send("GET", self._regional_url(path), query=query), response_type)
-
-    def get_absolute(self, path: str, response_type: type[T], query: Query | None = None) -> T:
-        """GET a path of the API's host outside the Functions API and decode the response.
-
-        Raises:
-            ApiError: The API rejected the request or could not be reached.
-        """
-        return self._decode(self._send("GET", self.endpoint.api_url + path, query=query), response_type)
-
-    def post_absolute(self, path: str, response_type: type[T], body: msgspec.Struct | None = None) -> T:
-        """POST to a path of the API's host outside the Functions API and decode the response.
-
-        Raises:
-            ApiError: The API rejected the request or could not be reached.
-        """
-        payload = b"{}" if body is None else msgspec.json.encode(body)
-        return self._decode(self._send("POST", self.endpoint.api_url + path, payload=payload), response_type)
-
-    def write(self, method: str, path: str, response_type: type[T], body: msgspec.Struct | None = None) -> T:
-        """POST, PATCH or DELETE a path under the region and decode the response.
-
-        Raises:
-            ApiError: The API rejected the request or could not be reached.
-        """
-        payload = msgspec.json.encode(body) if body is not None else (b"{}" if method != "DELETE" else None)
-        return self._decode(self._send(method, self._regional_url(path), payload=payload), response_type)
+        if not path.startswith("/"):
+            path = f"/functions/v1beta1/regions/{self.endpoint.region}/{path}"
+        url = self.endpoint.api_url + path
+        operation = f"{method} {_operation_path(url)}"
+        headers = {"X-Auth-Token": self.endpoint.secret_key}
+        payload = None
+        if body is not None or method in ("POST", "PATCH"):
+            payload = b"{}" if body is None else msgspec.json.encode(body)
+            headers["Content-Type"] = "application/json"
+        try:
+            response = self._session.request(
+                method,
+                url,
+                params={key: value for key, value in (query or {}).items() if value is not None},
+                data=payload,
+                headers=headers,
+                auth=no_auth,
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise _error_from_exception(error, self.endpoint, operation) from None
+        if not _is_success(response):
+            raise error_from_response(response, self.endpoint, operation)
+        return self._decode(response, response_type)
 
     def upload(self, url: str, headers: Mapping[str, str], archive: IO[bytes], size: int) -> None:
         """PUT an archive to a signed URL, which contains its own authorization.
@@ -195,7 +208,7 @@ class Transport:
         sent_headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream", **headers}
         session = requests.Session()
         session.trust_env = not is_loopback(url)
-        session.auth = _no_auth
+        session.auth = no_auth
         try:
             # requests would send an empty file chunked, without Content-Length. An archive is never empty.
             response = session.put(
@@ -211,32 +224,6 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-
-    def _regional_url(self, path: str) -> str:
-        return f"{self.endpoint.api_url}/functions/v1beta1/regions/{self.endpoint.region}/{path}"
-
-    def _send(
-        self, method: str, url: str, *, query: Query | None = None, payload: bytes | None = None
-    ) -> requests.Response:
-        headers = {"X-Auth-Token": self.endpoint.secret_key}
-        if payload is not None:
-            headers["Content-Type"] = "application/json"
-        try:
-            response = self._session.request(
-                method,
-                url,
-                params={key: value for key, value in (query or {}).items() if value is not None},
-                data=payload,
-                headers=headers,
-                auth=_no_auth,
-                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise _error_from_exception(error, self.endpoint, f"{method} {_operation_path(url)}") from None
-        if not _is_success(response):
-            raise error_from_response(response, self.endpoint, f"{method} {_operation_path(url)}")
-        return response
 
     def _decode(self, response: requests.Response, response_type: type[T]) -> T:
         # msgspec analyses a type when it is first used. A second thread that used the half-analysed type meanwhile
@@ -258,7 +245,7 @@ def _is_success(response: requests.Response) -> bool:
     return HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES
 
 
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Prevent requests from adding an Authorization header from ``~/.netrc``."""
     return request
 

@@ -22,16 +22,12 @@ from cronsim import CronSim
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One of the five fields: its name, its range, and the names of its values.
-
-    ``first_named_value`` is the value that ``names[0]`` stands for.
-    """
+    """One of the five fields: its name, its range, and the names of its values from the minimum on."""
 
     name: str
     minimum: int
     maximum: int
     names: tuple[str, ...] = ()
-    first_named_value: int = 0
 
     def describe(self) -> str:
         names = f", or {self.names[0]}-{self.names[-1]}" if self.names else ""
@@ -44,17 +40,13 @@ _FIELDS: Final = (
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
     _Field("day of month", 1, 31),
-    _Field("month", 1, 12, _MONTHS, 1),
-    _Field("day of week", 0, 7, _WEEKDAYS, 0),
+    _Field("month", 1, 12, _MONTHS),
+    _Field("day of week", 0, 7, _WEEKDAYS),
 )
 _DAYS_IN_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _TIME_ZONE_PREFIXES: Final = ("TZ=", "CRON_TZ=")
 _SUNDAY: Final = 7
-
-
-class _SyntaxProblem(Exception):
-    """A field violates the grammar; the message names the part and the reason."""
 
 
 def schedule_error(text: str) -> str | None:
@@ -77,21 +69,10 @@ class CronSchedule:
     """A validated schedule.
 
     Attributes:
-        text: The schedule as written.
-        minutes: Every matching value; likewise for the other sets.
-        weekdays: 0 is Sunday; 7 is normalized to 0.
-        is_any_day: Whether the day-of-month field is unrestricted.
-        is_any_weekday: Whether the day-of-week field is unrestricted.
+        can_fire: Whether the schedule ever fires: ``0 0 31 2 *`` is valid but never does.
     """
 
-    text: str
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]
-    is_any_day: bool
-    is_any_weekday: bool
+    can_fire: bool
     _cronsim_expression: str
 
     @classmethod
@@ -106,40 +87,22 @@ class CronSchedule:
         fields = text.split()
         if len(fields) != len(_FIELDS):
             raise ValueError(_field_count_error(text, len(fields)))
-        try:
-            minutes, hours, days, months, weekdays = (
-                _parse_field(field, part) for field, part in zip(_FIELDS, fields, strict=True)
-            )
-        except _SyntaxProblem as error:
-            raise ValueError(str(error)) from None
-        weekdays = frozenset(day % _SUNDAY for day in weekdays)
+        minutes, hours, days, months, weekdays = (
+            _parse_field(field, part) for field, part in zip(_FIELDS, fields, strict=True)
+        )
         any_day, any_weekday = _is_unrestricted(fields[2]), _is_unrestricted(fields[4])
         return cls(
-            text=text,
-            minutes=minutes,
-            hours=hours,
-            days=days,
-            months=months,
-            weekdays=weekdays,
-            is_any_day=any_day,
-            is_any_weekday=any_weekday,
+            can_fire=not any_weekday or any(min(days) <= _DAYS_IN_MONTH[month - 1] for month in months),
             _cronsim_expression=" ".join(
                 (
                     _format_values(minutes, _FIELDS[0]),
                     _format_values(hours, _FIELDS[1]),
                     "*" if any_day else _format_values(days),
                     _format_values(months, _FIELDS[3]),
-                    "*" if any_weekday else _format_values(weekdays),
+                    "*" if any_weekday else _format_values(frozenset(day % _SUNDAY for day in weekdays)),
                 )
             ),
         )
-
-    @property
-    def can_fire(self) -> bool:
-        """Return whether the schedule ever fires: ``0 0 31 2 *`` is valid but never does."""
-        if not self.is_any_weekday:
-            return True
-        return any(min(self.days) <= _DAYS_IN_MONTH[month - 1] for month in self.months)
 
     def next_after(self, unix_seconds: float) -> float | None:
         """Return the first run strictly after a time, both in Unix seconds.
@@ -185,7 +148,7 @@ def _is_unrestricted(field_text: str) -> bool:
 def _parse_field(field: _Field, field_text: str) -> frozenset[int]:
     items = field_text.split(",")
     if "" in items:
-        raise _SyntaxProblem(f"{field_text!r} in {field.name} has an empty item before or after a comma.")
+        raise ValueError(f"{field_text!r} in {field.name} has an empty item before or after a comma.")
     return frozenset(value for item in items for value in _parse_item(field, item))
 
 
@@ -202,7 +165,7 @@ def _parse_item(field: _Field, item: str) -> range:
     high = _parse_value(field, item, last) if dash else open_end
     if high < low:
         sunday = "; Sunday is both 0 and 7" if field.maximum == _SUNDAY else ""
-        raise _SyntaxProblem(
+        raise ValueError(
             f"{item!r} in {field.name} is a reversed range; write the smaller value first, or two ranges{sunday}."
         )
     return range(low, high + 1, step)
@@ -210,18 +173,18 @@ def _parse_item(field: _Field, item: str) -> range:
 
 def _parse_step(field: _Field, item: str, text: str) -> int:
     if not _WHOLE_NUMBER.fullmatch(text) or int(text) == 0:
-        raise _SyntaxProblem(f"{item!r} in {field.name} needs a whole number of at least 1 after '/'.")
+        raise ValueError(f"{item!r} in {field.name} needs a whole number of at least 1 after '/'.")
     return int(text)
 
 
 def _parse_value(field: _Field, item: str, text: str) -> int:
     if text.upper() in field.names:
-        return field.names.index(text.upper()) + field.first_named_value
+        return field.names.index(text.upper()) + field.minimum
     if not text:
-        raise _SyntaxProblem(f"{item!r} in {field.name} is missing a value: {field.describe()}.")
+        raise ValueError(f"{item!r} in {field.name} is missing a value: {field.describe()}.")
     if not _WHOLE_NUMBER.fullmatch(text):
         shown = f"{text!r} in {item!r}" if text != item else repr(item)
-        raise _SyntaxProblem(f"{shown} is not valid: {field.describe()}, with the operators * - , and /.")
+        raise ValueError(f"{shown} is not valid: {field.describe()}, with the operators * - , and /.")
     if not field.minimum <= int(text) <= field.maximum:
-        raise _SyntaxProblem(f"{item!r} is out of range: {field.describe()}.")
+        raise ValueError(f"{item!r} is out of range: {field.describe()}.")
     return int(text)

@@ -48,8 +48,5 @@ def format_duration(nanoseconds: int) -> str:
     if not fraction:
         return f"{sign}{whole}s"
     digits = f"{fraction:09d}"
-    for length in (3, 6):
-        if not digits[length:].strip("0"):
-            digits = digits[:length]
-            break
-    return f"{sign}{whole}.{digits}s"
+    length = next(length for length in (3, 6, 9) if not digits[length:].strip("0"))
+    return f"{sign}{whole}.{digits[:length]}s"

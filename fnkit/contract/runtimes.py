@@ -20,10 +20,6 @@ _EXTENSIONS: Final = {"Node": "js", "Python": "py", "PHP": "php", "Go": "go", "R
 _END_OF_LIFE_MESSAGE: Final = (
     "Runtime has reached its end of life. To update your function, please recreate it with a newer runtime"
 )
-_PYTHON2_MESSAGE: Final = (
-    "Python 2 language is not supported anymore, Python 2.7 runtime reached end of life, "
-    "please migrate to a Python 3 runtime"
-)
 
 _NODE_ESM_SAMPLE: Final = (
     'export function handle(event, context) {\n  return { statusCode: 200, body: "Hello from Node" };\n}\n'
@@ -43,77 +39,73 @@ _END_OF_SUPPORT: Final = RuntimeStatus.END_OF_SUPPORT
 _END_OF_LIFE: Final = RuntimeStatus.END_OF_LIFE
 
 
-def _end_of_support_message(language: str, version: str) -> str:
-    return f"{language} {version} reached end of support, please upgrade to a newer {language} runtime"
-
-
-_ROWS: Final[tuple[tuple[str, str, str, RuntimeStatus, str], ...]] = (
-    ("node26", "Node", "26", _AVAILABLE, ""),
-    ("node24", "Node", "24", _AVAILABLE, ""),
-    ("node22", "Node", "22", _AVAILABLE, ""),
-    ("node20", "Node", "20", _END_OF_SUPPORT, _end_of_support_message("Node", "20")),
-    ("node19", "Node", "19", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("node18", "Node", "18", _END_OF_SUPPORT, "Node 18 has reached end of support, please upgrade to Node >= 20"),
-    ("node17", "Node", "17", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("node16", "Node", "16", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("node14", "Node", "14", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("node10", "Node", "10", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("node8", "Node", "8", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("python314", "Python", "3.14", _AVAILABLE, ""),
-    ("python313", "Python", "3.13", _AVAILABLE, ""),
-    ("python312", "Python", "3.12", _AVAILABLE, ""),
-    ("python311", "Python", "3.11", _AVAILABLE, ""),
-    (
-        "python310",
-        "Python",
-        "3.10",
-        _END_OF_SUPPORT,
-        "Python 3.10 reached end of support, please upgrade to a newer Python 3 runtime",
-    ),
-    (
-        "python39",
-        "Python",
-        "3.9",
-        RuntimeStatus.DEPRECATED,
-        "Python 3.9 is deprecated, please upgrade to Python >= 3.11",
-    ),
-    (
-        "python38",
-        "Python",
-        "3.8",
-        _END_OF_SUPPORT,
-        "Python 3.8 has reached end of support, please upgrade to Python >= 3.11",
-    ),
-    ("python37", "Python", "3.7", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("python", "Python", "2.7", _END_OF_LIFE, _PYTHON2_MESSAGE),
-    ("python3", "Python", "", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("php85", "PHP", "8.5", _AVAILABLE, ""),
-    ("php84", "PHP", "8.4", _AVAILABLE, ""),
-    ("php83", "PHP", "8.3", _END_OF_SUPPORT, _end_of_support_message("PHP", "8.3")),
-    ("php82", "PHP", "8.2", _END_OF_SUPPORT, _end_of_support_message("PHP", "8.2")),
-    ("go126", "Go", "1.26", _AVAILABLE, ""),
-    ("go125", "Go", "1.25", _AVAILABLE, ""),
-    ("go124", "Go", "1.24", _END_OF_SUPPORT, _end_of_support_message("Go", "1.24")),
-    ("go123", "Go", "1.23", _END_OF_SUPPORT, _end_of_support_message("Go", "1.23")),
-    ("go122", "Go", "1.22", _END_OF_SUPPORT, _end_of_support_message("Go", "1.22")),
-    ("go121", "Go", "1.21", _END_OF_SUPPORT, "Go 1.21 has reached end of support, please upgrade to Go >= 1.22"),
-    ("go120", "Go", "1.20", _END_OF_SUPPORT, "Go 1.20 has reached end of support, please upgrade to Go >= 1.22"),
-    ("go119", "Go", "1.19", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("go118", "Go", "1.18", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("go117", "Go", "1.17", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("go113", "Go", "1.13", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("golang", "Go", "", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
-    ("rust196", "Rust", "1.96", _AVAILABLE, ""),
-    ("rust185", "Rust", "1.85", _END_OF_SUPPORT, _end_of_support_message("Rust", "1.85")),
-    (
-        "rust179",
-        "Rust",
-        "1.79",
-        _END_OF_SUPPORT,
-        "Rust 1.79 has reached end of support, please upgrade to Rust >= 1.85",
-    ),
-    ("rust165", "Rust", "1.65", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+_ROWS: Final[tuple[tuple[str, str, str, RuntimeStatus], ...]] = (
+    ("node26", "Node", "26", _AVAILABLE),
+    ("node24", "Node", "24", _AVAILABLE),
+    ("node22", "Node", "22", _AVAILABLE),
+    ("node20", "Node", "20", _END_OF_SUPPORT),
+    ("node19", "Node", "19", _END_OF_LIFE),
+    ("node18", "Node", "18", _END_OF_SUPPORT),
+    ("node17", "Node", "17", _END_OF_LIFE),
+    ("node16", "Node", "16", _END_OF_LIFE),
+    ("node14", "Node", "14", _END_OF_LIFE),
+    ("node10", "Node", "10", _END_OF_LIFE),
+    ("node8", "Node", "8", _END_OF_LIFE),
+    ("python314", "Python", "3.14", _AVAILABLE),
+    ("python313", "Python", "3.13", _AVAILABLE),
+    ("python312", "Python", "3.12", _AVAILABLE),
+    ("python311", "Python", "3.11", _AVAILABLE),
+    ("python310", "Python", "3.10", _END_OF_SUPPORT),
+    ("python39", "Python", "3.9", RuntimeStatus.DEPRECATED),
+    ("python38", "Python", "3.8", _END_OF_SUPPORT),
+    ("python37", "Python", "3.7", _END_OF_LIFE),
+    ("python", "Python", "2.7", _END_OF_LIFE),
+    ("python3", "Python", "", _END_OF_LIFE),
+    ("php85", "PHP", "8.5", _AVAILABLE),
+    ("php84", "PHP", "8.4", _AVAILABLE),
+    ("php83", "PHP", "8.3", _END_OF_SUPPORT),
+    ("php82", "PHP", "8.2", _END_OF_SUPPORT),
+    ("go126", "Go", "1.26", _AVAILABLE),
+    ("go125", "Go", "1.25", _AVAILABLE),
+    ("go124", "Go", "1.24", _END_OF_SUPPORT),
+    ("go123", "Go", "1.23", _END_OF_SUPPORT),
+    ("go122", "Go", "1.22", _END_OF_SUPPORT),
+    ("go121", "Go", "1.21", _END_OF_SUPPORT),
+    ("go120", "Go", "1.20", _END_OF_SUPPORT),
+    ("go119", "Go", "1.19", _END_OF_LIFE),
+    ("go118", "Go", "1.18", _END_OF_LIFE),
+    ("go117", "Go", "1.17", _END_OF_LIFE),
+    ("go113", "Go", "1.13", _END_OF_LIFE),
+    ("golang", "Go", "", _END_OF_LIFE),
+    ("rust196", "Rust", "1.96", _AVAILABLE),
+    ("rust185", "Rust", "1.85", _END_OF_SUPPORT),
+    ("rust179", "Rust", "1.79", _END_OF_SUPPORT),
+    ("rust165", "Rust", "1.65", _END_OF_LIFE),
 )
+"""Name, language, version and status of each runtime, in the order of the API."""
+
+_OWN_MESSAGES: Final = {
+    "node18": "Node 18 has reached end of support, please upgrade to Node >= 20",
+    "python310": "Python 3.10 reached end of support, please upgrade to a newer Python 3 runtime",
+    "python39": "Python 3.9 is deprecated, please upgrade to Python >= 3.11",
+    "python38": "Python 3.8 has reached end of support, please upgrade to Python >= 3.11",
+    "python": (
+        "Python 2 language is not supported anymore, Python 2.7 runtime reached end of life, "
+        "please migrate to a Python 3 runtime"
+    ),
+    "go121": "Go 1.21 has reached end of support, please upgrade to Go >= 1.22",
+    "go120": "Go 1.20 has reached end of support, please upgrade to Go >= 1.22",
+    "rust179": "Rust 1.79 has reached end of support, please upgrade to Rust >= 1.85",
+}
+"""Messages that differ from those of other runtimes with the same status."""
+
+
+def _status_message(name: str, language: str, version: str, status: RuntimeStatus) -> str:
+    if name in _OWN_MESSAGES:
+        return _OWN_MESSAGES[name]
+    if status is _END_OF_SUPPORT:
+        return f"{language} {version} reached end of support, please upgrade to a newer {language} runtime"
+    return _END_OF_LIFE_MESSAGE if status is _END_OF_LIFE else ""
 
 
 def _default_handler(name: str, language: str) -> str:
@@ -138,7 +130,7 @@ def _code_sample(name: str, language: str) -> str:
             return ""  # the API returns no sample for Go and Rust
 
 
-def _runtime(name: str, language: str, version: str, status: RuntimeStatus, message: str) -> Runtime:
+def _runtime(name: str, language: str, version: str, status: RuntimeStatus) -> Runtime:
     return Runtime(
         name=name,
         language=language,
@@ -146,7 +138,7 @@ def _runtime(name: str, language: str, version: str, status: RuntimeStatus, mess
         default_handler=_default_handler(name, language),
         code_sample=_code_sample(name, language),
         status=status.value,
-        status_message=message,
+        status_message=_status_message(name, language, version, status),
         extension=_EXTENSIONS[language],
         implementation="",
         logo_url=f"{_LOGO_BASE_URL}/{language}.png",

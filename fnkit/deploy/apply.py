@@ -26,18 +26,14 @@ from fnkit.deploy.apply_resources import (
     ApplyContext,
     apply_attached_resources,
     apply_namespace,
+    create_owned,
+    delete_and_wait,
     delete_namespace,
     secret_inputs,
 )
-from fnkit.deploy.events import (
-    ApplyResult,
-    ApplyStarted,
-    EventCallback,
-    FunctionResult,
-    ResourceFinished,
-)
-from fnkit.deploy.retries import DeployInterrupted, wait_for_deletion, wait_for_function
-from fnkit.errors import ConflictError, DeployError, FnkitError, NotFoundError
+from fnkit.deploy.events import ApplyResult, ApplyStarted, EventCallback, FunctionResult, ResourceFinished
+from fnkit.deploy.retries import DeployInterrupted, wait_for_function
+from fnkit.errors import DeployError, FnkitError
 from fnkit.plan.model import Action, AttachedResourceChange, FunctionChange, FunctionConfig, NamespaceChange, Plan
 from fnkit.plan.ownership import code_tag, hash_live_ids, read_ownership, resource_hash_tag
 from fnkit.plan.state import ObservedState
@@ -197,7 +193,8 @@ def _deploy_function(
         function_id = None
     if function_id is None:
         on_step("creating")
-        function_id = _create_function(change, settings, context).id
+        request = _create_request(change, settings, context.namespace_id)
+        function_id = create_owned(context.api.functions, request, context.namespace_id, context).id
     uploaded = 0
     if change.archive is not None:
         on_step("uploading")
@@ -207,37 +204,6 @@ def _deploy_function(
     body = _update_request(change, settings, resource_ids, context.secrets)
     updated = context.limiter.call(lambda: context.api.functions.update(function_id, body))
     return wait_for_function(context.api, updated, context.limiter, on_step), uploaded
-
-
-def _create_function(change: FunctionChange, settings: FunctionConfig, context: ApplyContext) -> Function:
-    """Create the function.
-
-    If the response to an earlier attempt was lost, the API reports a conflict; the function is then looked up by
-    name.
-    """
-    body = _create_request(change, settings, context.namespace_id)
-
-    def create() -> Function:
-        try:
-            return context.api.functions.create(body)
-        except ConflictError:
-            found = _find_created(body, context)
-            if found is None:
-                raise
-            return found
-
-    return context.limiter.call(create)
-
-
-def _find_created(body: CreateFunction, context: ApplyContext) -> Function | None:
-    """Return the live function that an earlier attempt of this request created.
-
-    The owner tags must match, so that a function of another owner still raises the conflict.
-    """
-    for function in context.api.functions.list(context.namespace_id):
-        if function.name == body.name:
-            return function if set(body.tags or ()) <= set(function.tags) else None
-    return None
 
 
 def _create_request(change: FunctionChange, settings: FunctionConfig, namespace_id: str) -> CreateFunction:
@@ -303,13 +269,7 @@ def _delete_function(change: FunctionChange, context: ApplyContext) -> None:
     if function_id is None:
         return
     context.step_callback(change.name)("deleting")
-    try:
-        context.limiter.call(lambda: context.api.functions.delete(function_id))
-    except NotFoundError:
-        return
-    wait_for_deletion(
-        context.api, lambda: context.api.functions.get(function_id), f"The function {change.name}", context.limiter
-    )
+    delete_and_wait(context.api.functions, function_id, f"The function {change.name}", context)
 
 
 def _check_ready(function: Function, context: ApplyContext) -> DeployError | None:

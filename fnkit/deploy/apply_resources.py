@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Never, TypeAlias, TypeVar, assert_never
+from typing import Any, Never, TypeAlias, TypeVar, assert_never
 
 from msgspec.structs import asdict
 
@@ -13,16 +13,18 @@ from fnkit.client.api import FunctionsApi, ResourceClient
 from fnkit.contract.requests import (
     CreateCron,
     CreateDomain,
+    CreateFunction,
     CreateNamespace,
     CreateTrigger,
     ScwNatsConfigInput,
     ScwSqsConfigInput,
     Secret,
     UpdateCron,
+    UpdateFunction,
     UpdateNamespace,
     UpdateTrigger,
 )
-from fnkit.contract.resources import Cron, Domain, Namespace, Trigger
+from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 from fnkit.deploy.events import EventCallback, ResourceStep
 from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion, wait_for_namespace
 from fnkit.errors import ConflictError, DeployError, NotFoundError
@@ -39,7 +41,9 @@ from fnkit.plan.model import (
 
 ResourceT = TypeVar("ResourceT", bound=Cron | Domain | Trigger)
 CreateT = TypeVar("CreateT", bound=CreateCron | CreateDomain | CreateTrigger)
-UpdateT = TypeVar("UpdateT", bound=UpdateCron | UpdateTrigger)
+UpdateT = TypeVar("UpdateT", bound=UpdateCron | UpdateTrigger | UpdateNamespace | UpdateFunction)
+OwnedT = TypeVar("OwnedT", bound=Namespace | Function)
+OwnedRequestT = TypeVar("OwnedRequestT", bound=CreateNamespace | CreateFunction)
 AttachedResourceClient: TypeAlias = (
     ResourceClient[Cron, CreateCron, UpdateCron]
     | ResourceClient[Domain, CreateDomain, Never]
@@ -88,7 +92,10 @@ def apply_namespace(change: NamespaceChange, context: ApplyContext) -> str | Non
     match change.action:
         case Action.CREATE:
             context.report(ResourceStep("namespace", change.name, "creating"))
-            namespace = _create_namespace(change, context)
+            project_id = context.api.endpoint.project_id
+            settings = asdict(_namespace_settings(change, context.secrets))
+            request = CreateNamespace(name=change.name, project_id=project_id, **settings)
+            namespace = create_owned(context.api.namespaces, request, project_id, context)
             return wait_for_namespace(context.api, namespace, context.limiter).id
         case Action.UPDATE if namespace_id is not None:
             context.report(ResourceStep("namespace", change.name, "updating"))
@@ -110,36 +117,53 @@ def delete_namespace(change: NamespaceChange, context: ApplyContext) -> None:
     if change.action is not Action.DELETE or namespace_id is None:
         return
     context.report(ResourceStep("namespace", change.name, "deleting"))
-    try:
-        context.limiter.call(lambda: context.api.namespaces.delete(namespace_id))
-    except NotFoundError:
-        return
-    get = context.api.namespaces.get
-    wait_for_deletion(context.api, lambda: get(namespace_id), f"The namespace {change.name}", context.limiter)
+    delete_and_wait(context.api.namespaces, namespace_id, f"The namespace {change.name}", context)
 
 
-def _create_namespace(change: NamespaceChange, context: ApplyContext) -> Namespace:
-    """Create the namespace.
+def create_owned(
+    client: ResourceClient[OwnedT, OwnedRequestT, UpdateT],
+    request: OwnedRequestT,
+    parent_id: str,
+    context: ApplyContext,
+) -> OwnedT:
+    """Create a namespace or a function.
 
-    If the response to an earlier attempt was lost, the API reports a conflict; the namespace then exists with our
-    tags.
+    If the response to an earlier attempt was lost, the API reports a conflict; the resource then exists with our
+    tags. One without them belongs to another owner, so that the conflict is raised.
     """
-    api = context.api
-    project_id = api.endpoint.project_id
-    settings = _namespace_settings(change, context.secrets)
-    body = CreateNamespace(name=change.name, project_id=project_id, **asdict(settings))
-    tags = set(body.tags or ())
+    tags = set(request.tags or ())
 
-    def create() -> Namespace:
+    def create() -> OwnedT:
         try:
-            return api.namespaces.create(body)
+            return client.create(request)
         except ConflictError:
-            for found in api.namespaces.list(name=change.name, project_id=project_id):
-                if found.name == change.name and tags <= set(found.tags):
+            for found in client.list(parent_id, name=request.name):
+                if found.name == request.name and tags <= set(found.tags):
                     return found
             raise
 
     return context.limiter.call(create)
+
+
+def delete_and_wait(
+    client: ResourceClient[Any, Any, Any],
+    resource_id: str,
+    subject: str,
+    context: ApplyContext,
+    *,
+    minutes: int = 5,
+) -> None:
+    """Delete a resource, if it exists, and wait until it is gone.
+
+    Raises:
+        ApiError: The API rejected the deletion.
+        DeployError: The resource did not disappear.
+    """
+    try:
+        context.limiter.call(lambda: client.delete(resource_id))
+    except NotFoundError:
+        return
+    wait_for_deletion(context.api, lambda: client.get(resource_id), subject, context.limiter, minutes=minutes)
 
 
 def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> UpdateNamespace:
@@ -185,10 +209,8 @@ def _apply_change(function_id: str, change: AttachedResourceChange, context: App
         case Action.UPDATE if resource_id is not None:
             return _update_resource(change, resource_id, context)
         case Action.REPLACE if resource_id is not None:
-            _delete_resource(change, resource_id, context)
             # Until the old one is gone, its hostname or queue is not free for the new one.
-            get = _client(change, context).get
-            wait_for_deletion(context.api, lambda: get(resource_id), change.name, context.limiter, minutes=2)
+            delete_and_wait(_client(change, context), resource_id, change.name, context, minutes=2)
             return _create_resource(function_id, change, context)
         case _:
             return _create_resource(function_id, change, context)

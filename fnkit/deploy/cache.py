@@ -14,7 +14,7 @@ import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,28 +52,19 @@ def load_deployed_slices(observed: ObservedState, directory: Path) -> dict[str, 
     return {digest: slice_ for digest, slice_ in found if slice_ is not None}
 
 
-def with_deployed_slices(observed: ObservedState, records: Mapping[str, DeployedSlice]) -> ObservedState:
-    """Return ``observed`` with the files of recorded slices, which explain changes in a plan."""
-    return replace(observed, deployed_slices={digest: slice_.files for digest, slice_ in records.items()})
-
-
 def save_deployed_slices(
     desired: DesiredState, names: Iterable[str], archives: Mapping[str, Path], directory: Path
 ) -> None:
     """Record the deployed slices of the named functions. Write errors are ignored: the records are optional."""
     wanted = set(names)
-    try:
+    with suppress(OSError):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for function in desired.functions:
             target = directory / f"{function.code}.json"
             archive = archives.get(function.archive)
             if function.name not in wanted or archive is None:
                 continue
-            temporary = target.with_name(f"{target.name}.{os.getpid()}.new")
-            temporary.write_bytes(msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
-            temporary.replace(target)
-    except OSError:
-        return
+            _write_private(target, msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
 
 
 def _read_deployed_slice(directory: Path, digest: str) -> DeployedSlice | None:
@@ -142,10 +133,8 @@ class _VerifiedSecrets:
 
     def add(self, new_fingerprints: Iterable[bytes]) -> None:
         fingerprints = [*self.fingerprints, *new_fingerprints][-_MAX_FINGERPRINTS:]
-        try:
+        with suppress(OSError):  # the next run verifies again
             _write_private(self._folder / _VERIFIED_FILE, b"".join(fingerprints))
-        except OSError:
-            return  # the next run verifies again
 
     def _read_key(self) -> bytes:
         path = self._folder / "key"

@@ -47,9 +47,14 @@ class ApplyResult:
         return sum(one.uploaded_bytes for one in self.functions)
 
     @property
+    def all_failures(self) -> tuple[FnkitError, ...]:
+        """The failures of functions, then the others."""
+        return tuple(one.failure for one in self.functions if one.failure is not None) + self.failures
+
+    @property
     def failed(self) -> bool:
         """Whether any change failed."""
-        return bool(self.failures) or any(one.failure for one in self.functions)
+        return bool(self.all_failures)
 
 
 @dataclass(frozen=True, slots=True)

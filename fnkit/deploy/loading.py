@@ -40,31 +40,24 @@ def read_project_source(directory: Path, *, import_modules: bool = False) -> Pro
     if not root.is_dir():
         raise ProjectError(f"{directory} is not a directory.", code="no-project")
     settings = read_settings(root)
-    files = select_files(root, settings.exclude)
+    files = select_files(root, settings.table.exclude)
     report = scan(root, [root / file for file in files if file.endswith(".py")], import_modules=import_modules)
     return ProjectSource(root=root, settings=settings, scan_report=report)
 
 
-def load_project(
-    directory: Path,
-    *,
-    stage: str = "",
-    import_modules: bool = False,
-    available: frozenset[str] | None = None,
-) -> Project:
+def load_project(directory: Path, *, stage: str = "", available: frozenset[str] | None = None) -> Project:
     """Return the validated project of a directory and stage.
 
     Args:
         directory: The project's root or a directory below it.
         stage: Name of the stage; empty for none.
-        import_modules: Also import the modules, in a subprocess.
         available: Runtimes that the platform accepts; ``None`` for those of the recorded table.
 
     Raises:
         ProjectInvalid: Contains all problems at once.
         ProjectError: There is no project.
     """
-    source = read_project_source(directory, import_modules=import_modules)
+    source = read_project_source(directory)
     return build_project(source.root, source.settings, source.scan_report, stage=stage, available=available)
 
 
@@ -87,24 +80,7 @@ def load_identity(directory: Path, *, stage: str = "") -> ProjectIdentity:
         ProjectError: There is no project.
     """
     root = find_root(directory) or directory
-    return _project_identity(root, read_settings(root), stage)
-
-
-def project_region(directory: Path, stage: str) -> str | None:
-    """Return the region that the project's settings name for a stage, or ``None``.
-
-    Raises:
-        ProjectError: There is no project, or its settings are invalid.
-    """
-    return load_identity(directory, stage=stage).region
-
-
-def _project_identity(root: Path, settings: Settings, stage: str) -> ProjectIdentity:
-    """Return the identity that settings define for a stage.
-
-    Raises:
-        ProjectInvalid: A name is invalid.
-    """
+    settings = read_settings(root)
     findings = ProblemList()
     check_stage(stage, settings, findings)
     project = validate_project_name(settings, findings)

@@ -15,20 +15,14 @@ Making the inputs is one pipeline:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fnkit.bundler import Bundle, BundleProgress, Lock, ResolverBackend, bundle_project, lock_project
 from fnkit.client.api import FunctionsApi
 from fnkit.deploy.apply import apply_plan
 from fnkit.deploy.apply_resources import ApplyContext, ArchivePaths
-from fnkit.deploy.cache import (
-    CacheDirectory,
-    load_deployed_slices,
-    save_deployed_slices,
-    verify_secrets,
-    with_deployed_slices,
-)
+from fnkit.deploy.cache import CacheDirectory, load_deployed_slices, save_deployed_slices, verify_secrets
 from fnkit.deploy.events import ApplyResult, EventCallback, ResourceStep
 from fnkit.deploy.loading import ProjectIdentity, load_project
 from fnkit.deploy.lock import deploy_lock
@@ -128,7 +122,7 @@ def prepare_inputs(
     observed = observe_namespace(api, project.namespace.name, limiter)
     observed = observe_attached_resources(api, observed, desired, limiter, refresh=request.refresh)
     deployed = load_deployed_slices(observed, cache.slices)
-    observed = with_deployed_slices(observed, deployed)
+    observed = replace(observed, deployed_slices={digest: slice_.files for digest, slice_ in deployed.items()})
     plan = make_plan(
         desired,
         observed,

@@ -199,13 +199,10 @@ def wait_for_namespace(api: FunctionsApi, namespace: Namespace, limiter: Adaptiv
         current = limiter.call(lambda: api.namespaces.get(namespace.id))
         return None if current.status in _TRANSIENT_STATUSES else current
 
-    final = (
-        namespace
-        if namespace.status not in _TRANSIENT_STATUSES
-        else limiter.poll(
-            settled, timeout_seconds=_NAMESPACE_TIMEOUT_SECONDS, max_interval=_max_poll_interval(api, 2.0)
-        )
-    )
+    final: Namespace | None = namespace
+    if namespace.status in _TRANSIENT_STATUSES:
+        interval = _max_poll_interval(api, 2.0)
+        final = limiter.poll(settled, timeout_seconds=_NAMESPACE_TIMEOUT_SECONDS, max_interval=interval)
     if final is None or final.status != Status.READY:
         status = final.status if final else namespace.status
         reason = f": {final.error_message}" if final and final.error_message else ""

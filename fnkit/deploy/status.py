@@ -19,7 +19,7 @@ from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.target import DeployTarget, discover_target, function_url
 from fnkit.errors import BundleError, DeployError, NotFoundError, Problem, ProjectError, ProjectInvalid, UsageError
-from fnkit.plan import Action, FunctionChange, ObservedState
+from fnkit.plan import Action, FunctionChange
 from fnkit.plan.ownership import read_ownership
 
 T = TypeVar("T", Cron, Trigger)
@@ -42,24 +42,6 @@ class EventSource(Generic[T]):
     def qualified_name(self) -> str:
         """``function/name``, which is unambiguous in most projects."""
         return f"{self.function.name}/{self.name}"
-
-
-def live_crons(api: FunctionsApi, namespace: str) -> list[EventSource[Cron]]:
-    """Return the crons of all functions of the namespace.
-
-    Raises:
-        NotFoundError: The namespace does not exist.
-    """
-    return _fetch_sources(api, namespace, api.crons.list)
-
-
-def live_triggers(api: FunctionsApi, namespace: str) -> list[EventSource[Trigger]]:
-    """Return the triggers of all functions of the namespace.
-
-    Raises:
-        NotFoundError: The namespace does not exist.
-    """
-    return _fetch_sources(api, namespace, api.triggers.list)
 
 
 def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> dict[str, DeliveryView]:
@@ -115,7 +97,17 @@ def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> Event
     )
 
 
-def _fetch_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[EventSource[T]]:
+def live_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[EventSource[T]]:
+    """Return the crons or triggers of all functions of the namespace.
+
+    Args:
+        api: The API.
+        namespace: Name of the namespace.
+        fetch: Returns those of a function by its id: ``api.crons.list`` or ``api.triggers.list``.
+
+    Raises:
+        NotFoundError: The namespace does not exist.
+    """
     limiter = AdaptiveLimiter()
     observed = observe_namespace(api, namespace, limiter)
     if observed.namespace is None:
@@ -191,31 +183,18 @@ def read_project_status(
     """
     limiter = AdaptiveLimiter()
     request = DeployRequest(directory=identity.root, stage=identity.stage)
+    drift: dict[str, tuple[str, ...]] | None = None
+    drift_problem: Problem | None = None
     try:
         prepared = prepare_inputs(request, api, environ=environ, cache=cache, limiter=limiter, report=report)
     except (ProjectError, BundleError, DeployError) as error:
         # An invalid project prevents the comparison only; the live state is shown regardless.
         target, observed = discover_target(api, limiter), observe_namespace(api, identity.namespace, limiter)
-        return _project_status(identity, api, target, observed, None, _as_problem(error))
-    functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]
-    drift = {one.name: () if one.action is Action.KEEP else one.reasons for one in functions}
-    return _project_status(identity, api, prepared.target, prepared.observed, drift, None)
-
-
-def _as_problem(error: ProjectError | BundleError | DeployError) -> Problem:
-    if isinstance(error, ProjectInvalid):
-        return error.problems[0]
-    return Problem(error.code, error.message, error.hint, error.file, error.line)
-
-
-def _project_status(
-    identity: ProjectIdentity,
-    api: FunctionsApi,
-    target: DeployTarget,
-    observed: ObservedState,
-    drift: Mapping[str, tuple[str, ...]] | None,
-    drift_problem: Problem | None,
-) -> ProjectStatus:
+        drift_problem = _as_problem(error)
+    else:
+        target, observed = prepared.target, prepared.observed
+        functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]
+        drift = {one.name: () if one.action is Action.KEEP else one.reasons for one in functions}
     live = {one.name: one for one in observed.functions}
     owned = {
         name for name, one in live.items() if read_ownership(one.tags).belongs_to(identity.project, identity.stage)
@@ -230,6 +209,12 @@ def _project_status(
         foreign=tuple(sorted(set(live) - owned)),
         drift_problem=drift_problem,
     )
+
+
+def _as_problem(error: ProjectError | BundleError | DeployError) -> Problem:
+    if isinstance(error, ProjectInvalid):
+        return error.problems[0]
+    return Problem(error.code, error.message, error.hint, error.file, error.line)
 
 
 def _function_status(

@@ -12,15 +12,13 @@ from urllib.parse import urlsplit
 
 from fnkit.bundler.target import BundleTarget
 from fnkit.client.api import FunctionsApi
-from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.platform import PlatformInfo
 from fnkit.contract.resources import Runtime
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import BundleError
+from fnkit.project.runtimes import creatable_runtimes
 
 _RESOLVE_TIMEOUT_SECONDS: Final = 0.5
-
-_DEPLOYABLE_STATUSES = frozenset({RuntimeStatus.AVAILABLE, RuntimeStatus.DEPRECATED, RuntimeStatus.BETA})
 
 
 def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, namespace: str, function: str) -> str:
@@ -83,10 +81,8 @@ class DeployTarget:
     @property
     def available_runtimes(self) -> frozenset[str]:
         """Runtimes that accept new functions and, on a local platform, that it can run."""
-        listed = {runtime.name for runtime in self.runtimes if runtime.status in _DEPLOYABLE_STATUSES}
-        if self.info is not None and self.info.targets:
-            listed &= self.info.targets.keys()
-        return frozenset(listed)
+        listed = creatable_runtimes(self.runtimes)
+        return listed & self.info.targets.keys() if self.info is not None and self.info.targets else listed
 
     def bundle_targets(self, runtimes: Iterable[str]) -> dict[str, BundleTarget]:
         """Return the bundle target of each runtime.

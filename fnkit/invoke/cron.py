@@ -18,12 +18,10 @@ from fnkit.contract.deliveries import DeliveryAttempt, DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateToken
 from fnkit.contract.resources import Cron, Function, Token
-from fnkit.invoke.remote import call_function
+from fnkit.invoke.model import InvocationRequest
+from fnkit.invoke.remote import invoke_remote
 
-_MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
-_TOKEN_LIFETIME: Final = timedelta(
-    hours=1
-)  # generous, since clocks may differ; the token is deleted after the call
+_TOKEN_LIFETIME: Final = timedelta(hours=1)  # generous, since clocks may differ; the token is deleted after use
 _TOKEN_READY_TIMEOUT: Final = 30.0  # seconds for a new token to become ready
 _POLL_SECONDS: Final = 0.5
 _FIRST_FAILURE_STATUS: Final = 300
@@ -48,18 +46,11 @@ def invoke_as_cron(api: FunctionsApi, cron: Cron, function: Function) -> Deliver
     """
     body = msgspec.json.encode(cron.args)
     with _auth_headers(api, function) as credentials:
-        started_at, now = time.perf_counter(), datetime.now(UTC)
-        response = call_function(
-            api.platform_info(),
-            function.domain_name,
-            method="POST",
-            target="/",
-            headers=(("Content-Type", "application/json"), *credentials),
-            body=body,
-            timeout=_MAX_FUNCTION_TIMEOUT,
-            use_tls=function.http_option == "redirected",
-        )
-        duration_ms = round((time.perf_counter() - started_at) * 1000, 3)
+        now = datetime.now(UTC)
+        headers = (("Content-Type", "application/json"), *credentials)
+        request = InvocationRequest(method="POST", target="/", headers=headers, body=body)
+        result = invoke_remote(api.platform_info(), function, request)
+    response = result.response
     succeeded = response.status < _FIRST_FAILURE_STATUS
     body_text = response.body[:_MAX_QUOTED_BYTES].decode("utf-8", "replace")
     error = "" if succeeded else f"HTTP {response.status}: {body_text}"
@@ -72,7 +63,7 @@ def invoke_as_cron(api: FunctionsApi, cron: Cron, function: Function) -> Deliver
         attempts=1,
         status="succeeded" if succeeded else "failed",
         http_status=response.status,
-        duration_ms=duration_ms,
+        duration_ms=result.duration_ms,
         error=error,
         cause="fire",
         message_id=None,
@@ -83,7 +74,7 @@ def invoke_as_cron(api: FunctionsApi, cron: Cron, function: Function) -> Deliver
         replay_of=None,
         replayed_by=None,
         lag_ms=None,
-        tries=(DeliveryAttempt(http_status=response.status, duration_ms=duration_ms, error=error),),
+        tries=(DeliveryAttempt(http_status=response.status, duration_ms=result.duration_ms, error=error),),
     )
 
 
@@ -99,16 +90,16 @@ def _auth_headers(api: FunctionsApi, function: Function) -> Iterator[tuple[tuple
         return
     expires_at = (datetime.now(UTC) + _TOKEN_LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
     request = CreateToken(function_id=function.id, description="fnkit cron run", expires_at=expires_at)
-    token = api.transport.write("POST", "tokens", Token, request)
+    token = api.tokens.create(request)
     try:
         _wait_until_token_ready(api, token)
         yield (("X-Auth-Token", token.token),)
     finally:
-        api.transport.write("DELETE", f"tokens/{token.id}", Token)
+        api.tokens.delete(token.id)
 
 
 def _wait_until_token_ready(api: FunctionsApi, token: Token) -> None:
     deadline = time.monotonic() + _TOKEN_READY_TIMEOUT
     while token.status != Status.READY and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        token = api.transport.get(f"tokens/{token.id}", Token)
+        token = api.tokens.get(token.id)

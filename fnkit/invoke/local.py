@@ -20,63 +20,23 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
 from fnkit import worker
-from fnkit.contract.invocation import (
-    MappedResponse,
-    build_context,
-    build_event,
-    decode_path,
-    immediate_response,
-    map_failure,
-    map_response,
-)
 from fnkit.contract.invocation.environment import EnvironmentSpec, instance_environment
+from fnkit.contract.invocation.event import build_context, build_event, decode_path
+from fnkit.contract.invocation.response import MappedResponse, immediate_response, map_failure, map_response
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
+from fnkit.invoke.model import InvocationRequest, InvocationResult
 from fnkit.project import FunctionSpec, Project
 
 _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _START_TIMEOUT: Final = 60.0
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 _NANOSECONDS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationRequest:
-    """A request to a function.
-
-    Args:
-        method: HTTP method in upper case.
-        target: Path with query string, starting with ``/``.
-        headers: Name and value of each header, in order.
-        body: Content of the request.
-        event: Fields that are merged into the event of a local invocation, such as ``requestContext``.
-    """
-
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    event: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationResult:
-    """The result of an invocation.
-
-    Args:
-        response: The response that a client receives.
-        duration_ms: Milliseconds from sending the request to the end of the response.
-        logs: The lines that the handler printed.
-    """
-
-    response: MappedResponse
-    duration_ms: float
-    logs: tuple[str, ...]
 
 
 def invoke_local(
@@ -119,9 +79,7 @@ def invoke_local(
     trigger = dict(request.headers).get("SCW_TRIGGER_TYPE", "")
     rejection = immediate_response(path, len(request.body), trigger, environment.get("SCW_ALLOW_FAVICON", ""))
     if rejection is not None:
-        text_headers = (("Content-Type", "text/plain; charset=utf-8"),)
-        response = map_response(rejection.status, text_headers, rejection.text.encode())
-        return InvocationResult(response=response, duration_ms=0.0, logs=())
+        return InvocationResult(response=rejection, duration_ms=0.0, logs=())
     event = build_event(method=request.method, path=path, query=query, headers=request.headers, body=request.body)
     call = {
         "event": {**event, **request.event},
@@ -148,13 +106,21 @@ def _invoke_in_worker(
         socket.create_server(("127.0.0.1", 0), backlog=8) as listener,
     ):
         token = secrets.token_hex(32)
+        variables = EnvironmentSpec(
+            name=spec.name,
+            handler=spec.handler,
+            language="Python",
+            memory=spec.memory,
+            privacy=spec.privacy,
+            variables=environment,
+        )
         settings = {
             "port": listener.getsockname()[1],
             "token": token,
             "home": home,
             "root": str(root),
             "handler": spec.handler,
-            "environment": instance_environment(_environment_spec(spec, environment), home=home, root=str(root)),
+            "environment": instance_environment(variables, home=home, root=str(root)),
         }
         child = _start_worker(settings)
         reader = threading.Thread(target=_read_lines, args=(child.stdout, record_line), daemon=True)
@@ -162,7 +128,8 @@ def _invoke_in_worker(
         try:
             with _accept_worker(listener, token, child) as connection:
                 response, milliseconds = _send_request(connection, payload, spec)
-            _wait_for_exit(child)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=1.0)  # exit handlers may print lines too
         finally:
             child.kill()
             child.wait()
@@ -281,28 +248,9 @@ def _receive_exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(content)
 
 
-def _wait_for_exit(child: subprocess.Popen[bytes]) -> None:
-    """Wait up to a second for the child to exit, since exit handlers may print lines too."""
-    try:
-        child.wait(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        return
-
-
 def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> None:
     if stream is None:
         return
     with stream:
         for line in stream:
             on_line(line.decode(errors="replace").rstrip("\r\n"))
-
-
-def _environment_spec(spec: FunctionSpec, variables: Mapping[str, str]) -> EnvironmentSpec:
-    return EnvironmentSpec(
-        name=spec.name,
-        handler=spec.handler,
-        language="Python",
-        memory=spec.memory,
-        privacy=spec.privacy,
-        variables=variables,
-    )

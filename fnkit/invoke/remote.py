@@ -7,8 +7,7 @@ the gateway's address with the function's name as the TLS server name.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,10 +16,15 @@ from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 
 from fnkit.client.endpoint import is_loopback
+from fnkit.client.transport import no_auth
+from fnkit.contract.invocation.response import MappedResponse
 from fnkit.contract.platform import PlatformInfo
+from fnkit.contract.resources import Function
 from fnkit.errors import InvokeError
+from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _CONNECT_SECONDS: Final = 10.0
+_MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
 
 
 class HostOverrideAdapter(HTTPAdapter):
@@ -63,58 +67,46 @@ class HostOverrideAdapter(HTTPAdapter):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionResponse:
-    """The response of a function. Repeated headers are repeated pairs."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-def call_function(
-    info: PlatformInfo | None,
-    domain_name: str,
-    *,
-    method: str,
-    target: str,
-    headers: Sequence[tuple[str, str]],
-    body: bytes,
-    timeout: float,
-    use_tls: bool = False,
-) -> FunctionResponse:
+def invoke_remote(info: PlatformInfo | None, function: Function, request: InvocationRequest) -> InvocationResult:
     """Send one request to a function: directly on Scaleway, through the gateway on a local platform.
+
+    The target is sent unchanged, and repeated headers are joined with commas. Of a local platform the HTTPS port is
+    used, if it has one, for functions that redirect plain HTTP.
 
     Args:
         info: Description of the local platform; ``None`` for Scaleway.
-        domain_name: The function's ``domain_name``, sent as ``Host``.
-        method: HTTP method.
-        target: Path with query, starting with ``/``, sent unchanged.
-        headers: Name and value pairs; repeated names are joined with commas.
-        body: Request body.
-        timeout: Seconds without receiving a byte.
-        use_tls: Use the local platform's HTTPS port if it has one, for functions that redirect plain HTTP.
+        function: The function, whose ``domain_name`` is sent as ``Host``.
+        request: The request.
+
+    Returns:
+        The response, without log lines. Repeated headers are repeated pairs.
 
     Raises:
         InvokeError: There was no response.
     """
-    base = _base_url(info, domain_name, use_tls=use_tls)
+    started_at = time.perf_counter()
+    domain_name = function.domain_name
+    base = _base_url(info, function)
     # The request must arrive as the user wrote it. requests would otherwise negotiate compression, follow
-    # redirects, normalise the path (hence ``request.url`` below) and add credentials from ~/.netrc.
+    # redirects, normalise the path (hence ``prepared.url`` below) and add credentials from ~/.netrc.
     sent_headers: dict[str, str] = {"Host": domain_name, "Accept-Encoding": "identity"}
-    for name, value in headers:
+    for name, value in request.headers:
         sent_headers[name] = f"{sent_headers[name]},{value}" if name in sent_headers else value
     with requests.Session() as session:
         session.trust_env = not is_loopback(base)
-        session.auth = _no_auth
+        session.auth = no_auth
         session.mount("http://", HTTPAdapter(max_retries=0))
         if info is not None and info.ca_certificate:
             session.mount("https://", HostOverrideAdapter(domain_name, info.ca_certificate))
-        request = session.prepare_request(requests.Request(method, base, headers=sent_headers, data=body or None))
-        request.url = base + target
+        prepared = session.prepare_request(
+            requests.Request(request.method, base, headers=sent_headers, data=request.body or None)
+        )
+        prepared.url = base + request.target
         settings = session.merge_environment_settings(base, {}, None, None, None)
         try:
-            response = session.send(request, timeout=(_CONNECT_SECONDS, timeout), allow_redirects=False, **settings)
+            response = session.send(
+                prepared, timeout=(_CONNECT_SECONDS, _MAX_FUNCTION_TIMEOUT), allow_redirects=False, **settings
+            )
         except requests.RequestException as error:
             host = urlsplit(base).netloc
             raise InvokeError(
@@ -122,16 +114,16 @@ def call_function(
                 code="function-unreachable",
                 hint="`fnkit status` shows whether it is ready.",
             ) from None
-    raw = response.raw.headers
-    return FunctionResponse(response.status_code, tuple((str(k), str(v)) for k, v in raw.items()), response.content)
+    headers = [(str(name), str(value)) for name, value in response.raw.headers.items()]
+    return InvocationResult(
+        response=MappedResponse(response.status_code, headers, response.content),
+        duration_ms=round((time.perf_counter() - started_at) * 1000, 3),
+        logs=(),
+    )
 
 
-def _base_url(info: PlatformInfo | None, domain_name: str, *, use_tls: bool) -> str:
+def _base_url(info: PlatformInfo | None, function: Function) -> str:
     if info is None:
-        return f"https://{domain_name}"
-    return info.gateway_tls_url if use_tls and info.gateway_tls_url else info.gateway_url
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Prevent requests from adding an Authorization header from ``~/.netrc``."""
-    return request
+        return f"https://{function.domain_name}"
+    use_tls = function.http_option == "redirected" and info.gateway_tls_url
+    return info.gateway_tls_url if use_tls else info.gateway_url

@@ -39,7 +39,7 @@ from fnkit.plan.model import (
     TriggerChange,
     TriggerConfig,
 )
-from fnkit.plan.ownership import HASH_LENGTH, hash_parts, is_fnkit_tag, owned_hash, read_ownership
+from fnkit.plan.ownership import hash_live_ids, is_fnkit_tag, owned_hash, read_ownership
 from fnkit.plan.state import (
     AttachedResources,
     DesiredCron,
@@ -77,16 +77,10 @@ def _plan_attached_resources(
         The changes, and descriptions of the foreign resources.
     """
     scope = wanted.name, read_ownership(live.tags).owned_hashes
-    privacy_changes = live.privacy != wanted.settings.privacy
+    compare_trigger = partial(_compare_trigger, privacy_changes=live.privacy != wanted.settings.privacy)
     crons = _match_by_name("cron", scope, wanted.crons, live_resources.crons, _compare_cron)
     domains = _match_by_name("domain", scope, wanted.domains, live_resources.domains, _compare_domain)
-    triggers = _match_by_name(
-        "trigger",
-        scope,
-        wanted.triggers,
-        live_resources.triggers,
-        partial(_compare_trigger, privacy_changes=privacy_changes),
-    )
+    triggers = _match_by_name("trigger", scope, wanted.triggers, live_resources.triggers, compare_trigger)
     changes = [change for kind in (crons, domains, triggers) for change in kind[0]]
     return changes, [stranger for kind in (crons, domains, triggers) for stranger in kind[1]]
 
@@ -221,12 +215,7 @@ def _code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tu
     """
     if deployed is None:
         return "code"
-    before, after = dict(deployed), dict(wanted)
-    names = [
-        f"{path} {'added' if path not in before else 'removed' if path not in after else 'changed'}"
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
-    ]
+    names = _named_differences(dict(deployed), dict(wanted))
     if not names:
         return "code: its dependencies, runtime or handler"
     more = len(names) - _MAX_FILES_SHOWN
@@ -250,13 +239,17 @@ def _function_differences(live: Function, wanted: FunctionConfig) -> list[str]:
     reasons = [f"{name} {_format_value(old)} → {_format_value(new)}" for name, old, new in pairs if old != new]
     if (live.description or "") != wanted.description:
         reasons.append("description")
-    return reasons + _environment_differences(live.environment_variables, wanted.environment)
+    return reasons + [
+        f"variable {change}" for change in _named_differences(live.environment_variables, wanted.environment)
+    ]
 
 
 def namespace_differences(live: Namespace, wanted: NamespaceConfig) -> list[str]:
     """Return one entry for each differing setting."""
     reasons = ["description"] if (live.description or "") != wanted.description else []
-    return reasons + _environment_differences(live.environment_variables, wanted.environment)
+    return reasons + [
+        f"variable {change}" for change in _named_differences(live.environment_variables, wanted.environment)
+    ]
 
 
 def merge_tags(live: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -291,16 +284,13 @@ def secret_differences(live: Iterable[SecretHashedValue], changes: SecretDiff) -
     return written + [f"secret {name} removed" for name in changes.remove]
 
 
-def _environment_differences(live: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    reasons = []
-    for name in sorted(live.keys() | wanted.keys()):
-        if name not in live:
-            reasons.append(f"variable {name} added")
-        elif name not in wanted:
-            reasons.append(f"variable {name} removed")
-        elif live[name] != wanted[name]:
-            reasons.append(f"variable {name} changed")
-    return reasons
+def _named_differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return ``<name> added``, ``removed`` or ``changed`` for each difference, sorted by name."""
+    return [
+        f"{name} {'added' if name not in before else 'removed' if name not in after else 'changed'}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
 
 
 def _duration_seconds(duration: str | None) -> object:
@@ -379,10 +369,7 @@ def _creation_changes(
 
 
 def _change_reasons(
-    wanted: DesiredFunction,
-    live: Function,
-    secrets: SecretDiff,
-    tags: tuple[str, ...],
+    wanted: DesiredFunction, live: Function, secrets: SecretDiff, tags: tuple[str, ...]
 ) -> list[str]:
     reasons = _function_differences(live, wanted.settings)
     reasons += secret_differences(live.secret_environment_variables, secrets)
@@ -404,13 +391,13 @@ def _resource_hash_differs(
     A recreated resource has another id, so the live half of the recorded hash no longer matches. This is only
     checked when the resources were fetched (``changes`` is not empty).
     """
-    links = read_ownership(live.tags).resource_hash
-    if links is None or links[:HASH_LENGTH] != wanted.declared_hash:
+    owner = read_ownership(live.tags)
+    if owner.declared_hash != wanted.declared_hash:
         return True
     if any(change.action is not Action.KEEP for change in resource_changes):
         return True
-    ids = sorted(change.id for change in resource_changes if change.id is not None)
-    return bool(resource_changes) and links[HASH_LENGTH:] != hash_parts(ids)
+    ids = [change.id for change in resource_changes if change.id is not None]
+    return bool(resource_changes) and owner.live_hash != hash_live_ids(ids)
 
 
 def _changed_kinds(resource_changes: list[AttachedResourceChange]) -> str:

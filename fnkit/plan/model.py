@@ -64,22 +64,25 @@ class FunctionConfig(msgspec.Struct, frozen=True, kw_only=True):
     private_network_id: str
 
 
-class NamespaceChange(msgspec.Struct, frozen=True, kw_only=True, tag="namespace", tag_field="kind"):
+class _OwnedChange(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    action: Action
+    name: str
+    id: str | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class NamespaceChange(_OwnedChange, frozen=True, kw_only=True, tag="namespace"):
     """The change of the namespace.
 
     Attributes:
         settings: ``None`` where the namespace is deleted, or shared and therefore not modified.
     """
 
-    action: Action
-    name: str
-    id: str | None = None
-    reasons: tuple[str, ...] = ()
     settings: NamespaceConfig | None = None
     secrets: SecretDiff = SecretDiff()
 
 
-class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", tag_field="kind"):
+class FunctionChange(_OwnedChange, frozen=True, kw_only=True, tag="function"):
     """The change of one function.
 
     Attributes:
@@ -92,10 +95,6 @@ class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", 
             because they do not change.
     """
 
-    action: Action
-    name: str
-    id: str | None = None
-    reasons: tuple[str, ...] = ()
     settings: FunctionConfig | None = None
     secrets: SecretDiff = SecretDiff()
     tags: tuple[str, ...] = ()

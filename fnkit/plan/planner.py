@@ -113,11 +113,8 @@ def resources_to_fetch(desired: DesiredState, observed: ObservedState) -> tuple[
 
 def _needs_fetch(live: Function, wanted: DesiredFunction) -> bool:
     owner = read_ownership(live.tags)
-    if (
-        owner.resource_hash is None
-        and not owner.owned_hashes
-        and not (wanted.crons or wanted.domains or wanted.triggers)
-    ):
+    declared = wanted.crons or wanted.domains or wanted.triggers
+    if owner.resource_hash is None and not owner.owned_hashes and not declared:
         return False  # nothing is declared, and nothing was created for this function
     if wanted.triggers and live.privacy != wanted.settings.privacy:
         return True

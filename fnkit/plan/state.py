@@ -14,7 +14,7 @@ from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 from fnkit.errors import Problem, ProjectInvalid
 from fnkit.plan.model import CronConfig, FunctionConfig, NamespaceConfig, TriggerConfig
 from fnkit.plan.ownership import hash_parts, owned_hash, owned_hash_tags, owner_tags
-from fnkit.project.model import CronSpec, FunctionSpec, Project, TriggerSpec
+from fnkit.project.model import FunctionSpec, Project, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,10 @@ def _check_nats_accounts(functions: Iterable[FunctionSpec], location: _Location)
 def _desired_function(
     spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, ...], location: _Location
 ) -> DesiredFunction:
-    crons = tuple(_desired_cron(cron) for cron in spec.crons)
+    crons = tuple(
+        DesiredCron(name=cron.name, settings=CronConfig(schedule=cron.schedule, args=dict(cron.args)))
+        for cron in spec.crons
+    )
     triggers = tuple(_desired_trigger(trigger, location) for trigger in spec.triggers)
     owned = [
         *(owned_hash("cron", cron.name) for cron in crons),
@@ -257,10 +260,6 @@ def _desired_function(
         archive=bundle.digest,
         files=one.files,
     )
-
-
-def _desired_cron(spec: CronSpec) -> DesiredCron:
-    return DesiredCron(name=spec.name, settings=CronConfig(schedule=spec.schedule, args=dict(spec.args)))
 
 
 def _desired_trigger(spec: TriggerSpec, location: _Location) -> DesiredTrigger:

@@ -31,8 +31,8 @@ from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.requirements import read_requirements
 from fnkit.project.runtimes import (
     check_runtime,
+    creatable_runtimes,
     default_runtime,
-    recorded_runtimes,
     runtime_language,
     runtime_version,
 )
@@ -194,7 +194,7 @@ def build_project(
         ProjectInvalid: The project has problems. All of them are included, sorted by file and line.
     """
     problems = ProblemList()
-    runtimes = recorded_runtimes() if available is None else available
+    runtimes = creatable_runtimes() if available is None else available
     name = validate_project_name(settings, problems)
     check_stage(stage, settings, problems)
     region = validate_region(settings, stage, problems)

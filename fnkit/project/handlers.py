@@ -16,9 +16,15 @@ from fnkit.project.problems import Subject
 from fnkit.scanner.report import Signature
 
 _EXTENSIONS_BY_LANGUAGE: Final = {"Node": (".js", ".mjs", ".cjs"), "PHP": (".php",), "Python": (".py",)}
-_PATH_AND_FUNCTION: Final = re.compile(r"[^.\s]+\.[^./\s]+")
-_GO_HANDLER: Final = re.compile(r"([^.\s]+/)?[A-Z]\w*", re.ASCII)
-_RUST_HANDLER: Final = re.compile(r"([^.\s]+/)?[a-z_]\w*", re.ASCII)
+_PATH_AND_FUNCTION: Final = (
+    re.compile(r"[^.\s]+\.[^./\s]+"),
+    "a file's path without extension, one dot, and a function's name",
+)
+_HANDLER_FORMS: Final = {
+    "Go": (re.compile(r"([^.\s]+/)?[A-Z]\w*", re.ASCII), "an exported function's name"),
+    "Rust": (re.compile(r"([^.\s]+/)?[a-z_]\w*", re.ASCII), "a function's name"),
+}
+"""The form of a handler, and its description; ``_PATH_AND_FUNCTION`` for all other languages."""
 _ARGUMENT_COUNT: Final = 2
 
 
@@ -54,14 +60,8 @@ def check_handler_file(root: Path, code_path: str, handler: str, language: str, 
     folder = _code_folder(root, code_path, subject)
     if folder is None:
         return
-    match language:
-        case "Go" | "Rust":
-            is_valid = (_GO_HANDLER if language == "Go" else _RUST_HANDLER).fullmatch(handler) is not None
-            form = "an exported function's name" if language == "Go" else "a function's name"
-        case _:
-            is_valid = _PATH_AND_FUNCTION.fullmatch(handler) is not None
-            form = "a file's path without extension, one dot, and a function's name"
-    if not is_valid or ".." in PurePosixPath(handler).parts:
+    pattern, form = _HANDLER_FORMS.get(language, _PATH_AND_FUNCTION)
+    if not pattern.fullmatch(handler) or ".." in PurePosixPath(handler).parts:
         message = f"{subject}: {handler[:80]!r} is not a valid {language} handler."
         subject.add("bad-handler", message, f"Use {form}.")
         return
@@ -145,9 +145,8 @@ def _binds_name(file: Path, name: str) -> bool:
     symbols = {symbol.get_name(): symbol for symbol in module.get_symbols()}
     if name in symbols and (symbols[name].is_assigned() or symbols[name].is_imported()):
         return True
-    return any(
-        name in inner.get_identifiers() and _assigns_global(inner.lookup(name)) for inner in _inner_scopes(module)
-    )
+    inner_symbols = [scope.lookup(name) for scope in _inner_scopes(module) if name in scope.get_identifiers()]
+    return any(symbol.is_declared_global() and symbol.is_assigned() for symbol in inner_symbols)
 
 
 def _rename_comprehension_variables(tree: ast.AST) -> None:
@@ -159,10 +158,6 @@ def _rename_comprehension_variables(tree: ast.AST) -> None:
         for node in ast.walk(comprehension.target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 node.id = "__comprehension_variable"
-
-
-def _assigns_global(symbol: symtable.Symbol) -> bool:
-    return symbol.is_declared_global() and symbol.is_assigned()
 
 
 def _inner_scopes(scope: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

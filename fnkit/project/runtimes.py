@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.resources import Runtime
 from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_runtime, python_version
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList, did_you_mean
@@ -13,9 +14,9 @@ from fnkit.project.problems import ProblemList, did_you_mean
 _CREATABLE_STATUSES: Final = (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA, RuntimeStatus.DEPRECATED)
 
 
-def recorded_runtimes() -> frozenset[str]:
-    """Return the runtimes for which functions can be created, according to the recorded table."""
-    return frozenset(runtime.name for runtime in RUNTIMES if runtime.status in _CREATABLE_STATUSES)
+def creatable_runtimes(runtimes: Iterable[Runtime] = RUNTIMES) -> frozenset[str]:
+    """Return the names of the runtimes for which functions can be created; by default of the recorded table's."""
+    return frozenset(runtime.name for runtime in runtimes if runtime.status in _CREATABLE_STATUSES)
 
 
 def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> str:

@@ -142,12 +142,10 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
 def _declared_secrets(project: Project) -> dict[str, SourceLocation]:
     """Return the names of all declared secrets, with the location of their first declaration."""
     declared: dict[str, SourceLocation] = {}
-    for function in project.functions:
-        for name in function.secrets:
-            declared.setdefault(name, function.source)
-    if not project.namespace.shared:
-        for name in project.namespace.secrets:
-            declared.setdefault(name, project.namespace.source)
+    namespaces = () if project.namespace.shared else (project.namespace,)
+    for owner in (*project.functions, *namespaces):
+        for name in owner.secrets:
+            declared.setdefault(name, owner.source)
     return declared
 
 

@@ -16,22 +16,17 @@ from fnkit.contract.limits import CPU_BY_MEMORY, REGIONS
 from fnkit.contract.toml_lines import TomlLines
 from fnkit.project.model import SourceLocation
 
-_ENV: Final = Meta(description="Environment variables: names and values, both strings.")
-_SECRETS: Final = Meta(
-    description="Names of secret variables; values come from the environment, .env.<stage> or .env."
-)
-
 _SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def _examples(*values: object) -> dict[str, object]:
-    return {"examples": list(values)}
+def _setting(description: str, *examples: object) -> Meta:
+    """Return what editors show for a setting."""
+    return Meta(description=description, extra_json_schema={"examples": list(examples)} if examples else None)
 
 
-_REGION: Final = Meta(
-    description="Region to deploy to, unless a flag, environment variable or profile sets one.",
-    extra_json_schema=_examples(*REGIONS),
-)
+_ENV: Final = _setting("Environment variables: names and values, both strings.")
+_SECRETS: Final = _setting("Names of secret variables; values come from the environment, .env.<stage> or .env.")
+_REGION: Final = _setting("Region to deploy to, unless a flag, environment variable or profile sets one.", *REGIONS)
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -41,123 +36,100 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 class NamespaceTable(_Table, frozen=True, kw_only=True):
     """Namespace that functions are deployed into."""
 
-    name: Annotated[str | None, Meta(description="Name; the stage is appended. Default: the project's name.")] = (
-        None
-    )
+    name: Annotated[str | None, _setting("Name; the stage is appended. Default: the project's name.")] = None
     shared: Annotated[
-        bool, Meta(description="Used by other projects too; fnkit never changes its settings or deletes it.")
+        bool, _setting("Used by other projects too; fnkit never changes its settings or deletes it.")
     ] = False
-    description: Annotated[str | None, Meta(description="Free-form description.")] = None
-    env: Annotated[dict[str, str], Meta(description="Environment variables of all its functions.")] = {}
-    secrets: Annotated[tuple[str, ...], Meta(description="Names of secrets of all its functions.")] = ()
-    tags: Annotated[tuple[str, ...], Meta(description="Custom labels.")] = ()
+    description: Annotated[str | None, _setting("Free-form description.")] = None
+    env: Annotated[dict[str, str], _setting("Environment variables of all its functions.")] = {}
+    secrets: Annotated[tuple[str, ...], _setting("Names of secrets of all its functions.")] = ()
+    tags: Annotated[tuple[str, ...], _setting("Custom labels.")] = ()
 
 
 class FunctionDefaults(_Table, frozen=True, kw_only=True):
     """Default settings of functions."""
 
     runtime: Annotated[
-        str | None,
-        Meta(description="Runtime of Python functions. Default: this machine's Python, if the platform has it."),
+        str | None, _setting("Runtime of Python functions. Default: this machine's Python, if the platform has it.")
     ] = None
-    memory: Annotated[
-        int | None,
-        Meta(description="MB, one of the platform's tiers.", extra_json_schema=_examples(*CPU_BY_MEMORY)),
-    ] = None
-    min_scale: Annotated[int | None, Meta(description="Number of instances kept warm.")] = None
+    memory: Annotated[int | None, _setting("MB, one of the platform's tiers.", *CPU_BY_MEMORY)] = None
+    min_scale: Annotated[int | None, _setting("Number of instances kept warm.")] = None
     max_scale: Annotated[
-        int | None, Meta(description="Maximum number of instances; each processes one request at a time.")
+        int | None, _setting("Maximum number of instances; each processes one request at a time.")
     ] = None
-    timeout: Annotated[
-        int | float | str | None,
-        Meta(description='Seconds, or "30s", "5m"; 10 s to 1 h.'),
-    ] = None
-    privacy: Annotated[
-        str | None,
-        Meta(
-            description="Callers: everyone, or holders of a token.",
-            extra_json_schema=_examples("public", "private"),
-        ),
-    ] = None
+    timeout: Annotated[int | float | str | None, _setting('Seconds, or "30s", "5m"; 10 s to 1 h.')] = None
+    privacy: Annotated[str | None, _setting("Callers: everyone, or holders of a token.", "public", "private")] = (
+        None
+    )
     http_option: Annotated[
-        str | None,
-        Meta(
-            description="Plain HTTP is served, or redirected to HTTPS.",
-            extra_json_schema=_examples("enabled", "redirected"),
-        ),
+        str | None, _setting("Plain HTTP is served, or redirected to HTTPS.", "enabled", "redirected")
     ] = None
-    sandbox: Annotated[
-        str | None,
-        Meta(description="Execution environment; v2 is recommended.", extra_json_schema=_examples("v2", "v1")),
-    ] = None
+    sandbox: Annotated[str | None, _setting("Execution environment; v2 is recommended.", "v2", "v1")] = None
     env: Annotated[dict[str, str], _ENV] = {}
     secrets: Annotated[tuple[str, ...], _SECRETS] = ()
-    tags: Annotated[tuple[str, ...], Meta(description="Custom labels.")] = ()
-    private_network_id: Annotated[str | None, Meta(description="Private network to attach to (UUID).")] = None
+    tags: Annotated[tuple[str, ...], _setting("Custom labels.")] = ()
+    private_network_id: Annotated[str | None, _setting("Private network to attach to (UUID).")] = None
     change_detection: Annotated[
         str | None,
-        Meta(
-            description="Redeploy on changes of the function's own slice, or on any change in the project.",
-            extra_json_schema=_examples("function", "project"),
+        _setting(
+            "Redeploy on changes of the function's own slice, or on any change in the project.",
+            "function",
+            "project",
         ),
     ] = None
     preload: Annotated[
-        bool | None, Meta(description="false disables importing third-party modules ahead of a cold start.")
+        bool | None, _setting("false disables importing third-party modules ahead of a cold start.")
     ] = None
 
 
 class FunctionOverrides(FunctionDefaults, frozen=True, kw_only=True):
     """Settings of one function."""
 
-    description: Annotated[str | None, Meta(description="Free-form description.")] = None
-    domains: Annotated[tuple[str, ...] | None, Meta(description="Custom hostnames.")] = None
+    description: Annotated[str | None, _setting("Free-form description.")] = None
+    domains: Annotated[tuple[str, ...] | None, _setting("Custom hostnames.")] = None
 
 
 class CronTable(_Table, frozen=True, kw_only=True):
     """Schedule of a function."""
 
-    schedule: Annotated[
-        str, Meta(description="Five UNIX cron fields, in UTC.", extra_json_schema=_examples("*/5 * * * *"))
-    ]
-    args: Annotated[dict[str, object] | None, Meta(description="JSON object to POST.")] = None
-    name: Annotated[str | None, Meta(description="Default: cron-1, cron-2, … in order.")] = None
+    schedule: Annotated[str, _setting("Five UNIX cron fields, in UTC.", "*/5 * * * *")]
+    args: Annotated[dict[str, object] | None, _setting("JSON object to POST.")] = None
+    name: Annotated[str | None, _setting("Default: cron-1, cron-2, … in order.")] = None
 
 
 class TriggerTable(_Table, frozen=True, kw_only=True):
     """Queue or subject whose messages call a function: exactly one of nats and sqs."""
 
-    nats: Annotated[str | None, Meta(description="NATS subject; wildcards are allowed.")] = None
-    sqs: Annotated[str | None, Meta(description="Name of an SQS queue.")] = None
-    name: Annotated[str | None, Meta(description="Default: derived from the subject or queue.")] = None
-    description: Annotated[str | None, Meta(description="Free-form description.")] = None
-    account: Annotated[str | None, Meta(description="NATS account ID, if the platform requires one.")] = None
-    project_id: Annotated[str | None, Meta(description="Project of the queue or account (UUID).")] = None
-    region: Annotated[str | None, Meta(description="Region of the queue or account.")] = None
+    nats: Annotated[str | None, _setting("NATS subject; wildcards are allowed.")] = None
+    sqs: Annotated[str | None, _setting("Name of an SQS queue.")] = None
+    name: Annotated[str | None, _setting("Default: derived from the subject or queue.")] = None
+    description: Annotated[str | None, _setting("Free-form description.")] = None
+    account: Annotated[str | None, _setting("NATS account ID, if the platform requires one.")] = None
+    project_id: Annotated[str | None, _setting("Project of the queue or account (UUID).")] = None
+    region: Annotated[str | None, _setting("Region of the queue or account.")] = None
 
 
 class FunctionTable(FunctionOverrides, frozen=True, kw_only=True):
     """Function without a decorator, in Node, Go, PHP, Rust or unmodified Python code."""
 
-    name: Annotated[str, Meta(description="Lower-case letters, digits and dashes, at most 34.")]
-    path: Annotated[str, Meta(description="Folder of its code, relative to the settings file.")] = "."
+    name: Annotated[str, _setting("Lower-case letters, digits and dashes, at most 34.")]
+    path: Annotated[str, _setting("Folder of its code, relative to the settings file.")] = "."
     handler: Annotated[
-        str | None,
-        Meta(description="Handler string. Default: the runtime's (handler.handle, Handle or handle)."),
+        str | None, _setting("Handler string. Default: the runtime's (handler.handle, Handle or handle).")
     ] = None
-    crons: Annotated[tuple[CronTable, ...], Meta(description="Schedules.")] = ()
-    triggers: Annotated[tuple[TriggerTable, ...], Meta(description="Queues and subjects.")] = ()
+    crons: Annotated[tuple[CronTable, ...], _setting("Schedules.")] = ()
+    triggers: Annotated[tuple[TriggerTable, ...], _setting("Queues and subjects.")] = ()
 
 
 class StageTable(_Table, frozen=True, kw_only=True):
     """Settings of one stage."""
 
     region: Annotated[str | None, _REGION] = None
-    env: Annotated[dict[str, str], Meta(description="Environment variables; override every function's.")] = {}
-    secrets: Annotated[tuple[str, ...], Meta(description="Names of secrets added to every function.")] = ()
-    defaults: Annotated[FunctionDefaults, Meta(description="Override the project's defaults.")] = FunctionDefaults()
+    env: Annotated[dict[str, str], _setting("Environment variables; override every function's.")] = {}
+    secrets: Annotated[tuple[str, ...], _setting("Names of secrets added to every function.")] = ()
+    defaults: Annotated[FunctionDefaults, _setting("Override the project's defaults.")] = FunctionDefaults()
     functions: Annotated[
-        dict[str, FunctionOverrides],
-        Meta(description="Settings by function name; override the decorator's."),
+        dict[str, FunctionOverrides], _setting("Settings by function name; override the decorator's.")
     ] = {}
 
 
@@ -165,22 +137,19 @@ class SettingsTable(_Table, frozen=True, kw_only=True):
     """Settings of a fnkit project."""
 
     name: Annotated[
-        str | None,
-        Meta(description="Identifies the project on the platform. Default: [project] name of pyproject.toml."),
+        str | None, _setting("Identifies the project on the platform. Default: [project] name of pyproject.toml.")
     ] = None
-    namespace: Annotated[
-        str | NamespaceTable | None, Meta(description="Namespace to deploy into: a name, or a table.")
-    ] = None
+    namespace: Annotated[str | NamespaceTable | None, _setting("Namespace to deploy into: a name, or a table.")] = (
+        None
+    )
     region: Annotated[str | None, _REGION] = None
-    defaults: Annotated[FunctionDefaults, Meta(description="Default settings of functions.")] = FunctionDefaults()
-    stages: Annotated[dict[str, StageTable], Meta(description="Settings by stage name.")] = {}
-    exclude: Annotated[
-        tuple[str, ...], Meta(description="Files to exclude from bundles, in .gitignore syntax.")
-    ] = ()
+    defaults: Annotated[FunctionDefaults, _setting("Default settings of functions.")] = FunctionDefaults()
+    stages: Annotated[dict[str, StageTable], _setting("Settings by stage name.")] = {}
+    exclude: Annotated[tuple[str, ...], _setting("Files to exclude from bundles, in .gitignore syntax.")] = ()
     source_builds: Annotated[
-        tuple[str, ...], Meta(description="Packages that may be built from source if no wheel fits.")
+        tuple[str, ...], _setting("Packages that may be built from source if no wheel fits.")
     ] = ()
-    function: Annotated[tuple[FunctionTable, ...], Meta(description="Functions without decorators.")] = ()
+    function: Annotated[tuple[FunctionTable, ...], _setting("Functions without decorators.")] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +161,12 @@ class Settings:
         table: The settings.
         lines: Line numbers of the settings in ``file``.
         name: Name of the project, from ``table`` or ``[project]``.
-        exclude: Ignore patterns, in git's syntax.
     """
 
     file: str
     table: SettingsTable
     lines: TomlLines
     name: str
-    exclude: tuple[str, ...]
 
     def location(self, *path: str | int) -> SourceLocation:
         """Return the location of a setting, else of the nearest enclosing table."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 import types
@@ -15,6 +14,7 @@ import msgspec
 
 from fnkit.contract.toml_lines import KeyPath, TomlLines
 from fnkit.errors import Problem, ProjectError, ProjectInvalid
+from fnkit.project.problems import did_you_mean
 from fnkit.project.settings import Settings, SettingsTable
 
 Table = TypeVar("Table", bound=msgspec.Struct)
@@ -95,8 +95,7 @@ class _TableDecoder:
             return None
 
     def _add_unknown_setting(self, key: str, known: tuple[str, ...], path: KeyPath) -> None:
-        close = difflib.get_close_matches(key, known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Known settings: {', '.join(known)}."
+        hint = did_you_mean(key, known) or f"Known settings: {', '.join(known)}."
         self._add_problem(
             "unknown-setting", f"There is no setting {_format_path((*path, key))}.", hint, (*path, key)
         )
@@ -189,7 +188,7 @@ def _build_settings(
             problems = (*problems, missing)
     if table is None or name is None or problems:
         raise ProjectInvalid(problems)
-    return Settings(file=file, table=table, lines=lines, name=name, exclude=table.exclude)
+    return Settings(file=file, table=table, lines=lines, name=name)
 
 
 def _get_table(document: dict[str, object], key: str, file: str) -> dict[str, object]:

@@ -3,7 +3,7 @@
 The source is parsed, not executed. Only on request are modules imported, and then in a child process.
 """
 
-from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, ScanReport, Signature
+from fnkit.scanner.report import ScannedFunction, ScanReport
 from fnkit.scanner.scan import scan
 
-__all__ = ["LocatedDeclaration", "ScanReport", "ScannedFunction", "Signature", "scan"]
+__all__ = ["ScanReport", "ScannedFunction", "scan"]

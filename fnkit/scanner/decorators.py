@@ -26,20 +26,9 @@ class ArgumentProblem:
     argument: str = ""
 
 
-def _is_string(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_boolean(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+def _has_type(*types: type) -> Callable[[object], bool]:
+    """Return a check for exactly these types: to Python, a Boolean is a whole number too."""
+    return lambda value: type(value) in types
 
 
 def _is_string_list(value: object) -> bool:
@@ -57,17 +46,17 @@ def _is_object(value: object) -> bool:
 
 
 _TypeCheck: TypeAlias = tuple[Callable[[object], bool], str]
-_STRING: Final[_TypeCheck] = (_is_string, "a string")
-_INTEGER: Final[_TypeCheck] = (_is_integer, "a whole number")
-_BOOLEAN: Final[_TypeCheck] = (_is_boolean, "True or False")
+_STRING: Final[_TypeCheck] = (_has_type(str), "a string")
+_INTEGER: Final[_TypeCheck] = (_has_type(int), "a whole number")
+_BOOLEAN: Final[_TypeCheck] = (_has_type(bool), "True or False")
 _STRING_LIST: Final[_TypeCheck] = (_is_string_list, "a list of strings")
 _STRING_MAPPING: Final[_TypeCheck] = (_is_string_mapping, "a dictionary from strings to strings")
 
 _TYPE_CHECKS: Final[Mapping[str, _TypeCheck]] = {
-    "memory": (_is_integer, "a whole number of MB"),
+    "memory": (_has_type(int), "a whole number of MB"),
     "min_scale": _INTEGER,
     "max_scale": _INTEGER,
-    "timeout": (_is_duration, 'a number of seconds, or a string such as "30s"'),
+    "timeout": (_has_type(str, int, float), 'a number of seconds, or a string such as "30s"'),
     "env": _STRING_MAPPING,
     "secrets": _STRING_LIST,
     "tags": _STRING_LIST,
@@ -117,13 +106,9 @@ def build_declaration(
         if not any(problem.argument == "schedule" for problem in problems):
             problems.append(ArgumentProblem("bad-argument", "the schedule is missing", _SCHEDULE_HINT, "schedule"))
         return None, tuple(problems)
-    return _construct(kind, valid), tuple(problems)
-
-
-def _construct(kind: str, valid_arguments: Mapping[str, object]) -> Declaration:
     # The checks guarantee that the values match their fields; a type checker cannot verify that.
     build: Callable[..., Declaration] = _DECLARATION_TYPES[kind]
-    return build(**valid_arguments)
+    return build(**valid), tuple(problems)
 
 
 def _freeze(value: object) -> object:

@@ -44,10 +44,11 @@ def main(root: str, file: str, manifest: str) -> None:
     sys.path.append(str(path.parent))
     try:
         module = _import_module(path)
-        content: dict[str, object] = {
-            "handlers": _describe_handlers(module, path),
-            "failures": _unserializable_arguments(module, path),
-        }
+        failures: list[object] = []
+        handlers = [
+            _describe_handler(name, value, path, failures) for name, value in _decorated_objects(module).items()
+        ]
+        content: dict[str, object] = {"handlers": handlers, "failures": failures}
     except BaseException as error:  # noqa: BLE001 - the manifest reports whatever a module raises, SystemExit included
         content = {"handlers": [], "failures": [_import_failure(error, path)]}
     Path(manifest).write_text(dumps(content), encoding="utf-8")
@@ -82,35 +83,25 @@ def _decorated_objects(module: ModuleType) -> dict[str, object]:
     return own
 
 
-def _describe_handlers(module: ModuleType, path: Path) -> list[object]:
-    return [_describe_handler(name, value, path) for name, value in _decorated_objects(module).items()]
-
-
-def _unserializable_arguments(module: ModuleType, path: Path) -> list[object]:
-    """Return a failure for each argument that cannot be serialized as JSON."""
-    found: list[object] = []
-    for name, value in _decorated_objects(module).items():
-        for declaration in getattr(value, DECLARATIONS_ATTRIBUTE):
-            for argument, given in _given_arguments(declaration).items():
-                try:
-                    dumps(given, allow_nan=False)
-                except (TypeError, ValueError, RecursionError) as error:
-                    message = f"{argument} of {name} cannot be represented as JSON: {error}"
-                    found.append(
-                        {"code": "bad-argument", "message": message, "line": _definition_line(value, path)}
-                    )
-    return found
-
-
-def _describe_handler(name: str, value: object, path: Path) -> dict[str, object]:
+def _describe_handler(name: str, value: object, path: Path, failures: list[object]) -> dict[str, object]:
+    """Describe a handler, and add a failure for each argument that cannot be serialized as JSON."""
     documentation = (inspect.getdoc(value) or "").strip().splitlines()
-    declarations = [
-        {"kind": _DECORATOR_NAMES[type(declaration)], "arguments": _serializable(_given_arguments(declaration))}
-        for declaration in getattr(value, DECLARATIONS_ATTRIBUTE)
-    ]
+    line = _definition_line(value, path)
+    declarations: list[object] = []
+    for declaration in getattr(value, DECLARATIONS_ATTRIBUTE):
+        arguments: dict[str, object] = {}
+        for argument, given in _given_arguments(declaration).items():
+            try:
+                dumps(given, allow_nan=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                message = f"{argument} of {name} cannot be represented as JSON: {error}"
+                failures.append({"code": "bad-argument", "message": message, "line": line})
+            else:
+                arguments[argument] = given
+        declarations.append({"kind": _DECORATOR_NAMES[type(declaration)], "arguments": arguments})
     return {
         "name": name,
-        "line": _definition_line(value, path),
+        "line": line,
         "summary": documentation[0].strip() if documentation else "",
         "declarations": declarations,
         "signature": _describe_signature(value),
@@ -123,17 +114,6 @@ def _given_arguments(declaration: Declaration) -> dict[str, object]:
     return {
         name: dict(value) if hasattr(value, "keys") else value for name, value in given.items() if value is not None
     }
-
-
-def _serializable(arguments: dict[str, object]) -> dict[str, object]:
-    kept: dict[str, object] = {}
-    for name, value in arguments.items():
-        try:
-            dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
-            continue
-        kept[name] = value
-    return kept
 
 
 def _definition_line(value: object, path: Path) -> int:

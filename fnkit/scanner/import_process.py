@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -58,14 +59,6 @@ class _Manifest(msgspec.Struct, frozen=True):
     failures: list[_ManifestFailure] = []
 
 
-@dataclass(frozen=True, slots=True)
-class _ChildResult:
-    """Exit status of a child process, ``None`` after a timeout, and the content of its manifest."""
-
-    status: int | None
-    manifest: bytes
-
-
 def import_in_subprocess(root: Path, scans: Sequence[ModuleScan], timeout: float) -> list[ModuleScan]:
     """Import the modules whose scans have problems that an import may resolve.
 
@@ -84,17 +77,17 @@ def import_in_subprocess(root: Path, scans: Sequence[ModuleScan], timeout: float
 
 
 def _import_module(root: Path, module_scan: ModuleScan, timeout: float) -> ModuleScan:
-    ended = _run_child(root, module_scan.file, timeout)
-    if ended.status is None:
+    status, content = _run_child(root, module_scan.file, timeout)
+    if status is None:
         message = f"Importing {module_scan.file} took longer than {timeout:g} s and was stopped."
         return _with_import_problem(
             "import-timeout", message, "Avoid long-running work at the module's top level.", module_scan
         )
     try:
-        manifest = msgspec.json.decode(ended.manifest, type=_Manifest)
+        manifest = msgspec.json.decode(content, type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError):
         message = (
-            f"The process importing {module_scan.file} exited{_describe_status(ended.status)} "
+            f"The process importing {module_scan.file} exited{_describe_status(status)} "
             "before the import completed."
         )
         return _with_import_problem(
@@ -163,15 +156,15 @@ def _with_manifest(module_scan: ModuleScan, manifest: _Manifest) -> ModuleScan:
 def _build_declaration(
     file: str, handler: _ManifestHandler, entry: _ManifestDeclaration, problems: list[Problem]
 ) -> Declaration | None:
-    arguments: Mapping[str, object] = entry.arguments
-    declaration, argument_problems = build_declaration(entry.kind, arguments)
+    declaration, argument_problems = build_declaration(entry.kind, entry.arguments)
     for problem in argument_problems:
         message = f"@{entry.kind} on {handler.name}: {problem.message}."
         problems.append(Problem(problem.code, message, problem.hint, file, handler.line))
     return declaration
 
 
-def _run_child(root: Path, file: str, timeout: float) -> _ChildResult:
+def _run_child(root: Path, file: str, timeout: float) -> tuple[int | None, bytes]:
+    """Return the exit status of the child process, ``None`` after a timeout, and the content of its manifest."""
     with tempfile.TemporaryDirectory(prefix="fnkit-scan-") as folder:
         target = Path(folder) / "manifest.json"
         child = subprocess.Popen(
@@ -189,7 +182,7 @@ def _run_child(root: Path, file: str, timeout: float) -> _ChildResult:
             status = None
         finally:
             _kill(child)
-        return _ChildResult(status, _read_bounded(target))
+        return status, _read_bounded(target)
 
 
 def _python_path() -> str:
@@ -200,13 +193,11 @@ def _python_path() -> str:
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
     """Kill the child and, where sessions exist, the processes that the module left in its session."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
             child.kill()
         else:
             os.killpg(child.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     child.wait()
 
 

@@ -134,25 +134,13 @@ def handler_path_problems(file: str) -> tuple[Problem, ...]:
     path = PurePosixPath(file)
     dotted = [part for part in (*path.parts[:-1], path.stem) if "." in part]
     if dotted:
-        return (
-            Problem(
-                "handler-path",
-                f"{dotted[0]!r} contains a dot, so no handler string can refer to a function in {file}.",
-                "Rename it: a handler string is a path, one dot, and a function name.",
-                file,
-                1,
-            ),
-        )
+        message = f"{dotted[0]!r} contains a dot, so no handler string can refer to a function in {file}."
+        hint = "Rename it: a handler string is a path, one dot, and a function name."
+        return (Problem("handler-path", message, hint, file, 1),)
     if path.stem in sys.stdlib_module_names:
-        return (
-            Problem(
-                "handler-shadowed",
-                f"{file} has the name of the standard module {path.stem!r}, which would be imported instead.",
-                "Rename the file; the platform imports a handler's module by its bare name.",
-                file,
-                1,
-            ),
-        )
+        message = f"{file} has the name of the standard module {path.stem!r}, which would be imported instead."
+        hint = "Rename the file; the platform imports a handler's module by its bare name."
+        return (Problem("handler-shadowed", message, hint, file, 1),)
     return ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -11,8 +11,14 @@ from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 from fnkit.scanner.constants import NotConstant
 from fnkit.scanner.decorators import ArgumentProblem, build_declaration
-from fnkit.scanner.imports import ImportStatement, handler_path_problems, handler_string, relative_import_problems
-from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements, walk_statements
+from fnkit.scanner.imports import (
+    handler_path_problems,
+    handler_string,
+    relative_import_problems,
+    runtime_imports,
+    unbundled_imports,
+)
+from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -42,22 +48,8 @@ def _summary_of(function: FunctionNode) -> str:
 
 
 def _is_generator(function: FunctionNode) -> bool:
-    for statement in walk_statements(function.body):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        pending: list[ast.AST] = [statement]
-        while pending:
-            node = pending.pop()
-            if isinstance(node, ast.Yield | ast.YieldFrom):
-                return True
-            # Only expressions: walk_statements already visits nested statements. A yield in a lambda makes the
-            # lambda a generator, not this function.
-            pending.extend(
-                child
-                for child in ast.iter_child_nodes(node)
-                if isinstance(child, ast.expr | ast.withitem) and not isinstance(child, ast.Lambda)
-            )
-    return False
+    # A yield in a lambda makes the lambda a generator, not this function.
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _nodes_outside_definitions(function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +59,36 @@ class ModuleScan:
     Attributes:
         file: Path relative to the project, with ``/``.
         resolvable_by_import: Problems that an import of the module may resolve.
+        unbundled_imports: Problems of imports that bundles do not contain, for modules that handlers reach.
     """
 
     file: str
     functions: tuple[ScannedFunction, ...] = ()
     problems: tuple[Problem, ...] = ()
     resolvable_by_import: tuple[Problem, ...] = ()
+    unbundled_imports: tuple[Problem, ...] = ()
 
 
-def scan_module(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -> ModuleScan:
+def scan_module(file: str, tree: ast.Module) -> ModuleScan:
     """Find the handlers of a parsed module.
 
     Args:
         file: Path of the module relative to the project, with ``/``.
         tree: The syntax tree.
-        imports: The result of ``runtime_imports`` for the tree.
     """
+    imports = runtime_imports(tree)
     reader = _ModuleReader(file, ModuleNames(tree))
     for statement in tree.body:
         reader.read(statement)
-    functions = tuple(reader.functions)
-    if functions or reader.resolvable_by_import:
+    if reader.functions or reader.resolvable_by_import:
         reader.problems.extend((*handler_path_problems(file), *relative_import_problems(file, imports)))
-    return ModuleScan(file, functions, tuple(reader.problems), tuple(reader.resolvable_by_import))
+    return ModuleScan(
+        file=file,
+        functions=tuple(reader.functions),
+        problems=tuple(reader.problems),
+        resolvable_by_import=tuple(reader.resolvable_by_import),
+        unbundled_imports=unbundled_imports(file, imports),
+    )
 
 
 @dataclass(slots=True)

@@ -137,11 +137,9 @@ class ModuleNames:
 
     def _bind_import(self, statement: ast.Import | ast.ImportFrom) -> None:
         """Record names from fnkit by their full path, and all other imported names as unknown."""
-        inside = isinstance(statement, ast.ImportFrom) and statement.level == 0
-        module = (statement.module or "") if isinstance(statement, ast.ImportFrom) and inside else ""
         for alias in statement.names:
             if isinstance(statement, ast.ImportFrom):
-                self._bind_from_import(module, alias, statement.lineno)
+                self._bind_from_import(statement, alias)
                 continue
             bound = alias.asname or alias.name.split(".")[0]
             path = alias.name if alias.asname else bound
@@ -149,15 +147,16 @@ class ModuleNames:
             if path.split(".")[0] == "fnkit":
                 self._fnkit_paths[bound] = path
 
-    def _bind_from_import(self, module: str, alias: ast.alias, line: int) -> None:
-        ours = module.split(".", maxsplit=1)[0] == "fnkit"
+    def _bind_from_import(self, statement: ast.ImportFrom, alias: ast.alias) -> None:
+        module = (statement.module or "") if statement.level == 0 else ""
+        is_ours = module.split(".", maxsplit=1)[0] == "fnkit"
         if alias.name == "*":
-            if ours:
+            if is_ours:
                 self._fnkit_paths.update({name: f"{module}.{name}" for name in _AUTHORING_NAMES})
             return
         bound = alias.asname or alias.name
-        self._set_unknown(bound, f"is imported on line {line}")
-        if ours:
+        self._set_unknown(bound, f"is imported on line {statement.lineno}")
+        if is_ours:
             self._fnkit_paths[bound] = f"{module}.{alias.name}"
 
     def _bind_assignment(self, targets: list[ast.expr], node: ast.expr) -> None:

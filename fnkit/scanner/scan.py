@@ -14,31 +14,17 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fnkit.errors import Problem
 from fnkit.scanner.import_process import IMPORT_TIMEOUT_SECONDS, import_in_subprocess
-from fnkit.scanner.imports import (
-    reachable_unbundled_imports,
-    runtime_imports,
-    shadowing_problems,
-    unbundled_imports,
-)
+from fnkit.scanner.imports import reachable_unbundled_imports, shadowing_problems
 from fnkit.scanner.module import ModuleScan, scan_module
 from fnkit.scanner.report import ScanReport
 
 _FNKIT_BYTES: Final = b"fnkit"
 _IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class _ScannedFile:
-    """One file that mentions fnkit: its scan, and the problems of imports that bundles do not contain."""
-
-    scan: ModuleScan
-    unbundled_imports: tuple[Problem, ...] = ()
 
 
 def scan(
@@ -61,14 +47,13 @@ def scan(
     """
     names = sorted({_relative_path(root, file) for file in files if file.suffix == ".py"})
     with _garbage_collector_paused():
-        parsed = [one for name in names if (one := _scan_file(root, name)) is not None]
-    scans = [one.scan for one in parsed]
+        scans = [one for name in names if (one := _scan_file(root, name)) is not None]
     if import_modules:
         scans = import_in_subprocess(root, scans, import_timeout)
     handler_files = sorted({function.file for one in scans for function in one.functions})
     problems = [problem for one in scans for problem in (*one.problems, *one.resolvable_by_import)]
     problems.extend(shadowing_problems(handler_files, names))
-    outside = {one.scan.file: one.unbundled_imports for one in parsed if one.unbundled_imports}
+    outside = {one.file: one.unbundled_imports for one in scans if one.unbundled_imports}
     problems.extend(reachable_unbundled_imports(root, handler_files, names, outside))
     functions = (function for one in scans for function in one.functions)
     return ScanReport(
@@ -96,7 +81,7 @@ def _relative_path(root: Path, file: Path) -> str:
     return (file.relative_to(root) if file.is_absolute() else file).as_posix()
 
 
-def _scan_file(root: Path, file: str) -> _ScannedFile | None:
+def _scan_file(root: Path, file: str) -> ModuleScan | None:
     """Scan one file; return ``None`` if it does not use fnkit."""
     try:
         source = (root / file).read_bytes()
@@ -104,20 +89,19 @@ def _scan_file(root: Path, file: str) -> _ScannedFile | None:
         hint = "Check its permissions, or exclude it in .fnkitignore."
         reason = error.strerror or type(error).__name__
         problem = Problem("file-unreadable", f"{file} cannot be read: {reason}.", hint, file)
-        return _ScannedFile(ModuleScan(file, problems=(problem,)))
+        return ModuleScan(file, problems=(problem,))
     if _FNKIT_BYTES not in source:
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning about user code, such as an invalid escape, is not fnkit's
             tree = ast.parse(source, filename=file)
-        imports = runtime_imports(tree)
-        return _ScannedFile(scan_module(file, tree, imports), unbundled_imports(file, imports))
+        return scan_module(file, tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # A template or another file that is not Python may mention fnkit. Only one that imports it is reported.
         if not _IMPORTS_FNKIT.search(source):
             return None
-        return _ScannedFile(ModuleScan(file, problems=(_syntax_problem(file, error),)))
+        return ModuleScan(file, problems=(_syntax_problem(file, error),))
 
 
 def _syntax_problem(file: str, error: Exception) -> Problem:

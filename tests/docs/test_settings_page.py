@@ -12,7 +12,6 @@ import pytest
 
 from fnkit.authoring.types import Context, Event
 from fnkit.contract.toml_lines import TomlLines
-from fnkit.project import settings_schema
 from fnkit.project.settings import (
     CronTable,
     FunctionDefaults,
@@ -22,6 +21,7 @@ from fnkit.project.settings import (
     SettingsTable,
     StageTable,
     TriggerTable,
+    settings_schema,
 )
 from fnkit.project.settings_file import decode_table
 from fnkit.project.validation import RESERVED_VARIABLES

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fnkit.client import Endpoint, FunctionsApi
-from fnkit.deploy.status import live_crons, select_one
+from fnkit.deploy.status import live_sources, select_one
 from fnkit.errors import ApiError
 from fnkit.invoke.cron import invoke_as_cron
 from tests.support.command import Command, Completed
@@ -206,11 +206,11 @@ def test_cron_call_uses_a_temporary_token_for_a_private_function(
         key_origin="test",
     )
     with FunctionsApi(endpoint) as api:
-        source = select_one(live_crons(api, "timetable"), "often", "cron")
+        source = select_one(live_sources(api, "timetable", api.crons.list), "often", "cron")
         assert source.function.privacy == "private"
         called = invoke_as_cron(api, source.resource, source.function)
         assert (called.status, called.http_status, called.body) == ("succeeded", 200, '{"k":[1]}')
-        tokens = api.transport.get_absolute("/functions/v1beta1/regions/fr-par/tokens", dict)
+        tokens = api.transport.request("GET", "tokens", dict)
         assert [one["description"] for one in tokens["tokens"] if one["status"] != "deleting"] == []
 
 

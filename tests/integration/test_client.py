@@ -182,7 +182,7 @@ from fnkit.client.transport import Transport
 
 sys.setswitchinterval(1e-6)
 endpoint = Endpoint(api_url="http://x", secret_key="k", project_id="p", region="fr-par", key_origin="o")
-transport = Transport(endpoint, user_agent="test")
+transport = Transport(endpoint)
 response = requests.Response()
 response._content = b'{"items": [{"a": 1}], "total_count": 1}'
 

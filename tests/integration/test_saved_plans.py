@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fnkit.bundler import select_files
+from fnkit.bundler.files.selection import select_files
 from fnkit.plan import Plan
 from fnkit.plan.model import encode_plan
 

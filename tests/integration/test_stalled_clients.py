@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.engine.engine import EngineSettings, LocalEngine
+from fnkit.platform.data_plane.engine.engine import LocalEngine
+from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.http_connection import HttpConnection

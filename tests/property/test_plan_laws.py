@@ -8,23 +8,11 @@ from hypothesis import strategies as st
 
 from fnkit.contract.platform import PRELOAD_DISABLED_TAG
 from fnkit.contract.resources import Cron, Function
-from fnkit.plan import (
-    Action,
-    CronConfig,
-    DesiredCron,
-    DesiredFunction,
-    DesiredNamespace,
-    DesiredState,
-    DesiredTrigger,
-    FunctionChange,
-    Plan,
-    TriggerConfig,
-    make_plan,
-    plan_destroy,
-    resources_to_fetch,
-)
-from fnkit.plan.model import FunctionConfig, NamespaceConfig, decode_plan, encode_plan
+from fnkit.plan import Action, DesiredState, FunctionChange, Plan, make_plan, plan_destroy
+from fnkit.plan.model import CronConfig, FunctionConfig, NamespaceConfig, TriggerConfig, decode_plan, encode_plan
 from fnkit.plan.ownership import MAX_TAG_LENGTH, is_fnkit_tag, owned_hash, owned_hash_tags, owner_tags
+from fnkit.plan.planner import resources_to_fetch
+from fnkit.plan.state import DesiredCron, DesiredFunction, DesiredNamespace, DesiredTrigger
 from tests.support.api_model import ModelApi
 
 NAMES = st.sampled_from(["orders", "cleanup", "hello", "report", "sync"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fnkit.bundler import select_files
+from fnkit.bundler.files.selection import select_files
 from tests.support.examples import examples
 from tests.support.project_tree import write_files
 

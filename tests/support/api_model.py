@@ -14,21 +14,18 @@ from msgspec.structs import asdict
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, ScwNatsConfig, SecretHashedValue, Trigger
 from fnkit.plan import (
     Action,
-    AttachedResourceChange,
-    AttachedResources,
     CronChange,
     DomainChange,
     FunctionChange,
     NamespaceChange,
     ObservedState,
     Plan,
-    SecretMatches,
     TriggerChange,
-    resources_to_fetch,
 )
-from fnkit.plan.model import SecretDiff
+from fnkit.plan.model import AttachedResourceChange, SecretDiff
 from fnkit.plan.ownership import code_tag, hash_live_ids, resource_hash_tag
-from fnkit.plan.state import DesiredState
+from fnkit.plan.planner import resources_to_fetch
+from fnkit.plan.state import AttachedResources, DesiredState, SecretMatches
 
 LiveResource = Cron | Domain | Trigger
 

@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.bundler import Bundle, BundleProgress, BundleTarget, TargetKind, bundle_project
+from fnkit.bundler import Bundle, BundleProgress, bundle_project
+from fnkit.bundler.dependencies.locking import TargetKind
+from fnkit.bundler.target import BundleTarget
 from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"

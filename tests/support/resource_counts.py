@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.data_plane.engine.engine import EngineSettings
+from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from tests.support.data_plane import DataPlaneProcess
 
 __all__ = ["PREWARMED", "ResourceCounts", "processes_with_marker", "resource_counts"]

@@ -25,6 +25,7 @@ from fnkit.platform.control.secrets import SecretStore
 from fnkit.platform.control.store.blobs import BlobStore
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.store.vault import Vault
+from fnkit.platform.model.clock import VirtualClock
 from fnkit.platform.model.delivery import Delivery
 from fnkit.platform.model.delivery_protocol import (
     CANCEL,
@@ -34,6 +35,7 @@ from fnkit.platform.model.delivery_protocol import (
     decode_request,
     encode_response_frame,
 )
+from fnkit.platform.model.routing import ClockState
 from fnkit.platform.model.settings import DataLayout
 from tests.support.control_process import control_settings
 
@@ -44,12 +46,12 @@ class SimulatedCrash(BaseException):
     """Raised where the process is to crash."""
 
 
-@dataclass(slots=True)
-class ManualMachineClock:
+class ManualMachineClock(VirtualClock):
     """A machine clock that a test sets; ``wall`` is in Unix seconds."""
 
-    wall: float
-    speed: float = 1.0
+    def __init__(self, wall: float, speed: float = 1.0) -> None:
+        super().__init__(ClockState(platform_time=wall, real_time=wall, speed=speed))
+        self.wall = wall
 
     def now(self) -> float:
         return self.wall
@@ -57,8 +59,8 @@ class ManualMachineClock:
     def now_ns(self) -> int:
         return int(self.wall * 10**9)
 
-    async def wait_until(self, moment: float | None) -> None:
-        del moment
+    async def wait_until(self, at: float | None) -> None:
+        del at
         await asyncio.Event().wait()
 
 

@@ -72,19 +72,19 @@ def plan_archive(layer: Layer, files: Mapping[str, FileContent], cache: Path) ->
         BundleError: ``archive-too-large`` naming the largest contributors, ``too-many-files``,
             ``changed-while-bundling``, ``disk-full``, ``not-writable``.
     """
-    unpacked = layer.unpacked_size + sum(content.size for content in files.values())
+    unpacked = layer.index.unpacked_size + sum(content.size for content in files.values())
     if unpacked > UNPACKED_MAX_BYTES:
         raise _too_large_error("unpacked", unpacked, UNPACKED_MAX_BYTES, layer, files)
     pieces = tuple(
         _prepare_user_file(name, files[name], cache) for name in sorted(files, key=lambda one: one.encode("utf-8"))
     )
     offset = layer.payload_length
-    headers = [layer.central_directory]
+    headers = [layer.index.central_directory]
     for piece in pieces:
         headers.append(central_directory_header(piece.entry, offset))
         offset += len(local_file_header(piece.entry)) + piece.entry.compressed_size
     directory = b"".join(headers)
-    tail = directory + end_of_central_directory(layer.entry_count + len(pieces), len(directory), offset)
+    tail = directory + end_of_central_directory(layer.index.entry_count + len(pieces), len(directory), offset)
     size = offset + len(tail)
     if size > ARCHIVE_MAX_BYTES:
         raise _too_large_error("packed", size, ARCHIVE_MAX_BYTES, layer, files)
@@ -188,7 +188,7 @@ def _copy_prefix(source: BinaryIO, target: BinaryIO, length: int) -> None:
 def _too_large_error(
     measure: str, size: int, limit: int, layer: Layer, files: Mapping[str, FileContent]
 ) -> BundleError:
-    sizes = {f"{one.name} {one.version}": one.size for one in layer.dependencies}
+    sizes = {f"{one.name} {one.version}": one.size for one in layer.index.dependencies}
     for name, content in files.items():
         top_directory = name.split("/")[0]
         sizes[top_directory] = sizes.get(top_directory, 0) + content.size

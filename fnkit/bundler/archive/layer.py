@@ -160,13 +160,23 @@ class CorruptWheel(Exception):
         self.wheel = wheel
 
 
-class _LayerIndex(msgspec.Struct, frozen=True, array_like=True):
-    central_directory: bytes
-    entry_count: int
-    unpacked_size: int
-    dependencies: list[tuple[str, str, int]]
-    top_level_modules: list[str]
-    notes: list[str]
+class LayerIndex(msgspec.Struct, frozen=True, array_like=True):
+    """What is known about a layer's files.
+
+    Attributes:
+        central_directory: Its share of the archive's central directory. The offsets assume that the layer is first.
+        entry_count: Number of files.
+        unpacked_size: Bytes of all files after extraction.
+        top_level_modules: Top-level modules in the layer.
+        notes: Sentences for the user.
+    """
+
+    central_directory: bytes = b""
+    entry_count: int = 0
+    unpacked_size: int = 0
+    dependencies: tuple[Dependency, ...] = ()
+    top_level_modules: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,22 +186,12 @@ class Layer:
     Attributes:
         key: 64 hex digits over everything that determines the layer's bytes.
         payload_length: Bytes of the file that go into the archive; the index follows them.
-        central_directory: Its share of the archive's central directory. The offsets assume that the layer is first.
-        entry_count: Number of files.
-        unpacked_size: Bytes of all files after extraction.
-        top_level_modules: Top-level modules in the layer.
-        notes: Sentences for the user.
     """
 
     path: Path | None
     key: str
     payload_length: int
-    central_directory: bytes
-    entry_count: int
-    unpacked_size: int
-    dependencies: tuple[Dependency, ...]
-    top_level_modules: frozenset[str]
-    notes: tuple[str, ...]
+    index: LayerIndex
 
 
 def _layer_key(packages: tuple[LockedPackage, ...]) -> str:
@@ -204,9 +204,7 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
     """Return the cached layer of these packages, or ``None`` when it is missing or truncated."""
     key = _layer_key(packages)
     if not packages:
-        return Layer(path=None, key=key, payload_length=0, central_directory=b"", entry_count=0, unpacked_size=0,
-                     dependencies=(),
-                     top_level_modules=frozenset(), notes=())  # fmt: skip
+        return Layer(path=None, key=key, payload_length=0, index=LayerIndex())
     path = _layer_path(cache, key)
     try:
         with path.open("rb") as file:
@@ -216,20 +214,10 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
             if magic != _MAGIC or length + index_length + _FOOTER.size != file_size:
                 return None
             file.seek(length)
-            index = msgspec.msgpack.decode(file.read(index_length), type=_LayerIndex)
+            index = msgspec.msgpack.decode(file.read(index_length), type=LayerIndex)
     except (OSError, struct.error, msgspec.MsgspecError):
         return None
-    return Layer(
-        path=path,
-        key=key,
-        payload_length=length,
-        central_directory=index.central_directory,
-        entry_count=index.entry_count,
-        unpacked_size=index.unpacked_size,
-        dependencies=tuple(Dependency(*one) for one in index.dependencies),
-        top_level_modules=frozenset(index.top_level_modules),
-        notes=tuple(index.notes),
-    )
+    return Layer(path=path, key=key, payload_length=length, index=index)
 
 
 def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path], cache: Path) -> None:
@@ -261,14 +249,15 @@ def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path],
             offset += len(record) + member.entry.compressed_size
             sizes[owner] += len(record) + member.entry.compressed_size + len(central[-1])
         index = msgspec.msgpack.encode(
-            _LayerIndex(
+            LayerIndex(
                 central_directory=b"".join(central),
                 entry_count=len(central),
                 unpacked_size=sum(member.entry.size for _, member in chosen.values()),
-                dependencies=[(one.name, one.version, sizes[one.name]) for one in packages],
-                top_level_modules=sorted(top_level_modules(iter(chosen))),
-                notes=notes,
-            )
+                dependencies=tuple(Dependency(one.name, one.version, sizes[one.name]) for one in packages),
+                top_level_modules=top_level_modules(iter(chosen)),
+                notes=tuple(notes),
+            ),
+            order="deterministic",
         )
         file.write(index)
         file.write(_FOOTER.pack(offset, len(index), _MAGIC))

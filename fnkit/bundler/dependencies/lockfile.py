@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,7 +65,6 @@ class _FileTable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     hashes: dict[str, str]
     url: str | None = None
-    path: str | None = None
     size: int = 0
 
 
@@ -206,10 +206,8 @@ def write_lock(lock: Lock) -> None:
         BundleError: ``disk-full``, ``not-writable``.
     """
     text = format_lock(lock).encode("utf-8")
-    try:
+    with suppress(OSError):
         if lock.path.read_bytes() == text:
             return
-    except OSError:
-        pass
     with atomic_file(lock.path) as file:
         file.write(text)

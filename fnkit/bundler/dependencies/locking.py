@@ -24,11 +24,6 @@ _KEY_VERSION = 1
 """Increase when resolver invocation changes, so that existing locks are resolved again."""
 
 
-def has_requirements(project: Project) -> bool:
-    """Return whether the project has requirements."""
-    return bool(project.requirements)
-
-
 def _lock_key(project: Project, target: BundleTarget) -> str:
     """Return 64 hex digits over everything a lock depends on, except what the index offers."""
     parts: list[object] = [
@@ -70,7 +65,7 @@ def lock_target(
     """
     path = lock_path(project.root, target.runtime, kind)
     key = _lock_key(project, target)
-    if not has_requirements(project):
+    if not project.requirements:
         return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
     previous = read_lock(path)
     if previous is not None and previous.key == key and not upgrade:
@@ -116,10 +111,9 @@ def _preferred_packages(previous: Lock | None, scaleway_lock: Lock | None) -> tu
 
     A local platform should run the versions that will run on Scaleway.
     """
-    packages_by_name = {one.name: one for one in (previous.packages if previous is not None else ())}
-    packages_by_name.update(
-        {one.name: one for one in (scaleway_lock.packages if scaleway_lock is not None else ())}
-    )
+    packages_by_name = {
+        one.name: one for lock in (previous, scaleway_lock) if lock is not None for one in lock.packages
+    }
     return tuple(packages_by_name[name] for name in sorted(packages_by_name))
 
 

@@ -20,7 +20,6 @@ from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.dependencies.resolver import (
     ResolutionRequest,
     find_interpreter,
-    index_environment,
     not_lockable_error,
     run_resolver,
     url_filename,
@@ -103,11 +102,9 @@ def _compile_pins(request: ResolutionRequest, interpreter: Path, folder: Path) -
         *(("--upgrade",) if request.upgrade else ()),
         *("--pip-args", "--only-binary=:all:", str(requirements)),
     ]
-    environment = index_environment()
-    if interpreter != Path(sys.executable):
-        # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
-        environment["PYTHONPATH"] = _site_packages()
-    result = run_resolver(command, request.root, environment, timeout_seconds=_TIMEOUT_SECONDS)
+    # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
+    python_path = None if interpreter == Path(sys.executable) else _site_packages()
+    result = run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS, python_path=python_path)
     if result.returncode != 0:
         raise _resolution_error(request, result.stderr)
     return pins
@@ -126,7 +123,7 @@ def _find_wheels(request: ResolutionRequest, pins: Path) -> tuple[LockedPackage,
         *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
         *(*_pip_options(target.python_name, target.platforms), "-r", str(pins)),
     ]
-    result = run_resolver(command, request.root, index_environment(), timeout_seconds=_TIMEOUT_SECONDS)
+    result = run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS)
     if result.returncode != 0:
         raise _resolution_error(request, result.stderr)
     report = msgspec.json.decode(result.stdout.encode("utf-8", "replace"), type=_InstallReport)

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -113,13 +113,13 @@ def url_filename(url: str) -> str:
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
 
-def index_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def _index_environment() -> dict[str, str]:
     """Return the environment for uv and pip, with the index and certificate settings of each applied to the other.
 
     A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
     interpreters and pip never prompts.
     """
-    variables = dict(os.environ if environment is None else environment)
+    variables = dict(os.environ)
     for pip_name, uv_names in (
         ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
         ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
@@ -146,7 +146,7 @@ def not_lockable_error(name: str, requirements_source: str, reason: str) -> Bund
 
 
 def run_tool(
-    command: list[str], folder: Path, environment: dict[str, str], *, timeout_seconds: int
+    command: list[str], folder: Path, *, timeout_seconds: int, python_path: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run uv or pip in a directory without a terminal to prompt on, and capture its output.
 
@@ -156,7 +156,7 @@ def run_tool(
     return subprocess.run(
         command,
         cwd=folder,
-        env=environment,
+        env=_index_environment() | ({} if python_path is None else {"PYTHONPATH": python_path}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -167,7 +167,7 @@ def run_tool(
 
 
 def run_resolver(
-    command: list[str], root: Path, environment: dict[str, str], *, timeout_seconds: int
+    command: list[str], root: Path, *, timeout_seconds: int, python_path: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a resolver in the project's directory.
 
@@ -175,7 +175,7 @@ def run_resolver(
         BundleError: ``lock-timeout``.
     """
     try:
-        return run_tool(command, root, environment, timeout_seconds=timeout_seconds)
+        return run_tool(command, root, timeout_seconds=timeout_seconds, python_path=python_path)
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"Resolving the requirements took longer than {timeout_seconds // 60} minutes.",

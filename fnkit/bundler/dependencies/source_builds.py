@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.resolver import index_environment, run_tool
+from fnkit.bundler.dependencies.resolver import run_tool
 from fnkit.bundler.dependencies.uv import condense_output, find_uv
 from fnkit.bundler.files.content import atomic_file
 from fnkit.bundler.model import BundleProgress, ProgressCallback
@@ -58,7 +58,7 @@ def _run_build(package: LockedPackage, source: Path, output: Path) -> None:
         *("--python", sys.executable, "--out-dir", str(output), str(source)),
     ]
     try:
-        result = run_tool(command, source.parent, index_environment(), timeout_seconds=_TIMEOUT_SECONDS)
+        result = run_tool(command, source.parent, timeout_seconds=_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise _build_error(package, f"the build took longer than {_TIMEOUT_SECONDS // 60} minutes") from error
     if result.returncode != 0:

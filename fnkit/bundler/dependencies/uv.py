@@ -18,7 +18,6 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage, format_lock
 from fnkit.bundler.dependencies.resolver import (
     ResolutionRequest,
-    index_environment,
     not_lockable_error,
     run_resolver,
     url_filename,
@@ -129,9 +128,8 @@ def _explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
     for case in _FAILURE_PATTERNS:
         match = re.search(case.pattern, reason, re.IGNORECASE)
         if match is not None:
-            names = [group for group in match.groups() if group] if match.groups() else []
             fields = {
-                "name": names[0] if names else "",
+                "name": next((group for group in match.groups() if group), ""),
                 "reason": reason,
                 "target": f"Python {request.target.python_name} on {request.target.platform}",
                 "place": request.requirements_source,
@@ -229,7 +227,8 @@ def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
         output = Path(folder, "pylock.toml")
         if request.preferred and not request.upgrade:
             # uv keeps the versions of an existing output where they still fit.
-            output.write_text(_format_preferences(request.preferred), "utf-8")
+            preferences = Lock(path=output, runtime="", target="", key="", packages=request.preferred)
+            output.write_text(format_lock(preferences), "utf-8")
         command = [
             *(find_uv(), "pip", "compile", "--no-header", "--no-annotate", "--color", "never", "--no-progress"),
             # With --python, uv does not search for an interpreter of the target's minor version (0.75 → 0.12 s).
@@ -241,9 +240,7 @@ def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
             command += ["--no-binary", name]
         if request.upgrade:
             command.append("--upgrade")
-        result = run_resolver(
-            [*command, str(requirements)], request.root, index_environment(), timeout_seconds=_TIMEOUT_SECONDS
-        )
+        result = run_resolver([*command, str(requirements)], request.root, timeout_seconds=_TIMEOUT_SECONDS)
         if result.returncode != 0:
             raise _explain_failure(result.stderr, request)
         return _read_pylock(output)
@@ -260,19 +257,26 @@ def _read_pylock(output: Path) -> _Pylock:
         ) from error
 
 
-def _format_preferences(packages: tuple[LockedPackage, ...]) -> str:
-    return format_lock(Lock(path=Path(), runtime="", target="", key="", packages=packages))
-
-
 def _locked_package(request: ResolutionRequest, package: _PylockPackage) -> LockedPackage:
     wheels = [*package.wheels, *([package.archive] if package.archive else [])]
-    chosen = _best_wheel(wheels, request.target)
-    if chosen is None and package.sdist is not None:
-        return _package_entry(request, package, "sdist", package.sdist)
-    if chosen is None:
+    wheel = _best_wheel(wheels, request.target)
+    file = wheel or package.sdist
+    if file is None:
         why = "has no wheel for the target" if wheels else "is a directory or a repository, not a distribution"
         raise not_lockable_error(package.name, request.requirements_source, why)
-    return _package_entry(request, package, "wheel", chosen)
+    sha256 = file.hashes.get("sha256")
+    if sha256 is None:
+        raise not_lockable_error(package.name, request.requirements_source, "has no sha256")
+    filename = url_filename(file.url or file.path or "")
+    return LockedPackage(
+        name=str(canonicalize_name(package.name)),
+        version=package.version or str(parse_wheel_filename(filename)[1]),
+        kind="sdist" if wheel is None else "wheel",
+        filename=filename,
+        url=url_without_credentials(file.url or ""),
+        sha256=sha256,
+        size=file.size,
+    )
 
 
 def _best_wheel(files: list[_PylockFile], target: BundleTarget) -> _PylockFile | None:
@@ -288,24 +292,3 @@ def _best_wheel(files: list[_PylockFile], target: BundleTarget) -> _PylockFile |
         if ranks and (best is None or min(ranks) < best[0]):
             best = min(ranks), file
     return None if best is None else best[1]
-
-
-def _package_entry(
-    request: ResolutionRequest, package: _PylockPackage, kind: str, file: _PylockFile
-) -> LockedPackage:
-    sha256 = file.hashes.get("sha256")
-    if sha256 is None:
-        raise not_lockable_error(package.name, request.requirements_source, "has no sha256")
-    filename = url_filename(file.url or file.path or "")
-    version = package.version
-    if version is None:
-        version = str(parse_wheel_filename(filename)[1])
-    return LockedPackage(
-        name=str(canonicalize_name(package.name)),
-        version=version,
-        kind="wheel" if kind == "wheel" else "sdist",
-        filename=filename,
-        url=url_without_credentials(file.url or ""),
-        sha256=sha256,
-        size=file.size,
-    )

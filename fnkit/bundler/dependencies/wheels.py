@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.resolver import index_environment
+from fnkit.bundler.dependencies.resolver import run_tool
 from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_files
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.errors import BundleError
@@ -22,6 +22,7 @@ from fnkit.errors import BundleError
 _MAX_DOWNLOADS = 8
 _CONNECT_SECONDS, _READ_SECONDS = 15, 60
 _ATTEMPTS = 3
+_REFUSED_STATUSES = (401, 403, 404, 407)
 _CHUNK_BYTES = 1 << 18
 _PIP_TIMEOUT_SECONDS = 600
 
@@ -72,7 +73,7 @@ def _fetch(session: requests.Session, package: LockedPackage, path: Path) -> Non
             try:
                 _download(session, package, package.url, path)
             except requests.RequestException as error:
-                if _is_refused(error):
+                if error.response is not None and error.response.status_code in _REFUSED_STATUSES:
                     break  # the index requires credentials, which pip may have
                 if attempt == _ATTEMPTS:
                     raise _download_error(package, error) from error
@@ -93,10 +94,6 @@ def _download(session: requests.Session, package: LockedPackage, url: str, path:
                 raise _hash_mismatch_error(package)
 
 
-def _is_refused(error: requests.RequestException) -> bool:
-    return error.response is not None and error.response.status_code in (401, 403, 404, 407)
-
-
 def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
     """Download one file with pip, which supports netrc, keyring and find-links, and verifies the hash."""
     with tempfile.TemporaryDirectory(prefix="fnkit-fetch-") as folder:
@@ -107,14 +104,7 @@ def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
             *("--dest", folder, *_pip_file_options(package), "-r", str(requirement)),
         ]
         try:
-            subprocess.run(
-                command,
-                env=index_environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_PIP_TIMEOUT_SECONDS,
-                check=True,
-            )
+            run_tool(command, Path(), timeout_seconds=_PIP_TIMEOUT_SECONDS).check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise _download_error(package, error) from error
         found = Path(folder, package.filename)

@@ -117,12 +117,17 @@ def hash_file(source: Path, name: str) -> FileContent:
                 crc = zlib.crc32(chunk, crc)
                 size += len(chunk)
     except OSError as error:
-        raise BundleError(
-            f"{name} cannot be read: {(error.strerror or str(error)).lower()}.",
-            code="unreadable-file",
-            hint="Make it readable, or list it in .fnkitignore.",
-        ) from error
+        raise unreadable_file_error(name, error) from error
     return FileContent(source, digest.hexdigest(), crc, size, executable)
+
+
+def unreadable_file_error(name: str, error: OSError) -> BundleError:
+    """Return the error for a file or directory of the project that cannot be read."""
+    return BundleError(
+        f"{name} cannot be read: {(error.strerror or str(error)).lower()}.",
+        code="unreadable-file",
+        hint="Make it readable, or list it in .fnkitignore.",
+    )
 
 
 def read_verified(content: FileContent, name: str) -> bytes:
@@ -145,12 +150,3 @@ def _file_changed_error(name: str) -> BundleError:
     return BundleError(
         f"{name} changed during bundling.", code="changed-while-bundling", hint="Run the command again."
     )
-
-
-def hash_files(root: Path, paths: tuple[str, ...]) -> dict[str, FileContent]:
-    """Hash several files of a project and return their content by path.
-
-    Raises:
-        BundleError: ``unreadable-file``.
-    """
-    return {path: hash_file(root / path, path) for path in paths}

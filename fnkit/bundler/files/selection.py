@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from fnkit.bundler.files.content import TEMPORARY_PREFIX
+from fnkit.bundler.files.content import TEMPORARY_PREFIX, unreadable_file_error
 from fnkit.bundler.files.ignore import (
     BUILT_IN_PATTERNS,
     IgnoreLayer,
@@ -56,9 +56,7 @@ def _is_saved_plan(root: Path, path: str) -> bool:
         return False  # hashing the file reports the error with its name
 
 
-def select_files(
-    root: Path, exclude: tuple[str, ...] = (), *, unpruned: frozenset[str] = frozenset()
-) -> tuple[str, ...]:
+def select_files(root: Path, exclude: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the project's files as paths relative to ``root`` with ``/``, sorted by their UTF-8 bytes.
 
     Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*``, saved
@@ -67,7 +65,6 @@ def select_files(
     Args:
         root: The project's directory.
         exclude: Further patterns in git's syntax.
-        unpruned: Pruned directories to enter nevertheless, for example ``node_modules`` for a Node function.
 
     Raises:
         BundleError: ``link-outside``, ``link-broken``, ``link-loop``, ``link-secret``, ``file-name``,
@@ -81,7 +78,7 @@ def select_files(
         gitignores=repository_layers(resolved),
         project_layers=tuple(strongest if project_file is None else [*strongest, project_file]),
     )
-    walk = _ProjectWalk(resolved, _PRUNED_DIRECTORIES - unpruned)
+    walk = _ProjectWalk(resolved)
     files = (path for path in walk.files("", rules, ()) if not _is_saved_plan(resolved, path))
     return tuple(sorted(files, key=os.fsencode))
 
@@ -89,9 +86,8 @@ def select_files(
 class _ProjectWalk:
     """One pass over a project's directories."""
 
-    def __init__(self, root: Path, pruned: frozenset[str]) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = os.fspath(root)
-        self._pruned = pruned
 
     def files(self, base: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
         """Yield the selected files under ``base``.
@@ -120,11 +116,11 @@ class _ProjectWalk:
             with os.scandir(os.path.join(self._root, base)) as entries:
                 return list(entries)
         except OSError as error:
-            raise _unreadable_error(base.rstrip("/") or ".", error) from error
+            raise unreadable_file_error(base.rstrip("/") or ".", error) from error
 
     def _includes_directory(self, path: str, rules: IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
-        if name in self._pruned or rules.is_ignored(path, is_directory=True):
+        if name in _PRUNED_DIRECTORIES or rules.is_ignored(path, is_directory=True):
             return False
         _check_name(path)
         # Every virtual environment has this file at its root, whatever the directory's name.
@@ -136,7 +132,7 @@ class _ProjectWalk:
             return False
         _check_name(path)
         if not os.access(os.path.join(self._root, path), os.R_OK):
-            raise _unreadable_error(path, PermissionError(13, "permission denied"))
+            raise unreadable_file_error(path, PermissionError(13, "permission denied"))
         return True
 
     def _follow_link(self, path: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
@@ -145,7 +141,11 @@ class _ProjectWalk:
         git lists a link as a file, so a pattern for directories (``name/``) does not ignore the link itself.
         """
         name = path.rpartition("/")[2]
-        if name in self._pruned or name.startswith(_DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
+        if (
+            name in _PRUNED_DIRECTORIES
+            or name.startswith(_DOTENV_PREFIX)
+            or rules.is_ignored(path, is_directory=False)
+        ):
             return
         _check_name(path)
         target = self._resolve_link(path)
@@ -209,12 +209,4 @@ def _file_name_error(path: str, reason: str) -> BundleError:
         f"The file name {path!a} {reason}.",
         code="file-name",
         hint="Rename the file, or list it in .fnkitignore.",
-    )
-
-
-def _unreadable_error(path: str, error: OSError) -> BundleError:
-    return BundleError(
-        f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
-        code="unreadable-file",
-        hint="Make it readable, or list it in .fnkitignore.",
     )

@@ -76,11 +76,6 @@ def _standard_library_modules(python: tuple[int, int]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _removed_in(module: str) -> tuple[int, int] | None:
-    """Return the version that removed a module from the standard library, or ``None``."""
-    return next((version for version, removed in _REMOVED.items() if module in removed), None)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceContext:
     """Inputs shared by the slices of one archive.
@@ -104,18 +99,13 @@ class SliceContext:
     requirements_file: str | None
 
 
-def _handler_file(function: FunctionSpec) -> str:
-    """Return the file of a Python handler: ``handlers/hello.say_hello`` is in ``handlers/hello.py``."""
-    return function.handler.rpartition(".")[0] + ".py"
-
-
 def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     """Compute a function's slice.
 
     Raises:
         BundleError: ``handler-not-shipped``, ``missing-requirement``, ``fnkit-import``.
     """
-    handler = _handler_file(function)
+    handler = function.handler.rpartition(".")[0] + ".py"  # handlers/hello.say_hello is in handlers/hello.py
     if handler not in context.contents:
         raise BundleError(
             f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",
@@ -180,11 +170,9 @@ def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
 
 
 def _missing_import_hint(module: str, context: SliceContext) -> str:
-    removed = _removed_in(module)
-    if removed is not None and context.python >= removed:
-        return (
-            f"Python {removed[0]}.{removed[1]} removed {module} from its standard library; require a replacement."
-        )
+    for (major, minor), removed in _REMOVED.items():
+        if module in removed and context.python >= (major, minor):
+            return f"Python {major}.{minor} removed {module} from its standard library; require a replacement."
     location = context.requirements_file or "[project] dependencies in pyproject.toml"
     return (
         f"Add the package that provides {module} to {location}; "

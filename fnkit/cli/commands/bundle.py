@@ -8,7 +8,12 @@ from typing import Literal
 
 import click
 
-from fnkit.cli.options import CommonOptions, common_options
+from fnkit.cli.options import CommonOptions, OptionDecorator, common_options
+
+
+def _target_option(text: str) -> OptionDecorator:
+    kind = click.Choice(["scaleway", "local"])
+    return click.option("--target", type=kind, default="scaleway", show_default=True, help=text)
 
 
 @click.command()
@@ -20,13 +25,7 @@ from fnkit.cli.options import CommonOptions, common_options
     show_default=True,
     help="Resolver to use. pip-tools requires an interpreter of the runtime's version on this machine.",
 )
-@click.option(
-    "--target",
-    type=click.Choice(["scaleway", "local"]),
-    default="scaleway",
-    show_default=True,
-    help="Resolve for Scaleway or for the local platform.",
-)
+@_target_option("Resolve for Scaleway or for the local platform.")
 @common_options
 def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-tools"], target: str) -> int | None:
     """Resolve dependencies and write the lock files."""
@@ -52,13 +51,7 @@ def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-to
     metavar="DIR",
     help="Write the archives to this directory.  [default: .fnkit/archives in the project]",
 )
-@click.option(
-    "--target",
-    type=click.Choice(["scaleway", "local"]),
-    default="scaleway",
-    show_default=True,
-    help="Build for Scaleway or for the local platform.",
-)
+@_target_option("Build for Scaleway or for the local platform.")
 @common_options
 def bundle(common: CommonOptions, *, names: tuple[str, ...], out: Path | None, target: str) -> int | None:
     """Build the deployment archives."""

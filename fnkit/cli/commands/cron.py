@@ -36,17 +36,17 @@ def list_crons(common: CommonOptions, api: ApiOptions) -> None:
     """List deployed crons with their next and last runs."""
     import time
 
-    from fnkit.cli.commands.deliveries import open_api
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.views.events import CronsView
-    from fnkit.deploy.status import latest_deliveries, live_crons
+    from fnkit.deploy.status import latest_deliveries, live_sources
 
     with open_api(common, api) as (client, identity):
-        found = live_crons(client, identity.namespace)
+        found = live_sources(client, identity.namespace, client.crons.list)
         last = latest_deliveries(client, "crons", [one.resource.id for one in found])
         platform = client.platform_info()
     # The local platform's clock may run faster than this machine's, or stand still; Scaleway reports no time.
     now = time.time() if platform is None or platform.now is None else platform.now
-    common.output.result(CronsView.build(found, last, now))
+    common.output.result(CronsView(found, last, now))
 
 
 @click.command()
@@ -78,12 +78,13 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     replace a scheduled run. Scaleway cannot run crons on demand; there, the cron's request is sent to its function
     directly. The exit code is 1 if the function fails.
     """
-    from fnkit.cli.commands.deliveries import open_api, run_cron
+    from fnkit.cli.commands.deliveries import run_cron
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.views.events import CronRunView
-    from fnkit.deploy.status import live_crons, select_one
+    from fnkit.deploy.status import live_sources, select_one
 
     with open_api(common, api) as (client, identity):
-        event_source = select_one(live_crons(client, identity.namespace), name, "cron")
+        event_source = select_one(live_sources(client, identity.namespace, client.crons.list), name, "cron")
         delivery = run_cron(client, event_source)
     common.output.result(CronRunView(delivery))
     return None if delivery.status == "succeeded" else 1
@@ -99,9 +100,10 @@ def history(common: CommonOptions, api: ApiOptions, query: DeliveryQuery, *, nam
 
     NAME is the name of a cron, the name of a function with one cron, function/name, or an ID.
     """
-    from fnkit.cli.commands.deliveries import open_api, show_deliveries
-    from fnkit.deploy.status import live_crons, select_one
+    from fnkit.cli.commands.deliveries import show_deliveries
+    from fnkit.cli.endpoints import open_api
+    from fnkit.deploy.status import live_sources, select_one
 
     with open_api(common, api) as (client, identity):
-        event_source = select_one(live_crons(client, identity.namespace), name, "cron")
+        event_source = select_one(live_sources(client, identity.namespace, client.crons.list), name, "cron")
         return show_deliveries(common.output, client, "crons", event_source.resource.id, query)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 
-from fnkit.cli.endpoints import endpoint_from_options
-from fnkit.cli.options import ApiOptions, CommonOptions, DeliveryQuery
+from fnkit.cli.options import DeliveryQuery
 from fnkit.cli.output import Output
 from fnkit.cli.views.events import DeliveriesView
 from fnkit.client import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView, ReplayRequest
 from fnkit.contract.resources import Cron
-from fnkit.deploy.loading import ProjectIdentity, load_identity
 from fnkit.deploy.status import EventSource
 from fnkit.errors import ApiError, UsageError
 from fnkit.invoke.cron import invoke_as_cron
@@ -25,14 +21,6 @@ _POLL_SECONDS: Final = 0.1
 _PAGE_SIZE: Final = 1000
 _STATUS_NOT_FOUND: Final = 404
 _PRUNED: Final = "the response was pruned from the log by newer deliveries"
-
-
-@contextmanager
-def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[FunctionsApi, ProjectIdentity]]:
-    """Open the API that the project is deployed to, and yield its client and the identity of the project."""
-    identity = load_identity(common.directory, stage=common.stage)
-    with FunctionsApi(endpoint_from_options(common, api, project_region=identity.region)) as client:
-        yield client, identity
 
 
 def show_deliveries(

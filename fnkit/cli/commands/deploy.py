@@ -53,18 +53,15 @@ def deploy(
 
     With NAME, deploy only these functions.
     """
-    from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DeployView
-    from fnkit.client import FunctionsApi
     from fnkit.deploy import pipeline
     from fnkit.deploy.cache import open_cache_directory
-    from fnkit.deploy.loading import project_region
     from fnkit.deploy.pipeline import DeployRequest
 
     started = time.monotonic()
     saved_plan = _read_plan(plan_file) if plan_file is not None else None
-    endpoint = endpoint_from_options(common, api, project_region=project_region(common.directory, common.stage))
     request = DeployRequest(
         directory=common.directory,
         stage=common.stage,
@@ -72,7 +69,7 @@ def deploy(
         prune=prune,
         refresh=refresh,
     )
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Deploying") as progress:
+    with open_api(common, api) as (client, _), deploy_progress(common.output, "Deploying") as progress:
         prepared, applied = pipeline.deploy(
             request,
             client,

@@ -12,7 +12,6 @@ from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_opt
 if TYPE_CHECKING:
     from fnkit.cli.output import DeployProgress, Output
     from fnkit.deploy.events import ApplyResult
-    from fnkit.errors import FnkitError
     from fnkit.plan import Plan
 
 
@@ -25,17 +24,13 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
 
     Only resources that fnkit created for this project and stage are deleted.
     """
-    from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DestroyView
-    from fnkit.client import FunctionsApi
     from fnkit.deploy import pipeline
     from fnkit.deploy.cache import open_cache_directory
-    from fnkit.deploy.loading import load_identity
 
-    identity = load_identity(common.directory, stage=common.stage)
-    endpoint = endpoint_from_options(common, api, project_region=identity.region)
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Destroying") as progress:
+    with open_api(common, api) as (client, identity), deploy_progress(common.output, "Destroying") as progress:
         plan, applied = pipeline.destroy(
             identity,
             client,
@@ -46,10 +41,11 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
     if applied is None and not plan.is_empty:
         common.output.message("Nothing was deleted.")
         return 1
+    failures = () if applied is None else applied.all_failures
     common.output.result(
-        DestroyView(deleted=_deleted_resources(plan, applied), failures=_all_failures(applied), notes=plan.notes)
+        DestroyView(deleted=_deleted_resources(plan, applied), failures=failures, notes=plan.notes)
     )
-    return 1 if applied is not None and applied.failed else None
+    return 1 if failures else None
 
 
 def _confirm(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
@@ -67,9 +63,3 @@ def _deleted_resources(plan: Plan, applied: ApplyResult | None) -> tuple[tuple[s
     if not applied.failed:
         gone += [("namespace", change.name) for change in plan.changes if isinstance(change, NamespaceChange)]
     return tuple(gone)
-
-
-def _all_failures(applied: ApplyResult | None) -> tuple[FnkitError, ...]:
-    if applied is None:
-        return ()
-    return applied.failures + tuple(one.failure for one in applied.functions if one.failure is not None)

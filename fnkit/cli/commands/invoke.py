@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,58 +16,32 @@ from fnkit.errors import NotFoundError, UsageError
 if TYPE_CHECKING:
     from fnkit.client import FunctionsApi
     from fnkit.contract.resources import Function
-    from fnkit.invoke.local import InvocationRequest, InvocationResult
+    from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _STATUS_FORBIDDEN: Final = 403
-_MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
 
 _FIRST_SERVER_ERROR = 500
 _MISSING_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
 
 
-def invoke_remote(
+def _invoke_remote(
     common: CommonOptions, api: ApiOptions, name: str, request: InvocationRequest
 ) -> InvocationResult:
-    """Find the function in the project's namespace and send the request to it.
+    """Find the function in the project's namespace and send the request to it."""
+    from fnkit.cli.endpoints import open_api
+    from fnkit.invoke.remote import invoke_remote
 
-    The result has no log lines; the platform keeps them.
-
-    Raises:
-        NotFoundError: The function is not deployed.
-        ApiError: A request to the API failed.
-        InvokeError: The function did not respond.
-    """
-    from fnkit.cli.endpoints import endpoint_from_options
-    from fnkit.client import FunctionsApi
-    from fnkit.contract.invocation import MappedResponse
-    from fnkit.deploy.loading import load_identity
-    from fnkit.invoke.local import InvocationResult
-    from fnkit.invoke.remote import call_function
-
-    identity = load_identity(common.directory, stage=common.stage)
-    with FunctionsApi(endpoint_from_options(common, api, project_region=identity.region)) as client:
+    with open_api(common, api) as (client, identity):
         info = client.platform_info()
         function = _find_function(client, identity.namespace, name)
-    started_at = time.perf_counter()
-    response = call_function(
-        info,
-        function.domain_name,
-        method=request.method,
-        target=request.target,
-        headers=request.headers,
-        body=request.body,
-        timeout=_MAX_FUNCTION_TIMEOUT,
-        use_tls=function.http_option == "redirected",
-    )
-    milliseconds = round((time.perf_counter() - started_at) * 1000, 3)
-    if function.privacy == "private" and response.status == _STATUS_FORBIDDEN:
+    result = invoke_remote(info, function, request)
+    if function.privacy == "private" and result.response.status == _STATUS_FORBIDDEN:
         common.output.warning(
             f"{name} is private. Pass a token of the function or its namespace, or the secret of an API key: "
             "-H 'X-Auth-Token: …'."
         )
-    mapped = MappedResponse(response.status, list(response.headers), response.body)
-    return InvocationResult(response=mapped, duration_ms=milliseconds, logs=())
+    return result
 
 
 def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
@@ -121,7 +94,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
 
     request = _build_request(_read_event(event), _read_data(data), method, path, headers)
     if remote:
-        answer = invoke_remote(common, api, name, request)
+        answer = _invoke_remote(common, api, name, request)
     else:
         answer = _invoke_local(common, name, request)
         _warn_about_missing_package(common, answer)
@@ -171,7 +144,7 @@ def _build_request(
     """Build the request from the options. Take what they leave out from the fields of the event."""
     from urllib.parse import quote, urlencode
 
-    from fnkit.invoke.local import InvocationRequest
+    from fnkit.invoke.model import InvocationRequest
 
     if data and "body" in event:
         raise UsageError("--data and a body in the event exclude each other.")
@@ -199,9 +172,8 @@ def _build_request(
 def _read_event(source: str | None) -> dict[str, object]:
     if source is None:
         return {}
-    text = sys.stdin.buffer.read() if source == "-" else _read_file(source)
     try:
-        event = json.loads(text)
+        event = json.loads(_read_file(source))
     except ValueError as error:
         raise UsageError(f"The event in {source} is not JSON: {error}.", code="bad-event") from None
     if not isinstance(event, dict):
@@ -212,12 +184,13 @@ def _read_event(source: str | None) -> dict[str, object]:
 def _read_data(data: str | None) -> bytes:
     if data is None:
         return b""
-    if data == "@-":
-        return sys.stdin.buffer.read()
     return _read_file(data[1:]) if data.startswith("@") else data.encode("utf-8", "surrogateescape")
 
 
 def _read_file(name: str) -> bytes:
+    """Read a file; ``-`` is standard input."""
+    if name == "-":
+        return sys.stdin.buffer.read()
     try:
         return Path(name).read_bytes()
     except OSError as error:

@@ -63,17 +63,14 @@ def plan(
 
 
 def _make_plan(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
-    from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
-    from fnkit.client import FunctionsApi
     from fnkit.deploy.cache import open_cache_directory
-    from fnkit.deploy.loading import project_region
     from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
     from fnkit.deploy.retries import AdaptiveLimiter
 
-    endpoint = endpoint_from_options(common, api, project_region=project_region(common.directory, common.stage))
     request = DeployRequest(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Planning") as progress:
+    with open_api(common, api) as (client, _), deploy_progress(common.output, "Planning") as progress:
         prepared = prepare_inputs(
             request,
             client,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from fnkit.cli.app import LazyGroup
-from fnkit.cli.options import CommandFunction, CommonOptions, common_options
+from fnkit.cli.options import CommonOptions, OptionDecorator, common_options
 from fnkit.cli.output import Output
 from fnkit.errors import PlatformError, UsageError
 
@@ -45,23 +44,20 @@ def platform() -> None:
     """Manage the local platform."""
 
 
-def data_dir_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--data-dir`` to a command, which receives its absolute path as ``data_dir``."""
-    option: Callable[[CommandFunction], CommandFunction] = click.option(
-        "--data-dir",
-        metavar="DIR",
-        type=click.Path(file_okay=False, path_type=Path),
-        callback=_resolve_data_dir,
-        help="Data directory of the platform. [env: FNKIT_HOME; default: fnkit in the user's data directory]",
-    )
-    return option(command)
-
-
-def _resolve_data_dir(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
-    del context, parameter
+def _resolve_data_dir(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path:
     from fnkit.platform.supervisor.launcher import default_data_dir
 
     return value.absolute() if value is not None else default_data_dir()
+
+
+data_dir_option: OptionDecorator = click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    callback=_resolve_data_dir,
+    help="Data directory of the platform. [env: FNKIT_HOME; default: fnkit in the user's data directory]",
+)
+"""Adds ``--data-dir`` to a command, which receives its absolute path as ``data_dir``."""
 
 
 @click.command()
@@ -132,11 +128,7 @@ def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
     check_operating_system()
     description = platform_status(data_dir)
     if not description.is_running:
-        raise PlatformError(
-            f"The platform in {data_dir} is not running.",
-            code="platform-not-running",
-            hint="Start it with `fnkit platform start --detach`.",
-        )
+        raise _not_running_error(data_dir)
     # Node reads a single file from this variable; replacing the user's own would break other connections.
     configured = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate_file)
     common.output.result(PlatformEnvView(description, output_format, node_ca_configured=configured))
@@ -200,12 +192,16 @@ def _require_running(data_dir: Path) -> RunningPlatform:
     check_operating_system()
     found = find_running_platform(data_dir)
     if found is None:
-        raise PlatformError(
-            f"The platform in {data_dir} is not running.",
-            code="platform-not-running",
-            hint="Start it with `fnkit platform start --detach`.",
-        )
+        raise _not_running_error(data_dir)
     return found
+
+
+def _not_running_error(data_dir: Path) -> PlatformError:
+    return PlatformError(
+        f"The platform in {data_dir} is not running.",
+        code="platform-not-running",
+        hint="Start it with `fnkit platform start --detach`.",
+    )
 
 
 @click.command()

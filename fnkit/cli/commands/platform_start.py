@@ -12,6 +12,7 @@ from fnkit.cli.commands.platform import data_dir_option
 from fnkit.cli.options import (
     CommonOptions,
     FiniteRange,
+    OptionDecorator,
     common_options,
     parse_optional_port,
     parse_quotas,
@@ -28,31 +29,24 @@ _PORT_RANGE = click.IntRange(0, 65535)
 _MAX_CLOCK_SPEED = 100_000  # more than a day per second; beyond it, years pass while one request is served
 
 
+def _port_option(flag: str, port: str, default: int, *, is_optional: bool = False) -> OptionDecorator:
+    """Return the option of a port; an optional one may be ``none``."""
+    text = f"{port}; 0 picks a free one. [default: {default} or the next free]"
+    if is_optional:
+        return click.option(flag, callback=parse_optional_port, metavar="N|none", help=text)
+    return click.option(flag, type=_PORT_RANGE, metavar="N", help=text)
+
+
+def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
+    text = f"Idle time after which {event}. [default: {default}]"
+    return click.option(flag, type=FiniteRange(0), metavar="SECONDS", help=text)
+
+
 @click.command()
-@click.option(
-    "--api-port",
-    type=_PORT_RANGE,
-    metavar="N",
-    help="Port of the API; 0 picks a free one. [default: 8480 or the next free]",
-)
-@click.option(
-    "--gateway-port",
-    type=_PORT_RANGE,
-    metavar="N",
-    help="HTTP port of functions; 0 picks a free one. [default: 8481 or the next free]",
-)
-@click.option(
-    "--tls-port",
-    callback=parse_optional_port,
-    metavar="N|none",
-    help="HTTPS port of functions; 0 picks a free one. [default: 8482 or the next free]",
-)
-@click.option(
-    "--nats-port",
-    callback=parse_optional_port,
-    metavar="N|none",
-    help="Port of the built-in NATS server; 0 picks a free one. [default: 8483 or the next free]",
-)
+@_port_option("--api-port", "Port of the API", 8480)
+@_port_option("--gateway-port", "HTTP port of functions", 8481)
+@_port_option("--tls-port", "HTTPS port of functions", 8482, is_optional=True)
+@_port_option("--nats-port", "Port of the built-in NATS server", 8483, is_optional=True)
 @click.option(
     "--brokers",
     "brokers_file",
@@ -123,18 +117,8 @@ _MAX_CLOCK_SPEED = 100_000  # more than a day per second; beyond it, years pass 
     type=click.Choice(["weights", "hard"]),
     help="Apply mVCPU as shares of a busy machine, or as hard limits. [default: weights]",
 )
-@click.option(
-    "--scale-to-one-after",
-    type=FiniteRange(0),
-    metavar="SECONDS",
-    help=f"Idle time after which all instances but one stop. [default: {SCALE_TO_ONE_AFTER_SECONDS}]",
-)
-@click.option(
-    "--scale-to-zero-after",
-    type=FiniteRange(0),
-    metavar="SECONDS",
-    help=f"Idle time after which the last instance stops. [default: {SCALE_TO_ZERO_AFTER_SECONDS}]",
-)
+@_idle_time_option("--scale-to-one-after", "all instances but one stop", SCALE_TO_ONE_AFTER_SECONDS)
+@_idle_time_option("--scale-to-zero-after", "the last instance stops", SCALE_TO_ZERO_AFTER_SECONDS)
 @data_dir_option
 @common_options
 def start(common: CommonOptions, *, data_dir: Path, detach: bool, timeout: float, **flags: object) -> None:

@@ -17,17 +17,13 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
 
     Differences from the project are listed. The exit code is 1 if a function is in error.
     """
-    from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.status import StatusView
-    from fnkit.client import FunctionsApi
     from fnkit.deploy.cache import open_cache_directory
-    from fnkit.deploy.loading import load_identity
     from fnkit.deploy.status import read_project_status
 
-    identity = load_identity(common.directory, stage=common.stage)
-    endpoint = endpoint_from_options(common, api, project_region=identity.region)
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Comparing") as progress:
+    with open_api(common, api) as (client, identity), deploy_progress(common.output, "Comparing") as progress:
         inspection = read_project_status(
             identity, client, environ=os.environ, cache=open_cache_directory(os.environ), report=progress.report
         )

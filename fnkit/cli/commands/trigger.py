@@ -35,15 +35,16 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
 
     The exit code is 1 if a trigger is in error.
     """
-    from fnkit.cli.commands.deliveries import open_api
+    from fnkit.cli.endpoints import open_api
     from fnkit.cli.views.events import TriggersView
-    from fnkit.deploy.status import latest_deliveries, live_triggers
+    from fnkit.deploy.status import latest_deliveries, live_sources
 
     with open_api(common, api) as (client, identity):
-        found = live_triggers(client, identity.namespace)
+        found = live_sources(client, identity.namespace, client.triggers.list)
         last = latest_deliveries(client, "triggers", [one.resource.id for one in found])
         platform = client.platform_info()
-    common.output.result(TriggersView.build(found, last, [] if platform is None else platform.triggers))
+    listening = {} if platform is None else {one.id: one for one in platform.triggers}
+    common.output.result(TriggersView(found, last, listening))
     return 1 if any(one.resource.status == "error" for one in found) else None
 
 
@@ -57,9 +58,10 @@ def deliveries(common: CommonOptions, api: ApiOptions, query: DeliveryQuery, *, 
 
     NAME is the name of a trigger, the name of a function with one trigger, function/name, or an ID.
     """
-    from fnkit.cli.commands.deliveries import open_api, show_deliveries
-    from fnkit.deploy.status import live_triggers, select_one
+    from fnkit.cli.commands.deliveries import show_deliveries
+    from fnkit.cli.endpoints import open_api
+    from fnkit.deploy.status import live_sources, select_one
 
     with open_api(common, api) as (client, identity):
-        event_source = select_one(live_triggers(client, identity.namespace), name, "trigger")
+        event_source = select_one(live_sources(client, identity.namespace, client.triggers.list), name, "trigger")
         return show_deliveries(common.output, client, "triggers", event_source.resource.id, query)

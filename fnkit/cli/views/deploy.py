@@ -10,7 +10,7 @@ from fnkit.cli.errors import problem_to_json
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.plan import summary_line, summary_to_json
 from fnkit.deploy.events import ApplyResult, FunctionResult
-from fnkit.errors import FnkitError, Problem
+from fnkit.errors import FnkitError
 from fnkit.plan import Action
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class DeployView:
             "summary": summary_to_json(self.applied.plan.summary),
             "namespace": {"id": self.applied.namespace_id, "name": self.applied.plan.namespace},
             "uploaded_bytes": self.applied.uploaded_bytes,
-            "failures": [_error_to_json(failure) for failure in self.applied.failures],
+            "failures": [problem_to_json(failure) for failure in self.applied.failures],
         }
 
     def render(self, console: Console) -> None:
@@ -57,7 +57,7 @@ class DeployView:
                 )
             else:
                 console.print(f"  {one.name:<{width}}  failed", style="red")
-        for failure in self._all_failures():
+        for failure in self.applied.all_failures:
             console.print(f"error: {failure.message}", style="red")
             if failure.hint:
                 console.print(f"  hint: {failure.hint}", style="cyan")
@@ -74,10 +74,6 @@ class DeployView:
             for command in self.next_commands:
                 console.print(f"  {command}", style="bold")
 
-    def _all_failures(self) -> tuple[FnkitError, ...]:
-        single = tuple(one.failure for one in self.applied.functions if one.failure is not None)
-        return single + self.applied.failures
-
     def _function_to_json(self, result: FunctionResult) -> dict[str, object]:
         document: dict[str, object] = {
             **json_fields(result, "name", "action", "status"),
@@ -86,7 +82,7 @@ class DeployView:
             "seconds": round(result.seconds, 3),
         }
         if result.failure is not None:
-            document["error"] = _error_to_json(result.failure)
+            document["error"] = problem_to_json(result.failure)
         return document
 
 
@@ -108,7 +104,7 @@ class DestroyView:
         """Return ``deleted[{kind, name}], failures[…], notes[…]``."""
         return {
             "deleted": [{"kind": kind, "name": name} for kind, name in self.deleted],
-            "failures": [_error_to_json(failure) for failure in self.failures],
+            "failures": [problem_to_json(failure) for failure in self.failures],
             "notes": list(self.notes),
         }
 
@@ -136,7 +132,3 @@ def format_size(size: int) -> str:
     if size < kilobyte**2:
         return f"{size / kilobyte:.1f} kB"
     return f"{size / kilobyte**2:.1f} MB"
-
-
-def _error_to_json(failure: FnkitError) -> dict[str, object]:
-    return problem_to_json(Problem(failure.code, failure.message, failure.hint, failure.file, failure.line))

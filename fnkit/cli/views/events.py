@@ -111,48 +111,27 @@ class CronRunView:
 
 @dataclass(frozen=True, slots=True)
 class TriggersView:
-    """Deployed triggers, each with its newest delivery and the state of its consumer on the local platform."""
+    """Deployed triggers, each with its newest delivery and the state of its consumer on the local platform.
 
-    triggers: tuple[tuple[EventSource[Trigger], DeliveryView | None, TriggerStatus | None], ...]
+    Args:
+        triggers: The deployed triggers.
+        last: The newest delivery by trigger ID, for triggers that have one.
+        listening: The consumer states that the local platform reports, by trigger ID; empty for Scaleway.
+    """
 
-    @classmethod
-    def build(
-        cls,
-        triggers: Sequence[EventSource[Trigger]],
-        last: Mapping[str, DeliveryView],
-        listening: Sequence[TriggerStatus],
-    ) -> TriggersView:
-        """Combine triggers with their deliveries and consumers.
-
-        Args:
-            triggers: The deployed triggers.
-            last: The newest delivery by trigger ID, for triggers that have one.
-            listening: The consumer states that the local platform reports; empty for Scaleway.
-        """
-        how = {one.id: one for one in listening}
-        return cls(tuple((one, last.get(one.resource.id), how.get(one.resource.id)) for one in triggers))
+    triggers: Sequence[EventSource[Trigger]]
+    last: Mapping[str, DeliveryView]
+    listening: Mapping[str, TriggerStatus]
 
     def to_json(self) -> dict[str, object]:
         """Return ``triggers[{id, name, function, kind, address, status, error_message, listening, last}]``."""
-        return {
-            "triggers": [
-                {
-                    **json_fields(one.resource, "id", "name"),
-                    "function": one.function.name,
-                    "kind": _trigger_kind(one.resource),
-                    "address": _trigger_address(one.resource),
-                    **json_fields(one.resource, "status", "error_message"),
-                    "listening": None if how is None else json_fields(how, "state", "words"),
-                    "last": None if last is None else msgspec.to_builtins(last),
-                }
-                for one, last, how in self.triggers
-            ]
-        }
+        return {"triggers": [self._trigger_to_json(one) for one in self.triggers]}
 
     def render(self, console: Console) -> None:
         """Print a line for each trigger, followed by the state of its consumer and its last delivery."""
-        width = max((len(one.qualified_name) for one, _, _ in self.triggers), default=0)
-        for one, last, how in self.triggers:
+        width = max((len(one.qualified_name) for one in self.triggers), default=0)
+        for one in self.triggers:
+            last, how = self.last.get(one.resource.id), self.listening.get(one.resource.id)
             kind, address = _trigger_kind(one.resource), _trigger_address(one.resource)
             line = f"{one.qualified_name:<{width}}  {kind:<4}  {address}  {one.resource.status}"
             console.print(line, style="red" if one.resource.status == "error" else "", markup=False)
@@ -167,6 +146,18 @@ class TriggersView:
                 console.print(f"  last {format_delivery(last)}", style=delivery_style(last.status))
         if not self.triggers:
             console.print("There are no triggers.")
+
+    def _trigger_to_json(self, one: EventSource[Trigger]) -> dict[str, object]:
+        how = self.listening.get(one.resource.id)
+        return {
+            **json_fields(one.resource, "id", "name"),
+            "function": one.function.name,
+            "kind": _trigger_kind(one.resource),
+            "address": _trigger_address(one.resource),
+            **json_fields(one.resource, "status", "error_message"),
+            "listening": None if how is None else json_fields(how, "state", "words"),
+            "last": msgspec.to_builtins(self.last.get(one.resource.id)),
+        }
 
 
 def _trigger_kind(trigger: Trigger) -> str:
@@ -197,20 +188,17 @@ def _format_local(timestamp: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CronsView:
-    """Deployed crons, each with its next run (Unix seconds on the platform's clock) and its newest delivery."""
+    """Deployed crons, each with its next run and its newest delivery.
 
-    crons: tuple[tuple[EventSource[Cron], float | None, DeliveryView | None], ...]
+    Args:
+        crons: The deployed crons.
+        last: The newest delivery by cron ID, for crons that have one.
+        now: Unix seconds on the platform's clock.
+    """
 
-    @classmethod
-    def build(cls, crons: Sequence[EventSource[Cron]], last: Mapping[str, DeliveryView], now: float) -> CronsView:
-        """Combine crons with their next runs and newest deliveries.
-
-        Args:
-            crons: The deployed crons.
-            last: The newest delivery by cron ID, for crons that have one.
-            now: Unix seconds on the platform's clock.
-        """
-        return cls(tuple((one, _next_run(one.resource.schedule, now), last.get(one.resource.id)) for one in crons))
+    crons: Sequence[EventSource[Cron]]
+    last: Mapping[str, DeliveryView]
+    now: float
 
     def to_json(self) -> dict[str, object]:
         """Return ``crons[{id, name, function, schedule, args, status, next, last}]``."""
@@ -220,18 +208,19 @@ class CronsView:
                     **json_fields(one.resource, "id", "name"),
                     "function": one.function.name,
                     **json_fields(one.resource, "schedule", "args", "status"),
-                    "next": None if timestamp is None else _format_utc(timestamp),
-                    "last": None if last is None else msgspec.to_builtins(last),
+                    "next": _next_run(one.resource.schedule, self.now),
+                    "last": msgspec.to_builtins(self.last.get(one.resource.id)),
                 }
-                for one, timestamp, last in self.crons
+                for one in self.crons
             ]
         }
 
     def render(self, console: Console) -> None:
         """Print a line for each cron, followed by its last delivery."""
-        width = max((len(one.qualified_name) for one, _, _ in self.crons), default=0)
-        for one, timestamp, last in self.crons:
-            next_text = "never runs" if timestamp is None else f"next {_format_utc(timestamp)}"
+        width = max((len(one.qualified_name) for one in self.crons), default=0)
+        for one in self.crons:
+            next_run, last = _next_run(one.resource.schedule, self.now), self.last.get(one.resource.id)
+            next_text = "never runs" if next_run is None else f"next {next_run}"
             console.print(f"{one.qualified_name:<{width}}  {one.resource.schedule:<16}  {next_text}", markup=False)
             if last is not None:
                 console.print(f"  last {format_delivery(last)}", style=delivery_style(last.status))
@@ -273,8 +262,9 @@ class SchedulePreviewView:
             console.print("The project has no crons.")
 
 
-def _next_run(schedule: str, now: float) -> float | None:
+def _next_run(schedule: str, now: float) -> str | None:
     try:
-        return CronSchedule.parse(schedule).next_after(now)
+        timestamp = CronSchedule.parse(schedule).next_after(now)
     except ValueError:  # another platform may accept schedules that this grammar rejects
         return None
+    return None if timestamp is None else _format_utc(timestamp)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.invoke.local import InvocationResult
+    from fnkit.invoke.model import InvocationResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,13 +74,8 @@ def summary_to_json(summary: PlanSummary) -> dict[str, object]:
 
 def summary_line(summary: PlanSummary) -> str:
     """Return the number of changes of each action as one sentence."""
-    counts = [
-        (summary.create, "to create"),
-        (summary.update, "to update"),
-        (summary.replace, "to replace"),
-        (summary.delete, "to delete"),
-    ]
-    counted = [f"{number} {text}" for number, text in counts if number]
+    counts = msgspec.structs.asdict(summary)
+    counted = [f"{number} to {action}" for action, number in counts.items() if number and action != Action.KEEP]
     if not counted:
         return f"No changes: all {summary.keep} resources are up to date."
     return ", ".join(counted) + (f", {summary.keep} unchanged." if summary.keep else ".")

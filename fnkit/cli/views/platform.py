@@ -288,21 +288,15 @@ class PlatformEnvView:
 
     def text(self) -> str:
         """Return the settings in the chosen format; ``github`` is ``dotenv`` without comments."""
-        match self.output_format:
-            case "json":
-                return json.dumps(self.to_json(), indent=2)
-            case "shell":
-                lines = [f"export {name}={shlex.quote(value)}" for name, value in self._variables()]
-                return "\n".join(
-                    lines + [f"# export {name}={shlex.quote(value)}" for name, value in self._commented_variables()]
-                )
-            case "terraform":
-                return self._terraform_provider()
-            case "dotenv":
-                lines = [f"{name}={value}" for name, value in self._variables()]
-                return "\n".join(lines + [f"# {name}={value}" for name, value in self._commented_variables()])
-            case _:
-                return "\n".join(f"{name}={value}" for name, value in self._variables())
+        if self.output_format == "json":
+            return json.dumps(self.to_json(), indent=2)
+        if self.output_format == "terraform":
+            return self._terraform_provider()
+        prefix, quote = ("export ", shlex.quote) if self.output_format == "shell" else ("", str)
+        lines = [f"{prefix}{name}={quote(value)}" for name, value in self._variables()]
+        if self.output_format != "github":
+            lines += [f"# {prefix}{name}={quote(value)}" for name, value in self._commented_variables()]
+        return "\n".join(lines)
 
     def _variables(self) -> tuple[tuple[str, str], ...]:
         """Return the variables that the SDKs, ``scw`` and Terraform read.

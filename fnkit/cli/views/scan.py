@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.cli.errors import problem_to_json
+from fnkit.cli.errors import problem_location, problem_to_json
 from fnkit.cli.output import json_fields
 from fnkit.errors import Problem
 
@@ -126,9 +126,6 @@ def row_from_declarations(function: ScannedFunction) -> FunctionRow:
 def _render_problem(console: Console, problem: Problem) -> None:
     from rich.text import Text
 
-    place = ""
-    if problem.file is not None:
-        place = f"{problem.file}:{problem.line}: " if problem.line is not None else f"{problem.file}: "
-    console.print(Text.assemble(place, ("problem: ", "bold red"), problem.message))
+    console.print(Text.assemble(problem_location(problem), ("problem: ", "bold red"), problem.message))
     if problem.hint:
         console.print(Text.assemble(("  hint: ", "bold cyan"), problem.hint))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from fnkit.cli.errors import problem_to_json
 from fnkit.cli.output import json_fields
-from fnkit.deploy.status import FunctionStatus, ProjectStatus
+from fnkit.deploy.status import ProjectStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _STATUS_STYLES = {"ready": "green", "error": "red", "missing": "yellow", "pending": "yellow", "created": "yellow"}
+_FUNCTION_KEYS = ("name", "status", "url", "domain", "runtime", "digest", "drift", "error_message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class StatusView:
         document: dict[str, object] = {
             "namespace": self.inspection.namespace,
             "region": self.inspection.region,
-            "functions": [_function_to_json(one) for one in self.inspection.functions],
+            "functions": [json_fields(one, *_FUNCTION_KEYS) for one in self.inspection.functions],
             "foreign": list(self.inspection.foreign),
         }
         if self.inspection.drift_problem is not None:
@@ -51,8 +52,3 @@ class StatusView:
             console.print(
                 f"The project could not be compared: {self.inspection.drift_problem.message}", style="yellow"
             )
-
-
-def _function_to_json(one: FunctionStatus) -> dict[str, object]:
-    names = ("name", "status", "url", "domain", "runtime", "digest", "drift", "error_message")
-    return json_fields(one, *names)

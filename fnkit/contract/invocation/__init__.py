@@ -5,39 +5,3 @@ decides whether a handler is needed, ``build_event`` and ``build_context`` creat
 status, headers and bytes, and ``map_response`` converts them to the client's response. The gateway and local
 invocation share this package, and workers of every language leave the conversion to it, so that all of them agree.
 """
-
-from fnkit.contract.invocation.event import (
-    build_context,
-    build_event,
-    canonical_header,
-    decode_path,
-    decode_text,
-    is_base64,
-)
-from fnkit.contract.invocation.response import (
-    CORS_DEFAULTS,
-    HANDLER_MISSING,
-    ImmediateResponse,
-    MappedResponse,
-    immediate_response,
-    map_failure,
-    map_response,
-    needs_complete_body,
-)
-
-__all__ = [
-    "CORS_DEFAULTS",
-    "HANDLER_MISSING",
-    "ImmediateResponse",
-    "MappedResponse",
-    "build_context",
-    "build_event",
-    "canonical_header",
-    "decode_path",
-    "decode_text",
-    "immediate_response",
-    "is_base64",
-    "map_failure",
-    "map_response",
-    "needs_complete_body",
-]

@@ -183,16 +183,15 @@ def build_event(
     return event
 
 
-def build_context(*, memory_limit: int, function_name: str, function_version: str = "") -> dict[str, object]:
+def build_context(*, memory_limit: int, function_name: str) -> dict[str, object]:
     """Return the context.
 
     Args:
         memory_limit: Memory in MB.
         function_name: Name of the function.
-        function_version: Scaleway's platform leaves it empty.
     """
     return {
         "memoryLimitInMb": memory_limit,
         "functionName": function_name,
-        "functionVersion": function_version,
+        "functionVersion": "",  # Scaleway's platform leaves it empty
     }

@@ -49,23 +49,29 @@ Headers = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class ImmediateResponse:
-    """A response that needs no handler. ``text`` is plain text or empty."""
+class MappedResponse:
+    """The client's response. ``headers`` lacks ``Content-Length``, which is added when the body is written."""
 
     status: int
-    text: str
+    headers: Headers
+    body: bytes
 
 
-_NOT_FOUND: Final = ImmediateResponse(404, "")
-_TOO_LARGE: Final = ImmediateResponse(
+def _text_response(status: int, text: str) -> MappedResponse:
+    headers = [*CORS_DEFAULTS, ("Content-Type", "text/plain; charset=utf-8")]
+    return MappedResponse(status, headers, text.encode("utf-8", "replace"))
+
+
+_NOT_FOUND: Final = MappedResponse(404, [*CORS_DEFAULTS], b"")
+_TOO_LARGE: Final = _text_response(
     413, f"request payload too large, max payload size = {PAYLOAD_MAX_BYTES} bytes\n"
 )
-_UNSUPPORTED_TRIGGER: Final = ImmediateResponse(400, "trigger Type is not supported by Scaleway Functions Runtime")
+_UNSUPPORTED_TRIGGER: Final = _text_response(400, "trigger Type is not supported by Scaleway Functions Runtime")
 
 
 def immediate_response(
     path: str, content_length: int, trigger_type: str, allow_favicon: str
-) -> ImmediateResponse | None:
+) -> MappedResponse | None:
     """Return the core runtime's response, or ``None`` if the handler must be called.
 
     The checks run in this order: ``/favicon.ico`` and ``/robots.txt``, the content length, the trigger type.
@@ -83,15 +89,6 @@ def immediate_response(
     if trigger_type and trigger_type != "http":
         return _UNSUPPORTED_TRIGGER
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class MappedResponse:
-    """The client's response. ``headers`` lacks ``Content-Length``, which is added when the body is written."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 @dataclass(slots=True)
@@ -270,7 +267,7 @@ def _map_document(
         try:
             content = _decode_base64(raw)
         except ValueError as error:
-            return _error_response(str(error))
+            return _text_response(500, str(error))
     elif raw == b"null":
         content = b""
     elif raw[:1] == b'"':
@@ -285,15 +282,10 @@ def _map_document(
 def _build_response(status: int, headers: Headers, body: bytes) -> MappedResponse:
     if not _STATUS_MIN <= status <= _STATUS_MAX:
         # Go's server panics for statuses below 100 and above 999, and a 1xx status does not end a response.
-        return _error_response(f"invalid WriteHeader code {status}")
+        return _text_response(500, f"invalid WriteHeader code {status}")
     return MappedResponse(status, headers, b"" if status in _BODILESS_STATUSES else body)
 
 
 def map_failure(text: str) -> MappedResponse:
     """Return the response for a handler that raised, could not be imported or does not exist."""
-    return _error_response(_FAILURE_PREFIX + text)
-
-
-def _error_response(text: str) -> MappedResponse:
-    headers = [*CORS_DEFAULTS, ("Content-Type", "text/plain; charset=utf-8")]
-    return MappedResponse(500, headers, text.encode("utf-8", "replace"))
+    return _text_response(500, _FAILURE_PREFIX + text)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -107,20 +107,17 @@ def read_brokers(text: str, file: str, environment: Mapping[str, str]) -> Broker
             problems.add(
                 "broker-unknown-key", f"{key} is not a type of broker.", (key,), hint="Known types: nats and sqs."
             )
-    nats: list[NatsBroker] = []
-    sqs: list[SqsBroker] = []
-    for kind in ("nats", "sqs"):
-        for number, raw in enumerate(_get_tables(document, kind, problems)):
-            entry = _substitute_variables(raw, (kind, number), environment, problems)
-            if kind == "nats" and (broker := _parse_nats_broker(entry, number, problems)) is not None:
-                nats.append(broker)
-            elif kind == "sqs" and (service := _parse_sqs_broker(entry, number, problems)) is not None:
-                sqs.append(service)
-    _check_duplicates("nats", [one.selector for one in nats], problems)
-    _check_duplicates("sqs", [one.selector for one in sqs], problems)
+    nats = [_parse_nats_broker(entry) for entry in _read_entries(document, "nats", environment, problems)]
+    sqs = [_parse_sqs_broker(entry) for entry in _read_entries(document, "sqs", environment, problems)]
+    brokers = Brokers(
+        nats=tuple(broker for broker in nats if broker is not None),
+        sqs=tuple(broker for broker in sqs if broker is not None),
+    )
+    _check_duplicates("nats", [one.selector for one in brokers.nats], problems)
+    _check_duplicates("sqs", [one.selector for one in brokers.sqs], problems)
     if problems.items:
         raise BrokersInvalid(file, problems.items)
-    return Brokers(nats=tuple(nats), sqs=tuple(sqs))
+    return brokers
 
 
 def _parse_toml(text: str, file: str) -> dict[str, object]:
@@ -135,12 +132,17 @@ def _parse_toml(text: str, file: str) -> dict[str, object]:
         raise BrokersInvalid(file, (problem,)) from None
 
 
-def _get_tables(document: Mapping[str, object], kind: str, problems: _Problems) -> list[dict[str, object]]:
+def _read_entries(
+    document: Mapping[str, object], kind: str, environment: Mapping[str, str], problems: _Problems
+) -> Iterator[_EntryReader]:
+    """Yield the entries of a kind, with their environment variables substituted."""
     tables = document.get(kind, [])
     if isinstance(tables, list) and all(isinstance(one, dict) for one in tables):
-        return tables
-    problems.add("broker-type", f"{kind} is not an array of tables.", (kind,), hint=f"Write [[{kind}]].")
-    return []
+        for number, raw in enumerate(tables):
+            entry = _substitute_variables(raw, (kind, number), environment, problems)
+            yield _EntryReader(kind, entry, number, problems)
+    else:
+        problems.add("broker-type", f"{kind} is not an array of tables.", (kind,), hint=f"Write [[{kind}]].")
 
 
 def _substitute_variables(
@@ -175,30 +177,21 @@ def _check_duplicates(kind: str, selectors: Sequence[object], problems: _Problem
             )
 
 
-def _parse_nats_broker(raw: Mapping[str, object], number: int, problems: _Problems) -> NatsBroker | None:
-    """Return the NATS broker that an entry describes, or ``None`` if the entry has problems.
-
-    Args:
-        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
-        number: Index of the entry among the ``[[nats]]`` entries.
-        problems: Collects the problems.
-    """
-    entry = _EntryReader("nats", raw, number, problems)
+def _parse_nats_broker(entry: _EntryReader) -> NatsBroker | None:
+    """Return the NATS broker that an entry describes, or ``None`` if the entry has problems."""
     entry.check_keys(_NATS_KEYS)
     url = entry.require_text("url")
     if url and not all(_is_url(one, _NATS_SCHEMES) for one in split_urls(url)):
-        entry.add_problem(
-            "broker-invalid", "url is not the URL of a NATS server.", "url", "Example: nats://127.0.0.1:4222"
-        )
+        entry.reject("url", "is not the URL of a NATS server", "Example: nats://127.0.0.1:4222")
     for key, other in (("user", "password"), ("password", "user"), ("client_key", "client_certificate")):
-        if key in raw and other not in raw:
+        if key in entry and other not in entry:
             entry.add_problem("broker-missing", f"{key} requires {other}.", key)
     # nats-py uses one transport for all servers of a client, so it cannot mix the two.
     if len({one.startswith("ws") for one in split_urls(url)}) > 1:
-        entry.add_problem("broker-invalid", "url mixes WebSocket URLs with others.", "url")
-    kinds = [key for key in ("user", "token", "credentials", "nkey") if key in raw]
+        entry.reject("url", "mixes WebSocket URLs with others")
+    kinds = [key for key in ("user", "token", "credentials", "nkey") if key in entry]
     if kinds and "@" in url:
-        entry.add_problem("broker-invalid", f"url contains credentials in addition to {kinds[0]}.", "url")
+        entry.reject("url", f"contains credentials in addition to {kinds[0]}")
     if len(kinds) > 1:
         entry.add_problem("broker-invalid", f"{' and '.join(kinds)} are mutually exclusive.", kinds[1])
     else:
@@ -212,28 +205,17 @@ def _parse_nats_broker(raw: Mapping[str, object], number: int, problems: _Proble
     return NatsBroker(selector=selector, **values)
 
 
-def _parse_sqs_broker(raw: Mapping[str, object], number: int, problems: _Problems) -> SqsBroker | None:
-    """Return the SQS service that an entry describes, or ``None`` if the entry has problems.
-
-    Args:
-        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
-        number: Index of the entry among the ``[[sqs]]`` entries.
-        problems: Collects the problems.
-    """
-    entry = _EntryReader("sqs", raw, number, problems)
+def _parse_sqs_broker(entry: _EntryReader) -> SqsBroker | None:
+    """Return the SQS service that an entry describes, or ``None`` if the entry has problems."""
     entry.check_keys(_SQS_KEYS)
     endpoint = entry.require_text("endpoint")
     if endpoint and not _is_url(endpoint, ("http", "https")):
-        entry.add_problem("broker-invalid", "endpoint is not an http or https URL.", "endpoint")
+        entry.reject("endpoint", "is not an http or https URL")
     access_key, secret_key = entry.require_text("access_key"), entry.require_text("secret_key")
     queue_url = entry.get_text("queue_url")
     if queue_url and (_UNKNOWN_PLACEHOLDER.search(queue_url) or not _is_url(queue_url, ("http", "https"))):
-        entry.add_problem(
-            "broker-invalid",
-            "queue_url is not an http or https URL.",
-            "queue_url",
-            "The placeholders {queue}, {project} and {region} are replaced.",
-        )
+        hint = "The placeholders {queue}, {project} and {region} are replaced."
+        entry.reject("queue_url", "is not an http or https URL", hint)
     selector = entry.parse_selector()
     if not entry.is_valid:
         return None
@@ -260,13 +242,23 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
 
 
 class _EntryReader:
-    """Gives typed access to the keys of one entry and collects its problems."""
+    """Gives typed access to the keys of one entry and collects its problems.
+
+    Args:
+        kind: ``nats`` or ``sqs``.
+        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
+        number: Index of the entry among those of its kind.
+        problems: Collects the problems.
+    """
 
     def __init__(self, kind: str, raw: Mapping[str, object], number: int, problems: _Problems) -> None:
         self._raw = raw
         self._path = (kind, number)
         self._problems = problems
         self._problem_count = len(problems.items)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._raw
 
     @property
     def is_valid(self) -> bool:
@@ -276,12 +268,8 @@ class _EntryReader:
     def check_keys(self, known: tuple[str, ...]) -> None:
         for key, value in self._raw.items():
             if key not in known:
-                self.add_problem(
-                    "broker-unknown-key",
-                    f"{key} is not a known setting.",
-                    key,
-                    hint=f"Known settings: {', '.join(known)}.",
-                )
+                hint = f"Known settings: {', '.join(known)}."
+                self.add_problem("broker-unknown-key", f"{key} is not a known setting.", key, hint)
             elif value is not None and (not isinstance(value, str) or not value or not value.isprintable()):
                 self.add_problem("broker-type", f"{key} is not a string of printable characters.", key)
 
@@ -297,27 +285,24 @@ class _EntryReader:
     def add_problem(self, code: str, message: str, key: str, hint: str | None = None) -> None:
         self._problems.add(code, message, (*self._path, key), hint=hint)
 
+    def reject(self, key: str, reason: str, hint: str | None = None) -> None:
+        """Add a problem of the value of a key; the message is "<key> <reason>."."""
+        self.add_problem("broker-invalid", f"{key} {reason}.", key, hint)
+
     def parse_selector(self) -> Selector:
         account, project, region = (self.get_text(key) or None for key in _SELECTOR_KEYS)
         if account is not None and not NATS_ACCOUNT_RULE.fullmatch(account):
-            self.add_problem(
-                "broker-invalid", "account is not a string of 56 uppercase letters and digits.", "account"
-            )
+            self.reject("account", "is not a string of 56 uppercase letters and digits")
         if project is not None and not _UUID_PATTERN.fullmatch(project):
-            self.add_problem("broker-invalid", "project is not a UUID.", "project")
+            self.reject("project", "is not a UUID")
         if region is not None and region not in REGIONS:
-            self.add_problem(
-                "broker-invalid",
-                "region is not a Scaleway region.",
-                "region",
-                f"Known regions: {', '.join(REGIONS)}.",
-            )
+            self.reject("region", "is not a Scaleway region", f"Known regions: {', '.join(REGIONS)}.")
         return Selector(account=account, project=project, region=region)
 
     def check_file(self, key: str) -> None:
         path = self.get_text(key)
         if path and not Path(path).expanduser().is_file():
-            self.add_problem("broker-invalid", f"{key} is not the path of a file.", key)
+            self.reject(key, "is not the path of a file")
 
     def check_credentials(self) -> None:
         for key, read in (("credentials", _check_credentials_file), ("nkey", read_seed)):

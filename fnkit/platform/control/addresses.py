@@ -25,10 +25,10 @@ def gateway_tls_url(settings: ProcessSettings) -> str:
 
 def ca_certificate(settings: ProcessSettings) -> str:
     """Return the certificate of the local CA in PEM, empty if TLS is disabled or the file is missing."""
+    if not settings.tls_port:
+        return ""
     try:
-        return (
-            DataLayout(Path(settings.data_dir)).ca_certificate_file.read_text("ascii") if settings.tls_port else ""
-        )
+        return DataLayout(Path(settings.data_dir)).ca_certificate_file.read_text("ascii")
     except (OSError, UnicodeDecodeError):
         return ""
 

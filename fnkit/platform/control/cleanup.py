@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,23 +27,14 @@ class GarbageCollector:
     def __init__(self, context: ControlContext) -> None:
         self._context = context
 
-    def remove(self, path: Path) -> None:
-        """Remove a directory in the background."""
-        self.remove_later(str(path), 0)
-
-    def remove_later(self, path: str, seconds: float) -> None:
+    def remove(self, path: Path, seconds: float = 0.0) -> None:
         """Remove a directory in the background after a delay.
 
         Args:
             path: The directory.
             seconds: The delay in seconds of real time: the longest time that a request in progress may still take.
         """
-
-        async def wait() -> None:
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(remove_tree, path)
-
-        self._context.tasks.start(wait(), f"removal of {Path(path).name}")
+        self._run_later(lambda: remove_tree(path), seconds, f"removal of {path.name}")
 
     def remove_archive(self, sha256: str | None) -> None:
         """Remove an archive unless a function still refers to it.
@@ -68,11 +60,7 @@ class GarbageCollector:
                 if str(folder) != kept_path and number.isdecimal() and int(number) <= record.generation:
                     remove_tree(folder)
 
-        async def wait() -> None:
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(remove)
-
-        self._context.tasks.start(wait(), f"removal of older code of {record.id}")
+        self._run_later(remove, seconds, f"removal of older code of {record.id}")
 
     def collect(self) -> None:
         """Remove unreferenced archives and incomplete builds, and later unreferenced builds. Call at startup."""
@@ -85,4 +73,11 @@ class GarbageCollector:
             if folder.name.startswith("."):
                 self.remove(folder)
             elif str(folder) not in serving:
-                self.remove_later(str(folder), ORPHAN_DELAY_SECONDS)
+                self.remove(folder, ORPHAN_DELAY_SECONDS)
+
+    def _run_later(self, remove: Callable[[], None], seconds: float, name: str) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(remove)
+
+        self._context.tasks.start(wait(), name)

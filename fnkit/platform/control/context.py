@@ -7,14 +7,14 @@ import logging
 import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from fnkit.contract.runtimes import RUNTIME_TABLES, RuntimeTable
 from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.secrets import SecretStore
 from fnkit.platform.control.store.blobs import BlobStore
 from fnkit.platform.control.store.database import Store
-from fnkit.platform.model.clock import PlatformClock
+from fnkit.platform.model.clock import VirtualClock
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
 T = TypeVar("T")
@@ -72,9 +72,19 @@ async def retry_until_written(write: Callable[[], T]) -> T:
             await asyncio.sleep(_RETRY_SECONDS)
 
 
+async def wait_for_first(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Return when one of the coroutines has ended, and cancel the others."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 @dataclass(frozen=True, slots=True)
 class ControlContext:
-    """Dependencies of the operations, created once by ``build_control_plane``.
+    """Dependencies of the operations, created once by ``ControlPlane``.
 
     Attributes:
         settings: Settings of the platform's processes.
@@ -89,7 +99,7 @@ class ControlContext:
 
     settings: ProcessSettings
     layout: DataLayout
-    clock: PlatformClock
+    clock: VirtualClock
     store: Store
     blobs: BlobStore
     secrets: SecretStore

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,7 @@ from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.routes import serving_routes
 from fnkit.platform.control.deployments.toolchains import Toolchains
-from fnkit.platform.control.events.cron_scheduler import CronScheduler, ExpiryScheduler
+from fnkit.platform.control.events.cron_scheduler import CronScheduler, run_expiry
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState
@@ -35,7 +34,7 @@ from fnkit.platform.control.resources.functions import Functions
 from fnkit.platform.control.resources.namespaces import Namespaces
 from fnkit.platform.control.resources.token_key import SigningKeyStore
 from fnkit.platform.control.resources.tokens import Tokens, active_token_ids
-from fnkit.platform.control.resources.triggers import Triggers, TriggerSourceFactory
+from fnkit.platform.control.resources.triggers import Triggers
 from fnkit.platform.control.secrets import SecretStore
 from fnkit.platform.control.store.api_keys import ApiKeyFile
 from fnkit.platform.control.store.blobs import BlobStore
@@ -56,44 +55,84 @@ They lie below the ids that Debian reserves from 60000, and far above the first 
 CLOCK_KEY: Final = "clock"
 
 
-@dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """The parts of the control plane. The API serves its operations; the control process opens and closes it."""
+    """The parts of the control plane. The API serves its operations; the control process opens and closes it.
 
-    context: ControlContext
-    clock: VirtualClock
-    link: DataPlaneLink
-    toolchains: Toolchains
-    namespaces: Namespaces
-    functions: Functions
-    crons: Crons
-    cron_scheduler: CronScheduler
-    queue_triggers: QueueTriggers
-    gateway_client: GatewayClient
-    delivery_log: DeliveryLog
-    history: DeliveryHistory
-    domains: Domains
-    tokens: Tokens
-    api_keys: ApiKeyRegistry
-    triggers: Triggers
-    uploads: Uploads
-    deployments: Deployments
-    garbage_collector: GarbageCollector
-    dns_verifier: DnsVerifier
-    signing_keys: SigningKeyStore
-    logs: LogQueries
-    version: str = field(default_factory=lambda: version(DISTRIBUTION))
+    Args:
+        settings: The settings of the process, with the data folder. Nothing runs before ``open``.
+
+    Raises:
+        PlatformError: The database or a key file cannot be used.
+        OSError: The data folder cannot be used.
+    """
+
+    def __init__(self, settings: ProcessSettings) -> None:
+        self.version = version(DISTRIBUTION)
+        layout = DataLayout(Path(settings.data_dir))
+        layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        vault = Vault(layout.keys_dir / "platform.key")
+        store = Store(layout.database)
+        self.clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
+        with store.transaction():
+            store.key_values.put(CLOCK_KEY, self.clock.state)
+        context = self.context = ControlContext(
+            settings=settings,
+            layout=layout,
+            clock=self.clock,
+            store=store,
+            blobs=BlobStore(layout.blobs_dir),
+            secrets=SecretStore(vault),
+        )
+        self._signing_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
+        key_file = ApiKeyFile(layout.api_keys_file)
+        self.link = DataPlaneLink(
+            Path(settings.control_socket),
+            routes=lambda: serving_routes(context),
+            clock=lambda: self.clock.state,
+            credentials=lambda: AcceptedCredentials(
+                public_key=self._signing_keys.public_pem, tokens=active_token_ids(store), keys=key_grants(key_file)
+            ),
+        )
+        # Before the resources, which report changed crons to the scheduler.
+        self._gateway_client = GatewayClient(settings.delivery_socket)
+        self._delivery_log = DeliveryLog(store, context.counters)
+        cron_state = CronState(context, self._delivery_log)
+        dispatcher = Dispatcher(context, self._delivery_log, self._gateway_client)
+        self._cron_scheduler = CronScheduler(context, cron_state, dispatcher)
+        self.history = DeliveryHistory(context, self._delivery_log, cron_state, dispatcher)
+        self._build_resources(vault, key_file)
+
+    def _build_resources(self, vault: Vault, key_file: ApiKeyFile) -> None:
+        context, link = self.context, self.link
+        self.toolchains = Toolchains(strict=context.settings.strict_runtimes)
+        self._garbage_collector = GarbageCollector(context)
+        self._deployments = Deployments(context, link, self.toolchains, self._garbage_collector)
+        on_cron_changed = self._cron_scheduler.on_cron_changed
+        uid_range = FUNCTION_UIDS if os.geteuid() == 0 else None
+        self.functions = Functions(
+            context, link, self._deployments, self._garbage_collector, on_cron_changed, uid_range
+        )
+        self.namespaces = Namespaces(context, self.functions)
+        self.crons = Crons(context, on_cron_changed)
+        self._dns_verifier = DnsVerifier()
+        self.domains = Domains(context, link, self._dns_verifier)
+        self.tokens = Tokens(context, link, self._signing_keys)
+        self.api_keys = ApiKeyRegistry(context, link, key_file)
+        self.triggers = Triggers(context, vault)
+        self.queue_triggers = QueueTriggers(context, self.triggers, self._delivery_log, self._gateway_client)
+        self.uploads = Uploads(context, self.functions, self._garbage_collector, vault.derive_key("signed URLs"))
+        self.logs = LogQueries(context)
 
     async def open(self) -> None:
         """Listen for the data plane, resume the work of an earlier process, and start schedulers and triggers."""
         await self.link.open()
         await self._reconcile()
-        self.garbage_collector.collect()
+        self._garbage_collector.collect()
         tasks = self.context.tasks
-        tasks.start(self.signing_keys.generate_later(), "the token key")
-        self.cron_scheduler.load()
-        tasks.start(self.cron_scheduler.run(), "cron scheduler")
-        tasks.start(ExpiryScheduler(self.context, self.functions).run(), "expiry scheduler")
+        tasks.start(self._signing_keys.generate_later(), "the token key")
+        self._cron_scheduler.load()
+        tasks.start(self._cron_scheduler.run(), "cron scheduler")
+        tasks.start(run_expiry(self.context, self.functions), "expiry scheduler")
         self.queue_triggers.start()
 
     async def advance(self, seconds: float) -> float:
@@ -109,7 +148,7 @@ class ControlPlane:
         with self.context.store.transaction():
             self.context.store.key_values.put(CLOCK_KEY, state)
         await self.link.update_clock()
-        await self.cron_scheduler.fire_due()
+        await self._cron_scheduler.fire_due()
         await self.queue_triggers.retry_due()
         await self.functions.expire_deployments()
         await asyncio.sleep(0)  # run the first step of the tasks that were just created
@@ -120,15 +159,15 @@ class ControlPlane:
         # Messages in flight first: they need the tasks, and those use everything that is closed after them.
         await self.queue_triggers.stop()
         await self.context.tasks.stop()
-        self.delivery_log.close()
-        await self.signing_keys.close()
+        self._delivery_log.close()
+        await self._signing_keys.close()
         await self.link.close()
-        self.deployments.close()
+        self._deployments.close()
         self.logs.close()
-        self.dns_verifier.close()
+        self._dns_verifier.close()
         self.context.secrets.close()
         self.context.store.close()
-        self.gateway_client.close()
+        self._gateway_client.close()
 
     async def _reconcile(self) -> None:
         """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
@@ -138,85 +177,14 @@ class ControlPlane:
         store = self.context.store
         for function in list(store.functions.all(serving=1)):
             if function.status is not Status.PENDING and _is_code_missing(function.serving):
-                redeployed = self.deployments.prepare(msgspec.structs.replace(function, serving=None))
+                redeployed = self._deployments.prepare(msgspec.structs.replace(function, serving=None))
                 with store.transaction():
                     store.functions.update(redeployed)
         for resource in resources:
             await resource.resume()
         with store.transaction():
-            self.delivery_log.mark_interrupted()
+            self._delivery_log.mark_interrupted()
 
 
 def _is_code_missing(deployment: Deployment | None) -> bool:
     return deployment is not None and not Path(deployment.code).is_dir()
-
-
-def build_control_plane(settings: ProcessSettings) -> ControlPlane:
-    """Create the control plane for the data folder in the settings. Nothing runs before ``open``.
-
-    Raises:
-        PlatformError: The database or a key file cannot be used.
-        OSError: The data folder cannot be used.
-    """
-    layout = DataLayout(Path(settings.data_dir))
-    layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vault = Vault(layout.keys_dir / "platform.key")
-    store = Store(layout.database)
-    clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
-    with store.transaction():
-        store.key_values.put(CLOCK_KEY, clock.state)
-    context = ControlContext(
-        settings=settings,
-        layout=layout,
-        clock=clock,
-        store=store,
-        blobs=BlobStore(layout.blobs_dir),
-        secrets=SecretStore(vault),
-    )
-    signing_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
-    key_file = ApiKeyFile(layout.api_keys_file)
-    link = DataPlaneLink(
-        Path(settings.control_socket),
-        routes=lambda: serving_routes(context),
-        clock=lambda: clock.state,
-        credentials=lambda: AcceptedCredentials(
-            public_key=signing_keys.public_pem, tokens=active_token_ids(store), keys=key_grants(key_file)
-        ),
-    )
-    # Before the resources, which report changed crons to the scheduler.
-    gateway_client = GatewayClient(settings.delivery_socket)
-    delivery_log = DeliveryLog(store, context.counters)
-    cron_state = CronState(context, delivery_log)
-    dispatcher = Dispatcher(context, delivery_log, gateway_client)
-    cron_scheduler = CronScheduler(context, cron_state, dispatcher)
-    toolchains = Toolchains(strict=settings.strict_runtimes)
-    garbage_collector = GarbageCollector(context)
-    deployments = Deployments(context, link, toolchains, garbage_collector)
-    uid_range = FUNCTION_UIDS if os.geteuid() == 0 else None
-    dns_verifier = DnsVerifier()
-    functions = Functions(context, link, deployments, garbage_collector, cron_scheduler.on_cron_changed, uid_range)
-    triggers = Triggers(context, TriggerSourceFactory(vault))
-    return ControlPlane(
-        context=context,
-        clock=clock,
-        link=link,
-        toolchains=toolchains,
-        namespaces=Namespaces(context, functions),
-        functions=functions,
-        crons=Crons(context, cron_scheduler.on_cron_changed),
-        cron_scheduler=cron_scheduler,
-        queue_triggers=QueueTriggers(context, triggers, delivery_log, gateway_client),
-        gateway_client=gateway_client,
-        delivery_log=delivery_log,
-        history=DeliveryHistory(context, delivery_log, cron_state, dispatcher),
-        domains=Domains(context, link, dns_verifier),
-        tokens=Tokens(context, link, signing_keys),
-        api_keys=ApiKeyRegistry(context, link, key_file),
-        triggers=triggers,
-        uploads=Uploads(context, functions, garbage_collector, vault.derive_key("signed URLs")),
-        deployments=deployments,
-        garbage_collector=garbage_collector,
-        dns_verifier=dns_verifier,
-        signing_keys=signing_keys,
-        logs=LogQueries(context),
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from fnkit.platform.model.metrics import API_REQUEST_BOUNDS, BUILD_BOUNDS, Histogram, HistogramSnapshot
@@ -31,24 +31,18 @@ class ControlCounters:
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()
-        self.request_durations: dict[str, Histogram] = {}
-        self.builds: dict[str, Histogram] = {}
+        self.request_durations = defaultdict[str, Histogram](lambda: Histogram(API_REQUEST_BOUNDS))
+        self.builds = defaultdict[str, Histogram](lambda: Histogram(BUILD_BOUNDS))
         self.deliveries: Counter[tuple[str, str]] = Counter()
 
     def count_request(self, operation: str, status: int, seconds: float) -> None:
         """Count an API request."""
         self.requests[operation, status] += 1
-        durations = self.request_durations.get(operation)
-        if durations is None:
-            durations = self.request_durations[operation] = Histogram(API_REQUEST_BOUNDS)
-        durations.observe(seconds)
+        self.request_durations[operation].observe(seconds)
 
     def count_build(self, result: str, seconds: float) -> None:
         """Count a build."""
-        durations = self.builds.get(result)
-        if durations is None:
-            durations = self.builds[result] = Histogram(BUILD_BOUNDS)
-        durations.observe(seconds)
+        self.builds[result].observe(seconds)
 
     def count_delivery(self, kind: str, result: str) -> None:
         """Count a finished delivery once, however many attempts it took."""

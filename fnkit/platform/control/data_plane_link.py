@@ -15,29 +15,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from fnkit.platform.model.routing import (
-    FRAME_LENGTH_BYTES,
-    AcceptedCredentials,
-    Ack,
-    ClockChanged,
-    ClockState,
-    ControlMessage,
-    CredentialsChanged,
-    DataPlaneHealthy,
-    DataPlaneMessage,
-    DeploymentFailed,
-    DeploymentStarted,
-    Handshake,
-    HostsChanged,
-    InstanceExited,
-    KeyGrant,
-    RemoveFunction,
-    Route,
-    Snapshot,
-    UpsertRoute,
-    decode_data_plane_message,
-    encode_frame,
-)
+from fnkit.platform.model import routing
 
 _MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 _logger = logging.getLogger(__name__)
@@ -53,7 +31,7 @@ class ConnectionLost:
     """The connection closed before the data plane reported a result."""
 
 
-_StartResult: TypeAlias = DeploymentStarted | DeploymentFailed | ConnectionLost
+_StartResult: TypeAlias = routing.DeploymentStarted | routing.DeploymentFailed | ConnectionLost
 
 
 class DataPlaneConnection:
@@ -70,40 +48,37 @@ class DataPlaneConnection:
         self._pending_acks: dict[int, asyncio.Future[None]] = {}
         self._pending_starts: dict[tuple[str, int], asyncio.Future[_StartResult]] = {}
         self._closed = False
-        self.hello: Handshake | None = None
+        self.hello: routing.Handshake | None = None
         self.healthy = False
 
-    def send(self, message: ControlMessage) -> None:
+    def send(self, message: routing.ControlMessage) -> None:
         """Write a message. Does nothing on a closed connection."""
         if not self._closed:
-            self._writer.write(encode_frame(message))
+            self._writer.write(routing.encode_frame(message))
 
-    async def send_and_wait_for_acks(self, messages: Sequence[ControlMessage], seconds: float) -> bool:
-        """Send messages and wait for their acks.
+    async def send_and_wait_for_acks(self, messages: Sequence[routing.ControlMessage]) -> None:
+        """Send messages and wait for their acks, for at most ``ACK_TIMEOUT``.
+
+        Also returns if the connection closes meanwhile: the next data plane receives the changes in its snapshot,
+        so there is nothing left to wait for.
 
         Args:
-            messages: Messages with distinct versions.
-            seconds: Longest wait, in seconds of real time.
-
-        Returns:
-            Whether all acks arrived in time. Also true if the connection closed meanwhile: the next data plane
-            receives the changes in its snapshot, so there is nothing left to wait for.
+            messages: Messages with distinct versions, at least one.
         """
         if self._closed:
-            return False
+            return
         loop = asyncio.get_running_loop()
         futures = {message.version: loop.create_future() for message in messages}
         self._pending_acks.update(futures)
         for message in messages:
             self.send(message)
         try:
-            _, late = await asyncio.wait(futures.values(), timeout=seconds)
-            return not late
+            await asyncio.wait(futures.values(), timeout=ACK_TIMEOUT)
         finally:
             for version in futures:
                 self._pending_acks.pop(version, None)
 
-    async def start(self, message: UpsertRoute) -> _StartResult:
+    async def start(self, message: routing.UpsertRoute) -> _StartResult:
         """Send a deployment and wait for its first instance.
 
         A newer generation of the same function replaces this one in the data plane, which then never reports a
@@ -126,11 +101,11 @@ class DataPlaneConnection:
         """Read and handle messages until the connection closes or a message is invalid."""
         try:
             while True:
-                length = int.from_bytes(await self._reader.readexactly(FRAME_LENGTH_BYTES), "big")
+                length = int.from_bytes(await self._reader.readexactly(routing.FRAME_LENGTH_BYTES), "big")
                 if length > _MAX_FRAME_BYTES:
                     _logger.error("Closing the connection to the data plane: received a frame of %d bytes.", length)
                     return
-                self._handle(decode_data_plane_message(await self._reader.readexactly(length)))
+                self._handle(routing.decode_data_plane_message(await self._reader.readexactly(length)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         except msgspec.MsgspecError as error:
@@ -147,20 +122,20 @@ class DataPlaneConnection:
             if not start.done():
                 start.set_result(ConnectionLost())
 
-    def _handle(self, message: DataPlaneMessage) -> None:
+    def _handle(self, message: routing.DataPlaneMessage) -> None:
         match message:
-            case Handshake():
+            case routing.Handshake():
                 self.hello = message
-            case DataPlaneHealthy():
+            case routing.DataPlaneHealthy():
                 self.healthy = True
-            case Ack(version=version):
+            case routing.Ack(version=version):
                 if (ack := self._pending_acks.get(version)) is not None and not ack.done():
                     ack.set_result(None)
-            case DeploymentStarted() | DeploymentFailed():
+            case routing.DeploymentStarted() | routing.DeploymentFailed():
                 start = self._pending_starts.get((message.function_id, message.generation))
                 if start is not None and not start.done():
                     start.set_result(message)
-            case InstanceExited(function_id=function_id, reason=reason):
+            case routing.InstanceExited(function_id=function_id, reason=reason):
                 _logger.info("An instance of function %s exited: %s", function_id, reason)
 
 
@@ -179,9 +154,9 @@ class DataPlaneLink:
     def __init__(
         self,
         path: Path,
-        routes: Callable[[], tuple[Route, ...]],
-        clock: Callable[[], ClockState],
-        credentials: Callable[[], AcceptedCredentials],
+        routes: Callable[[], tuple[routing.Route, ...]],
+        clock: Callable[[], routing.ClockState],
+        credentials: Callable[[], routing.AcceptedCredentials],
     ) -> None:
         self._path = path
         self._get_routes = routes
@@ -207,14 +182,12 @@ class DataPlaneLink:
     @property
     def isolation(self) -> str | None:
         """The isolation level in force, ``None`` until the data plane reported it."""
-        hello = self._current.hello if self._current else None
-        return hello.isolation if hello else None
+        return self._current.hello.isolation if self._current and self._current.hello else None
 
     @property
     def data_plane_pid(self) -> int:
         """Process id of the data plane, 0 while none is connected."""
-        hello = self._current.hello if self._current else None
-        return hello.pid if hello else 0
+        return self._current.hello.pid if self._current and self._current.hello else 0
 
     async def open(self) -> None:
         """Listen on the socket, which only the platform's user can connect to (0600)."""
@@ -234,7 +207,7 @@ class DataPlaneLink:
             self._current.close()
         self._path.unlink(missing_ok=True)
 
-    async def start_deployment(self, route: Route) -> str | None:
+    async def start_deployment(self, route: routing.Route) -> str | None:
         """Start a deployment in the data plane; repeat this with each new data plane until there is a result.
 
         Returns:
@@ -244,11 +217,11 @@ class DataPlaneLink:
             connection = await self._wait_for_connection()
             if (hosts := self._hosts.get(route.function_id)) is not None:
                 route = msgspec.structs.replace(route, hosts=hosts)
-            outcome = await connection.start(UpsertRoute(version=self._next_version(), route=route))
+            outcome = await connection.start(routing.UpsertRoute(version=self._next_version(), route=route))
             match outcome:
                 case ConnectionLost():
                     continue
-                case DeploymentFailed(message=message):
+                case routing.DeploymentFailed(message=message):
                     return message
                 case _:
                     return None
@@ -256,19 +229,14 @@ class DataPlaneLink:
     async def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
         """Replace the hostnames of a function. Return after the ack or ``ACK_TIMEOUT``."""
         self._hosts[function_id] = hosts
-        if (connection := self._current) is not None:
-            message = HostsChanged(version=self._next_version(), function_id=function_id, hosts=hosts)
-            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
+        await self._send(routing.HostsChanged(version=self._next_version(), function_id=function_id, hosts=hosts))
 
     async def remove(self, *function_ids: str) -> None:
         """Stop serving functions. Return after all acks or ``ACK_TIMEOUT``."""
         for function_id in function_ids:
             self._hosts.pop(function_id, None)
-        messages = [
-            RemoveFunction(version=self._next_version(), function_id=function_id) for function_id in function_ids
-        ]
-        if (connection := self._current) is not None and messages:
-            await connection.send_and_wait_for_acks(messages, ACK_TIMEOUT)
+        messages = [routing.RemoveFunction(version=self._next_version(), function_id=one) for one in function_ids]
+        await self._send(*messages)
 
     async def change_credentials(
         self,
@@ -276,7 +244,7 @@ class DataPlaneLink:
         public_key: str | None = None,
         issued: tuple[str, ...] = (),
         revoked: tuple[str, ...] = (),
-        keys: tuple[KeyGrant, ...] | None = None,
+        keys: tuple[routing.KeyGrant, ...] | None = None,
     ) -> None:
         """Change the credentials that grant access to private functions. Return after the ack or ``ACK_TIMEOUT``.
 
@@ -286,17 +254,20 @@ class DataPlaneLink:
             revoked: Ids of deleted tokens.
             keys: All additional API keys; ``None`` leaves them unchanged.
         """
-        if (connection := self._current) is not None:
-            message = CredentialsChanged(
+        await self._send(
+            routing.CredentialsChanged(
                 version=self._next_version(), public_key=public_key, issued=issued, revoked=revoked, keys=keys
             )
-            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
+        )
 
     async def update_clock(self) -> None:
         """Send the clock's new state. Return once tasks that became due have started, or after ``ACK_TIMEOUT``."""
-        if (connection := self._current) is not None:
-            message = ClockChanged(version=self._next_version(), clock=self._get_clock())
-            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
+        await self._send(routing.ClockChanged(version=self._next_version(), clock=self._get_clock()))
+
+    async def _send(self, *messages: routing.ControlMessage) -> None:
+        """Send changes and wait for their acks. Without a data plane there is nothing to do."""
+        if self._current is not None and messages:
+            await self._current.send_and_wait_for_acks(messages)
 
     async def _wait_for_connection(self) -> DataPlaneConnection:
         while self._current is None:
@@ -309,7 +280,7 @@ class DataPlaneLink:
         if self._current is not None:
             self._current.close()
         connection.send(
-            Snapshot(
+            routing.Snapshot(
                 version=self._next_version(),
                 clock=self._get_clock(),
                 routes=self._get_routes(),

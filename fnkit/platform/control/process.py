@@ -23,7 +23,7 @@ import uvicorn
 from fnkit.errors import PlatformError
 from fnkit.platform.control.api.app import create_application
 from fnkit.platform.control.api.http_protocol import ApiHttpProtocol, raise_descriptor_limit
-from fnkit.platform.control.control_plane import ControlPlane, build_control_plane
+from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.logs.push import LokiPush
 from fnkit.platform.model.settings import ProcessSettings
 
@@ -53,7 +53,7 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
         listener: The listening socket of the API.
         stop: Set to stop; ``None`` to stop on SIGTERM and SIGINT.
     """
-    plane = build_control_plane(settings)
+    plane = ControlPlane(settings)
     try:
         await plane.open()
         if settings.loki_push is not None:

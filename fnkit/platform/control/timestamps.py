@@ -23,6 +23,7 @@ _ONE_SECOND: Final = timedelta(seconds=1)
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _NANOSECONDS_PER_MICROSECOND: Final = 10**3
+_MICROSECONDS_PER_SECOND: Final = 10**6
 
 
 def parse_expiry(field: str, text: str) -> int:
@@ -75,10 +76,8 @@ def format_microseconds(nanoseconds: int) -> str:
     >>> format_microseconds(1_782_997_433_828_896_696)
     '2026-07-02T13:03:53.828897Z'
     """
-    seconds, fraction = divmod(
-        (nanoseconds + _NANOSECONDS_PER_MICROSECOND // 2) // _NANOSECONDS_PER_MICROSECOND,
-        _NANOSECONDS_PER_SECOND // _NANOSECONDS_PER_MICROSECOND,
-    )
+    microseconds = (nanoseconds + _NANOSECONDS_PER_MICROSECOND // 2) // _NANOSECONDS_PER_MICROSECOND
+    seconds, fraction = divmod(microseconds, _MICROSECONDS_PER_SECOND)
     return f"{_format_seconds(seconds)}.{fraction:06d}Z"
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol, assert_never
+from typing import Final
 
 import msgspec
 
@@ -19,28 +19,6 @@ _MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-class ControlMessageHandler(Protocol):
-    """Applies the messages of control. A message is acknowledged when its method has returned."""
-
-    def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
-        """Replace the complete state."""
-
-    def apply_upsert(self, upsert: routing.UpsertRoute) -> None:
-        """Start a deployment."""
-
-    def apply_remove(self, remove: routing.RemoveFunction) -> None:
-        """Remove a function."""
-
-    def apply_hosts(self, changed: routing.HostsChanged) -> None:
-        """Replace the host names of a function."""
-
-    def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
-        """Update the accepted credentials."""
-
-    def apply_clock(self, changed: routing.ClockChanged) -> None:
-        """Set the clock."""
-
-
 class ControlClient:
     """Connects to control, and reconnects with backoff. Lives on one event loop.
 
@@ -49,15 +27,18 @@ class ControlClient:
     Args:
         socket_path: Unix socket on which control listens.
         handshake: Returns the first message of a connection.
-        handler: Applies the messages of control.
+        apply: Applies a message of control, which is acknowledged when this has returned.
     """
 
     def __init__(
-        self, socket_path: str, handshake: Callable[[], routing.Handshake], handler: ControlMessageHandler
+        self,
+        socket_path: str,
+        handshake: Callable[[], routing.Handshake],
+        apply: Callable[[ControlMessage], None],
     ) -> None:
         self._socket_path = socket_path
         self._handshake = handshake
-        self._handler = handler
+        self._apply = apply
         self._writer: asyncio.StreamWriter | None = None
 
     def report(self, message: DataPlaneMessage) -> None:
@@ -95,22 +76,5 @@ class ControlClient:
             if length > _MAX_FRAME_BYTES:
                 raise msgspec.DecodeError("the frame is too long")
             message = routing.decode_control_message(await reader.readexactly(length))
-            self._dispatch(message)
+            self._apply(message)
             self.report(routing.Ack(version=message.version))
-
-    def _dispatch(self, message: ControlMessage) -> None:
-        match message:
-            case routing.Snapshot():
-                self._handler.apply_snapshot(message)
-            case routing.UpsertRoute():
-                self._handler.apply_upsert(message)
-            case routing.RemoveFunction():
-                self._handler.apply_remove(message)
-            case routing.HostsChanged():
-                self._handler.apply_hosts(message)
-            case routing.CredentialsChanged():
-                self._handler.apply_credentials(message)
-            case routing.ClockChanged():
-                self._handler.apply_clock(message)
-            case _:
-                assert_never(message)

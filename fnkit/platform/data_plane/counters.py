@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from fnkit.platform.model.metrics import (
@@ -28,10 +30,12 @@ _END_LABELS: Final = (
 )
 
 
+@dataclass(slots=True, eq=False)
 class FunctionCounters:
     """The counters of one function.
 
     Attributes:
+        route: The deployment for which they were created.
         immediate: Requests that found an idle instance.
         waits: Queueing times of the other requests.
         requests: Requests by status code.
@@ -40,32 +44,15 @@ class FunctionCounters:
         gigabyte_seconds: Memory × time for which instances held requests.
     """
 
-    __slots__ = (
-        "cold_starts",
-        "durations",
-        "ended",
-        "gigabyte_seconds",
-        "immediate",
-        "name",
-        "namespace",
-        "region",
-        "requests",
-        "starts",
-        "waits",
-    )
-
-    def __init__(self, route: Route) -> None:
-        self.name = route.name
-        self.namespace = route.namespace
-        self.region = route.region
-        self.immediate = 0
-        self.requests: dict[int, int] = {}
-        self.durations = Histogram(DURATION_BOUNDS)
-        self.waits = Histogram(QUEUE_WAIT_BOUNDS)
-        self.cold_starts = Histogram(COLD_START_BOUNDS)
-        self.starts: Counter[str] = Counter()
-        self.ended: Counter[str] = Counter()
-        self.gigabyte_seconds = 0.0
+    route: Route
+    immediate: int = 0
+    requests: dict[int, int] = field(default_factory=dict)
+    durations: Histogram = field(default_factory=partial(Histogram, DURATION_BOUNDS))
+    waits: Histogram = field(default_factory=partial(Histogram, QUEUE_WAIT_BOUNDS))
+    cold_starts: Histogram = field(default_factory=partial(Histogram, COLD_START_BOUNDS))
+    starts: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    gigabyte_seconds: float = 0.0
 
     def count_response(self, status: int, seconds: float) -> None:
         """Count a completed request."""

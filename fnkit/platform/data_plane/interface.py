@@ -6,7 +6,7 @@ implement the same interface, so nothing here refers to processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -100,18 +100,6 @@ class DeployResult:
     failure: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceCounts:
-    """The instances and queued requests of one function."""
-
-    function_id: str
-    generation: int
-    idle: int
-    busy: int
-    starting: int
-    queued: int
-
-
 class Engine(Protocol):
     """Runs deployments of functions."""
 
@@ -141,6 +129,3 @@ class Engine(Protocol):
 
     def collect_metrics(self) -> EngineMetricsSnapshot:
         """Return a snapshot of all metrics."""
-
-    def instance_counts(self) -> Iterable[InstanceCounts]:
-        """Return the instances of every function."""

@@ -15,15 +15,16 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.data_plane.control_client import ControlClient
-from fnkit.platform.data_plane.engine.engine import EngineSettings, LocalEngine
+from fnkit.platform.data_plane.engine.engine import LocalEngine
 from fnkit.platform.data_plane.engine.isolation_probe import best_level
 from fnkit.platform.data_plane.engine.pool import ScaleDown
+from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.listeners import TlsListener, open_listeners
@@ -76,7 +77,7 @@ class DataPlane:
         self._router = Router((settings.host,))
         self._authorizer = Authorizer(settings.secret_key, self._clock.now)
         self._gateway = Gateway(self._engine, self._router, self._authorizer)
-        self._control_client = ControlClient(settings.control_socket, self._handshake, self)
+        self._control_client = ControlClient(settings.control_socket, self._handshake, self._apply)
         self._span_exporter = (
             _create_span_exporter(settings.otlp, self._gateway) if settings.otlp is not None else None
         )
@@ -134,7 +135,28 @@ class DataPlane:
 
     # Messages of control
 
-    def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
+    def _apply(self, message: routing.ControlMessage) -> None:
+        match message:
+            case routing.Snapshot():
+                self._apply_snapshot(message)
+            case routing.UpsertRoute():
+                self._changed_hosts.pop(message.route.function_id, None)
+                self._deploy(message.route)
+            case routing.RemoveFunction():
+                self._remove_function(message.function_id)
+            case routing.HostsChanged():
+                # Also those of its deployment that is still starting.
+                self._changed_hosts[message.function_id] = message.hosts
+                self._router.set_hosts(message.function_id, message.hosts)
+            case routing.CredentialsChanged():
+                self._apply_credentials(message)
+            case routing.ClockChanged():
+                self._clock.set(message.clock)
+                self._engine.sweep()  # stops instances whose idle time has passed by the new time
+            case _:
+                assert_never(message)
+
+    def _apply_snapshot(self, snapshot: routing.Snapshot) -> None:
         """Serve exactly these routes. Instances of unchanged deployments keep running.
 
         A function that is unknown here gets its route before an instance runs: requests start the first instance.
@@ -144,9 +166,8 @@ class DataPlane:
         self._authorizer.replace_credentials(snapshot.credentials)
         self._changed_hosts.clear()
         named = {route.function_id for route in snapshot.routes}
-        for observation in list(self._engine.instance_counts()):
-            if observation.function_id not in named:
-                self._remove_function(observation.function_id)
+        for function_id in self._engine.function_ids - named:
+            self._remove_function(function_id)
         for route in snapshot.routes:
             if self._engine.route(route.function_id) is None:
                 self._put_route(route)
@@ -160,21 +181,7 @@ class DataPlane:
             self._health_task.cancel()
         self._health_task = asyncio.get_running_loop().create_task(self._wait_until_healthy(snapshot.version))
 
-    def apply_upsert(self, upsert: routing.UpsertRoute) -> None:
-        """Start a deployment. ``DeploymentStarted`` or ``DeploymentFailed`` is reported later."""
-        self._changed_hosts.pop(upsert.route.function_id, None)
-        self._deploy(upsert.route)
-
-    def apply_remove(self, remove: routing.RemoveFunction) -> None:
-        """Remove a function."""
-        self._remove_function(remove.function_id)
-
-    def apply_hosts(self, changed: routing.HostsChanged) -> None:
-        """Replace the host names of a function, and of its deployment that is still starting."""
-        self._changed_hosts[changed.function_id] = changed.hosts
-        self._router.set_hosts(changed.function_id, changed.hosts)
-
-    def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
+    def _apply_credentials(self, changed: routing.CredentialsChanged) -> None:
         """Update the accepted credentials."""
         if changed.public_key is not None:
             self._authorizer.set_public_key(changed.public_key)
@@ -182,12 +189,8 @@ class DataPlane:
             self._authorizer.replace_keys(changed.keys)
         self._authorizer.update_tokens(changed.issued, changed.revoked)
 
-    def apply_clock(self, changed: routing.ClockChanged) -> None:
-        """Set the clock, and stop instances whose idle time has passed by it."""
-        self._clock.set(changed.clock)
-        self._engine.sweep()
-
     def _deploy(self, route: Route) -> None:
+        """Start a deployment. ``DeploymentStarted`` or ``DeploymentFailed`` is reported later."""
         if self._engine.pending_route(route.function_id) != route:
             self._engine.deploy(route, self._on_deployed)
 

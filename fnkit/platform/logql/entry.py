@@ -88,16 +88,16 @@ class LogEntry:
 
     def stream_labels(self) -> dict[str, str]:
         """Return the labels of the stream that stages neither removed nor overwrote."""
-        hidden = self.removed or self.parsed
-        return (
-            {n: v for n, v in self.stream.items() if n not in hidden and n not in self.parsed}
-            if hidden
-            else dict(self.stream)
-        )
+        return self._visible(self.stream)
 
     def metadata_labels(self) -> dict[str, str]:
         """Return the metadata that stages neither removed nor overwrote."""
-        return {n: v for n, v in self.metadata.items() if n not in self.removed and n not in self.parsed}
+        return self._visible(self.metadata)
+
+    def _visible(self, labels: Mapping[str, str]) -> dict[str, str]:
+        if not self.removed and not self.parsed:
+            return dict(labels)
+        return {n: v for n, v in labels.items() if n not in self.removed and n not in self.parsed}
 
     def parsed_labels(self) -> dict[str, str]:
         """Return the labels that stages added, including the error."""

@@ -65,6 +65,11 @@ def parse_json_path(text: str) -> tuple[str | int, ...] | None:
     return tuple(steps) or None
 
 
+def check_json_path(text: str) -> str:
+    """Return the error of a path, or an empty string if it is valid."""
+    return f"cannot parse expression [{text[:64]}]" if parse_json_path(text) is None else ""
+
+
 def check_extraction_pattern(pattern: str) -> str:
     """Return the error of a pattern, or an empty string if it is valid."""
     parts = _CAPTURE.split(pattern)
@@ -166,25 +171,14 @@ def _unquote_value(text: str) -> str | None:
         return None
 
 
-def regexp_step(stage: RegexpParser) -> Callable[[LogEntry], bool]:
-    """Return the step of ``| regexp``, which makes each named group a label."""
-    extract_groups = group_extractor(stage.pattern)
-
-    def step(entry: LogEntry) -> bool:
-        for name, value in extract_groups(entry.line).items():
-            entry.add_extracted(to_label_name(name), value)
-        return True
-
-    return step
-
-
-def pattern_step(stage: PatternParser) -> Callable[[LogEntry], bool]:
-    """Return the step of ``| pattern``, which makes each capture a label."""
-    fields = _compile_extraction_pattern(stage.pattern)
+def captures_step(stage: RegexpParser | PatternParser) -> Callable[[LogEntry], bool]:
+    """Return the step of ``| regexp`` or ``| pattern``, which makes each named group or capture a label."""
+    compile_pattern = group_extractor if isinstance(stage, RegexpParser) else _compile_extraction_pattern
+    fields = compile_pattern(stage.pattern)
 
     def step(entry: LogEntry) -> bool:
         for name, value in fields(entry.line):
-            entry.add_extracted(name, value)
+            entry.add_extracted(to_label_name(name), value)
         return True
 
     return step

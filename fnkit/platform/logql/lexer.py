@@ -108,28 +108,20 @@ def _make_token(text: str, found: re.Match[str]) -> QueryToken:
         case "string":
             return QueryToken(kind, _unquote(text, written, start), start)
         case "number":
-            return QueryToken(kind, written, start, _parse_number(text, written, start))
+            number = float(written)
+            if math.isinf(number):
+                raise _parse_error(f"value out of range: {written[:64]}", text, start)
+            return QueryToken(kind, written, start, number)
         case "size":
             return QueryToken(kind, written, start, parse_size(written) or 0)
         case "duration" | "range":
-            duration = written[1:-1].strip() if kind == "range" else written
-            return QueryToken(kind, written, start, _parse_duration_token(text, duration, start))
+            inner = written[1:-1].strip() if kind == "range" else written
+            duration = parse_duration(inner)
+            if duration is None:
+                raise _parse_error(f'not a valid duration string: "{inner[:64]}"', text, start)
+            return QueryToken(kind, written, start, duration)
         case _:
             return QueryToken(kind, written, start)
-
-
-def _parse_number(text: str, written: str, start: int) -> float:
-    number = float(written)
-    if math.isinf(number):
-        raise _parse_error(f"value out of range: {written[:64]}", text, start)
-    return number
-
-
-def _parse_duration_token(text: str, written: str, start: int) -> int:
-    duration = parse_duration(written)
-    if duration is None:
-        raise _parse_error(f'not a valid duration string: "{written[:64]}"', text, start)
-    return duration
 
 
 def _unquote(text: str, written: str, start: int) -> str:
@@ -161,12 +153,10 @@ def _invalid_text_message(text: str, offset: int) -> str:
             return "literal not terminated"
         case "[":
             return "missing closing ']' in duration"
+        case character if character.isdigit():
+            return f"syntax error: unexpected {text[offset : offset + 16]!r}"
         case character:
-            return (
-                f"syntax error: unexpected {text[offset : offset + 16]!r}"
-                if character.isdigit()
-                else (f"syntax error: unexpected character {character!r}")
-            )
+            return f"syntax error: unexpected character {character!r}"
 
 
 class TokenReader:
@@ -204,29 +194,19 @@ class TokenReader:
             self._next += 1
         return token
 
-    def is_symbol(self, *symbols: str) -> bool:
-        """Return whether the current token is one of these symbols."""
-        return self.token.kind == "symbol" and self.token.text in symbols
+    def is_next(self, *texts: str) -> bool:
+        """Return whether the current token is one of these symbols or words, ignoring case."""
+        return self.token.kind in ("symbol", "name") and self.token.text.lower() in texts
 
-    def is_word(self, *words: str) -> bool:
-        """Return whether the current token is one of these words, ignoring case."""
-        return self.token.kind == "name" and self.token.text.lower() in words
-
-    def accept(self, symbol: str) -> bool:
-        """Consume the symbol if it is the current token, and return whether it was."""
-        if found := self.is_symbol(symbol):
-            self.advance()
-        return found
-
-    def accept_word(self, word: str) -> bool:
-        """Consume the word if it is the current token, and return whether it was."""
-        if found := self.is_word(word):
+    def accept(self, text: str) -> bool:
+        """Consume the symbol or word if it is the current token, and return whether it was."""
+        if found := self.is_next(text):
             self.advance()
         return found
 
     def expect(self, symbol: str) -> QueryToken:
         """Consume and return the symbol, or raise ``QueryError``."""
-        if not self.is_symbol(symbol):
+        if not self.is_next(symbol):
             raise self.unexpected_token_error(symbol)
         return self.advance()
 
@@ -236,7 +216,7 @@ class TokenReader:
             raise self.unexpected_token_error(kind.upper() if kind != "name" else "IDENTIFIER")
         return self.advance()
 
-    def expect_string(self, check: Callable[[str], str | None]) -> str:
+    def expect_string(self, check: Callable[[str], str]) -> str:
         """Consume a string and return its text, or raise ``QueryError`` with the reason that ``check`` returns."""
         token = self.expect_kind("string")
         if reason := check(token.text):

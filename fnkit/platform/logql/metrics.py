@@ -11,24 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from fnkit.platform.logql import syntax
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.pipeline import COMPARISONS
-from fnkit.platform.logql.syntax import (
-    BinaryOperation,
-    Grouping,
-    MetricQuery,
-    NumberLiteral,
-    RangeAggregation,
-    VectorAggregation,
-    VectorLiteral,
-    VectorMatching,
-)
 from fnkit.platform.logql.windows import (
     BYTES_FUNCTIONS,
     ChargeWork,
     ReadEntries,
     Series,
     SeriesList,
+    Signature,
     TimeSteps,
     apply_or_nan,
     apply_to_windows,
@@ -55,19 +47,14 @@ _SUMMED_FUNCTIONS: Final = BYTES_FUNCTIONS | {"count_over_time", "rate"}
 # sum by (…) of these functions is the function itself over the coarser groups.
 _PUSHED_DOWN_FUNCTIONS: Final = _SUMMED_FUNCTIONS | {"sum_over_time"}
 _WINDOW_FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
-    "sum_over_time": math.fsum,
+    **{f"{name}_over_time": function for name, function in _AGGREGATION_FUNCTIONS.items()},
     "rate": math.fsum,
-    "avg_over_time": lambda values: math.fsum(values) / len(values),
-    "min_over_time": min,
-    "max_over_time": max,
-    "stdvar_over_time": population_variance,
-    "stddev_over_time": lambda values: math.sqrt(population_variance(values)),
     "first_over_time": lambda values: values[0],
     "last_over_time": lambda values: values[-1],
 }
 
 
-def aggregate(query: VectorAggregation, operand: SeriesList, steps: TimeSteps) -> SeriesList:
+def aggregate(query: syntax.VectorAggregation, operand: SeriesList, steps: TimeSteps) -> SeriesList:
     """Return the aggregated series.
 
     Args:
@@ -77,9 +64,9 @@ def aggregate(query: VectorAggregation, operand: SeriesList, steps: TimeSteps) -
     """
     if query.function in ("sort", "sort_desc"):
         return _sort_by_last_value(operand, descending=query.function == "sort_desc")
-    groups: dict[frozenset[tuple[str, str]], tuple[dict[str, str], SeriesList]] = {}
+    groups: dict[Signature, tuple[dict[str, str], SeriesList]] = {}
     for series in operand:
-        labels = group_labels(series.labels, query.grouping or Grouping(()))
+        labels = group_labels(series.labels, query.grouping or syntax.Grouping(()))
         groups.setdefault(frozenset(labels.items()), (labels, []))[1].append(series)
     if query.parameter is not None:
         largest = query.function == "topk"
@@ -129,14 +116,6 @@ def _sort_by_last_value(series_list: SeriesList, *, descending: bool) -> SeriesL
     return sorted(series_list, key=rank)
 
 
-def _divide(left: float, right: float) -> float:
-    return left / right if right else math.nan
-
-
-def _modulo(left: float, right: float) -> float:
-    return math.fmod(left, right) if right and math.isfinite(left) else math.nan
-
-
 def _power(left: float, right: float) -> float:
     try:
         return math.pow(left, right)
@@ -150,8 +129,8 @@ _ARITHMETIC: Final[dict[str, Callable[[float, float], float]]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": _divide,
-    "%": _modulo,
+    "/": lambda left, right: left / right if right else math.nan,
+    "%": lambda left, right: math.fmod(left, right) if right and math.isfinite(left) else math.nan,
     "^": _power,
 }
 
@@ -164,22 +143,20 @@ def _apply_operator(name: str, left: float, right: float) -> float:
 
 
 def _combine_series(
-    query: BinaryOperation, left: SeriesList | float, right: SeriesList | float, steps: TimeSteps
+    query: syntax.BinaryOperation, left: SeriesList, right: SeriesList, steps: TimeSteps
 ) -> SeriesList:
-    """Apply an operator to two operands, at least one of which is a list of series.
+    """Apply an operator to two lists of series.
 
     Two series match if they have the same values of the matching labels; series without a match are dropped.
 
     Raises:
         QueryError: Several series of one side match the same series of the other.
     """
-    if isinstance(left, float) or isinstance(right, float):
-        return _combine_with_number(query, left, right)
     if query.operator in ("and", "or", "unless"):
         return _set_operation(query, left, right, steps)
     others = _by_signature(right, query.matching)
     result: SeriesList = []
-    seen: set[frozenset[tuple[str, str]]] = set()
+    seen: set[Signature] = set()
     for series in left:
         signature = _signature(series, query.matching)
         other = others.get(signature)
@@ -189,21 +166,23 @@ def _combine_series(
             raise _ambiguous_match_error()
         seen.add(signature)
         pairs = zip(series.values, other.values, strict=True)
-        labels = group_labels(series.labels, _matching_labels(query.matching))
+        labels = group_labels(series.labels, query.matching)
         result.append(
             Series(labels, [_combine_values(query, left_value, right_value) for left_value, right_value in pairs])
         )
     return result
 
 
-def _combine_with_number(query: BinaryOperation, left: SeriesList | float, right: SeriesList | float) -> SeriesList:
-    if isinstance(right, float):
-        series_list = left if isinstance(left, list) else []
-        return [Series(s.labels, [_combine_values(query, value, right) for value in s.values]) for s in series_list]
-    number = left if isinstance(left, float) else math.nan
+def _combine_with_number(
+    query: syntax.BinaryOperation, series_list: SeriesList, number: float, *, is_left: bool
+) -> SeriesList:
+    """Apply an operator to series and a number, which is the left or the right operand."""
     result = []
-    for series in right:
-        values = [_combine_values(query, number, value) for value in series.values]
+    for series in series_list:
+        values = [
+            _combine_values(query, number, value) if is_left else _combine_values(query, value, number)
+            for value in series.values
+        ]
         if query.operator in COMPARISONS and not query.as_bool:
             # A comparison without "bool" filters: the result has the value of the series, on either side.
             values = [None if kept is None else value for kept, value in zip(values, series.values, strict=True)]
@@ -211,7 +190,7 @@ def _combine_with_number(query: BinaryOperation, left: SeriesList | float, right
     return result
 
 
-def _combine_values(query: BinaryOperation, left: float | None, right: float | None) -> float | None:
+def _combine_values(query: syntax.BinaryOperation, left: float | None, right: float | None) -> float | None:
     if left is None or right is None:
         return None
     if query.operator in COMPARISONS and not query.as_bool:
@@ -219,7 +198,9 @@ def _combine_values(query: BinaryOperation, left: float | None, right: float | N
     return _apply_operator(query.operator, left, right)
 
 
-def _set_operation(query: BinaryOperation, left: SeriesList, right: SeriesList, steps: TimeSteps) -> SeriesList:
+def _set_operation(
+    query: syntax.BinaryOperation, left: SeriesList, right: SeriesList, steps: TimeSteps
+) -> SeriesList:
     matching = query.matching
     in_right = [_signatures_at(right, matching, index) for index in range(steps.count)]
     if query.operator == "or":
@@ -232,7 +213,7 @@ def _set_operation(query: BinaryOperation, left: SeriesList, right: SeriesList, 
 
 def _merge_equal_labels(series_list: SeriesList) -> SeriesList:
     """Merge series with equal labels from both sides of ``or``, which never have values at the same time."""
-    result: dict[frozenset[tuple[str, str]], Series] = {}
+    result: dict[Signature, Series] = {}
     for series in series_list:
         existing = result.setdefault(frozenset(series.labels.items()), series)
         if existing is not series:
@@ -242,14 +223,16 @@ def _merge_equal_labels(series_list: SeriesList) -> SeriesList:
     return list(result.values())
 
 
-def _signatures_at(
-    series_list: SeriesList, matching: VectorMatching, index: int
-) -> set[frozenset[tuple[str, str]]]:
+def _signatures_at(series_list: SeriesList, matching: syntax.Grouping, index: int) -> set[Signature]:
     return {_signature(series, matching) for series in series_list if series.values[index] is not None}
 
 
 def _filter_values(
-    series: Series, matching: VectorMatching, present: list[set[frozenset[tuple[str, str]]]], *, keep_matches: bool
+    series: Series,
+    matching: syntax.Grouping,
+    present: list[set[Signature]],
+    *,
+    keep_matches: bool,
 ) -> Series:
     signature = _signature(series, matching)
     values = [
@@ -259,8 +242,8 @@ def _filter_values(
     return Series(series.labels, values)
 
 
-def _by_signature(series_list: SeriesList, matching: VectorMatching) -> dict[frozenset[tuple[str, str]], Series]:
-    found: dict[frozenset[tuple[str, str]], Series] = {}
+def _by_signature(series_list: SeriesList, matching: syntax.Grouping) -> dict[Signature, Series]:
+    found: dict[Signature, Series] = {}
     for series in series_list:
         signature = _signature(series, matching)
         if signature in found:
@@ -269,12 +252,8 @@ def _by_signature(series_list: SeriesList, matching: VectorMatching) -> dict[fro
     return found
 
 
-def _signature(series: Series, matching: VectorMatching) -> frozenset[tuple[str, str]]:
-    return frozenset(group_labels(series.labels, _matching_labels(matching)).items())
-
-
-def _matching_labels(matching: VectorMatching) -> Grouping:
-    return Grouping(matching.labels, without=not matching.on)
+def _signature(series: Series, matching: syntax.Grouping) -> Signature:
+    return frozenset(group_labels(series.labels, matching).items())
 
 
 def _ambiguous_match_error() -> QueryError:
@@ -290,22 +269,22 @@ class _Evaluator:
     read: ReadEntries
     charge: ChargeWork
 
-    def evaluate(self, query: MetricQuery) -> SeriesList | float:
+    def evaluate(self, query: syntax.MetricQuery) -> SeriesList | float:
         match query:
-            case NumberLiteral():
+            case syntax.NumberLiteral():
                 return query.value
-            case VectorLiteral():
+            case syntax.VectorLiteral():
                 return [Series({}, [query.value] * self.steps.count)]
-            case RangeAggregation():
+            case syntax.RangeAggregation():
                 return self._evaluate_range(query, query.grouping)
-            case VectorAggregation():
+            case syntax.VectorAggregation():
                 return aggregate(query, self._evaluate_operand(query), self.steps)
-            case BinaryOperation():
+            case syntax.BinaryOperation():
                 return self._evaluate_binary(query)
             case _:
                 assert_never(query)
 
-    def _evaluate_operand(self, query: VectorAggregation) -> SeriesList:
+    def _evaluate_operand(self, query: syntax.VectorAggregation) -> SeriesList:
         """Evaluate the operand of an aggregation.
 
         A sum of sums is computed while lines are read, with the labels of the outer aggregation: a few series are
@@ -314,15 +293,15 @@ class _Evaluator:
         operand = query.operand
         if (
             query.function == "sum"
-            and isinstance(operand, RangeAggregation)
+            and isinstance(operand, syntax.RangeAggregation)
             and operand.function in _PUSHED_DOWN_FUNCTIONS
             and operand.grouping is None
         ):
-            return self._evaluate_range(operand, query.grouping or Grouping(()))
+            return self._evaluate_range(operand, query.grouping or syntax.Grouping(()))
         result = self.evaluate(operand)
         return result if isinstance(result, list) else [Series({}, [result] * self.steps.count)]
 
-    def _evaluate_range(self, query: RangeAggregation, grouping: Grouping | None) -> SeriesList:
+    def _evaluate_range(self, query: syntax.RangeAggregation, grouping: syntax.Grouping | None) -> SeriesList:
         steps, interval = self.steps, query.log_range.interval
         span = (steps.start - interval, steps[steps.count - 1])
         samples = read_samples(query.function, query.log_range, grouping, span, self.read)
@@ -340,7 +319,7 @@ class _Evaluator:
             )
         return apply_to_windows(samples, steps, interval, function, self.charge)
 
-    def _evaluate_absent(self, query: RangeAggregation, present: SeriesList) -> SeriesList:
+    def _evaluate_absent(self, query: syntax.RangeAggregation, present: SeriesList) -> SeriesList:
         """Return 1 at the times without lines, with the labels for which the selector requires a single value."""
         exact = [matcher for matcher in query.log_range.query.selector if matcher.operator == "="]
         names = [matcher.name for matcher in exact]
@@ -349,14 +328,20 @@ class _Evaluator:
         values: list[float | None] = [1.0 if count is None else None for count in counts]
         return [Series(labels, values)] if any(values) else []
 
-    def _evaluate_binary(self, query: BinaryOperation) -> SeriesList | float:
+    def _evaluate_binary(self, query: syntax.BinaryOperation) -> SeriesList | float:
         left, right = self.evaluate(query.left), self.evaluate(query.right)
-        if isinstance(left, float) and isinstance(right, float):
-            return _apply_operator(query.operator, left, right)
+        if isinstance(left, float):
+            if isinstance(right, float):
+                return _apply_operator(query.operator, left, right)
+            return _combine_with_number(query, right, left, is_left=True)
+        if isinstance(right, float):
+            return _combine_with_number(query, left, right, is_left=False)
         return _combine_series(query, left, right, self.steps)
 
 
-def evaluate(query: MetricQuery, steps: TimeSteps, read: ReadEntries, charge: ChargeWork) -> SeriesList | float:
+def evaluate(
+    query: syntax.MetricQuery, steps: TimeSteps, read: ReadEntries, charge: ChargeWork
+) -> SeriesList | float:
     """Evaluate a metric query and return its series, or its number.
 
     Args:

@@ -6,27 +6,15 @@ is right-associative. Stages and label filters are parsed in ``stage_parser``.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
+from fnkit.platform.logql import syntax
 from fnkit.platform.logql.lexer import QueryToken, TokenReader
-from fnkit.platform.logql.regex import full_match_predicate
+from fnkit.platform.logql.pipeline import selector_predicate
 from fnkit.platform.logql.stage_parser import begins_stage, begins_unwrap, read_matcher, read_stage, read_unwrap
-from fnkit.platform.logql.syntax import (
-    BinaryOperation,
-    Grouping,
-    LogQuery,
-    LogRange,
-    Matcher,
-    MetricQuery,
-    NumberLiteral,
-    Query,
-    RangeAggregation,
-    Stage,
-    Unwrap,
-    VectorAggregation,
-    VectorLiteral,
-    VectorMatching,
-)
+
+T = TypeVar("T")
 
 _LINE_FUNCTIONS: Final = frozenset({"count_over_time", "bytes_over_time", "bytes_rate"})
 _LINE_OR_SAMPLE_FUNCTIONS: Final = frozenset({"rate", "absent_over_time"})
@@ -52,27 +40,27 @@ _PRECEDENCE: Final = {
 _COMPARISON_OPERATORS: Final = frozenset({"==", "!=", ">", ">=", "<", "<="})
 
 
-def _read_grouping(reader: TokenReader) -> Grouping | None:
-    """Parse ``by (…)`` or ``without (…)`` if the current token starts one."""
-    if not reader.is_word("by", "without"):
+def _read_grouping(reader: TokenReader, only: str = "by", all_but: str = "without") -> syntax.Grouping | None:
+    """Parse ``by (…)`` or ``without (…)``, or the words for the same, if the current token starts one."""
+    if not reader.is_next(only, all_but):
         return None
-    without = reader.advance().text.lower() == "without"
-    return Grouping(_read_label_names(reader), without)
-
-
-def _read_label_names(reader: TokenReader) -> tuple[str, ...]:
-    """Parse a list of labels in parentheses, which may be empty."""
+    without = reader.advance().text.lower() == all_but
     reader.expect("(")
-    labels: list[str] = []
-    while not reader.is_symbol(")"):
-        labels.append(reader.expect_kind("name").text)
+    return syntax.Grouping(_read_list(reader, ")", lambda: reader.expect_kind("name").text), without)
+
+
+def _read_list(reader: TokenReader, end: str, read_item: Callable[[], T]) -> tuple[T, ...]:
+    """Parse a list with commas, which may be empty, and the symbol after it."""
+    items: list[T] = []
+    while not reader.is_next(end):
+        items.append(read_item())
         if not reader.accept(","):
             break
-    reader.expect(")")
-    return tuple(labels)
+    reader.expect(end)
+    return tuple(items)
 
 
-def _read_log_query(reader: TokenReader) -> LogQuery:
+def _read_log_query(reader: TokenReader) -> syntax.LogQuery:
     """Parse a log query, which may be in parentheses."""
     if reader.accept("("):
         with reader.parentheses():
@@ -81,10 +69,10 @@ def _read_log_query(reader: TokenReader) -> LogQuery:
     stages = []
     while begins_stage(reader):
         stages.append(read_stage(reader))
-    return LogQuery(selector, tuple(stages))
+    return syntax.LogQuery(selector, tuple(stages))
 
 
-def _read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
+def _read_selector(reader: TokenReader) -> tuple[syntax.Matcher, ...]:
     """Parse ``{a="b", c=~"d"}``.
 
     Raises:
@@ -92,46 +80,28 @@ def _read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
             because the selector would otherwise match all streams.
     """
     start = reader.expect("{")
-    matchers: list[Matcher] = []
-    while not reader.is_symbol("}"):
-        matchers.append(read_matcher(reader))
-        if not reader.accept(","):
-            break
-    reader.expect("}")
-    if all(_matches_empty(matcher) for matcher in matchers):
+    matchers = _read_list(reader, "}", lambda: read_matcher(reader))
+    if selector_predicate(matchers)({}):  # that is, it matches a stream without these labels
         raise reader.error(
             "queries require at least one regexp or equality matcher that does not have an empty-compatible value. "
             'For instance, app=~".*" does not meet this requirement, but app=~".+" will',
             start,
         )
-    return tuple(matchers)
-
-
-def _matches_empty(matcher: Matcher) -> bool:
-    """Return whether a matcher matches a stream without the label."""
-    match matcher.operator:
-        case "=":
-            return not matcher.value
-        case "!=":
-            return bool(matcher.value)
-        case "=~":
-            return full_match_predicate(matcher.value)("")
-        case _:
-            return not full_match_predicate(matcher.value)("")
+    return matchers
 
 
 class _LogRangeParts:
     """The parts of a log range that were parsed so far; their order in the query varies."""
 
     def __init__(self) -> None:
-        self.query: LogQuery | None = None
-        self.stages: list[Stage] = []
-        self.unwrap: Unwrap | None = None
+        self.query: syntax.LogQuery | None = None
+        self.stages: list[syntax.Stage] = []
+        self.unwrap: syntax.Unwrap | None = None
         self.interval: int | None = None
         self.offset = 0
 
 
-def _read_range_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> RangeAggregation:
+def _read_range_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> syntax.RangeAggregation:
     """Parse a range aggregation after its function name.
 
     Args:
@@ -153,16 +123,16 @@ def _read_range_aggregation(reader: TokenReader, name: str, name_token: QueryTok
         raise reader.error(f"invalid aggregation {name} without unwrap", name_token)
     if log_range.unwrap is not None and name in _LINE_FUNCTIONS:
         raise reader.error(f"invalid aggregation {name} with unwrap", name_token)
-    return RangeAggregation(name, log_range, parameter, grouping)
+    return syntax.RangeAggregation(name, log_range, parameter, grouping)
 
 
-def _read_log_range(reader: TokenReader) -> LogRange:
+def _read_log_range(reader: TokenReader) -> syntax.LogRange:
     parts = _LogRangeParts()
     _read_log_range_parts(reader, parts)
     if parts.query is None or parts.interval is None:
         raise reader.unexpected_token_error("RANGE")
-    query = LogQuery(parts.query.selector, tuple(parts.stages))
-    return LogRange(query, parts.interval, parts.offset, parts.unwrap)
+    query = syntax.LogQuery(parts.query.selector, tuple(parts.stages))
+    return syntax.LogRange(query, parts.interval, parts.offset, parts.unwrap)
 
 
 def _read_log_range_parts(reader: TokenReader, parts: _LogRangeParts) -> None:
@@ -171,7 +141,7 @@ def _read_log_range_parts(reader: TokenReader, parts: _LogRangeParts) -> None:
         with reader.parentheses():
             _read_log_range_parts(reader, parts)
     else:
-        parts.query = LogQuery(_read_selector(reader))
+        parts.query = syntax.LogQuery(_read_selector(reader))
     while True:
         if begins_unwrap(reader) and parts.unwrap is None:
             parts.unwrap = read_unwrap(reader)
@@ -187,13 +157,13 @@ def _read_log_range_parts(reader: TokenReader, parts: _LogRangeParts) -> None:
 
 
 def _read_offset(reader: TokenReader) -> int:
-    if not reader.accept_word("offset"):
+    if not reader.accept("offset"):
         return 0
     sign = -1 if reader.accept("-") else 1
     return sign * int(reader.expect_kind("duration").value)
 
 
-def parse_query(text: str) -> Query:
+def parse_query(text: str) -> syntax.Query:
     """Parse a query.
 
     Raises:
@@ -206,19 +176,19 @@ def parse_query(text: str) -> Query:
     return query
 
 
-def parse_log_query(text: str) -> LogQuery:
+def parse_log_query(text: str) -> syntax.LogQuery:
     """Parse a log query.
 
     Raises:
         QueryError: The query is invalid, unsupported or a metric query.
     """
     query = parse_query(text)
-    if not isinstance(query, LogQuery):
+    if not isinstance(query, syntax.LogQuery):
         raise TokenReader(text).error("only log queries are supported here")
     return query
 
 
-def parse_selector(text: str) -> tuple[Matcher, ...]:
+def parse_selector(text: str) -> tuple[syntax.Matcher, ...]:
     """Parse a selector ``{…}`` without stages, which limits lists of labels and series.
 
     Raises:
@@ -235,7 +205,7 @@ def _is_log_query(reader: TokenReader) -> bool:
     return next((token.text == "{" for token in reader.remaining() if token.text != "("), False)
 
 
-def _read_metric_query(reader: TokenReader, min_precedence: int) -> MetricQuery:
+def _read_metric_query(reader: TokenReader, min_precedence: int) -> syntax.MetricQuery:
     left = _read_operand(reader)
     while True:
         token = reader.token
@@ -245,31 +215,31 @@ def _read_metric_query(reader: TokenReader, min_precedence: int) -> MetricQuery:
             return left
         reader.advance()
         reader.count_operation()
-        as_bool = reader.accept_word("bool")
+        as_bool = reader.accept("bool")
         if as_bool and operator not in _COMPARISON_OPERATORS:
             raise reader.error("bool modifier can only be used on comparison operators", token)
         matching = _read_matching(reader)
         # A lower limit makes the right operand take the next operator of equal precedence: right-associative.
         right = _read_metric_query(reader, precedence - 1 if precedence == _POWER_PRECEDENCE else precedence)
-        if operator in ("and", "or", "unless") and any(isinstance(side, NumberLiteral) for side in (left, right)):
+        if operator in ("and", "or", "unless") and any(
+            isinstance(side, syntax.NumberLiteral) for side in (left, right)
+        ):
             raise reader.error(f"unexpected literal for a side of logical/set binary operation ({operator})", token)
-        left = BinaryOperation(operator, left, right, as_bool, matching)
+        left = syntax.BinaryOperation(operator, left, right, as_bool, matching)
 
 
-def _read_matching(reader: TokenReader) -> VectorMatching:
-    matching = VectorMatching()
-    if reader.is_word("on", "ignoring"):
-        on = reader.advance().text.lower() == "on"
-        matching = VectorMatching(_read_label_names(reader), on)
-    if reader.is_word("group_left", "group_right"):
+def _read_matching(reader: TokenReader) -> syntax.Grouping:
+    """Parse ``on (…)`` or ``ignoring (…)``; without one, two series must agree in all labels."""
+    matching = _read_grouping(reader, "on", "ignoring") or syntax.Grouping((), without=True)
+    if reader.is_next("group_left", "group_right"):
         raise reader.unsupported_error(reader.token.text)
     return matching
 
 
-def _read_operand(reader: TokenReader) -> MetricQuery:
+def _read_operand(reader: TokenReader) -> syntax.MetricQuery:
     token = reader.token
-    if token.kind == "number" or reader.is_symbol("+", "-"):
-        return NumberLiteral(_read_number(reader))
+    if token.kind == "number" or reader.is_next("+", "-"):
+        return syntax.NumberLiteral(_read_number(reader))
     if reader.accept("("):
         with reader.parentheses():
             return _read_metric_query(reader, 0)
@@ -281,7 +251,7 @@ def _read_operand(reader: TokenReader) -> MetricQuery:
         reader.expect("(")
         value = _read_number(reader)
         reader.expect(")")
-        return VectorLiteral(value)
+        return syntax.VectorLiteral(value)
     if name in _RANGE_FUNCTIONS:
         reader.advance()
         return _read_range_aggregation(reader, name, token)
@@ -294,13 +264,13 @@ def _read_operand(reader: TokenReader) -> MetricQuery:
 
 
 def _read_number(reader: TokenReader) -> float:
-    sign = -1.0 if reader.is_symbol("-") else 1.0
-    if reader.is_symbol("+", "-"):
+    sign = -1.0 if reader.is_next("-") else 1.0
+    if reader.is_next("+", "-"):
         reader.advance()
     return sign * reader.expect_kind("number").value
 
 
-def _read_vector_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> VectorAggregation:
+def _read_vector_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> syntax.VectorAggregation:
     grouping = _read_grouping(reader)
     reader.expect("(")
     parameter = None
@@ -312,9 +282,9 @@ def _read_vector_aggregation(reader: TokenReader, name: str, name_token: QueryTo
             parameter = int(number.value)
             reader.expect(",")
         operand = _read_metric_query(reader, 0)
-    if isinstance(operand, NumberLiteral):
+    if isinstance(operand, syntax.NumberLiteral):
         raise reader.error(f"{name} of a literal: expecting a metric query", name_token)
     grouping = grouping or _read_grouping(reader)
     if grouping and name in _ORDERING_FUNCTIONS:
         raise reader.error(f"grouping not allowed for {name} aggregation", name_token)
-    return VectorAggregation(name, operand, parameter, grouping)
+    return syntax.VectorAggregation(name, operand, parameter, grouping)

@@ -11,28 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, assert_never
 
+from fnkit.platform.logql import syntax
 from fnkit.platform.logql.entry import ERROR_DETAILS_LABEL, ERROR_LABEL, LogEntry
-from fnkit.platform.logql.extractors import json_step, logfmt_step, pattern_step, regexp_step
+from fnkit.platform.logql.extractors import captures_step, json_step, logfmt_step
 from fnkit.platform.logql.regex import full_match_predicate, search_predicate
-from fnkit.platform.logql.syntax import (
-    AllOf,
-    AnyOf,
-    Decolorize,
-    Drop,
-    JsonParser,
-    Keep,
-    LabelComparison,
-    LabelCondition,
-    LabelFilter,
-    LabelFormat,
-    LineFilter,
-    LineFormat,
-    LogfmtParser,
-    Matcher,
-    PatternParser,
-    RegexpParser,
-    Stage,
-)
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
 _LABEL_FILTER_ERROR: Final = "LabelFilterErr"
@@ -53,13 +35,13 @@ Step: TypeAlias = Callable[[LogEntry], bool]
 _ANSI_ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def selector_predicate(matchers: tuple[Matcher, ...]) -> Callable[[Mapping[str, str]], bool]:
+def selector_predicate(matchers: tuple[syntax.Matcher, ...]) -> Callable[[Mapping[str, str]], bool]:
     """Return a predicate for labels that a selector matches; a missing label counts as empty."""
     tests = [(matcher.name, _matcher_predicate(matcher)) for matcher in matchers]
     return lambda labels: all(test(labels.get(name, "")) for name, test in tests)
 
 
-def _line_filter_predicate(stage: LineFilter) -> Callable[[LogEntry], bool]:
+def _line_filter_predicate(stage: syntax.LineFilter) -> Callable[[LogEntry], bool]:
     """Return a predicate for entries that a line filter keeps."""
     is_pattern = stage.operator in ("|~", "!~")
     tests = [search_predicate(text) if is_pattern else _contains_predicate(text) for text in stage.texts]
@@ -75,7 +57,7 @@ def _contains_predicate(text: str) -> Callable[[str], bool]:
     return lambda line: text in line
 
 
-def _matcher_predicate(matcher: Matcher) -> Callable[[str], bool]:
+def _matcher_predicate(matcher: syntax.Matcher) -> Callable[[str], bool]:
     value = matcher.value
     match matcher.operator:
         case "=":
@@ -91,28 +73,24 @@ def _matcher_predicate(matcher: Matcher) -> Callable[[str], bool]:
             assert_never(matcher.operator)
 
 
-def label_filter_predicate(label_condition: LabelCondition) -> Callable[[LogEntry], bool]:
+def label_filter_predicate(label_condition: syntax.LabelCondition) -> Callable[[LogEntry], bool]:
     """Return a predicate for entries that a label filter keeps."""
     match label_condition:
-        case Matcher():
+        case syntax.Matcher():
             name, test = label_condition.name, _matcher_predicate(label_condition)
             return lambda entry: test(entry.get_or_empty(name))
-        case LabelComparison():
+        case syntax.LabelComparison():
             return _comparison_predicate(label_condition)
-        case AllOf():
-            left, right = (
-                label_filter_predicate(label_condition.left),
-                label_filter_predicate(label_condition.right),
-            )
-            return lambda entry: left(entry) and right(entry)
-        case AnyOf():
-            one, other = label_filter_predicate(label_condition.left), label_filter_predicate(label_condition.right)
-            return lambda entry: one(entry) or other(entry)
+        case syntax.LabelOperation():
+            left, right = map(label_filter_predicate, (label_condition.left, label_condition.right))
+            if label_condition.operator == "and":
+                return lambda entry: left(entry) and right(entry)
+            return lambda entry: left(entry) or right(entry)
         case _:
             assert_never(label_condition)
 
 
-def _comparison_predicate(comparison: LabelComparison) -> Callable[[LogEntry], bool]:
+def _comparison_predicate(comparison: syntax.LabelComparison) -> Callable[[LogEntry], bool]:
     """Return a predicate that compares a label with a number, duration or size.
 
     As in Loki, it drops a line without the label, and keeps a line with an unreadable value but sets ``__error__``.
@@ -146,10 +124,10 @@ def _parse_go_number(text: str) -> float | None:
     return None if math.isinf(value) and any(c.isdigit() for c in text) else value
 
 
-def _label_list_predicate(labels: tuple[str | Matcher, ...]) -> Callable[[str, str], bool]:
+def _label_list_predicate(labels: tuple[str | syntax.Matcher, ...]) -> Callable[[str, str], bool]:
     """Return a predicate for names and values of labels that the list of ``drop`` or ``keep`` matches."""
     names = frozenset(label for label in labels if isinstance(label, str))
-    tests = [(label.name, _matcher_predicate(label)) for label in labels if isinstance(label, Matcher)]
+    tests = [(label.name, _matcher_predicate(label)) for label in labels if isinstance(label, syntax.Matcher)]
     return lambda name, value: name in names or any(n == name and test(value) for n, test in tests)
 
 
@@ -182,7 +160,7 @@ def _compile_template(template: str) -> Callable[[Callable[[str], str], str], st
     return render
 
 
-def compile_pipeline(stages: tuple[Stage, ...]) -> Step:
+def compile_pipeline(stages: tuple[syntax.Stage, ...]) -> Step:
     """Return a single step that applies all stages."""
     steps = [_stage_step(stage) for stage in stages]
     if not steps:
@@ -199,67 +177,56 @@ def compile_pipeline(stages: tuple[Stage, ...]) -> Step:
     return step
 
 
-def _stage_step(stage: Stage) -> Step:
+def _stage_step(stage: syntax.Stage) -> Step:
     match stage:
-        case LineFilter():
+        case syntax.LineFilter():
             return _line_filter_predicate(stage)
-        case LabelFilter():
+        case syntax.LabelFilter():
             return label_filter_predicate(stage.condition)
-        case JsonParser() | LogfmtParser() | RegexpParser() | PatternParser():
+        case syntax.JsonParser() | syntax.LogfmtParser() | syntax.RegexpParser() | syntax.PatternParser():
             return _parser_step(stage)
-        case LineFormat() | LabelFormat() | Decolorize():
-            return _format_step(stage)
-        case Drop() | Keep():
-            return _drop_or_keep_step(stage)
-        case _:
-            assert_never(stage)
-
-
-def _parser_step(stage: JsonParser | LogfmtParser | RegexpParser | PatternParser) -> Step:
-    match stage:
-        case JsonParser():
-            return json_step(stage)
-        case LogfmtParser():
-            return logfmt_step(stage)
-        case RegexpParser():
-            return regexp_step(stage)
-        case PatternParser():
-            return pattern_step(stage)
-        case _:
-            assert_never(stage)
-
-
-def _format_step(stage: LineFormat | LabelFormat | Decolorize) -> Step:
-    match stage:
-        case LineFormat():
-            render = _compile_template(stage.template)
-
-            def format_line(entry: LogEntry) -> bool:
-                entry.line = render(entry.get_or_empty, entry.line)
-                return True
-
-            return format_line
-        case LabelFormat():
+        case syntax.LineFormat() | syntax.Decolorize():
+            return _line_step(stage)
+        case syntax.LabelFormat():
             return _label_format_step(stage)
-        case Decolorize():
-
-            def decolorize(entry: LogEntry) -> bool:
-                entry.line = _ANSI_ESCAPE.sub("", entry.line)
-                return True
-
-            return decolorize
+        case syntax.LabelSelection():
+            return _label_selection_step(stage)
         case _:
             assert_never(stage)
 
 
-def _label_format_step(stage: LabelFormat) -> Step:
+def _parser_step(
+    stage: syntax.JsonParser | syntax.LogfmtParser | syntax.RegexpParser | syntax.PatternParser,
+) -> Step:
+    match stage:
+        case syntax.JsonParser():
+            return json_step(stage)
+        case syntax.LogfmtParser():
+            return logfmt_step(stage)
+        case syntax.RegexpParser() | syntax.PatternParser():
+            return captures_step(stage)
+        case _:
+            assert_never(stage)
+
+
+def _line_step(stage: syntax.LineFormat | syntax.Decolorize) -> Step:
+    render = _compile_template(stage.template) if isinstance(stage, syntax.LineFormat) else _without_colours
+
+    def step(entry: LogEntry) -> bool:
+        entry.line = render(entry.get_or_empty, entry.line)
+        return True
+
+    return step
+
+
+def _without_colours(_label: Callable[[str], str], line: str) -> str:
+    return _ANSI_ESCAPE.sub("", line)
+
+
+def _label_format_step(stage: syntax.LabelFormat) -> Step:
     assignments = [
-        (
-            assignment.label,
-            assignment.value,
-            _compile_template(assignment.value) if assignment.is_template else None,
-        )
-        for assignment in stage.assignments
+        (one.label, one.value, _compile_template(one.value) if one.is_template else None)
+        for one in stage.assignments
     ]
 
     def step(entry: LogEntry) -> bool:
@@ -274,9 +241,9 @@ def _label_format_step(stage: LabelFormat) -> Step:
     return step
 
 
-def _drop_or_keep_step(stage: Drop | Keep) -> Step:
+def _label_selection_step(stage: syntax.LabelSelection) -> Step:
     is_listed = _label_list_predicate(stage.labels)
-    keeps = isinstance(stage, Keep)
+    keeps = stage.keeps
 
     def step(entry: LogEntry) -> bool:
         for name, value in entry.labels().items():
@@ -289,18 +256,19 @@ def _drop_or_keep_step(stage: Drop | Keep) -> Step:
     return step
 
 
-def required_texts(stages: tuple[Stage, ...]) -> tuple[str, ...]:
+def required_texts(stages: tuple[syntax.Stage, ...]) -> tuple[str, ...]:
     """Return texts that every line in the result must contain, so that other lines need not be decoded.
 
     Only filters before the first stage that changes the text count.
 
-    >>> required_texts((LineFilter("|=", ("a",)), LineFilter("!=", ("b",)), LineFilter("|=", ("c", "d"))))
+    >>> contains = [syntax.LineFilter("|=", texts) for texts in (("a",), ("b", "c"))]
+    >>> required_texts((contains[0], syntax.LineFilter("!=", ("d",)), contains[1]))
     ('a',)
     """
     texts = []
     for stage in stages:
-        if isinstance(stage, LineFormat | Decolorize):
+        if isinstance(stage, syntax.LineFormat | syntax.Decolorize):
             break
-        if isinstance(stage, LineFilter) and stage.operator == "|=" and len(stage.texts) == 1:
+        if isinstance(stage, syntax.LineFilter) and stage.operator == "|=" and len(stage.texts) == 1:
             texts.append(stage.texts[0])
     return tuple(text for text in texts if text)

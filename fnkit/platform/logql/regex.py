@@ -36,22 +36,15 @@ _LITERAL_ALTERNATIVES: Final = re.compile(r"[^\\.+*?()|\[\]{}^$]*(?:\|[^\\.+*?()
 _UNIVERSAL_PATTERNS: Final[dict[str, Callable[[str], bool]]] = {".*": lambda _text: True, ".+": bool}
 
 
-def check_regex(pattern: str, make_error: Callable[[str], QueryError]) -> None:
-    """Check that a pattern is valid in RE2.
-
-    Args:
-        pattern: The pattern.
-        make_error: Creates the exception from a message, to add the position in the query.
-
-    Raises:
-        QueryError: The pattern is invalid.
-    """
-    if _literal_alternatives(pattern) is not None or pattern in _UNIVERSAL_PATTERNS:
-        return
+def check_regex(pattern: str, *, needs_group: bool = False) -> str:
+    """Return why a pattern is invalid in RE2, or lacks a named group that it needs; empty if it is valid."""
+    if not needs_group and (_literal_alternatives(pattern) is not None or pattern in _UNIVERSAL_PATTERNS):
+        return ""
     try:
-        _compile(pattern)
+        compiled = _compile(pattern)
     except QueryError as error:
-        raise make_error(error.message) from None
+        return error.message
+    return "at least one named capture must be supplied" if needs_group and not compiled.groupindex else ""
 
 
 def search_predicate(pattern: str) -> Callable[[str], bool]:
@@ -111,18 +104,13 @@ def _translate_token(token: re.Match[str]) -> str:
     return r"\Z" if token.lastgroup == "end" else token.group()
 
 
-def group_names(pattern: str) -> tuple[str, ...]:
-    """Return the names of the named groups of a pattern."""
-    return tuple(_compile(pattern).groupindex)
-
-
-def group_extractor(pattern: str) -> Callable[[str], dict[str, str]]:
-    """Return a function that returns the named groups of the first match, or an empty dict without a match."""
+def group_extractor(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
+    """Return a function that returns the named groups of the first match, or nothing without a match."""
     compiled = _compile(pattern)
     names = tuple(compiled.groupindex)
 
-    def extract(text: str) -> dict[str, str]:
+    def extract(text: str) -> list[tuple[str, str]]:
         found = _match_with_timeout(pattern, compiled.search, text)
-        return {} if found is None else {name: found[name] or "" for name in names}
+        return [] if found is None else [(name, found[name] or "") for name in names]
 
     return extract

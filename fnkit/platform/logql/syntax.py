@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 MatchOperator: TypeAlias = Literal["=", "!=", "=~", "!~"]
 LineOperator: TypeAlias = Literal["|=", "!=", "|~", "!~"]
 UnwrapConversion: TypeAlias = Literal["", "duration", "duration_seconds", "bytes"]
+LabelOperator: TypeAlias = Literal["and", "or"]
 ComparisonOperator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<="]
 
 
@@ -31,22 +32,15 @@ class LabelComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf:
-    """``left and right``."""
+class LabelOperation:
+    """``left and right``, or ``left or right``."""
 
+    operator: LabelOperator
     left: LabelCondition
     right: LabelCondition
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """``left or right``."""
-
-    left: LabelCondition
-    right: LabelCondition
-
-
-LabelCondition: TypeAlias = Matcher | LabelComparison | AllOf | AnyOf
+LabelCondition: TypeAlias = Matcher | LabelComparison | LabelOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +120,11 @@ class LabelFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """``| drop a, b="c"``: remove these labels, or those that match."""
+class LabelSelection:
+    """``| drop a, b="c"`` removes these labels, or those that match; ``| keep a, b="c"`` removes all others."""
 
     labels: tuple[str | Matcher, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """``| keep a, b="c"``: remove all labels but these, or those that match."""
-
-    labels: tuple[str | Matcher, ...]
+    keeps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +141,7 @@ Stage: TypeAlias = (
     | LabelFilter
     | LineFormat
     | LabelFormat
-    | Drop
-    | Keep
+    | LabelSelection
     | Decolorize
 )
 
@@ -188,7 +175,7 @@ class LogRange:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """``by (a, b)`` or ``without (a, b)``."""
+    """``by (a, b)`` or ``without (a, b)``; between two operands ``on (a, b)`` or ``ignoring (a, b)``."""
 
     labels: tuple[str, ...]
     without: bool = False
@@ -215,22 +202,17 @@ class VectorAggregation:
 
 
 @dataclass(frozen=True, slots=True)
-class VectorMatching:
-    """``on (a)`` or ``ignoring (a)``: the labels in which two series must agree."""
-
-    labels: tuple[str, ...] = ()
-    on: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class BinaryOperation:
-    """``left + right``; with ``as_bool`` a comparison returns 0 or 1 instead of filtering."""
+    """``left + right``; with ``as_bool`` a comparison returns 0 or 1 instead of filtering.
+
+    ``matching`` are the labels in which two series must agree.
+    """
 
     operator: str
     left: MetricQuery
     right: MetricQuery
     as_bool: bool = False
-    matching: VectorMatching = VectorMatching()
+    matching: Grouping = Grouping((), without=True)
 
 
 @dataclass(frozen=True, slots=True)

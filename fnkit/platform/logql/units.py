@@ -56,20 +56,16 @@ def _parse_units(text: str, units: frozenset[str]) -> int | None:
     for part in _DURATION_PART.finditer(unsigned):
         if part.start() != end or part[2] not in units or len(part[1]) > _MAX_DIGITS:
             return None
-        number = part[1]
-        total += (
-            int(number) * _NANOSECONDS_PER_UNIT[part[2]]
-            if number.isdecimal()
-            else _fractional_nanoseconds(number, part[2])
-        )
+        total += _multiply(part[1], _NANOSECONDS_PER_UNIT[part[2]])
         end = part.end()
     if end == 0 or end != len(unsigned) or total > _MAX_NANOSECONDS:
         return None
     return -total if text.startswith("-") else total
 
 
-def _fractional_nanoseconds(number: str, unit: str) -> int:
-    return int(float(number) * _NANOSECONDS_PER_UNIT[unit])
+def _multiply(number: str, factor: int) -> int:
+    """Multiply a number, exactly if it is whole."""
+    return int(number) * factor if number.isdecimal() else int(float(number) * factor)
 
 
 def parse_size(text: str) -> int | None:
@@ -82,5 +78,4 @@ def parse_size(text: str) -> int | None:
     factor = _BYTES_PER_UNIT.get(found[2].lower()) if found else None
     if found is None or factor is None or len(found[1]) > _MAX_DIGITS:
         return None
-    number = found[1].replace(",", "")
-    return int(number) * factor if number.isdecimal() else int(float(number) * factor)
+    return _multiply(found[1].replace(",", ""), factor)

@@ -13,28 +13,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, TypeAlias
 
+from fnkit.platform.logql import syntax
 from fnkit.platform.logql.entry import LogEntry, format_labels
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.pipeline import compile_pipeline, label_filter_predicate
-from fnkit.platform.logql.syntax import (
-    Grouping,
-    JsonParser,
-    LabelFilter,
-    LabelFormat,
-    LineFormat,
-    LogfmtParser,
-    LogQuery,
-    LogRange,
-    PatternParser,
-    RegexpParser,
-    Stage,
-    Unwrap,
-)
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
 _MAX_POINTS = 5_000_000
 """Maximum number of values in all series of a result together, which take about 200 MB."""
-ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[LogEntry]]
+ReadEntries: TypeAlias = Callable[[syntax.LogQuery, int, int], Iterable[LogEntry]]
 """Returns the lines of a query's selector in a time span: start excluded, end included, in Unix nanoseconds.
 
 It does not apply the stages of the query, but may omit lines that they would remove anyway.
@@ -48,6 +35,8 @@ _SAMPLE_ERROR: Final = "SampleExtractionErr"
 Sample = tuple[int, dict[str, str], float]
 """Time in Unix nanoseconds (with the offset added), labels of the series, and value."""
 
+Signature: TypeAlias = frozenset[tuple[str, str]]
+"""Labels in a form that can be compared and looked up."""
 _MAX_SERIES_READ: Final = 50_000
 """Maximum number of series that a query may distinguish while it reads lines."""
 _MAX_SAMPLES: Final = 5_000_000
@@ -96,7 +85,7 @@ class Series:
 SeriesList: TypeAlias = list[Series]
 
 
-def group_labels(labels: Mapping[str, str], grouping: Grouping) -> dict[str, str]:
+def group_labels(labels: Mapping[str, str], grouping: syntax.Grouping) -> dict[str, str]:
     """Return the labels by which an aggregation groups a series; a missing label is omitted."""
     if grouping.without:
         return {name: value for name, value in labels.items() if name not in grouping.labels}
@@ -112,15 +101,14 @@ def _check_point_count(series_count: int, steps: TimeSteps) -> None:
     if series_count * steps.count > _MAX_POINTS:
         raise QueryError(
             f"{series_count} series of {steps.count} points each are too many; aggregate them with sum(), "
-            "or increase "
-            "the value of the step parameter"
+            "or increase the value of the step parameter"
         )
 
 
 def read_samples(
     function: str,
-    log_range: LogRange,
-    grouping: Grouping | None,
+    log_range: syntax.LogRange,
+    grouping: syntax.Grouping | None,
     span: tuple[int, int],
     read: ReadEntries,
 ) -> Iterator[Sample]:
@@ -152,20 +140,26 @@ def read_samples(
 
 
 def _without_unused_parsers(
-    stages: tuple[Stage, ...], grouping: Grouping | None, unwrap: Unwrap | None
-) -> tuple[Stage, ...]:
+    stages: tuple[syntax.Stage, ...], grouping: syntax.Grouping | None, unwrap: syntax.Unwrap | None
+) -> tuple[syntax.Stage, ...]:
     """Return the stages without parsers if no label is used.
 
     Loki does the same, and it is visible: a line that is not JSON then causes no error.
     """
     needs_labels = unwrap is not None or grouping is None or grouping.without or bool(grouping.labels)
-    uses_labels = any(isinstance(stage, LabelFilter | LabelFormat | LineFormat) for stage in stages)
+    uses_labels = any(
+        isinstance(stage, syntax.LabelFilter | syntax.LabelFormat | syntax.LineFormat) for stage in stages
+    )
     if needs_labels or uses_labels:
         return stages
-    return tuple(s for s in stages if not isinstance(s, JsonParser | LogfmtParser | RegexpParser | PatternParser))
+    return tuple(
+        s
+        for s in stages
+        if not isinstance(s, syntax.JsonParser | syntax.LogfmtParser | syntax.RegexpParser | syntax.PatternParser)
+    )
 
 
-def _value_reader(function: str, unwrap: Unwrap | None) -> Callable[[LogEntry], float | None]:
+def _value_reader(function: str, unwrap: syntax.Unwrap | None) -> Callable[[LogEntry], float | None]:
     if unwrap is None:
         if function in BYTES_FUNCTIONS:
             return lambda entry: float(len(entry.line.encode("utf-8", "replace")))
@@ -200,7 +194,9 @@ def _parse_seconds(text: str) -> float | None:
     return None if duration is None else duration / _NANOSECONDS_PER_SECOND
 
 
-def _series_labels(grouping: Grouping | None, unwrap: Unwrap | None) -> Callable[[LogEntry], dict[str, str]]:
+def _series_labels(
+    grouping: syntax.Grouping | None, unwrap: syntax.Unwrap | None
+) -> Callable[[LogEntry], dict[str, str]]:
     """Return a function for the labels of a sample. As in Prometheus, an empty label counts as missing."""
     if grouping is not None and not grouping.without:
         names = grouping.labels
@@ -260,7 +256,7 @@ def sum_windows(samples: Iterable[Sample], steps: TimeSteps, interval: int, divi
     Raises:
         QueryError: There are too many series or values.
     """
-    found: dict[frozenset[tuple[str, str]], _WindowSums] = {}
+    found: dict[Signature, _WindowSums] = {}
     for time, labels, value in samples:
         window = steps.window_indexes(time, interval)
         if window[0] < window[1]:
@@ -293,7 +289,7 @@ def apply_to_windows(
     Raises:
         QueryError: There are too many samples, series or values, or the query exceeded its time limit.
     """
-    found: dict[frozenset[tuple[str, str]], tuple[dict[str, str], list[tuple[int, float]]]] = {}
+    found: dict[Signature, tuple[dict[str, str], list[tuple[int, float]]]] = {}
     for count, (time, labels, value) in enumerate(samples):
         key = frozenset(labels.items())
         if key not in found:

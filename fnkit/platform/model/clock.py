@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Final
 
 from fnkit.platform.model.routing import ClockState
 
@@ -42,33 +42,6 @@ class SyncedClock:
     def now_ns(self) -> int:
         """Return the virtual time in Unix nanoseconds."""
         return int(self.now() * _NANOSECONDS_PER_SECOND)
-
-
-class PlatformClock(Protocol):
-    """The operations on time that the control plane uses."""
-
-    @property
-    def speed(self) -> float:
-        """Platform seconds per real second; 0 for a manual clock, which only ``advance`` moves."""
-        ...
-
-    def now(self) -> float:
-        """Return platform time in Unix seconds."""
-        ...
-
-    def now_ns(self) -> int:
-        """Return platform time in Unix nanoseconds."""
-        ...
-
-    async def wait_until(self, at: float | None) -> None:
-        """Wait until the given platform time, or until the clock is moved.
-
-        It may also return early, so the caller checks the time again.
-
-        Args:
-            at: Unix seconds; ``None`` waits only for a change of the clock.
-        """
-        ...
 
 
 class VirtualClock:
@@ -105,7 +78,7 @@ class VirtualClock:
 
     @property
     def speed(self) -> float:
-        """Platform seconds per real second; 0 for a manual clock."""
+        """Platform seconds per real second; 0 for a manual clock, which only ``advance`` moves."""
         return self._speed
 
     def now_ns(self) -> int:
@@ -128,7 +101,13 @@ class VirtualClock:
         return self.state
 
     async def wait_until(self, at: float | None) -> None:
-        """Wait until ``at`` (Unix seconds), a change of the clock, or a minute of real time."""
+        """Wait until the given platform time, until the clock is moved, or for a minute of real time.
+
+        It may return early, so the caller checks the time again.
+
+        Args:
+            at: Unix seconds; ``None`` waits only for a change of the clock.
+        """
         timeout = _MAX_SLEEP
         if at is not None and self._speed > 0:
             timeout = min(timeout, max(0.0, (at - self.now()) / self._speed))

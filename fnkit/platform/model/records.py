@@ -17,6 +17,7 @@ from fnkit.errors import PlatformError
 Record = TypeVar("Record", bound="ResourceRecord")
 StatusTransitions: TypeAlias = Mapping[Status, frozenset[Status]]
 
+_NANOSECONDS_PER_SECOND: Final = 10**9
 _AFTER_SETTLED: Final = frozenset({Status.PENDING, Status.DELETING})
 _AFTER_PENDING: Final = frozenset({Status.PENDING, Status.READY, Status.ERROR, Status.DELETING})
 _PENDING_TRANSITIONS: Final[StatusTransitions] = {
@@ -316,6 +317,11 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str
     environment: dict[str, str] = {}
     secrets: tuple[StoredSecret, ...] = ()
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The longest duration of a request in seconds."""
+        return self.timeout / _NANOSECONDS_PER_SECOND
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):

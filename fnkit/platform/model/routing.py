@@ -10,6 +10,7 @@ Secrets are sent unencrypted over this socket, which only its owner can open. Th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
@@ -115,54 +116,58 @@ class AcceptedCredentials(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[KeyGrant, ...] = ()
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
-    """The complete state. Functions without a route in it are removed."""
+class _Versioned(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of every message of control, and of the messages that refer to one.
+
+    Attributes:
+        version: Number of the message. Each has the next one.
+    """
 
     version: int
+
+
+class Snapshot(_Versioned, frozen=True, kw_only=True, tag="snapshot"):
+    """The complete state. Functions without a route in it are removed."""
+
     clock: ClockState
     routes: tuple[Route, ...]
     credentials: AcceptedCredentials = AcceptedCredentials()
 
 
-class UpsertRoute(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
+class UpsertRoute(_Versioned, frozen=True, kw_only=True, tag="upsert"):
     """Deploy: start one instance, then switch traffic to this deployment and report ``DeploymentStarted``.
 
     The previous deployment serves until then, and goes on serving if the start fails.
     """
 
-    version: int
     route: Route
 
 
-class RemoveFunction(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
+class RemoveFunction(_Versioned, frozen=True, kw_only=True, tag="remove"):
     """Stop routing to this function, and stop its instances after their current requests."""
 
-    version: int
     function_id: str
 
 
-class HostsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
+class HostsChanged(_Versioned, frozen=True, kw_only=True, tag="hosts"):
     """Replace the host names of a function, whichever of its deployments is current."""
 
-    version: int
     function_id: str
     hosts: tuple[str, ...]
 
 
-class CredentialsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="credentials"):
+class CredentialsChanged(_Versioned, frozen=True, kw_only=True, tag="credentials"):
     """Tokens were issued or revoked, or keys changed. ``None`` leaves a value unchanged."""
 
-    version: int
     public_key: str | None = None
     issued: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
     keys: tuple[KeyGrant, ...] | None = None
 
 
-class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
+class ClockChanged(_Versioned, frozen=True, kw_only=True, tag="clock"):
     """The clock was moved. The data plane applies it, with its effects on idle instances, before the ack."""
 
-    version: int
     clock: ClockState
 
 
@@ -179,10 +184,8 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     isolation: str
 
 
-class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
+class Ack(_Versioned, frozen=True, kw_only=True, tag="ack"):
     """The message with this version was applied."""
-
-    version: int
 
 
 class DeploymentStarted(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
@@ -208,10 +211,8 @@ class InstanceExited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
     reason: str
 
 
-class DataPlaneHealthy(msgspec.Struct, frozen=True, kw_only=True, tag="healthy"):
+class DataPlaneHealthy(_Versioned, frozen=True, kw_only=True, tag="healthy"):
     """Every function of the snapshot has its ``min_scale`` instances."""
-
-    version: int
 
 
 DataPlaneMessage: TypeAlias = (
@@ -219,34 +220,15 @@ DataPlaneMessage: TypeAlias = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_control_decoder: msgspec.msgpack.Decoder[ControlMessage] = msgspec.msgpack.Decoder(ControlMessage)
-_data_plane_decoder: msgspec.msgpack.Decoder[DataPlaneMessage] = msgspec.msgpack.Decoder(DataPlaneMessage)
 
+decode_control_message: Callable[[bytes], ControlMessage] = msgspec.msgpack.Decoder(ControlMessage).decode
+"""Decode a message of control. Raises ``msgspec.DecodeError`` if the payload is not such a message."""
 
-def encode(message: ControlMessage | DataPlaneMessage) -> bytes:
-    """Encode a message as msgpack, without the length."""
-    return _encoder.encode(message)
+decode_data_plane_message: Callable[[bytes], DataPlaneMessage] = msgspec.msgpack.Decoder(DataPlaneMessage).decode
+"""Decode a message of the data plane. Raises ``msgspec.DecodeError`` if the payload is not such a message."""
 
 
 def encode_frame(message: ControlMessage | DataPlaneMessage) -> bytes:
     """Encode a message as a frame: its length, then msgpack."""
     payload = _encoder.encode(message)
     return len(payload).to_bytes(FRAME_LENGTH_BYTES, "big") + payload
-
-
-def decode_control_message(payload: bytes) -> ControlMessage:
-    """Decode a message of control.
-
-    Raises:
-        msgspec.DecodeError: The payload is not such a message.
-    """
-    return _control_decoder.decode(payload)
-
-
-def decode_data_plane_message(payload: bytes) -> DataPlaneMessage:
-    """Decode a message of the data plane.
-
-    Raises:
-        msgspec.DecodeError: The payload is not such a message.
-    """
-    return _data_plane_decoder.decode(payload)

@@ -56,7 +56,7 @@ class ChildProcess:
         self._stop_requested = asyncio.Event()
 
     async def run(self) -> None:
-        """Run the process until ``terminate`` is called, and restart it when it ends.
+        """Run the process until ``stop`` is called, and restart it when it ends.
 
         The delay doubles with each restart, and starts over after a run that was long enough.
         """
@@ -75,15 +75,10 @@ class ChildProcess:
                 await asyncio.wait_for(self._stop_requested.wait(), timeout=delay)
             delay = min(delay * 2, _MAX_RESTART_DELAY)
 
-    def terminate(self) -> None:
-        """Send SIGTERM, and do not restart."""
+    def stop(self, number: signal.Signals) -> None:
+        """Send SIGTERM or SIGKILL, and do not restart."""
         self._stop_requested.set()
-        self._send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Send SIGKILL, and do not restart."""
-        self._stop_requested.set()
-        self._send_signal(signal.SIGKILL)
+        self._send_signal(number)
 
     async def _run_once(self) -> int:
         process = await asyncio.create_subprocess_exec(

@@ -18,12 +18,10 @@ class HealthStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_ready: Whether control answered 200: it serves, and so does the data plane.
-        responded: Whether control answered at all.
         isolation: The isolation level in force; empty until the data plane has connected.
     """
 
     is_ready: bool
-    responded: bool
     isolation: str = ""
 
 
@@ -38,7 +36,6 @@ def fetch_health(host: str, port: int, *, timeout: float = 2.0) -> HealthStatus:
     isolation = body.get("isolation", "") if isinstance(body, dict) else ""
     return HealthStatus(
         is_ready=status == http.client.OK,
-        responded=status != 0,
         isolation=isolation if isinstance(isolation, str) else "",
     )
 

@@ -37,7 +37,7 @@ from fnkit.platform.supervisor.data_directory import (
 )
 from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host, send_request
 from fnkit.platform.supervisor.log_files import LogFileFollower, not_healthy_error, tail_log
-from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
+from fnkit.platform.supervisor.nats_server import find_nats_server, own_nats_url
 from fnkit.platform.supervisor.options import (
     StartOptions,
     StartupResult,
@@ -212,17 +212,12 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
         data_plane_pid=run.data_plane,
         isolation=health.isolation or settings.isolation,
         nats_pid=run.nats,
-        nats_url=_own_nats_url(layout, settings.nats_port),
+        nats_url=own_nats_url(layout.nats_credentials_file, settings.nats_port),
         nats_unavailable_reason=""
         if settings.nats_port or find_nats_server() is not None
         else f"not installed; {extra_install_hint('queues')}",
         triggers=tuple(info.triggers) if info is not None else (),
     )
-
-
-def _own_nats_url(layout: DataLayout, port: int) -> str:
-    """Return the URL of the platform's own broker with its credentials; empty if it does not run."""
-    return nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), port) if port else ""
 
 
 def ensure_running(options: StartOptions | None = None) -> RunningPlatform:

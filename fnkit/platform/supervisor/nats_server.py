@@ -58,7 +58,7 @@ def find_nats_server() -> Path | None:
     return Path(found) if found else None
 
 
-def load_or_create_nats_credentials(file: Path) -> NatsServerCredentials:
+def _load_or_create_credentials(file: Path) -> NatsServerCredentials:
     """Read the broker's credentials, or create and store them (0600). The caller holds the platform's lock.
 
     Raises:
@@ -78,8 +78,15 @@ def load_or_create_nats_credentials(file: Path) -> NatsServerCredentials:
         ) from None
 
 
-def nats_url(credentials: NatsServerCredentials, port: int) -> str:
-    """Return the broker's URL with its credentials."""
+def own_nats_url(credentials_file: Path, port: int) -> str:
+    """Return the broker's URL with its credentials; empty if it does not run, which is at port 0.
+
+    Raises:
+        PlatformError: ``identity-unreadable``.
+    """
+    if not port:
+        return ""
+    credentials = _load_or_create_credentials(credentials_file)
     return f"nats://{credentials.user}:{credentials.password}@{NATS_HOST}:{port}"
 
 

@@ -26,7 +26,7 @@ from fnkit.platform.model.settings import (
     SettingDifference,
     find_difference,
 )
-from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
+from fnkit.platform.supervisor.nats_server import find_nats_server, own_nats_url
 
 _LOKI_PUSH_PATH: Final = "/loki/api/v1/push"
 _LOKI_VARIABLE_PREFIX: Final = "FNKIT_LOGS_PUSH_"
@@ -273,7 +273,7 @@ def with_broker_environment(options: StartOptions, environ: Mapping[str, str]) -
         PlatformError: ``brokers-unreadable``.
     """
     file = _brokers_file(options)
-    if not options.settings.brokers_file and not file.is_file():
+    if file is None:
         return options
     from fnkit.platform.brokers.config_file import read_brokers_file, referenced_variables  # only if there is one
 
@@ -308,7 +308,7 @@ def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) ->
     Raises:
         PlatformError: ``identity-unreadable``.
     """
-    url = nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), nats_port) if nats_port else ""
+    url = own_nats_url(layout.nats_credentials_file, nats_port)
     why_not = _NATS_OFF if options.ports.nats_port == "none" else _NATS_NOT_INSTALLED
     return QueueSettings(
         nats_url=url,
@@ -319,13 +319,16 @@ def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) ->
 
 def _configured_brokers(options: StartOptions) -> Brokers:
     file = _brokers_file(options)
-    if not options.settings.brokers_file and not file.is_file():
+    if file is None:
         return Brokers()
     from fnkit.platform.brokers.config_file import read_brokers_file  # only if there is a file
 
     return read_brokers_file(file, options.broker_environment)
 
 
-def _brokers_file(options: StartOptions) -> Path:
-    named = options.settings.brokers_file
-    return Path(named) if named else DataLayout(Path(options.data_dir)).brokers_file
+def _brokers_file(options: StartOptions) -> Path | None:
+    """Return the file that was asked for, or the one in the data directory if there is one."""
+    if options.settings.brokers_file:
+        return Path(options.settings.brokers_file)
+    file = DataLayout(Path(options.data_dir)).brokers_file
+    return file if file.is_file() else None

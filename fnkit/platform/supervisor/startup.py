@@ -6,6 +6,7 @@ interfere.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -21,16 +22,12 @@ from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import (
     DataLayout,
-    LokiPushSettings,
-    OtlpSettings,
     PlatformSettings,
     ProcessSettings,
-    QueueSettings,
     start_option,
 )
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from fnkit.platform.supervisor.data_directory import (
-    PlatformCredentials,
     RunFile,
     create_data_dir,
     create_socket_dir,
@@ -122,33 +119,21 @@ class ReservedPorts:
             self._sockets.pop().close()
 
     def _reserve_port(self, host: str, port: int, option: str) -> int:
-        bound = _bind_socket(host, port, option)
-        port = int(bound.getsockname()[1])
-        if sys.platform != "linux":
-            bound.close()
-            return port
-        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            name.bind(f"\0fnkit-port-{host}-{port}")
-        except OSError as error:
-            name.close()
-            bound.close()
-            raise _bind_error(host, port, option, error) from None
-        self._sockets += (bound, name)
+        with contextlib.ExitStack() as opened:
+            bound = opened.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+            name = opened.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                # The same option as the servers', so that they can bind the same port.
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                bound.bind((host, port))
+                port = int(bound.getsockname()[1])
+                if sys.platform == "linux":
+                    name.bind(f"\0fnkit-port-{host}-{port}")
+                    self._sockets += (bound, name)
+                    opened.pop_all()  # both stay open until ``release``
+            except OSError as error:
+                raise _bind_error(host, port, option, error) from None
         return port
-
-
-def _bind_socket(host: str, port: int, option: str) -> socket.socket:
-    """Bind with the same options as the servers, so that they can bind the same port."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise _bind_error(host, port, option, error) from None
-    return bound
 
 
 def _bind_error(host: str, port: int, option: str, error: OSError) -> PlatformError:
@@ -177,39 +162,17 @@ class PreparedPlatform:
 
     Attributes:
         layout: The data directory.
-        credentials: The platform's credentials.
+        settings: The settings of control. The data plane gets the same without those of brokers.
         run_file: The run file as it was written.
         lock_descriptor: Descriptor that holds the lock of the data directory.
         ports: Reserved for the processes.
-        otlp: Export of traces. Like the two below it contains secrets, so it is not in the run file.
-        loki_push: Push of logs to Loki.
-        queues: Brokers of queue triggers.
     """
 
     layout: DataLayout
-    credentials: PlatformCredentials
+    settings: ProcessSettings = field(repr=False)  # contains secrets
     run_file: RunFile
     lock_descriptor: int
     ports: ReservedPorts
-    otlp: OtlpSettings | None = None
-    loki_push: LokiPushSettings | None = None
-    queues: QueueSettings = field(default_factory=QueueSettings)
-
-    @property
-    def settings(self) -> ProcessSettings:
-        """The settings of control. The data plane gets the same without those of brokers."""
-        folder = Path(self.run_file.socket_folder)
-        return ProcessSettings(
-            **msgspec.structs.asdict(self.run_file.settings),
-            data_dir=str(self.layout.data_dir),
-            control_socket=str(folder / "control.sock"),
-            gateway_socket=str(folder / "gateway.sock"),
-            delivery_socket=str(folder / "delivery.sock"),
-            **msgspec.structs.asdict(self.credentials),
-            otlp=self.otlp,
-            loki_push=self.loki_push,
-            queues=self.queues,
-        )
 
 
 def prepare_platform(options: StartOptions) -> PreparedPlatform:
@@ -224,27 +187,34 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     lock = acquire_lock(layout.data_dir)
     ports = ReservedPorts()
     try:
-        identity = load_or_create_credentials(layout.credentials_file)
+        credentials = load_or_create_credentials(layout.credentials_file)
         (layout.logs_dir / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
         before = read_run_file(layout.run_file)
         if before is not None:
             _remove_stale_sockets(Path(before.socket_folder))
         settings = _reserve_ports(options, before.settings if before is not None else PlatformSettings(), ports)
-        run = RunFile(
-            pid=os.getpid(),
-            started_at=process_start_time(os.getpid()) or "",
-            socket_folder=str(create_socket_dir(layout.data_dir)),
-            settings=settings,
-        )
+        folder = create_socket_dir(layout.data_dir)
+        started_at = process_start_time(os.getpid()) or ""
+        run = RunFile(pid=os.getpid(), started_at=started_at, socket_folder=str(folder), settings=settings)
         if settings.tls_port:
             ensure_certificate_authority(layout)
-        queues = queue_settings(options, layout, settings.nats_port)
+        process_settings = ProcessSettings(
+            **msgspec.structs.asdict(settings),
+            data_dir=str(layout.data_dir),
+            control_socket=str(folder / "control.sock"),
+            gateway_socket=str(folder / "gateway.sock"),
+            delivery_socket=str(folder / "delivery.sock"),
+            **msgspec.structs.asdict(credentials),
+            otlp=options.otlp,  # like the two below it contains secrets, so it is not in the run file
+            loki_push=options.loki_push,
+            queues=queue_settings(options, layout, settings.nats_port),
+        )
         write_run_file(layout.run_file, run)
     except BaseException:
         ports.release()
         os.close(lock)
         raise
-    return PreparedPlatform(layout, identity, run, lock, ports, options.otlp, options.loki_push, queues)
+    return PreparedPlatform(layout, process_settings, run, lock, ports)
 
 
 def _reserve_ports(options: StartOptions, previous: PlatformSettings, reserved: ReservedPorts) -> PlatformSettings:

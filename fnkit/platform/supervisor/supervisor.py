@@ -41,9 +41,8 @@ DRAIN_TIMEOUT: Final = 10.0
 _MAX_CRASHES: Final = 3
 _HEALTH_INTERVAL: Final = 0.05
 _BROKER_STOP_TIMEOUT: Final = 2.0
-_CORE_PROCESS_COUNT: Final = (
-    2  # control and the data plane are first in the list of processes, then the broker, if it runs
-)
+_CORE_PROCESS_COUNT: Final = 2
+"""Control and the data plane are first in the list of processes, then the broker, if it runs."""
 
 
 class _Supervisor:
@@ -107,20 +106,20 @@ class _Supervisor:
         """Request a stop; kill the processes on the second call."""
         if self._stop_requested.is_set():
             for process in self._processes:
-                process.kill()
+                process.stop(signal.SIGKILL)
         self._stop_requested.set()
 
     async def _stop_processes(self, tasks: list[asyncio.Task[None]]) -> None:
         # The broker is stopped last, since messages in flight must still be acknowledged.
         for process in self._processes[:_CORE_PROCESS_COUNT]:
-            process.terminate()
+            process.stop(signal.SIGTERM)
         await asyncio.wait(tasks[:_CORE_PROCESS_COUNT], timeout=DRAIN_TIMEOUT)
         for process in self._processes[_CORE_PROCESS_COUNT:]:
-            process.terminate()
+            process.stop(signal.SIGTERM)
         if tasks[_CORE_PROCESS_COUNT:]:
             await asyncio.wait(tasks[_CORE_PROCESS_COUNT:], timeout=_BROKER_STOP_TIMEOUT)
         for process in self._processes:
-            process.kill()
+            process.stop(signal.SIGKILL)
         await asyncio.gather(*tasks)
 
     async def _wait_until_healthy(self, deadline: float) -> None:
@@ -177,15 +176,11 @@ def supervise(prepared: PreparedPlatform, on_healthy: Callable[[], None], *, sta
         PlatformError: ``platform-not-healthy``.
     """
     try:
-        asyncio.run(_run_supervisor(prepared, on_healthy, start_timeout))
+        asyncio.run(_Supervisor(prepared, on_healthy).run(start_timeout))
     finally:
         remove_tree(prepared.run_file.socket_folder)
         prepared.ports.release()
         os.close(prepared.lock_descriptor)
-
-
-async def _run_supervisor(prepared: PreparedPlatform, on_healthy: Callable[[], None], start_timeout: float) -> None:
-    await _Supervisor(prepared, on_healthy).run(start_timeout)
 
 
 def main() -> int:

@@ -112,7 +112,7 @@ def find_trust_store(certificate: CaCertificate) -> TrustStore | None:
             (("security", "remove-trusted-cert", "-d", file),),
         )
     for tool, folder, whose in _KNOWN_STORES:
-        program = _find_program(tool)
+        program = shutil.which(tool, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PATH)))
         if program is not None and Path(folder).is_dir():
             target = Path(folder) / f"fnkit-{certificate.fingerprint[:8]}.crt"
             return TrustStore(
@@ -122,10 +122,6 @@ def find_trust_store(certificate: CaCertificate) -> TrustStore | None:
                 (("rm", "-f", str(target)), (program,)),
             )
     return None
-
-
-def _find_program(name: str) -> str | None:
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PATH)))
 
 
 def _run_as_root(commands: tuple[CommandLine, ...]) -> None:

@@ -18,7 +18,7 @@ import struct
 import time
 import typing
 
-from ..sandbox import namespaces
+from ..sandbox import namespaces, syscalls
 
 MESSAGE = struct.Struct("!4sIi")
 READY, FORK, FORK_FAILED, EXIT, KILL = b"REDY", b"FORK", b"FAIL", b"EXIT", b"KILL"
@@ -169,7 +169,7 @@ class ForkServer:
         """
         try:
             if self.own_pid_namespace >= 0:
-                namespaces.unshare_pid_namespace()
+                syscalls.unshare(syscalls.CLONE_NEWPID)  # the fork becomes process 1 of a PID namespace of its own
             pid = os.fork()
             if pid == 0:
                 # The child shares the zygote's descriptors: it must not write to the wakeup socket, nor read fork
@@ -192,6 +192,6 @@ class ForkServer:
             if self.own_pid_namespace >= 0:
                 # Also after a failed fork: the kernel refuses a second unshare (EINVAL) while the namespace for
                 # children differs from the process's own.
-                namespaces.restore_pid_namespace(self.own_pid_namespace)
+                syscalls.setns(self.own_pid_namespace, syscalls.CLONE_NEWPID)
             for descriptor in descriptors:
                 os.close(descriptor)

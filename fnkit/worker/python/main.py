@@ -105,7 +105,7 @@ class InterpreterZygote:
             os.close(program)
             guard.is_started = True
             if settings.get("preload"):
-                DeploymentZygote(connection, self, settings, environment).run()
+                DeploymentZygote(connection, self).run(settings, environment)
             else:
                 serve.apply_environment(environment)
                 guard.exit_code = serve.serve(connection, settings)
@@ -114,25 +114,15 @@ class InterpreterZygote:
 class DeploymentZygote:
     """The zygote of one deployment, with the deployment's third-party modules imported."""
 
-    def __init__(
-        self,
-        control: socket.socket,
-        parent: InterpreterZygote,
-        settings: dict[str, typing.Any],
-        environment: dict[str, str],
-    ) -> None:
+    def __init__(self, control: socket.socket, parent: InterpreterZygote) -> None:
         self.control = control
         self.parent = parent
-        self.settings = settings
-        self.environment = environment
         self.preloaded_modules = preload.PreloadedModules()
 
-    def run(self) -> None:
+    def run(self, settings: dict[str, typing.Any], environment: dict[str, str]) -> None:
         """Preload modules, report the result, and serve fork messages until the data plane closes its end."""
         has_namespaces = namespaces.has_namespaces(self.parent.level)
-        result = preload.preload_and_report(
-            self.control, self.settings, self.environment, keeps_files=has_namespaces
-        )
+        result = preload.preload_and_report(self.control, settings, environment, keeps_files=has_namespaces)
         if result is not None:
             self.preloaded_modules = result
             fork_server.ForkServer(self.control, namespaces=has_namespaces, run_child=self.run_child).run()

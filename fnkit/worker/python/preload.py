@@ -111,9 +111,7 @@ def preload_modules(
                 result.modules.append(statement.name)
             environment_audit.check(statement.name)
             process_audit.check(statement.name, set(sys.modules) - loaded_before)
-            result.created_files = collect_created_files(
-                writable, statement.name, PreloadRejected, keeps_files=keeps_files
-            )
+            result.created_files = collect_created_files(writable, statement.name, keeps_files=keeps_files)
     current = dict(os.environ)
     result.changed_variables = {
         name: current.get(name) for name in {*current, *environment} if current.get(name) != environment.get(name)
@@ -295,15 +293,12 @@ class CreatedFile:
         self.content = content
 
 
-def collect_created_files(
-    directories: list[str], module: str, rejection: typing.Callable[[str, str], Exception], *, keeps_files: bool
-) -> list[CreatedFile]:
+def collect_created_files(directories: list[str], module: str, *, keeps_files: bool) -> list[CreatedFile]:
     """Return everything in these directories, parents first, without the function's code.
 
     Args:
         directories: The directories that the function may write to.
         module: The module that was imported last, for the exception.
-        rejection: Builds the exception to raise, from a module and a reason.
         keeps_files: Whether created files are allowed.
 
     Raises:
@@ -318,10 +313,10 @@ def collect_created_files(
             for name in (*names, *files):
                 entry = _read_entry(os.path.join(parent, name))
                 if entry is None or not keeps_files:
-                    raise rejection(module, "leaves files behind")
+                    raise PreloadRejected(module, "leaves files behind")
                 size += len(entry.content or b"")
                 if size > _MAX_CREATED_BYTES:
-                    raise rejection(module, "leaves more than 1 MiB of files behind")
+                    raise PreloadRejected(module, "leaves more than 1 MiB of files behind")
                 found.append(entry)
     return found
 

@@ -242,12 +242,12 @@ class RequestReader:
 
     def next_request(self) -> bytes | None:
         """Return the body of the next request, or ``None`` when the connection is closed."""
-        while True:
-            head, separator, rest = self.buffer.partition(b"\r\n\r\n")
-            if separator:
-                break
-            if not self.fill():
+        while b"\r\n\r\n" not in self.buffer:
+            received = self.connection.recv(65536)
+            if not received:
                 return None
+            self.buffer += received
+        head, _, rest = self.buffer.partition(b"\r\n\r\n")
         found = self._framing_pattern.search(head + b"\r\n")
         nonce_line, size = found.groups() if found else (b"", 0)
         self.nonce_line, size = nonce_line or b"", int(size)
@@ -257,12 +257,6 @@ class RequestReader:
             return rest + receive_exactly(self.connection, missing)
         self.buffer = rest[size:]
         return rest[:size]
-
-    def fill(self) -> bool:
-        """Receive into the buffer. Return ``False`` at the end of the stream."""
-        received = self.connection.recv(65536)
-        self.buffer += received
-        return bool(received)
 
 
 def respond(

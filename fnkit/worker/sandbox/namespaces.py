@@ -80,20 +80,6 @@ def write_kernel_file(path: str, text: str) -> None:
         os.close(descriptor)
 
 
-def unshare_pid_namespace() -> None:
-    """Make the next fork process 1 of a PID namespace of its own."""
-    syscalls.unshare(syscalls.CLONE_NEWPID)
-
-
-def restore_pid_namespace(own_namespace: int) -> None:
-    """Undo ``unshare_pid_namespace``, so that it can be called again.
-
-    Args:
-        own_namespace: A descriptor of the PID namespace of this process.
-    """
-    syscalls.setns(own_namespace, syscalls.CLONE_NEWPID)
-
-
 def become_subreaper() -> None:
     """Become the parent of descendants whose own parent ends, instead of the system's init process."""
     if sys.platform == "linux":

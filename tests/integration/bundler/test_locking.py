@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import BundleTarget, Lock, lock_project, read_lock
+from fnkit.bundler import Lock, lock_project
+from fnkit.bundler.dependencies.lockfile import read_lock
+from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
 from tests.support.bundle_projects import LOCAL, BundleRun, function_spec, project_with

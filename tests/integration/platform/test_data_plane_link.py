@@ -148,6 +148,20 @@ def test_namespace_variable_change_redeploys_its_functions(control: ControlProce
     assert control.get("functions", function["id"])["status"] == "ready"
 
 
+def test_namespace_that_is_described_while_its_functions_redeploy_becomes_ready(control: ControlProcess) -> None:
+    namespace = control.create_namespace()
+    function = control.create_function(namespace["id"])
+    path = f"{API}/namespaces/{namespace['id']}"
+    with connected_data_plane(control.settings.control_socket) as peer:
+        control.deploy(function["id"], zip_archive())
+        peer.hold_deployments = True
+        control.request("PATCH", path, {"environment_variables": {"NEW": "1"}}).ok()
+        wait_until(lambda: len(peer.upserts) == 2)
+        peer.hold_deployments = False
+        assert control.request("PATCH", path, {"description": "new"}).ok()["status"] == "pending"
+        assert control.wait_until_settled("namespaces", namespace["id"])["status"] == "ready"
+
+
 def test_delete_returns_after_ack_timeout_of_the_data_plane(control: ControlProcess) -> None:
     function = control.create_function(control.create_namespace()["id"])
     with connected_data_plane(control.settings.control_socket) as peer:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.store.collection import OrganizationUsage
-from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.store.database import OrganizationUsage, Store
 from fnkit.platform.model.settings import Quotas
 from tests.support.command import Command
 from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, running_control
@@ -109,7 +108,7 @@ def test_usage_counters_match_the_stored_functions(limited: ControlProcess) -> N
     limited.kill()
     store = Store(Path(limited.settings.data_dir, "platform.db"))
     functions = list(store.functions.all())
-    usage = store.usage.get(PROJECT)
+    usage = store.get_usage(PROJECT)
     store.close()
 
     assert usage == OrganizationUsage(2, sum(one.settings.memory * one.settings.max_scale for one in functions))
@@ -126,7 +125,7 @@ def test_migration_counts_existing_functions(tmp_path: Path) -> None:
     file = tmp_path / "platform.db"
     _downgrade_to_first_schema(file)
     store = Store(file)
-    usage = store.usage.get(PROJECT)
+    usage = store.get_usage(PROJECT)
     store.close()
 
     assert usage == OrganizationUsage(1, 1024)

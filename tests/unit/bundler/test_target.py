@@ -2,7 +2,7 @@
 
 import pytest
 
-from fnkit.bundler import BundleTarget
+from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
 

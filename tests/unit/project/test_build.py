@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.project import CronSpec, FunctionSpec, NamespaceSpec, SourceLocation, TriggerSpec
+from fnkit.project import CronSpec, FunctionSpec
+from fnkit.project.model import NamespaceSpec, SourceLocation, TriggerSpec
 from tests.support.project_tree import HANDLER, SETTINGS, build_files
 
 APP = """from fnkit import cron, function, trigger

@@ -37,7 +37,7 @@ timeout = "1m"
         },
     )
     settings = read_settings(tmp_path)
-    assert (settings.name, settings.file, settings.exclude) == ("shop", "pyproject.toml", ("data/",))
+    assert (settings.name, settings.file, settings.table.exclude) == ("shop", "pyproject.toml", ("data/",))
     assert settings.table.namespace == NamespaceTable(name="shop-eu", shared=True)
     assert settings.table.defaults == FunctionDefaults(memory=512, timeout="1m")
     assert settings.lines.line("defaults", "timeout") == 10

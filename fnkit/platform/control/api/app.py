@@ -26,7 +26,6 @@ from fnkit.platform.control.errors import ControlError, unauthenticated
 from fnkit.platform.control.resources.access import AccessScope, resource_name
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
-RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
 SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
 _API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
@@ -105,21 +104,18 @@ def _counted(route: Route, counters: ControlCounters) -> Route:
     return Route(route.path, counted, methods=sorted(route.methods or ()), name=route.name)
 
 
-def _authenticated(plane: ControlPlane, handler: RouteHandler) -> Endpoint:
+def _authenticated(plane: ControlPlane, handler: platform_routes.RouteHandler) -> Endpoint:
     """Require a valid API key; handlers check what the key may do."""
 
-    async def endpoint(request: Request) -> Response:
+    async def authenticated(_plane: ControlPlane, request: Request) -> Response:
         # Starlette decodes header values as Latin-1, so this restores the bytes that the client sent.
         secret = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
         if (caller := plane.api_keys.authenticate(secret)) is None:
-            return error_response(unauthenticated())
+            raise unauthenticated()
         request.state.caller = caller
-        try:
-            return json_response(await handler(plane, request))
-        except Exception as error:  # noqa: BLE001  every exception becomes a response
-            return _handle_error(error)
+        return json_response(await handler(plane, request))
 
-    return endpoint
+    return _public(plane, authenticated)
 
 
 def _public(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awaitable[Response]]) -> Endpoint:

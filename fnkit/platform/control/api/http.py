@@ -9,7 +9,7 @@ import logging
 import re
 import sqlite3
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC
 from typing import Final, TypeVar
@@ -40,13 +40,11 @@ _HEADERS: Final = {
 _HIDDEN_REGION: Final = "nowhere"
 _HOST_HEADER: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{1,5})?")
 
-_encoder: Final = msgspec.json.Encoder()
 _logger = logging.getLogger(__name__)
 
 
-def encode(value: object) -> bytes:
-    """Return compact JSON."""
-    return _encoder.encode(value)
+encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
+"""Return compact JSON."""
 
 
 def decode(body: bytes, body_type: type[T]) -> T:
@@ -139,16 +137,13 @@ class ApiRequest:
         With an impossible region every lookup fails with the error for a missing resource, so a caller cannot tell
         a resource of another project from one that does not exist.
         """
-        return str(self.http_request.path_params["region"]) if self._is_visible else _HIDDEN_REGION
+        is_visible = not self.id or self.scope.can_see(self.kind, self.id)
+        return str(self.http_request.path_params["region"]) if is_visible else _HIDDEN_REGION
 
     @property
     def id(self) -> str:
         """The resource id of the path in lower case, or an empty string."""
         return str(self.http_request.path_params.get("id", "")).lower()
-
-    @property
-    def _is_visible(self) -> bool:
-        return not self.id or self.scope.can_see(self.kind, self.id)
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -19,9 +19,9 @@ _TIMEOUT_RESPONSE: Final = (
 class ApiHttpProtocol(HttpToolsProtocol):
     """A connection to the API.
 
-    A client has ``head_timeout`` seconds for the head of a request, and then ``body_timeout`` seconds for each part of
-    its body. When ``max_connections`` are open, the one that has been without a complete request for longest is closed
-    for a new one.
+    A client has ``head_timeout`` seconds for the head of a request, and then ``body_timeout`` seconds for each part
+    of its body. When ``max_connections`` are open, the one that has been without a complete request for longest is
+    closed for a new one.
     """
 
     head_timeout: ClassVar[float] = 20.0

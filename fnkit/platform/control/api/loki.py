@@ -42,6 +42,8 @@ from fnkit.platform.logql.parser import parse_log_query
 _ENCODING_FLAGS_HEADER: Final = "x-loki-response-encoding-flags"
 _DEFAULT_LABELS_RANGE: Final = 6 * 3600 * 10**9  # nanoseconds; default time range of labels and series, as in Loki
 
+_QUERY_ERROR_STATUSES: Final = {QueryTimedOut: 504, TooManyQueries: 429}  # 400 for all others
+
 _logger = logging.getLogger(__name__)
 
 _CLOSE_GOING_AWAY: Final = 1001  # RFC 6455, section 7.4.1
@@ -87,9 +89,8 @@ async def _query_range(plane: ControlPlane, request: LokiRequest) -> QueryRespon
         interval=parameters.interval(),
         categorized=_wants_categorized_labels(request.http_request.headers),
     )
-    return QueryResponse(
-        data=await plane.logs.query_range(request.principal.project_id, range_request, request.cancelled)
-    )
+    data = await plane.logs.query_range(request.principal.project_id, range_request, request.cancelled)
+    return QueryResponse(data=data)
 
 
 async def _query_instant(plane: ControlPlane, request: LokiRequest) -> QueryResponse:
@@ -193,7 +194,7 @@ def _loki_error_response(error: Exception) -> Response:
     """Map an exception to its error response, and log exceptions that the client did not cause."""
     match error:
         case QueryError():
-            return _text_response(error.message, _error_status(error))
+            return _text_response(error.message, _QUERY_ERROR_STATUSES.get(type(error), 400))
         case RecursionError():
             return _text_response("parse error : the query is nested too deeply", 400)
         case ClientDisconnect():
@@ -204,16 +205,6 @@ def _loki_error_response(error: Exception) -> Response:
         case _:
             _logger.error("Unhandled exception in a request to the log API", exc_info=error)
             return _text_response("internal error", 500)
-
-
-def _error_status(error: QueryError) -> int:
-    match error:
-        case QueryTimedOut():
-            return 504
-        case TooManyQueries():
-            return 429
-        case _:
-            return 400
 
 
 class _TailMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -245,9 +236,8 @@ def _tail_endpoint(plane: ControlPlane) -> Callable[[WebSocket], Awaitable[None]
         followers.add(socket)
         try:
             await socket.accept()
-            await _send_streams(
-                socket, tail(plane.logs, caller.project_id, request), categorized=request.categorized
-            )
+            streams = tail(plane.logs, caller.project_id, request)
+            await _send_streams(socket, streams, categorized=request.categorized)
         finally:
             followers.discard(socket)
 
@@ -315,11 +305,9 @@ def loki_routes(plane: ControlPlane) -> list[BaseRoute]:
     ]
 
     async def ready(_request: Request) -> Response:
-        return (
-            _text_response("ready\n", 200)
-            if plane.link.healthy
-            else _text_response("the data plane is not ready yet\n", 503)
-        )
+        if plane.link.healthy:
+            return _text_response("ready\n", 200)
+        return _text_response("the data plane is not ready yet\n", 503)
 
     # Order matters: starlette takes the first route that matches, and the last one matches every path.
     routes += [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import datetime
 from typing import Final, Literal
@@ -82,9 +81,8 @@ class LokiParameters:
                 )
             return step
         # Loki's default: whole seconds, at least one, so that a series has about 250 points.
-        return (
-            max((span.end - span.start) // _NANOSECONDS_PER_SECOND // _DEFAULT_POINTS, 1) * _NANOSECONDS_PER_SECOND
-        )
+        seconds = (span.end - span.start) // _NANOSECONDS_PER_SECOND // _DEFAULT_POINTS
+        return max(seconds, 1) * _NANOSECONDS_PER_SECOND
 
     def interval(self) -> int:
         """Return the minimum distance between two returned lines; 0 returns all of them."""
@@ -94,11 +92,11 @@ class LokiParameters:
             raise QueryError("interval must be >= 0")
         return interval
 
-    def limit(self, maximum: int = MAX_LINES) -> int:
+    def limit(self) -> int:
         """Return the maximum number of lines.
 
         Raises:
-            QueryError: The limit is not positive, or larger than ``most``.
+            QueryError: The limit is not positive, or larger than ``MAX_LINES``.
         """
         text = self.get("limit")
         if not re.fullmatch(r"[+-]?\d{1,12}", text or str(_DEFAULT_LIMIT)):
@@ -106,9 +104,9 @@ class LokiParameters:
         limit = int(text or _DEFAULT_LIMIT)
         if limit <= 0:
             raise QueryError("limit must be a positive value")
-        if limit > maximum:
+        if limit > MAX_LINES:
             raise QueryError(
-                f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {maximum})"
+                f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {MAX_LINES})"
             )
         return limit
 
@@ -155,9 +153,8 @@ def _parse_time(text: str) -> int | None:
     try:
         # datetime has microseconds only, so the fraction is parsed separately.
         whole = datetime.fromisoformat(_SECOND_FRACTION.sub("", text))
-        return int(whole.timestamp()) * _NANOSECONDS_PER_SECOND + (
-            int(fraction[1].ljust(9, "0")) if fraction else 0
-        )
+        nanoseconds = int(fraction[1].ljust(9, "0")) if fraction else 0
+        return int(whole.timestamp()) * _NANOSECONDS_PER_SECOND + nanoseconds
     except (ValueError, OverflowError):
         return None
 
@@ -166,11 +163,8 @@ def _parse_seconds(text: str) -> int | None:
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", text[:64]):
         return None
     seconds = float(text[:64])
-    return (
-        round(seconds * _NANOSECONDS_PER_SECOND)
-        if math.isfinite(seconds) and abs(seconds) < _MAX_NANOSECONDS / _NANOSECONDS_PER_SECOND
-        else None
-    )
+    nanoseconds = seconds * _NANOSECONDS_PER_SECOND
+    return round(nanoseconds) if abs(nanoseconds) < _MAX_NANOSECONDS else None
 
 
 async def read_parameters(request: Request, now: int) -> LokiParameters:

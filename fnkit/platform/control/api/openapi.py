@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from typing import Final, Literal, TypeAlias
@@ -68,7 +69,7 @@ def apply_overlay(document: dict[str, object], entries: list[OverlayEntry]) -> d
         KeyError: A pointer matches nothing.
         TypeError: The value at a pointer has the wrong type for the change.
     """
-    changed = {key: _deep_copy(value) for key, value in document.items()}
+    changed = deepcopy(document)
     for entry in entries:
         for pointer in entry.at:
             targets = list(resolve_pointer(changed, pointer))
@@ -104,7 +105,7 @@ def _apply_entry(target: JsonValue, entry: OverlayEntry, pointer: str) -> None:
     if entry.append is not None:
         if not isinstance(target, list):
             raise TypeError(f"{entry.what}: no list at {pointer}")
-        target.extend(_deep_copy(item) for item in entry.append)
+        target.extend(deepcopy(entry.append))
         return
     if not isinstance(target, dict):
         raise TypeError(f"{entry.what}: no object at {pointer}")
@@ -128,15 +129,7 @@ def _merge_patch(target: dict[str, object], patch: dict[str, object]) -> None:
                 inner = target[key] = {}
             _merge_patch(inner, value)
         else:
-            target[key] = _deep_copy(value)
-
-
-def _deep_copy(value: JsonValue) -> JsonValue:
-    if isinstance(value, dict):
-        return {key: _deep_copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_deep_copy(item) for item in value]
-    return value
+            target[key] = deepcopy(value)
 
 
 @cache

@@ -16,9 +16,10 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
 
 from fnkit.platform.control.counters import ControlMetrics
-from fnkit.platform.control.metrics import PlatformMetrics, ProcessUsage
+from fnkit.platform.control.metrics import PlatformMetrics
 from fnkit.platform.model.metrics import (
     API_REQUEST_BOUNDS,
     BUILD_BOUNDS,
@@ -37,9 +38,8 @@ _LabelledFunctions = Sequence[tuple[tuple[str, str, str, str], FunctionMetricsSn
 
 _MIB: Final = 1024 * 1024
 
-_GZIP_LEVEL: Final = (
-    1  # reduces the size to a tenth; higher levels cost more CPU than they save on a local connection
-)
+# Reduces the size to a tenth; higher levels cost more CPU than they save on a local connection.
+_GZIP_LEVEL: Final = 1
 
 _HELP: Final = {
     "fnkit_function_requests": (
@@ -123,6 +123,15 @@ def _histogram(
     return family
 
 
+_PROCESS_METRICS: Final = (
+    (_counter, "fnkit_process_cpu_seconds"),
+    (_gauge, "fnkit_process_resident_memory_bytes"),
+    (_gauge, "fnkit_process_open_fds"),
+    (_gauge, "fnkit_process_start_time_seconds"),
+)
+"""What ``ProcessCollector`` measures and we report. It reads ``/proc``, so only Linux has these metrics."""
+
+
 def function_metrics(functions: Iterable[FunctionMetricsSnapshot]) -> Iterator[Metric]:
     """Yield the metric families of functions."""
     everything = [((one.name, one.namespace, one.region, one.function_id), one) for one in functions]
@@ -188,7 +197,7 @@ def platform_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
     if measurements.data_plane is not None:
         yield from _data_plane_metrics(measurements.data_plane)
     yield from _control_metrics(measurements.control)
-    yield from _process_metrics(sorted(measurements.processes.items()))
+    yield from _process_metrics(measurements.pids)
 
 
 def _data_plane_metrics(data_plane: DataPlaneMetricsSnapshot) -> Iterator[Metric]:
@@ -213,14 +222,20 @@ def _control_metrics(control: ControlMetrics) -> Iterator[Metric]:
     yield _counter("fnkit_deliveries", ("kind", "result"), sorted(control.deliveries.items()))
 
 
-def _process_metrics(processes: Sequence[tuple[str, ProcessUsage]]) -> Iterator[Metric]:
-    label = ("process",)
-    yield _counter("fnkit_process_cpu_seconds", label, (((name,), one.cpu_seconds) for name, one in processes))
-    memory = (((name,), one.resident_bytes) for name, one in processes)
-    yield _gauge("fnkit_process_resident_memory_bytes", label, memory)
-    yield _gauge("fnkit_process_open_fds", label, (((name,), one.open_descriptors) for name, one in processes))
-    started = (((name,), one.started_at) for name, one in processes)
-    yield _gauge("fnkit_process_start_time_seconds", label, started)
+def _process_metrics(pids: Mapping[str, int]) -> Iterator[Metric]:
+    usages = {name: _read_process_usage(pid) for name, pid in sorted(pids.items())}
+    for family, metric in _PROCESS_METRICS:
+        rows = (((name,), usage[metric]) for name, usage in usages.items() if metric in usage)
+        yield family(metric, ("process",), rows)
+
+
+def _read_process_usage(pid: int) -> dict[str, float]:
+    """Return the usage of a process by metric; empty if its files in ``/proc`` are missing or cannot be read."""
+    try:
+        metrics = list(ProcessCollector("fnkit", lambda: pid, registry=None).collect())
+    except (ValueError, IndexError):
+        return {}
+    return {metric.name: metric.samples[0].value for metric in metrics}
 
 
 class _MetricCollector:

@@ -93,8 +93,6 @@ class BuildJob:
         stop: Set to stop the build.
     """
 
-    function_id: str
-    generation: int
     runtime: str
     handler: str
     archive: BinaryIO

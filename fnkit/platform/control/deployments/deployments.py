@@ -151,11 +151,9 @@ class Deployments:
         If only settings changed, nothing needs to be built.
         """
         serving = record.serving
-        if serving is None or serving.archive != archive:
+        if serving is None or (serving.archive, serving.settings.runtime) != (archive, record.settings.runtime):
             return None
-        if serving.settings.runtime != record.settings.runtime or not os.path.isdir(serving.code):  # noqa: PTH112  a str
-            return None
-        return serving.code
+        return serving.code if os.path.isdir(serving.code) else None  # noqa: PTH112  a str
 
     async def _build_and_count(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
         began = time.monotonic()
@@ -176,8 +174,6 @@ class Deployments:
         target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
         with self._context.blobs.open(archive) as stream:
             job = BuildJob(
-                function_id=record.id,
-                generation=record.generation,
                 runtime=record.settings.runtime,
                 handler=record.settings.handler,
                 archive=stream,
@@ -225,9 +221,7 @@ class Deployments:
             ),
         )
         if changed:
-            self._garbage_collector.remove_old_builds(
-                record, deployment.code, record.settings.timeout / _NANOSECONDS_PER_SECOND
-            )
+            self._garbage_collector.remove_old_builds(record, deployment.code, record.settings.timeout_seconds)
 
     def _mark_failed(self, record: FunctionRecord, message: str) -> None:
         deadline = self._context.clock.now_ns() + OLD_VERSION_SECONDS * _NANOSECONDS_PER_SECOND
@@ -243,9 +237,8 @@ class Deployments:
         )
         current = self._context.store.functions.get(record.id)
         if failed and current is not None:
-            self._garbage_collector.remove_old_builds(
-                record, current.serving.code if current.serving else None, 0.0
-            )
+            kept_path = current.serving.code if current.serving else None
+            self._garbage_collector.remove_old_builds(record, kept_path, 0.0)
 
     def _show_build_step(self, record: FunctionRecord, step: str | None) -> None:
         with suppress(sqlite3.OperationalError):  # losing an intermediate step is harmless

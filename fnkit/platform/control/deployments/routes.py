@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import is_preload_enabled
 from fnkit.contract.runtimes import find_runtime
@@ -11,8 +9,6 @@ from fnkit.platform.control.addresses import default_hostnames, path_prefix
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
 from fnkit.platform.model.routing import Route
-
-_NANOSECONDS_PER_SECOND: Final = 10**9
 
 
 def function_hosts(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
@@ -53,7 +49,7 @@ def build_route(
         handler=settings.handler,
         memory=settings.memory,
         cpu=settings.cpu,
-        timeout=settings.timeout / _NANOSECONDS_PER_SECOND,
+        timeout=settings.timeout_seconds,
         min_scale=settings.min_scale,
         max_scale=settings.max_scale,
         privacy=settings.privacy,
@@ -68,15 +64,10 @@ def build_route(
 
 def serving_routes(context: ControlContext) -> tuple[Route, ...]:
     """Return the routes of all serving deployments."""
-    namespaces: dict[str, NamespaceRecord] = {}
+    namespaces = {namespace.id: namespace for namespace in context.store.namespaces.all()}
     routes = []
     for record in context.store.functions.all(serving=1):
-        if record.serving is None or record.status is Status.DELETING:
-            continue
-        if record.namespace_id not in namespaces:
-            found = context.store.namespaces.get(record.namespace_id)
-            if found is None:
-                continue
-            namespaces[record.namespace_id] = found
-        routes.append(build_route(context, namespaces[record.namespace_id], record, record.serving))
+        namespace = namespaces.get(record.namespace_id)
+        if namespace is not None and record.serving is not None and record.status is not Status.DELETING:
+            routes.append(build_route(context, namespace, record, record.serving))
     return tuple(routes)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +85,6 @@ class Toolchains:
 
     def __init__(self, *, strict: bool = False) -> None:
         self._is_strict = strict
-        self._found: dict[tuple[int, int], Interpreter] | None = None
 
     def resolve(self, runtime: str) -> Toolchain:
         """Return what runs a Python runtime.
@@ -93,7 +93,7 @@ class Toolchains:
             PlatformError: ``no-toolchain`` if nothing does, or only another version that is refused.
         """
         wanted = python_version(runtime) or (3, sys.version_info.minor)
-        found = self._interpreters()
+        found = self._interpreters
         if wanted in found:
             return Toolchain(found[wanted])
         candidates = [version for version in found if version[0] == wanted[0]]
@@ -120,20 +120,19 @@ class Toolchains:
                 continue
         return found
 
+    @cached_property
     def _interpreters(self) -> dict[tuple[int, int], Interpreter]:
-        if self._found is None:
-            found: dict[tuple[int, int], Interpreter] = {}
-            seen: set[str] = set()
-            for candidate in _candidates():
-                real = os.path.realpath(candidate)
-                if real in seen:
-                    continue
-                seen.add(real)
-                interpreter = _probe(candidate)
-                if interpreter and interpreter.version >= _MIN_VERSION and interpreter.has_gil:
-                    found.setdefault(interpreter.version, interpreter)
-            self._found = found
-        return self._found
+        found: dict[tuple[int, int], Interpreter] = {}
+        seen: set[str] = set()
+        for candidate in _candidates():
+            real = os.path.realpath(candidate)
+            if real in seen:
+                continue
+            seen.add(real)
+            interpreter = _probe(candidate)
+            if interpreter and interpreter.version >= _MIN_VERSION and interpreter.has_gil:
+                found.setdefault(interpreter.version, interpreter)
+        return found
 
 
 def _candidates() -> Iterator[str]:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fnkit.contract.cron import CronSchedule
-from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.context import ControlContext, retry_until_written, wait_for_first
 from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState
 from fnkit.platform.control.resources.functions import Functions
@@ -26,7 +26,7 @@ MISFIRE_GRACE: Final = 60.0
 """Real seconds by which a scheduled run may start late, enough for a restart of the platform or of control."""
 
 _NANOSECONDS_PER_SECOND: Final = 10**9
-_MAX_SLEEP: Final = 60.0  # real seconds; the longest that ``PlatformClock.wait_until`` sleeps at a time
+_MAX_SLEEP: Final = 60.0  # real seconds; the longest that ``VirtualClock.wait_until`` sleeps at a time
 _MAX_BATCH: Final = 50  # runs per commit; the first batch is dispatched before the next one is written
 _logger = logging.getLogger(__name__)
 
@@ -83,7 +83,11 @@ class CronScheduler:
                 continue
             if schedule.last_run is not None:
                 missed += _has_run_between(schedule.schedule, schedule.after, self._high_water_mark)
-                self._warn_if_last_run_in_future(cron_id, schedule.last_run, now)
+                if schedule.last_run > now + MISFIRE_GRACE:
+                    _logger.warning(
+                        "The last run of cron %s is %.0f s in the future; the cron runs again after that time.",
+                        *(cron_id, schedule.last_run - now),
+                    )
             self._schedule_after(cron_id, schedule.schedule, max(schedule.after, self._high_water_mark))
         if missed:
             _logger.warning(
@@ -106,15 +110,7 @@ class CronScheduler:
         while True:
             self._changed.clear()
             await self.fire_due()
-            waiters = (
-                asyncio.ensure_future(self._context.clock.wait_until(self._next_due())),
-                asyncio.ensure_future(self._changed.wait()),
-            )
-            try:
-                await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for waiter in waiters:
-                    waiter.cancel()
+            await wait_for_first(self._context.clock.wait_until(self._next_due()), self._changed.wait())
 
     async def fire_due(self) -> None:
         """Start all runs that are due."""
@@ -181,15 +177,6 @@ class CronScheduler:
         self._current_entries[cron_id] = self._last_entry_number
         heapq.heappush(self._heap, (scheduled_at, self._last_entry_number, cron_id))
 
-    @staticmethod
-    def _warn_if_last_run_in_future(cron_id: str, last: float, now: float) -> None:
-        if last > now + MISFIRE_GRACE:
-            _logger.warning(
-                "The last run of cron %s is %.0f s in the future; the cron runs again after that time.",
-                cron_id,
-                last - now,
-            )
-
 
 @functools.lru_cache(maxsize=4096)
 def _parse_schedule(text: str) -> CronSchedule:
@@ -201,20 +188,13 @@ def _has_run_between(schedule: str, after: float, before: float) -> bool:
     return scheduled_at is not None and scheduled_at <= before
 
 
-class ExpiryScheduler:
-    """Stops an old deployment 24 h after the deployment that was to replace it failed, as Scaleway documents.
+async def run_expiry(context: ControlContext, functions: Functions) -> None:
+    """Stop old deployments 24 h after the one that was to replace them failed, as Scaleway documents. Runs forever.
 
     The next expiry is read from the store after each one. A failure that happens in the meantime expires a day
     later, while the clock sleeps at most a minute at a time, so no notification is needed.
     """
-
-    def __init__(self, context: ControlContext, functions: Functions) -> None:
-        self._context = context
-        self._functions = functions
-
-    async def run(self) -> None:
-        """Remove deployments when they expire, forever."""
-        while True:
-            await self._functions.expire_deployments()
-            first = self._context.store.next_expiry()
-            await self._context.clock.wait_until(None if first is None else first / _NANOSECONDS_PER_SECOND)
+    while True:
+        await functions.expire_deployments()
+        first = context.store.next_expiry()
+        await context.clock.wait_until(None if first is None else first / _NANOSECONDS_PER_SECOND)

@@ -22,6 +22,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from fnkit.platform.control.context import retry_until_written
 from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.store.database import Store
@@ -140,8 +142,9 @@ class DeliveryLog:
                 delivery = make()
                 self._buffer[delivery.id] = (source_id, delivery, body)
 
-    def on_external_write(self, source_id: str) -> None:
-        """Account for a delivery that the caller inserted into the store itself. Call this in its transaction."""
+    def insert(self, source_id: str, delivery: Delivery, body: bytes) -> None:
+        """Insert a delivery without buffering it. Call this in a transaction."""
+        self._store.deliveries.put_all([(source_id, delivery, body)])
         self._prune_source(source_id, 1)
 
     def add_replay(self, source_id: str, original: Delivery, delivery: Delivery, body: bytes) -> None:
@@ -153,9 +156,8 @@ class DeliveryLog:
             delivery: The replay.
             body: The complete body.
         """
-        self._store.deliveries.mark_replayed(original, delivery.id)
-        self._store.deliveries.put(source_id, delivery, body)
-        self._prune_source(source_id, 1)
+        self._store.deliveries.update(msgspec.structs.replace(original, replayed_by=delivery.id))
+        self.insert(source_id, delivery, body)
 
     def mark_interrupted(self) -> None:
         """Finish the deliveries that an earlier process left pending. Call this at startup, in a transaction.

@@ -19,7 +19,7 @@ import msgspec
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.firing import DispatchRequest
-from fnkit.platform.control.events.gateway_client import DeliveryOutcome, GatewayClient, Unreachable
+from fnkit.platform.control.events.gateway_client import DeliveryOutcome, GatewayClient
 from fnkit.platform.model.delivery import DeliveryStatus
 
 GATEWAY_RETRY_PERIOD: Final = 60.0
@@ -100,10 +100,7 @@ class Dispatcher:
         target = request.target
         deadline, pause = time.monotonic() + self._retry_period, _MIN_BACKOFF
         while True:
-            try:
-                outcome = await self._gateway.post(target.host, request.body, content_type, target.timeout)
-            except Unreachable as error:
-                outcome = DeliveryOutcome(None, 0.0, f"the gateway cannot be reached: {error}", rejected=True)
+            outcome = await self._gateway.post(target.host, request.body, content_type, target.timeout)
             if not outcome.rejected or time.monotonic() >= deadline:
                 return outcome
             if pause == _MIN_BACKOFF:

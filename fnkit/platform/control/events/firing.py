@@ -47,9 +47,9 @@ class DispatchRequest:
 
 
 def build_dispatch_request(
-    context: ControlContext, source_id: str, function: FunctionRecord, delivery: Delivery, body: bytes
+    context: ControlContext, source_id: str, function: FunctionRecord | None, delivery: Delivery, body: bytes
 ) -> DispatchRequest | None:
-    """Return the request for a delivery, or ``None`` if the function has no deployment that serves requests."""
+    """Return the request for a delivery, or ``None`` if no deployment of the function serves requests."""
     target = delivery_target(function, context.settings.domain_suffix)
     return None if target is None else DispatchRequest(source_id, delivery, body, target)
 
@@ -108,16 +108,12 @@ class CronState:
             for cron_id, scheduled_at in due:
                 record = store.crons.get(cron_id)
                 last = store.deliveries.last_scheduled_run(cron_id)
-                if (
-                    record is None
-                    or record.status is not Status.READY
-                    or (last is not None and scheduled_at <= last)
-                ):
+                was_started = last is not None and scheduled_at <= last
+                if record is None or record.status is not Status.READY or was_started:
                     continue
                 if request := self._build_request(record, "tick", int(scheduled_at * _NANOSECONDS_PER_SECOND)):
                     store.deliveries.record_scheduled_run(cron_id, scheduled_at)
-                    store.deliveries.put(cron_id, request.delivery, request.body)
-                    self._log.on_external_write(cron_id)
+                    self._log.insert(cron_id, request.delivery, request.body)
                     requests.append(dataclasses.replace(request, scheduled_at=scheduled_at))
         return requests
 

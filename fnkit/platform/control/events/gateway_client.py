@@ -38,7 +38,6 @@ _RESPONSE_LOST: Final = "the connection closed before the response was complete"
 _NOT_SENT: Final = "the connection closed before the message was sent"
 
 _RESPONSE_GRACE_SECONDS: Final = 60.0  # real seconds for queueing and a cold start, added to the function's timeout
-_NANOSECONDS_PER_SECOND: Final = 10**9
 _READ_BYTES: Final = 64 * 1024
 _DEADLINE_CHECK_INTERVAL: Final = 0.5
 
@@ -63,16 +62,16 @@ class DeliveryTarget:
     max_concurrency: int
 
 
-def delivery_target(function: FunctionRecord, domain_suffix: str) -> DeliveryTarget | None:
-    """Return where requests for a function are sent, or ``None`` if it has no deployment that serves requests."""
-    if function.serving is None:
+def delivery_target(function: FunctionRecord | None, domain_suffix: str) -> DeliveryTarget | None:
+    """Return where requests for a function are sent, or ``None`` if no deployment of it serves requests."""
+    if function is None or function.serving is None:
         return None
     settings = function.serving.settings
     return DeliveryTarget(
         function_id=function.id,
         function=function.name,
         host=domain_name(function.host_label, function.region, domain_suffix),
-        timeout=settings.timeout / _NANOSECONDS_PER_SECOND + _RESPONSE_GRACE_SECONDS,
+        timeout=settings.timeout_seconds + _RESPONSE_GRACE_SECONDS,
         max_concurrency=max(1, settings.max_scale),
     )
 
@@ -89,7 +88,7 @@ class DeliveryOutcome:
         http_status: The status, or ``None`` if there was no response.
         duration_ms: Duration in real milliseconds.
         error: Why the attempt failed, else empty.
-        rejected: Whether the gateway rejected the request, so that no handler ran.
+        rejected: Whether the gateway rejected the request or cannot be reached, so that no handler ran.
     """
 
     http_status: int | None
@@ -120,15 +119,17 @@ class GatewayClient:
             content_type: Value of the ``Content-Type`` header.
             timeout_seconds: Real seconds to wait for the response.
 
-        Raises:
-            Unreachable: The gateway cannot be reached; nothing was delivered.
+        Returns:
+            The outcome. If the gateway cannot be reached, it is a rejection: nothing was delivered.
         """
         started = time.monotonic()
-        connection = self._connection
-        if connection is None or not connection.is_open:
-            connection = await self._connect()
         try:
+            connection = self._connection
+            if connection is None or not connection.is_open:
+                connection = await self._connect()
             response = await connection.post(host, content_type, body, timeout_seconds)
+        except Unreachable as error:
+            return DeliveryOutcome(None, 0.0, f"the gateway cannot be reached: {error}", rejected=True)
         except (ConnectionError, TimeoutError) as error:
             return DeliveryOutcome(None, _elapsed_ms(started), str(error))
         return parse_outcome(response, _elapsed_ms(started))
@@ -316,10 +317,9 @@ class DeliveryClient:
                 if frame.kind != RESPONSE:
                     continue
                 response = decode_response(frame.payload)
+                request = self._pending.pop(frame.delivery_id, None)
                 # The request may have timed out in this iteration, in which case its future is done.
-                if (
-                    request := self._pending.pop(frame.delivery_id, None)
-                ) is not None and not request.response.done():
+                if request is not None and not request.response.done():
                     request.response.set_result(response)
         except ValueError:
             self.close()

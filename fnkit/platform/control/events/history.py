@@ -26,7 +26,7 @@ from fnkit.platform.control.errors import ControlError, invalid, not_found, tran
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.dispatcher import Dispatcher
 from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
-from fnkit.platform.control.resources.kinds import build_view
+from fnkit.platform.control.resources.kinds import KINDS, build_view
 from fnkit.platform.control.resources.lists import parse_positive_integer
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
@@ -37,8 +37,6 @@ _MAX_LIMIT: Final = 1000
 _MAX_CHARACTER_BYTES: Final = 4  # in UTF-8
 _COMPLETE_BODY: Final = 2**31 - 1
 _NOTHING_DEPLOYED: Final = "the function has no deployment that serves requests"
-_STILL_PENDING: Final = "it is still pending"
-_BODY_TRUNCATED: Final = "its stored body is truncated"
 
 
 class DeliveryHistory:
@@ -174,9 +172,9 @@ class DeliveryHistory:
     ) -> DispatchRequest | str:
         """Return the replay's request, or the reason why the delivery cannot be replayed."""
         if original.status == DeliveryStatus.PENDING:
-            return _STILL_PENDING
+            return "it is still pending"
         if len(body) < original.body_size:
-            return _BODY_TRUNCATED
+            return "its stored body is truncated"
         function = self._context.store.functions.get(source.function_id)
         delivery = Delivery(
             id=str(uuid.uuid4()),
@@ -188,21 +186,13 @@ class DeliveryHistory:
             body_size=original.body_size,
             replay_of=original.id,
         )
-        request = (
-            None if function is None else build_dispatch_request(self._context, source.id, function, delivery, body)
-        )
-        return request or _NOTHING_DEPLOYED
+        return build_dispatch_request(self._context, source.id, function, delivery, body) or _NOTHING_DEPLOYED
 
     def _get_source(self, region: str, kind: str, source_id: str) -> CronRecord | TriggerRecord:
-        if kind == "crons":
-            cron = self._context.store.crons.get(source_id)
-            if cron is None or cron.region != region:
-                raise not_found("Cron")
-            return cron
-        trigger = self._context.store.triggers.get(source_id)
-        if trigger is None or trigger.region != region:
-            raise ControlError(404, "trigger does not exist")
-        return trigger
+        source: CronRecord | TriggerRecord | None = KINDS[kind].find(self._context.store, region, source_id)
+        if source is None:
+            raise not_found("Cron") if kind == "crons" else ControlError(404, "trigger does not exist")
+        return source
 
 
 def _parse_statuses(query: Mapping[str, str]) -> tuple[str, ...]:

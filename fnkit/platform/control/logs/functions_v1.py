@@ -5,13 +5,13 @@ Read from the log segments that the data plane appends to (docs/logs.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from fnkit.platform.model.log_record import LogRecord, segment_number
+from fnkit.platform.control.logs.segments import ALL_TIME, read_backward
+from fnkit.platform.model.log_record import LogRecord
 
 MAX_LINES: Final = 1000
 _MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024  # per response: a thousand lines of 64 KiB would be 64 MB
@@ -48,7 +48,7 @@ def newest_lines(folder: Path) -> FunctionLogsResponse:
     """
     logs: list[FunctionLogLine] = []
     size = 0
-    for text in _read_lines_backwards(folder):
+    for _, text in read_backward(folder, ALL_TIME):
         size += len(text)
         if len(logs) >= MAX_LINES or size > _MAX_RESPONSE_BYTES:
             break
@@ -66,21 +66,3 @@ def newest_lines(folder: Path) -> FunctionLogsResponse:
             )
         )
     return FunctionLogsResponse(logs=logs)
-
-
-def _read_lines_backwards(folder: Path) -> Iterator[bytes]:
-    """Yield raw lines, newest first. Skip segments that are deleted meanwhile."""
-    try:
-        names = [entry.name for entry in folder.iterdir()]
-    except OSError:
-        return
-    numbered = sorted(((segment_number(name) or 0, name) for name in names), reverse=True)
-    for number, name in numbered:
-        if not number:
-            continue
-        try:
-            lines = folder.joinpath(name).read_bytes().rsplit(b"\n", MAX_LINES + 1)
-        except OSError:
-            continue
-        # rsplit stops after that many separators. Its first item then holds all older lines; none is needed.
-        yield from (line for line in reversed(lines[1:] if len(lines) > MAX_LINES + 1 else lines) if line)

@@ -116,10 +116,6 @@ class _PushStream(msgspec.Struct, frozen=True):
     values: list[tuple[str, str, dict[str, str]]]
 
 
-class _PushRequest(msgspec.Struct, frozen=True):
-    streams: list[_PushStream]
-
-
 class LokiClient:
     """A Loki server. ``name`` is its URL without credentials, for log messages."""
 
@@ -166,7 +162,7 @@ def _encode_push(entries: list[LogEntry]) -> bytes:
         if stream is None:
             stream = streams[id(entry.stream)] = _PushStream(dict(entry.stream), [])
         stream.values.append((str(entry.time), entry.line, dict(entry.metadata)))
-    return _encoder.encode(_PushRequest(list(streams.values())))
+    return _encoder.encode({"streams": list(streams.values())})
 
 
 def _parse_retry_after(text: str) -> float:
@@ -214,14 +210,10 @@ class LokiPush:
                 self._followers[source.function_id] = LogFollower(source, position)
             else:
                 follower.source = source
-        existing = {source.function_id for source in sources}
-        for function_id in [
-            function_id
-            for function_id, f in self._followers.items()
-            if function_id not in existing and not f.source.folder.exists()
-        ]:
-            del self._followers[function_id]
-            self._progress.remove(function_id)
+        for function_id in self._followers.keys() - {source.function_id for source in sources}:
+            if not self._followers[function_id].source.folder.exists():
+                del self._followers[function_id]
+                self._progress.remove(function_id)
 
     async def _push_batch(self, follower: LogFollower) -> bool:
         """Push the next batch of one function. Returns whether there was one."""

@@ -22,10 +22,10 @@ from fnkit.platform.control.logs.results import (
     LineValue,
     QueryData,
     QueryStats,
+    QuerySummary,
     StreamResult,
     to_matrix,
     to_scalar,
-    to_scalar_matrix,
     to_vector,
 )
 from fnkit.platform.control.logs.segments import TimeSpan
@@ -46,7 +46,7 @@ from fnkit.platform.logql.metrics import evaluate
 from fnkit.platform.logql.parser import parse_query, parse_selector
 from fnkit.platform.logql.pipeline import compile_pipeline, required_texts
 from fnkit.platform.logql.syntax import LogQuery, Matcher, MetricQuery, Query
-from fnkit.platform.logql.windows import SeriesList, TimeSteps
+from fnkit.platform.logql.windows import Series, TimeSteps
 
 MAX_LINES: Final = 5000
 """Loki's default of ``max_entries_limit_per_query``."""
@@ -64,23 +64,18 @@ _MAX_THREADS: Final = 2
 _MAX_PENDING_QUERIES: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class SelectedLines:
-    """Streams sorted by labels, and the total number of their lines."""
-
-    streams: list[StreamResult]
-    count: int
-
-
 class LineCollector:
-    """Groups lines by stream."""
+    """Groups lines by stream.
+
+    Args:
+        categorized: Return metadata and extracted labels with each line, not as labels of its stream.
+
+    Attributes:
+        count: Number of lines.
+        bytes: Size of these lines.
+    """
 
     def __init__(self, *, categorized: bool) -> None:
-        """Create an empty collector.
-
-        Args:
-            categorized: Return metadata and extracted labels with each line, not as labels of its stream.
-        """
         self.count = 0
         self.bytes = 0
         self._categorized = categorized
@@ -95,23 +90,20 @@ class LineCollector:
         if self._categorized:
             metadata = LineMetadata(structured_metadata=entry.metadata_labels(), parsed=entry.parsed_labels())
             value = (str(entry.time), entry.line, metadata)
-        self._stream(labels).values.append(value)
+        key = format_labels(labels)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = StreamResult(stream=labels, values=[])
+        stream.values.append(value)
 
     def streams(self) -> list[StreamResult]:
         """Return the streams, sorted by labels."""
         return [self._streams[key] for key in sorted(self._streams)]
 
-    def _stream(self, labels: dict[str, str]) -> StreamResult:
-        key = format_labels(labels)
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = StreamResult(stream=labels, values=[])
-        return stream
-
 
 def _select_lines(
     query: LogQuery, entries: Iterable[LogEntry], *, limit: int, interval: int, categorized: bool
-) -> SelectedLines:
+) -> LineCollector:
     """Return the first entries that pass the stages of a query.
 
     Args:
@@ -138,7 +130,7 @@ def _select_lines(
             )
         if collector.count == limit:
             break
-    return SelectedLines(collector.streams(), collector.count)
+    return collector
 
 
 class QueryTimedOut(QueryError):
@@ -170,10 +162,19 @@ class QueryExecution:
         self._cancelled = cancelled
         self._uncharged_numbers = 0
 
-    @property
-    def elapsed(self) -> float:
-        """The time since the query started."""
-        return time.monotonic() - self.started_at
+    def stats(self, returned: int) -> QueryStats:
+        """Return the statistics of the query, which returned this number of lines."""
+        seconds = time.monotonic() - self.started_at
+        rate = 1.0 / seconds if seconds > 0 else 0.0
+        summary = QuerySummary(
+            bytes_processed_per_second=int(self.bytes_read * rate),
+            lines_processed_per_second=int(self.lines_read * rate),
+            total_bytes_processed=self.bytes_read,
+            total_lines_processed=self.lines_read,
+            exec_time=seconds,
+            total_entries_returned=returned,
+        )
+        return QueryStats(summary=summary)
 
     def read(self, query: LogQuery, after: int, until: int) -> Iterator[LogEntry]:
         """Yield the lines of a query's selector, function by function.
@@ -183,13 +184,13 @@ class QueryExecution:
             after: Start of the time span in nanoseconds, excluded.
             until: End of the time span in nanoseconds, included.
         """
+        required_bytes, span = encoded_texts(required_texts(query.stages)), TimeSpan(after + 1, until + 1)
         for selection in select_streams(self._sources, query.selector):
-            span = TimeSpan(after + 1, until + 1)
-            yield from self._count_lines(read_entries(selection, span, self._required_bytes(query), backward=False))
+            yield from self._count_lines(read_entries(selection, span, required_bytes, backward=False))
 
     def read_in_order(self, query: LogQuery, span: TimeSpan, *, backward: bool) -> Iterator[LogEntry]:
         """Yield the lines of a query's selector in a time span, sorted by time over all functions."""
-        required_bytes = self._required_bytes(query)
+        required_bytes = encoded_texts(required_texts(query.stages))
         parts: list[Iterable[LogEntry]] = [
             read_entries(selection, span, required_bytes, backward=backward)
             for selection in select_streams(self._sources, query.selector)
@@ -218,15 +219,12 @@ class QueryExecution:
         """
         if self._cancelled.is_set():
             raise QueryError("the request was cancelled by the client")
-        if self.elapsed > _QUERY_TIMEOUT:
+        if time.monotonic() - self.started_at > _QUERY_TIMEOUT:
             raise QueryTimedOut(
                 "request timed out, decrease the duration of the request or add more label matchers (prefer exact "
                 "match over regex match) to reduce the amount of data processed"
             )
         time.sleep(0)  # releases the GIL
-
-    def _required_bytes(self, query: LogQuery) -> tuple[bytes, ...]:
-        return encoded_texts(required_texts(query.stages))
 
     def _count_lines(self, entries: Iterable[LogEntry]) -> Iterator[LogEntry]:
         for entry in entries:
@@ -378,33 +376,29 @@ def _run_log_query(query: LogQuery, request: RangeRequest, work: QueryExecution)
         interval=request.interval,
         categorized=request.categorized,
     )
-    stats = QueryStats.from_counts(
-        lines=work.lines_read, size=work.bytes_read, returned=chosen.count, seconds=work.elapsed
-    )
     flags = [CATEGORIZE_LABELS] if request.categorized else []
-    return QueryData(result_type="streams", encoding_flags=flags, result=chosen.streams, stats=stats)
+    return QueryData(
+        result_type="streams", encoding_flags=flags, result=chosen.streams(), stats=work.stats(chosen.count)
+    )
 
 
 def _run_metric_query(query: MetricQuery, steps: TimeSteps, work: QueryExecution, *, instant: bool) -> QueryData:
     result = evaluate(query, steps, work.read, work.charge)
-    stats = QueryStats.from_counts(lines=work.lines_read, size=work.bytes_read, returned=0, seconds=work.elapsed)
+    stats = work.stats(returned=0)
     if isinstance(result, float):
         if instant:
             return QueryData(result_type="scalar", result=to_scalar(result, steps), stats=stats)
-        return QueryData(result_type="matrix", result=to_scalar_matrix(result, steps), stats=stats)
-    _check_series_count(result)
-    if instant:
-        return QueryData(result_type="vector", result=to_vector(result, steps), stats=stats)
-    return QueryData(result_type="matrix", result=to_matrix(result, steps), stats=stats)
-
-
-def _check_series_count(series_list: SeriesList) -> None:
-    if len(series_list) > _MAX_SERIES:
+        # Prometheus' API has no scalar results over a range: it is a constant series without labels.
+        result = [Series({}, [result] * steps.count)]
+    if len(result) > _MAX_SERIES:
         raise QueryError(
             f"maximum number of series ({_MAX_SERIES}) reached for a single query; consider reducing query "
             "cardinality by adding more specific stream selectors, reducing the time range, or aggregating results "
             "with functions like sum(), count() or topk()"
         )
+    if instant:
+        return QueryData(result_type="vector", result=to_vector(result, steps), stats=stats)
+    return QueryData(result_type="matrix", result=to_matrix(result, steps), stats=stats)
 
 
 def _evaluation_steps(request: RangeRequest) -> TimeSteps:

@@ -74,28 +74,6 @@ class QueryStats(msgspec.Struct, frozen=True, kw_only=True):
 
     summary: QuerySummary = QuerySummary()
 
-    @classmethod
-    def from_counts(cls, *, lines: int, size: int, returned: int, seconds: float) -> QueryStats:
-        """Create statistics.
-
-        Args:
-            lines: Lines read.
-            size: Bytes of these lines.
-            returned: Lines in the result.
-            seconds: Duration of the query.
-        """
-        rate = 1.0 / seconds if seconds > 0 else 0.0
-        return cls(
-            summary=QuerySummary(
-                bytes_processed_per_second=int(size * rate),
-                lines_processed_per_second=int(lines * rate),
-                total_bytes_processed=size,
-                total_lines_processed=lines,
-                exec_time=seconds,
-                total_entries_returned=returned,
-            )
-        )
-
 
 QueryResult: TypeAlias = list[StreamResult] | list[MatrixResult] | list[VectorResult] | TimedValue
 
@@ -185,10 +163,3 @@ def to_matrix(series_list: SeriesList, steps: TimeSteps) -> list[MatrixResult]:
 def to_scalar(value: float, steps: TimeSteps) -> TimedValue:
     """Convert a number to the result of an instant query."""
     return (unix_seconds(steps.start), _format_plain_number(value))
-
-
-def to_scalar_matrix(value: float, steps: TimeSteps) -> list[MatrixResult]:
-    """Convert a number to the result of a range query: a constant series without labels."""
-    # Prometheus' API has no scalar results over a range.
-    text = _format_plain_number(value)
-    return [MatrixResult(metric={}, values=[(unix_seconds(steps[index]), text) for index in range(steps.count)])]

@@ -45,6 +45,10 @@ class TimeSpan(NamedTuple):
     build_limit: BuildLogPosition | None = None
 
 
+END_OF_TIME: Final = 2**63
+ALL_TIME: Final = TimeSpan(0, END_OF_TIME)
+
+
 def line_time(line: bytes) -> int | None:
     """Return the time of a raw line in Unix nanoseconds, or ``None`` if a crash truncated it."""
     # The data plane writes "time" as the first field, so the line need not be decoded.
@@ -57,7 +61,7 @@ def line_time(line: bytes) -> int | None:
 def read_forward(folder: Path, span: TimeSpan) -> Iterator[tuple[int, bytes]]:
     """Yield the time and bytes of each line, oldest first."""
     for number in _segments_in_span(folder, span):
-        with _open_segment(folder, number, span) as (file, size):
+        with open_segment(folder, number, span) as (file, size):
             offset = _find_offset(file, size, span.start)
             while offset < size:
                 lines, offset = _read_complete_lines(file, offset, size)
@@ -72,7 +76,7 @@ def read_forward(folder: Path, span: TimeSpan) -> Iterator[tuple[int, bytes]]:
 def read_backward(folder: Path, span: TimeSpan) -> Iterator[tuple[int, bytes]]:
     """Yield the time and bytes of each line, newest first."""
     for number in reversed(_segments_in_span(folder, span)):
-        with _open_segment(folder, number, span) as (file, size):
+        with open_segment(folder, number, span) as (file, size):
             end = _find_offset(file, size, span.end)
             while end > 0:
                 start = _last_chunk_start(file, end)
@@ -88,7 +92,7 @@ def read_backward(folder: Path, span: TimeSpan) -> Iterator[tuple[int, bytes]]:
 def read_chunks(folder: Path, span: TimeSpan) -> Iterator[bytes]:
     """Yield the bytes of a span in chunks of complete lines, up to 1 MiB each."""
     for number in _segments_in_span(folder, span):
-        with _open_segment(folder, number, span) as (file, size):
+        with open_segment(folder, number, span) as (file, size):
             offset, end = _find_offset(file, size, span.start), _find_offset(file, size, span.end)
             while offset < end:
                 chunk = file.read(offset, min(end, offset + 16 * CHUNK_BYTES))
@@ -104,36 +108,37 @@ def log_end(folder: Path) -> SegmentPosition:
     numbers = segment_numbers(folder)
     if not numbers:
         return SegmentPosition(0, 0)
-    with _open_segment(folder, numbers[-1], None) as (_, size):
+    with open_segment(folder, numbers[-1]) as (_, size):
         return SegmentPosition(numbers[-1], size)
 
 
-class _SegmentFile:
+class SegmentFile:
     """An open segment; empty if the file no longer exists."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
 
     def read(self, start: int, end: int) -> bytes:
+        """Return the bytes between two offsets, or fewer at the end of the file."""
         return b"" if self._descriptor is None else os.pread(self._descriptor, end - start, start)
 
 
 @contextmanager
-def _open_segment(folder: Path, number: int, span: TimeSpan | None) -> Iterator[tuple[_SegmentFile, int]]:
-    """Open a segment and yield it with its size: the current one, or the limit of the span, or 0 if it was deleted.
+def open_segment(folder: Path, number: int, span: TimeSpan | None = None) -> Iterator[tuple[SegmentFile, int]]:
+    """Open a segment and yield it with its size: the current one, or the limit of a span, or 0 if it was deleted.
 
     The size is read once, so that a query does not chase a file to which the data plane keeps appending.
     """
     try:
         descriptor = os.open(folder / segment_name(number), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        yield _SegmentFile(None), 0
+        yield SegmentFile(None), 0
         return
     try:
         size = os.fstat(descriptor).st_size
         if span is not None and span.segment_limit is not None and span.segment_limit.segment == number:
             size = min(size, span.segment_limit.offset)
-        yield _SegmentFile(descriptor), size
+        yield SegmentFile(descriptor), size
     finally:
         os.close(descriptor)
 
@@ -166,11 +171,11 @@ def _segments_in_span(folder: Path, span: TimeSpan) -> list[int]:
 
 
 def _first_time(folder: Path, number: int) -> int | None:
-    with _open_segment(folder, number, None) as (file, size):
+    with open_segment(folder, number) as (file, size):
         return line_time(file.read(0, min(size, _PREFIX_READ_BYTES)))
 
 
-def _find_offset(file: _SegmentFile, size: int, target_time: int) -> int:
+def _find_offset(file: SegmentFile, size: int, target_time: int) -> int:
     """Return the offset of the first line at or after a time, or ``size`` if there is none.
 
     This is a binary search over bytes. An offset in the middle of a line stands for the next line, so ``low`` and
@@ -179,11 +184,9 @@ def _find_offset(file: _SegmentFile, size: int, target_time: int) -> int:
     low, high = 0, size
     while low < high:
         middle = (low + high) // 2
-        start = _next_line_start(file, middle, high)
-        time = line_time(file.read(start, min(start + _PREFIX_READ_BYTES, size))) if start < high else None
-        while time is None and start < high:  # skip lines that a crash truncated
-            start = _next_line_start(file, start + 1, high)
-            time = line_time(file.read(start, min(start + _PREFIX_READ_BYTES, size))) if start < high else None
+        start, time = _next_line_start(file, middle, high), None
+        while start < high and (time := line_time(file.read(start, min(start + _PREFIX_READ_BYTES, size)))) is None:
+            start = _next_line_start(file, start + 1, high)  # skip lines that a crash truncated
         if time is not None and time < target_time:
             low = start + 1
         else:
@@ -191,7 +194,7 @@ def _find_offset(file: _SegmentFile, size: int, target_time: int) -> int:
     return _next_line_start(file, low, size)
 
 
-def _next_line_start(file: _SegmentFile, offset: int, end: int) -> int:
+def _next_line_start(file: SegmentFile, offset: int, end: int) -> int:
     """Return the offset of the first line that starts at or after an offset, or ``end`` if there is none."""
     if offset <= 0:
         return 0
@@ -209,7 +212,7 @@ def _next_line_start(file: _SegmentFile, offset: int, end: int) -> int:
     return end
 
 
-def _last_chunk_start(file: _SegmentFile, end: int) -> int:
+def _last_chunk_start(file: SegmentFile, end: int) -> int:
     """Return the start of the last chunk of complete lines before the offset ``end``.
 
     The chunk has at least one line, so it grows beyond the usual size for a longer line.
@@ -222,7 +225,7 @@ def _last_chunk_start(file: _SegmentFile, end: int) -> int:
         length *= 2
 
 
-def _read_complete_lines(file: _SegmentFile, offset: int, size: int) -> tuple[list[bytes], int]:
+def _read_complete_lines(file: SegmentFile, offset: int, size: int) -> tuple[list[bytes], int]:
     """Return the complete lines of the chunk at a line start, and the offset of the next chunk."""
     length = CHUNK_BYTES
     while True:

@@ -9,7 +9,7 @@ request) are metadata, since as labels they would create a stream for each reque
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -60,10 +60,8 @@ def log_sources(context: ControlContext, project_id: str | None, function_id: st
         project_id: Limits the result to a project; ``None`` allows all projects.
         function_id: Limits the result to a function.
     """
-    return [
-        _log_source(context.layout.logs_dir, record)
-        for record in _function_records(context, project_id, function_id)
-    ]
+    records = _function_records(context, project_id, function_id)
+    return [_log_source(context.layout.logs_dir, record) for record in records]
 
 
 def _function_records(
@@ -101,12 +99,12 @@ def selected_function_id(matchers: tuple[Matcher, ...]) -> str | None:
 def select_streams(sources: list[LogSource], matchers: tuple[Matcher, ...]) -> list[StreamSelection]:
     """Return the functions and streams that a selector matches."""
     is_selected = selector_predicate(matchers)
-    selections = [StreamSelection(source, _selected_streams(source, is_selected)) for source in sources]
-    return [selection for selection in selections if selection.streams]
-
-
-def _selected_streams(source: LogSource, is_selected: Callable[[Mapping[str, str]], bool]) -> frozenset[str]:
-    return frozenset(stream for stream, labels in source.labels.items() if is_selected(labels))
+    selections = []
+    for source in sources:
+        streams = frozenset(stream for stream, labels in source.labels.items() if is_selected(labels))
+        if streams:
+            selections.append(StreamSelection(source, streams))
+    return selections
 
 
 def encoded_texts(texts: Iterable[str]) -> tuple[bytes, ...]:
@@ -135,7 +133,7 @@ def read_entries(
     if "build" in selection.streams:
         lines = read_build_lines(selection.source.folder, span.build_limit)
         builds = [line for line in lines if span.start <= line.time < span.end]
-        entries = [_build_entry(selection.source, line) for line in builds]
+        entries = [build_entry(selection.source, line) for line in builds]
         parts.append(reversed(entries) if backward else entries)
     return merge_by_time(parts, backward=backward)
 
@@ -176,7 +174,7 @@ def _segment_entries(
     source = selection.source
     if len(streams) == 1:
         # Quotes inside JSON strings are escaped, so these bytes never occur in a message.
-        required_bytes = (b'"stream":"%s"' % next(iter(streams)).encode(), *required_bytes)
+        required_bytes = (_stream_field(next(iter(streams))), *required_bytes)
     read = read_backward if backward else read_forward
     for time, raw in read(source.folder, span):
         if (
@@ -186,7 +184,8 @@ def _segment_entries(
             yield entry
 
 
-def _build_entry(source: LogSource, line: BuildLogLine) -> LogEntry:
+def build_entry(source: LogSource, line: BuildLogLine) -> LogEntry:
+    """Return a line of a build as an entry of the function's stream of builds."""
     return LogEntry(line.time, line.message, source.labels["build"], {"generation": str(line.generation)})
 
 

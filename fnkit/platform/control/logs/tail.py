@@ -7,7 +7,6 @@ rotated; lines of a file that was deleted before it was read are lost, and delet
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -26,14 +25,17 @@ from fnkit.platform.control.logs.query import LineCollector, LogQueries
 from fnkit.platform.control.logs.results import StreamResult
 from fnkit.platform.control.logs.segments import (
     CHUNK_BYTES,
+    END_OF_TIME,
     SegmentPosition,
     TimeSpan,
     line_time,
     log_end,
+    open_segment,
     segment_numbers,
 )
 from fnkit.platform.control.logs.sources import (
     LogSource,
+    build_entry,
     encoded_texts,
     merge_by_time,
     parse_entry,
@@ -52,7 +54,6 @@ MAX_TAILS: Final = 10
 _POLL_INTERVAL: Final = 0.2  # real time, not platform time
 _POLLS_PER_REFRESH: Final = 5  # polls after which new and deleted functions are looked up
 _MAX_BYTES_PER_POLL: Final = 1024 * 1024  # per function; the rest follows in the next poll
-_END_OF_TIME: Final = 2**63
 
 
 class FollowPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,8 +125,7 @@ class LogFollower:
             self.position = msgspec.structs.replace(
                 self.position, build_inode=after.inode, build_offset=after.offset
             )
-        labels = self.source.labels["build"]
-        return [LogEntry(line.time, line.message, labels, {"generation": str(line.generation)}) for line in lines]
+        return [build_entry(self.source, line) for line in lines]
 
     def _read_next_lines(self, size: int) -> bytes | None:
         """Return complete lines and advance the position; return ``None`` at the end of the log.
@@ -146,27 +146,17 @@ class LogFollower:
         # finished the one before. If the next one was listed, this read sees all of the current one. The other
         # order could skip lines that were written between the read and the listing.
         following = next((number for number in numbers if number > self.position.segment), None)
-        raw = self._read_segment(max(size, _MAX_LINE_BYTES))
+        start = self.position.offset
+        with open_segment(self.source.folder, self.position.segment) as (file, _):
+            raw = file.read(start, start + max(size, _MAX_LINE_BYTES))
         cut = raw.rfind(b"\n") + 1
         if cut:
-            self._move_to(self.position.segment, self.position.offset + cut)
+            self._move_to(self.position.segment, start + cut)
             return raw[:cut]
         if following is None:
             return None
         self._move_to(following, 0)
         return b""
-
-    def _read_segment(self, size: int) -> bytes:
-        try:
-            descriptor = os.open(
-                self.source.folder / segment_name(self.position.segment), os.O_RDONLY | os.O_CLOEXEC
-            )
-        except OSError:
-            return b""
-        try:
-            return os.pread(descriptor, size, self.position.offset)
-        finally:
-            os.close(descriptor)
 
     def _move_to(self, segment: int, offset: int) -> None:
         self.position = msgspec.structs.replace(self.position, segment=segment, offset=offset)
@@ -231,7 +221,7 @@ def _existing_lines(
     for selection in select_streams(sources, request.query.selector):
         end = ends[selection.source.function_id]
         builds = BuildLogPosition(end.build_inode, end.build_offset)
-        span = TimeSpan(request.start, _END_OF_TIME, SegmentPosition(end.segment, end.offset), builds)
+        span = TimeSpan(request.start, END_OF_TIME, SegmentPosition(end.segment, end.offset), builds)
         parts.append(read_entries(selection, span, required_bytes, backward=True))
     selected: list[LogEntry] = []
     for entry in merge_by_time([*parts], backward=True) if parts else ():

@@ -93,7 +93,8 @@ class Uploads:
             OSError: The archive could not be written.
         """
         size = self._verify("PUT", function_id, query)
-        self._require_function(function_id)
+        if self._context.store.functions.get(function_id) is None:
+            raise not_found("Function")
         writer = self._context.blobs.writer()
         try:
             await _copy_body(writer, body, size)
@@ -132,10 +133,6 @@ class Uploads:
         if record.archive != blob.sha256:
             self._garbage_collector.remove_archive(record.archive)
 
-    def _require_function(self, function_id: str) -> None:
-        if self._context.store.functions.get(function_id) is None:
-            raise not_found("Function")
-
     def _signed_url(self, base: str, method: str, function_id: str, size: int) -> str:
         expires = int(self._context.clock.now()) + UPLOAD_URL_SECONDS
         signed = {"size": str(size), "expires": str(expires)}
@@ -146,9 +143,8 @@ class Uploads:
         signed = {"size": query.get("size", ""), "expires": query.get("expires", "")}
         # The signature is checked before the numbers are parsed: what is signed was written by this platform.
         expected = self._compute_signature(method, function_id, signed)
-        if not hmac.compare_digest(expected.encode(), query.get("signature", "").encode()):
-            raise ControlError(403, _INVALID_SIGNATURE)
-        if int(signed["expires"]) < self._context.clock.now():
+        is_ours = hmac.compare_digest(expected.encode(), query.get("signature", "").encode())
+        if not is_ours or int(signed["expires"]) < self._context.clock.now():
             raise ControlError(403, _INVALID_SIGNATURE)
         return int(signed["size"])
 

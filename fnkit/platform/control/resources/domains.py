@@ -26,7 +26,7 @@ from fnkit.platform.control.errors import ControlError, already_exists, quota_ex
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS, build_view
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import DomainRecord, FunctionRecord, transition
+from fnkit.platform.model.records import DomainRecord, FunctionRecord, RecordChanges, transition
 
 ResolvedHost: TypeAlias = tuple[str, tuple[str, ...]]
 """A hostname's canonical name and its addresses. Both are empty if the name does not exist."""
@@ -140,23 +140,16 @@ class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
 
     async def make_ready(self, record: DomainRecord) -> None:
         """Make a pending domain ready, or put it into ``error`` if verification is required and fails."""
-        if (
-            self._context.settings.verify_domains
-            and not record.routed
-            and not await self._wait_until_points_here(record)
-        ):
+        must_verify = self._context.settings.verify_domains and not record.routed
+        if must_verify and not await self._wait_until_points_here(record):
             await retry_until_written(lambda: self._mark_failed(record))
             return
         # Route the hostname before the domain becomes ready: a client that sees ``ready`` may call it at once.
         if await retry_until_written(
-            lambda: self._update_record(record, lambda current: msgspec.structs.replace(current, routed=True))
+            lambda: self._update_unready(record, lambda current: msgspec.structs.replace(current, routed=True))
         ):
             await self._push_hosts(record.function_id)
-            await retry_until_written(
-                lambda: self._update_record(
-                    record, lambda current: transition(current, Status.READY, was_ready=True)
-                )
-            )
+            await super().make_ready(record)
 
     async def _resume_one(self, record: DomainRecord) -> None:
         self._make_ready_in_background(record)  # the verification may take minutes
@@ -195,16 +188,10 @@ class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
             "failed to create domain: check that the domain correctly points to the function URL "
             f"(https://{self._default_hostname(function)})"
         )
-        self._update_record(record, lambda current: transition(current, Status.ERROR, error_message=text))
+        self._update_unready(record, lambda current: transition(current, Status.ERROR, error_message=text))
 
-    def _update_record(self, record: DomainRecord, change: Callable[[DomainRecord], DomainRecord]) -> bool:
-        """Change the stored record and return ``True``, unless the domain was deleted or changed meanwhile."""
-        with self._context.store.transaction():
-            current = self._records.get(record.id)
-            if current is None or current.status is not Status.PENDING:
-                return False
-            self._records.update(change(current))
-        return True
+    def _ready_changes(self, _record: DomainRecord) -> RecordChanges:
+        return {"was_ready": True}
 
     def _default_hostname(self, function: FunctionRecord) -> str:
         return domain_name(function.host_label, function.region, self._context.settings.domain_suffix)

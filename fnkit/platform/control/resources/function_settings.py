@@ -80,10 +80,8 @@ def _require_runtime(table: RuntimeTable, name: str) -> Runtime:
 
 
 def _end_of_support_error(runtime: Runtime, reason: str) -> ControlError:
-    return ControlError(
-        400,
-        f"message : {runtime.status_message}, error : rpc error: code = InvalidArgument desc = {reason}",
-    )
+    text = f"message : {runtime.status_message}, error : rpc error: code = InvalidArgument desc = {reason}"
+    return ControlError(400, text)
 
 
 def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSettings:
@@ -134,8 +132,8 @@ def _apply_request(settings: FunctionSettings, request: FunctionFields, language
         timeout=validation.timeout(request.timeout) if request.timeout else settings.timeout,
         min_scale=minimum,
         max_scale=maximum,
-        privacy=validation.privacy(request.privacy, settings.privacy),
-        http_option=validation.http_option(request.http_option, settings.http_option),
-        sandbox=validation.sandbox(request.sandbox, settings.sandbox),
+        privacy=validation.choice("privacy", request.privacy, settings.privacy, tuple(Privacy)),
+        http_option=validation.choice("http_option", request.http_option, settings.http_option, tuple(HttpOption)),
+        sandbox=validation.choice("sandbox", request.sandbox, settings.sandbox, tuple(Sandbox)),
         environment=settings.environment if variables is None else validation.environment(variables),
     )

@@ -46,7 +46,6 @@ from fnkit.platform.model.records import (
 )
 
 _UNPAGED_SIZE: Final = 2**31 - 1
-_NANOSECONDS_PER_SECOND: Final = 10**9
 _REDEPLOY_TIMEOUT: Final = 30.0
 
 
@@ -91,9 +90,8 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         description = validation.description(request.description or "")
         tags = validation.tags(request.tags or [])
         network = validation.private_network(request.private_network_id or "")
-        namespace = NAMESPACES.require(
-            context.store, region, validation.uuid_text("namespace_id", request.namespace_id)
-        )
+        namespace_id = validation.uuid_text("namespace_id", request.namespace_id)
+        namespace = NAMESPACES.require(context.store, region, namespace_id)
         changes = await context.secrets.prepare_changes(function_id, request.secret_environment_variables, ())
         settings = msgspec.structs.replace(settings, secrets=changes.merge(()))
         with context.store.transaction():
@@ -114,9 +112,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
                 description=description,
                 tags=tags,
                 private_network_id=network,
-                uid=context.store.find_free_uid(self._uid_range.start, self._uid_range.stop - 1)
-                if self._uid_range
-                else 0,
+                uid=context.store.find_free_uid(self._uid_range) if self._uid_range else 0,
             )
             self._check_new(namespace, record)
             self._records.insert(record)
@@ -217,9 +213,8 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             if record.status is Status.PENDING:
                 self._deployments.start(record)
             elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
-                starts.append(
-                    self._link.start_deployment(build_route(self._context, namespace, record, record.serving))
-                )
+                route = build_route(self._context, namespace, record, record.serving)
+                starts.append(self._link.start_deployment(route))
         if starts:
             # The data plane never reports a result for a start that a newer generation superseded.
             with suppress(TimeoutError):
@@ -258,9 +253,9 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             return
         await super().purge(record_id)
         self._garbage_collector.remove_archive(record.archive)
-        grace = record.settings.timeout / _NANOSECONDS_PER_SECOND if record.serving else 0.0
+        grace = record.settings.timeout_seconds if record.serving else 0.0
         self._garbage_collector.remove_old_builds(record, None, grace)
-        self._garbage_collector.remove_later(str(self._context.layout.logs_dir / record_id), grace)
+        self._garbage_collector.remove(self._context.layout.logs_dir / record_id, grace)
 
     async def expire_deployments(self) -> None:
         """Stop serving deployments whose newer deployment failed 24 hours ago."""
@@ -273,9 +268,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
                 self._records.update(msgspec.structs.replace(record, serving=None, expires_at=None))
         await self._link.remove(*(record.id for record in expired))
         for record in expired:
-            self._garbage_collector.remove_old_builds(
-                record, None, record.settings.timeout / _NANOSECONDS_PER_SECOND
-            )
+            self._garbage_collector.remove_old_builds(record, None, record.settings.timeout_seconds)
 
     def _view(self, record: FunctionRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Function:
         settings = record.settings
@@ -308,7 +301,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         store, quota = self._context.store, self._context.settings.quotas.functions
         if self._records.count({"namespace_id": namespace.id, "name": record.name}):
             raise already_exists("Function")
-        current = store.usage.get(record.organization_id).functions
+        current = store.get_usage(record.organization_id).functions
         if quota is not None and current >= quota:
             raise quota_exceeded("functions", quota, current)
         self._check_quota(namespace, record, None)
@@ -326,7 +319,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         quota = self._context.settings.quotas.memory
         if additional <= 0 or quota is None:
             return
-        current = self._context.store.usage.get(record.organization_id).memory
+        current = self._context.store.get_usage(record.organization_id).memory
         if current + additional > quota:
             raise quota_exceeded("functions_memory", quota, current)
 

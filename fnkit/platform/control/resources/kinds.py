@@ -5,9 +5,9 @@ A kind's rules for creation and changes are in the module of its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeAlias, TypeVar, Unpack
+from typing import Any, Final, Generic, TypeVar, Unpack
 
 import msgspec
 
@@ -30,15 +30,13 @@ from fnkit.platform.model.records import (
 Record = TypeVar("Record", bound=ResourceRecord)
 View = TypeVar("View", bound=msgspec.Struct)
 
-_ORDER_BY_CREATED: Final = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
-_ORDER_BY_CREATED_OR_NAME: Final = _ORDER_BY_CREATED | {
-    "name_asc": Order("name"),
-    "name_desc": Order("name", descending=True),
-}
-_ORDER_BY_CREATED_OR_HOSTNAME: Final = _ORDER_BY_CREATED | {
-    "hostname_asc": Order("hostname"),
-    "hostname_desc": Order("hostname", descending=True),
-}
+
+def _orders(*columns: str) -> dict[str, Order]:
+    """Return the orders of a kind: by creation, and by the given columns."""
+    orders = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
+    for column in columns:
+        orders |= {f"{column}_asc": Order(column), f"{column}_desc": Order(column, descending=True)}
+    return orders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +58,7 @@ class ResourceKind(Generic[Record]):
     collection: Callable[[Store], Collection[Record]]
     project: Callable[[Store, Record], str | None]
     filters: tuple[str, ...]
-    orders: Mapping[str, Order] = field(default_factory=lambda: _ORDER_BY_CREATED)
+    orders: Mapping[str, Order] = field(default_factory=_orders)
     attached_to: tuple[str, ...] = ()
     has_deliveries: bool = False
     deleting_changes: RecordChanges = field(default_factory=RecordChanges)
@@ -114,22 +112,11 @@ class ResourceKind(Generic[Record]):
         self.collection(store).update(deleting)
         return deleting
 
-    def mark_all_deleting(self, store: Store, filters: Mapping[str, str]) -> None:
-        """Store the status ``deleting`` in all records that match the filters. Call this in a transaction."""
-        for record in self.collection(store).all(**filters):
-            if record.status is not Status.DELETING:
-                self.mark_deleting(store, record)
-
     def delete(self, store: Store, record_id: str) -> None:
         """Delete a record and its deliveries. Call this in a transaction."""
         if self.has_deliveries:
             store.deliveries.delete_by_source(record_id)
         self.collection(store).delete(record_id)
-
-    def delete_all(self, store: Store, filters: Mapping[str, str]) -> None:
-        """Delete all records that match the filters, and their deliveries. Call this in a transaction."""
-        for record in self.collection(store).all(**filters):
-            self.delete(store, record.id)
 
 
 def _own_project(_store: Store, record: NamespaceRecord | FunctionRecord | TokenRecord | TriggerRecord) -> str:
@@ -145,7 +132,7 @@ NAMESPACES: Final[ResourceKind[NamespaceRecord]] = ResourceKind(
     collection=lambda store: store.namespaces,
     project=_own_project,
     filters=("name", "organization_id", "project_id"),
-    orders=_ORDER_BY_CREATED_OR_NAME,
+    orders=_orders("name"),
     deleting_changes={"error_message": None},
 )
 FUNCTIONS: Final[ResourceKind[FunctionRecord]] = ResourceKind(
@@ -153,7 +140,7 @@ FUNCTIONS: Final[ResourceKind[FunctionRecord]] = ResourceKind(
     collection=lambda store: store.functions,
     project=_own_project,
     filters=("namespace_id", "name", "organization_id", "project_id"),
-    orders=_ORDER_BY_CREATED_OR_NAME,
+    orders=_orders("name"),
     deleting_changes={"error_message": None, "build_message": None},
 )
 CRONS: Final[ResourceKind[CronRecord]] = ResourceKind(
@@ -169,7 +156,7 @@ DOMAINS: Final[ResourceKind[DomainRecord]] = ResourceKind(
     collection=lambda store: store.domains,
     project=_project_of_function,
     filters=("function_id",),
-    orders=_ORDER_BY_CREATED_OR_HOSTNAME,
+    orders=_orders("hostname"),
     attached_to=("function",),
     deleting_changes={"routed": False, "error_message": None},
 )
@@ -190,16 +177,8 @@ TRIGGERS: Final[ResourceKind[TriggerRecord]] = ResourceKind(
     deleting_changes={"error_message": None},
 )
 
-_AnyKind: TypeAlias = (
-    ResourceKind[NamespaceRecord]
-    | ResourceKind[FunctionRecord]
-    | ResourceKind[CronRecord]
-    | ResourceKind[DomainRecord]
-    | ResourceKind[TokenRecord]
-    | ResourceKind[TriggerRecord]
-)
-_ALL: Final[tuple[_AnyKind, ...]] = (NAMESPACES, FUNCTIONS, CRONS, DOMAINS, TOKENS, TRIGGERS)
-KINDS: Final[Mapping[str, _AnyKind]] = {kind.plural: kind for kind in _ALL}
+_ALL: Final[tuple[ResourceKind[Any], ...]] = (NAMESPACES, FUNCTIONS, CRONS, DOMAINS, TOKENS, TRIGGERS)
+KINDS: Final[Mapping[str, ResourceKind[Any]]] = {kind.plural: kind for kind in _ALL}
 """The kinds by their name in paths."""
 
 
@@ -208,17 +187,26 @@ def mark_attached_deleting(store: Store, kind: ResourceKind[Record], record_id: 
 
     The gateway need not be told of tokens, because the functions that they grant access to are no longer served.
     """
-    for attached in _ALL:
-        if kind.name in attached.attached_to:
-            attached.mark_all_deleting(store, {f"{kind.name}_id": record_id})
+    for attached, record in _attached_records(store, kind, record_id):
+        if record.status is not Status.DELETING:
+            attached.mark_deleting(store, record)
 
 
 def delete_with_attached(store: Store, kind: ResourceKind[Record], record_id: str) -> None:
     """Delete a resource, what is attached to it, and the deliveries of both. Call this in a transaction."""
+    for attached, record in _attached_records(store, kind, record_id):
+        attached.delete(store, record.id)
+    kind.delete(store, record_id)
+
+
+def _attached_records(
+    store: Store, kind: ResourceKind[Record], record_id: str
+) -> Iterator[tuple[ResourceKind[Any], ResourceRecord]]:
+    """Yield what is attached to a function or namespace, each with its kind."""
     for attached in _ALL:
         if kind.name in attached.attached_to:
-            attached.delete_all(store, {f"{kind.name}_id": record_id})
-    kind.delete(store, record_id)
+            for record in attached.collection(store).all(**{f"{kind.name}_id": record_id}):
+                yield attached, record
 
 
 def build_view(view_type: type[View], *records: msgspec.Struct, **fields: object) -> View:

@@ -18,7 +18,7 @@ from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.functions import Functions
 from fnkit.platform.control.resources.kinds import NAMESPACES, build_view
-from fnkit.platform.control.resources.resource import Resource
+from fnkit.platform.control.resources.resource import UNREADY_STATUSES, Resource
 from fnkit.platform.control.secrets import public_view
 from fnkit.platform.control.timestamps import (
     CREATED_TIMESTAMPS,
@@ -105,7 +105,7 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
                 record = transition(record, Status.PENDING)
                 self._functions.bump_generations(record.id)
             self._records.update(record)
-        if redeploys:
+        if record.status in UNREADY_STATUSES:  # also of an earlier update, which leaves the rest to this one
             self._make_ready_in_background(record)
         return self._changed_view(record)
 
@@ -151,19 +151,14 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
         self._make_ready_in_background(record)  # starting instances takes a while
 
     def _mark_ready(self, record: NamespaceRecord) -> None:
-        with self._context.store.transaction():
-            current = self._records.get(record.id)
-            # A later update has its own run of this method, which makes the namespace ready.
-            if current is None or current.status is not Status.PENDING or current.updated_at != record.updated_at:
-                return
-            self._records.update(
-                transition(
-                    current,
-                    Status.READY,
-                    registry_namespace_id=current.registry_namespace_id or str(uuid.uuid4()),
-                    updated_at=self._context.clock.now_ns(),
-                )
-            )
+        current = self._records.get(record.id)
+        # A later update has its own run of this method, which makes the namespace ready.
+        if current is not None and current.updated_at == record.updated_at:
+            super()._mark_ready(record)
+
+    def _ready_changes(self, record: NamespaceRecord) -> RecordChanges:
+        registry_namespace_id = record.registry_namespace_id or str(uuid.uuid4())
+        return {"registry_namespace_id": registry_namespace_id, "updated_at": self._context.clock.now_ns()}
 
     def _check_name_available(self, region: str, project_id: str, name: str) -> None:
         if self._records.count({"region": region, "project_id": project_id, "name": name}):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -20,7 +20,7 @@ View = TypeVar("View", bound=msgspec.Struct)
 CreateBody = TypeVar("CreateBody")
 UpdateBody = TypeVar("UpdateBody")
 
-_UNREADY_STATUSES: Final = (Status.CREATING, Status.PENDING)
+UNREADY_STATUSES: Final = (Status.CREATING, Status.PENDING)
 
 
 class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
@@ -118,7 +118,7 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
 
     async def resume(self) -> None:
         """Make the resources ready that an earlier process left unready."""
-        for status in _UNREADY_STATUSES:
+        for status in UNREADY_STATUSES:
             for record in self._records.all(status=status.value):
                 await self._resume_one(record)
 
@@ -158,10 +158,18 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
         await self.make_ready(record)
 
     def _mark_ready(self, record: Record) -> None:
+        self._update_unready(
+            record, lambda current: transition(current, Status.READY, **self._ready_changes(current))
+        )
+
+    def _update_unready(self, record: Record, change: Callable[[Record], Record]) -> bool:
+        """Change the stored record and return ``True``, unless it was deleted or became ready meanwhile."""
         with self._context.store.transaction():
             current = self._records.get(record.id)
-            if current is not None and current.status in _UNREADY_STATUSES:
-                self._records.update(transition(current, Status.READY, **self._ready_changes(current)))
+            if current is None or current.status not in UNREADY_STATUSES:
+                return False
+            self._records.update(change(current))
+        return True
 
     def _deleting_changes(self) -> RecordChanges:
         """Return what changes in a record when it is marked as ``deleting``."""

@@ -51,9 +51,8 @@ class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
         key = await self._signing_keys.get()
         token_id = str(uuid.uuid4())
         now = self._context.clock.now_ns()
-        token = await asyncio.to_thread(
-            key.sign, _build_claims(token_id, scope, now // _NANOSECONDS_PER_SECOND, expires_at)
-        )
+        claims = _build_claims(token_id, scope, now // _NANOSECONDS_PER_SECOND, expires_at)
+        token = await asyncio.to_thread(key.sign, claims)
         with self._context.store.transaction():
             record = TokenRecord(
                 id=token_id,

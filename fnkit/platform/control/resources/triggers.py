@@ -16,6 +16,7 @@ from fnkit.contract.requests import (
     ScwNatsConfigInput,
     ScwSqsConfigInput,
     SqsConfigInput,
+    SqsCredentialsInput,
     UpdateTrigger,
 )
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
@@ -44,74 +45,57 @@ _NOT_FOUND: Final = "trigger does not exist"  # recorded for GET; DELETE was rec
 _ACTIVE_STATUSES: Final = (Status.READY, Status.ERROR)
 
 
-class TriggerSourceFactory:
-    """Creates message sources and encrypts their secret keys."""
+def _create_source(
+    vault: Vault, trigger_id: str, request: CreateTrigger, region: str, project_id: str
+) -> TriggerSource:
+    """Return the source of a new trigger.
 
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
+    Args:
+        vault: Encrypts the secret key.
+        trigger_id: The trigger.
+        request: The request, which must have exactly one source.
+        region: The source's region if the request has none.
+        project_id: The source's project if the request has none.
 
-    def create(self, trigger_id: str, request: CreateTrigger, region: str, project_id: str) -> TriggerSource:
-        """Return the source of a new trigger.
-
-        Args:
-            trigger_id: The trigger.
-            request: The request, which must have exactly one source.
-            region: The source's region if the request has none.
-            project_id: The source's project if the request has none.
-
-        Raises:
-            ControlError: 400, there is not exactly one source, or a field is invalid.
-        """
-        given = [
-            config
-            for config in (request.scw_sqs_config, request.scw_nats_config, request.sqs_config)
-            if config is not None
-        ]
-        if len(given) != 1:
+    Raises:
+        ControlError: 400, there is not exactly one source, or a field is invalid.
+    """
+    configs = (request.scw_sqs_config, request.scw_nats_config, request.sqs_config)
+    match [config for config in configs if config is not None]:
+        case [ScwSqsConfigInput() as queue]:
+            return _queue_source(queue, region, project_id)
+        case [ScwNatsConfigInput() as nats]:
+            return _nats_source(nats, region, project_id)
+        case [SqsConfigInput() as sqs]:
+            return SqsSource(
+                endpoint=_validate_url("endpoint", sqs.endpoint),
+                queue_url=_validate_url("queue_url", sqs.queue_url),
+                access_key=_validate_key("access_key", sqs.access_key),
+                ciphertext=_encrypt(vault, trigger_id, sqs.secret_key),
+            )
+        case _:
             raise ControlError(400, "exactly one of scw_sqs_config, scw_nats_config and sqs_config is required")
-        match given[0]:
-            case ScwSqsConfigInput() as queue:
-                return _queue_source(queue, region, project_id)
-            case ScwNatsConfigInput() as nats:
-                return _nats_source(nats, region, project_id)
-            case SqsConfigInput() as sqs:
-                return self._sqs_source(trigger_id, sqs)
 
-    def with_new_credentials(
-        self, trigger_id: str, source: TriggerSource, access_key: str | None, secret_key: str | None
-    ) -> SqsSource:
-        """Return the source with new credentials. A key that is ``None`` or empty stays.
 
-        Raises:
-            ControlError: 400, the source is of a kind without credentials, or a key is invalid.
-        """
-        if not isinstance(source, SqsSource):
-            raise invalid("sqs_config", "cannot be given to a trigger of another kind")
-        return SqsSource(
-            endpoint=source.endpoint,
-            queue_url=source.queue_url,
-            access_key=_validate_key("access_key", access_key) if access_key else source.access_key,
-            ciphertext=self._encrypt(trigger_id, secret_key) if secret_key else source.ciphertext,
-        )
+def _with_new_credentials(vault: Vault, record: TriggerRecord, config: SqsCredentialsInput) -> SqsSource:
+    """Return the source of a trigger with new credentials. A key that is ``None`` or empty stays.
 
-    def decrypt_secret_key(self, trigger_id: str, source: SqsSource) -> str:
-        """Return the decrypted secret key.
+    Raises:
+        ControlError: 400, the source is of a kind without credentials, or a key is invalid.
+    """
+    source = record.source
+    if not isinstance(source, SqsSource):
+        raise invalid("sqs_config", "cannot be given to a trigger of another kind")
+    access_key, secret_key = config.access_key, config.secret_key
+    return msgspec.structs.replace(
+        source,
+        access_key=_validate_key("access_key", access_key) if access_key else source.access_key,
+        ciphertext=_encrypt(vault, record.id, secret_key) if secret_key else source.ciphertext,
+    )
 
-        Raises:
-            PlatformError: ``secret-unreadable``.
-        """
-        return self._vault.decrypt(trigger_id, _SECRET_KEY_FIELD, source.ciphertext)
 
-    def _sqs_source(self, trigger_id: str, config: SqsConfigInput) -> SqsSource:
-        return SqsSource(
-            endpoint=_validate_url("endpoint", config.endpoint),
-            queue_url=_validate_url("queue_url", config.queue_url),
-            access_key=_validate_key("access_key", config.access_key),
-            ciphertext=self._encrypt(trigger_id, config.secret_key),
-        )
-
-    def _encrypt(self, trigger_id: str, secret: str | None) -> bytes:
-        return self._vault.encrypt(trigger_id, _SECRET_KEY_FIELD, _validate_key(_SECRET_KEY_FIELD, secret))
+def _encrypt(vault: Vault, trigger_id: str, secret: str | None) -> bytes:
+    return vault.encrypt(trigger_id, _SECRET_KEY_FIELD, _validate_key(_SECRET_KEY_FIELD, secret))
 
 
 def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> QueueSource:
@@ -174,9 +158,9 @@ def _validate_key(name: str, value: str | None) -> str:
 class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
     """The operations on triggers."""
 
-    def __init__(self, context: ControlContext, sources: TriggerSourceFactory) -> None:
+    def __init__(self, context: ControlContext, vault: Vault) -> None:
         super().__init__(context, TRIGGERS)
-        self._sources = sources
+        self._vault = vault
 
     async def create(self, region: str, request: CreateTrigger) -> Trigger:
         """Create a trigger, which is returned as ``creating`` and becomes ready right after.
@@ -201,7 +185,7 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
                 project_id=function.project_id,
                 name=name,
                 description=description,
-                source=self._sources.create(trigger_id, request, region, function.project_id),
+                source=_create_source(self._vault, trigger_id, request, region, function.project_id),
                 created_at=self._context.clock.now_ns(),
             )
             self._records.insert(record)
@@ -224,7 +208,9 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
             PlatformError: ``secret-unreadable``.
         """
         source = record.source
-        return self._sources.decrypt_secret_key(record.id, source) if isinstance(source, SqsSource) else ""
+        if not isinstance(source, SqsSource):
+            return ""
+        return self._vault.decrypt(record.id, _SECRET_KEY_FIELD, source.ciphertext)
 
     async def store_status(self, trigger_id: str, error: str | None) -> None:
         """Store whether messages can be consumed: status ``ready``, or ``error`` with the broker's message.
@@ -252,9 +238,7 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
             current = self.get_writable(region, trigger_id)
             record = msgspec.structs.replace(current, **given)
             if keys is not None:
-                source = self._sources.with_new_credentials(
-                    current.id, current.source, keys.access_key, keys.secret_key
-                )
+                source = _with_new_credentials(self._vault, current, keys)
                 record = transition(record, Status.PENDING, source=source, error_message=None)
             self._records.update(record)
         if keys is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
 from fnkit.contract.durations import parse_api_duration
-from fnkit.contract.enums import HttpOption, Privacy, Sandbox, is_unset
+from fnkit.contract.enums import is_unset
 from fnkit.contract.limits import (
     CPU_BY_MEMORY,
     ENVIRONMENT_MAX_ENTRIES,
@@ -157,11 +157,7 @@ def timeout(value: str) -> int:
     nanoseconds = parse_api_duration(value) if len(value) <= len("-315576000000.000000000s") else None
     if nanoseconds is None:
         raise invalid("timeout", f'must be a duration such as "300s", not {value[:64]!r}')
-    if (
-        not TIMEOUT_MIN_SECONDS * _NANOSECONDS_PER_SECOND
-        <= nanoseconds
-        <= TIMEOUT_MAX_SECONDS * _NANOSECONDS_PER_SECOND
-    ):
+    if not TIMEOUT_MIN_SECONDS <= nanoseconds / _NANOSECONDS_PER_SECOND <= TIMEOUT_MAX_SECONDS:
         raise invalid("timeout", f"must be between {TIMEOUT_MIN_SECONDS}s and {TIMEOUT_MAX_SECONDS}s")
     return nanoseconds
 
@@ -186,22 +182,8 @@ def handler(value: str, language: str) -> str:
     return value
 
 
-def privacy(value: str | None, default: str) -> str:
-    """Validate ``public`` or ``private``; ``default`` if not given."""
-    return _validate_choice("privacy", value, default, tuple(Privacy))
-
-
-def http_option(value: str | None, default: str) -> str:
-    """Validate ``enabled`` or ``redirected``; ``default`` if not given."""
-    return _validate_choice("http_option", value, default, tuple(HttpOption))
-
-
-def sandbox(value: str | None, default: str) -> str:
-    """Validate ``v1`` or ``v2``; ``default`` if not given."""
-    return _validate_choice("sandbox", value, default, tuple(Sandbox))
-
-
-def _validate_choice(field: str, value: str | None, default: str, allowed: tuple[str, ...]) -> str:
+def choice(field: str, value: str | None, default: str, allowed: Collection[str]) -> str:
+    """Validate one of several values; ``default`` if not given."""
     if value is None or is_unset(value):
         return default
     if value not in allowed:

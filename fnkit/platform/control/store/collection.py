@@ -1,7 +1,7 @@
 """Tables of records: each row holds the record as JSON and a few columns to filter and sort by.
 
 The columns duplicate the fields that queries and constraints need; the JSON is authoritative. A new field with a
-default needs no migration. Also reads the quota counters that the database maintains.
+default needs no migration.
 """
 
 from __future__ import annotations
@@ -20,33 +20,6 @@ from fnkit.platform.model.records import ResourceRecord
 Record = TypeVar("Record", bound=ResourceRecord)
 ColumnValue: TypeAlias = str | int | None
 _MAX_CACHED_COUNTS: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class OrganizationUsage:
-    """The quota usage of one organization.
-
-    Attributes:
-        functions: Number of functions.
-        memory: Sum of memory × max_scale of all functions, in MB.
-    """
-
-    functions: int
-    memory: int
-
-
-class UsageCounters:
-    """Reads the counters. SQL triggers on the functions table write them (migration 0002)."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def get(self, organization_id: str) -> OrganizationUsage:
-        """Return the current usage of an organization."""
-        row = self._connection.execute(
-            "SELECT functions, memory FROM organization_usage WHERE organization_id = ?", (organization_id,)
-        ).fetchone()
-        return OrganizationUsage(0, 0) if row is None else OrganizationUsage(int(row[0]), int(row[1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from fnkit.errors import PlatformError
-from fnkit.platform.control.store.collection import Collection, UsageCounters
+from fnkit.platform.control.store.collection import Collection
 from fnkit.platform.control.store.deliveries import DeliveryTable
 from fnkit.platform.model.records import (
     CronRecord,
@@ -54,6 +55,18 @@ class KeyValueStore:
             "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (name, msgspec.json.encode(value).decode()),
         )
+
+
+class OrganizationUsage(NamedTuple):
+    """The quota usage of one organization.
+
+    Attributes:
+        functions: Number of functions.
+        memory: Sum of memory × max_scale of all functions, in MB.
+    """
+
+    functions: int = 0
+    memory: int = 0
 
 
 class Store:
@@ -97,7 +110,6 @@ class Store:
         )
         self.deliveries = DeliveryTable(self._connection)
         self.key_values = KeyValueStore(self._connection)
-        self.usage = UsageCounters(self._connection)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -118,27 +130,33 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def find_free_uid(self, first: int, last: int) -> int:
+    def find_free_uid(self, uids: range) -> int:
         """Return a user id that no function has.
 
         User ids are handed out in ascending order, so that one is reused as late as possible: files of a deleted
         function may still belong to its user id.
 
         Args:
-            first: The smallest user id.
-            last: The largest user id.
+            uids: The user ids to choose from.
 
         Raises:
             PlatformError: ``uids-exhausted``: every user id of the range is in use.
         """
         highest = self._connection.execute("SELECT MAX(uid) FROM functions WHERE uid > 0").fetchone()[0]
-        if highest is None or highest < last:
-            return max(first, (highest or 0) + 1)
+        if highest is None or highest + 1 < uids.stop:
+            return max(uids.start, (highest or 0) + 1)
         taken = {row[0] for row in self._connection.execute("SELECT uid FROM functions WHERE uid > 0")}
-        for uid in range(first, last + 1):
+        for uid in uids:
             if uid not in taken:
                 return uid
         raise PlatformError("All user ids for functions are in use.", code="uids-exhausted")
+
+    def get_usage(self, organization_id: str) -> OrganizationUsage:
+        """Return the current usage of an organization. SQL triggers count it (migration 0002)."""
+        row = self._connection.execute(
+            "SELECT functions, memory FROM organization_usage WHERE organization_id = ?", (organization_id,)
+        ).fetchone()
+        return OrganizationUsage(*(row or ()))
 
     def next_expiry(self) -> int | None:
         """Return the earliest ``expires_at`` of all functions, in Unix nanoseconds, or ``None``."""
@@ -163,14 +181,8 @@ class Store:
         self._connection.close()
 
     def _migrate(self, file: Path) -> None:
-        scripts = sorted(
-            (
-                entry
-                for entry in files("fnkit.platform.control.store.migrations").iterdir()
-                if entry.name.endswith(".sql")
-            ),
-            key=lambda entry: entry.name,
-        )
+        entries = files("fnkit.platform.control.store.migrations").iterdir()
+        scripts = sorted((entry for entry in entries if entry.name.endswith(".sql")), key=attrgetter("name"))
         present = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         if present > len(scripts):
             raise PlatformError(

@@ -67,12 +67,8 @@ class DeliveryTable:
             (cron_id, scheduled_at),
         )
 
-    def put(self, source_id: str, delivery: Delivery, body: bytes) -> None:
-        """Insert or replace a delivery. Do nothing if its source no longer exists."""
-        self._connection.execute(_UPSERT, _row(source_id, delivery, body))
-
     def put_all(self, deliveries: Iterable[tuple[str, Delivery, bytes]]) -> None:
-        """Insert or replace many deliveries.
+        """Insert or replace deliveries, except those whose source no longer exists.
 
         Args:
             deliveries: The source's id, the delivery and its body, for each delivery.
@@ -168,16 +164,8 @@ class DeliveryTable:
     def update(self, delivery: Delivery) -> None:
         """Replace a delivery's record. Its body is unchanged."""
         self._connection.execute(
-            "UPDATE deliveries SET status = ?, record = ? WHERE id = ?",
-            (delivery.status, msgspec.json.encode(delivery).decode(), delivery.id),
-        )
-
-    def mark_replayed(self, original: Delivery, replay_id: str) -> None:
-        """Record which delivery replays ``original``."""
-        marked = msgspec.structs.replace(original, replayed_by=replay_id)
-        self._connection.execute(
-            "UPDATE deliveries SET replayed_by = ?, record = ? WHERE id = ?",
-            (replay_id, msgspec.json.encode(marked).decode(), original.id),
+            "UPDATE deliveries SET status = ?, replayed_by = ?, record = ? WHERE id = ?",
+            (delivery.status, delivery.replayed_by, msgspec.json.encode(delivery).decode(), delivery.id),
         )
 
     def delete_by_source(self, source_id: str) -> None:

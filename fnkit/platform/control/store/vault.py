@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fnkit.errors import PlatformError
+from fnkit.platform.control.store.private_file import write_private_file
 
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -75,15 +76,9 @@ class Vault:
 
 def _load_or_create_key(file: Path) -> bytes:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Sync before the rename: a key file of the wrong length after a power cut would make all secrets unreadable.
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     if not file.exists():
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(_KEY_BYTES))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        # Durable: a key file of the wrong length after a power cut would make all secrets unreadable.
+        write_private_file(file, secrets.token_bytes(_KEY_BYTES))
     key = file.read_bytes()
     if len(key) != _KEY_BYTES:
         raise PlatformError(

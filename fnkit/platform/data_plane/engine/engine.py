@@ -9,63 +9,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from fnkit.platform.data_plane.counters import CounterRegistry
 from fnkit.platform.data_plane.engine.limits import MemoryBudget, default_memory_budget
 from fnkit.platform.data_plane.engine.metrics import EngineMetrics
-from fnkit.platform.data_plane.engine.pool import Pool, ScaleDown
-from fnkit.platform.data_plane.engine.scaler import Scaler
+from fnkit.platform.data_plane.engine.pool import Pool
+from fnkit.platform.data_plane.engine.scaler import EngineSettings, Scaler
 from fnkit.platform.data_plane.interface import (
     DeployResult,
     FailureKind,
-    InstanceCounts,
     PendingRequest,
     RequestFailure,
     ResponseHandler,
 )
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.instance import LocalPendingRequest
-from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
 from fnkit.platform.model.routing import Route
 
 _DRAIN_INTERVAL: Final = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """Settings of the local engine.
-
-    Attributes:
-        level: The isolation level.
-        runtime_directory: Private to this process; holds what lives as long as it.
-        logs_directory: Holds the logs of functions.
-        scale_down: When idle instances end.
-        queue_per_instance: How many requests may be queued per instance of ``max_scale`` before requests fail with
-            503.
-        prewarmed: The number of pre-warmed workers for each interpreter.
-        start_seconds: How long the import of a handler may take (5 minutes on the real platform).
-        memory_budget: MB for all instances; 0 for half of the machine's memory.
-        hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
-        disks_directory: Holds disks that are not in memory; ``None`` for a part of the runtime directory.
-    """
-
-    level: Level
-    runtime_directory: Path
-    logs_directory: Path
-    scale_down: ScaleDown = field(default_factory=ScaleDown)
-    queue_per_instance: int = 100
-    prewarmed: int = 4
-    start_seconds: float = 300.0
-    memory_budget: int = 0
-    hard_cpu: bool = False
-    disks_directory: Path | None = None
 
 
 class LocalEngine:
@@ -90,16 +56,7 @@ class LocalEngine:
             hard_cpu=settings.hard_cpu,
         )
         self._budget = MemoryBudget(settings.memory_budget or default_memory_budget())
-        self._scaler = Scaler(
-            self._factory,
-            self._budget,
-            clock,
-            self.logs,
-            on_exit,
-            scale_down=settings.scale_down,
-            prewarmed=settings.prewarmed,
-            start_seconds=settings.start_seconds,
-        )
+        self._scaler = Scaler(settings, self._factory, self._budget, clock, self.logs, on_exit)
         self._pools: dict[str, Pool] = {}  # by function; each serves its requests
         self._pending: dict[str, Pool] = {}  # by function; each proves a deployment with its first instance
         self._metrics = EngineMetrics(self.counters, self._pools, self._budget, self.logs)
@@ -166,7 +123,7 @@ class LocalEngine:
     def prestart(self, interpreters: Iterable[str]) -> None:
         """Start the zygotes and pre-warmed workers of these interpreters."""
         for interpreter in interpreters:
-            self._scaler.refill(interpreter)
+            self._scaler.warm_pool.refill(interpreter)
 
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""
@@ -203,20 +160,12 @@ class LocalEngine:
         """Return a snapshot of all metrics."""
         return self._metrics.collect(self._loop.time())
 
-    def instance_counts(self) -> Iterable[InstanceCounts]:
-        """Return the instances of every function."""
-        for function_id, pool in self._pools.items():
-            busy = pool.busy
-            yield InstanceCounts(
-                function_id=function_id,
-                generation=pool.route.generation,
-                idle=len(pool.idle),
-                busy=busy,
-                starting=pool.starting,
-                queued=len(pool.queue),
-            )
-
     # Beyond the ``Engine`` interface
+
+    @property
+    def function_ids(self) -> frozenset[str]:
+        """The functions that are served."""
+        return frozenset(self._pools)
 
     def route(self, function_id: str) -> Route | None:
         """Return the deployment of a function that serves requests."""

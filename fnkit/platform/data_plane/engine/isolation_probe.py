@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import PlatformError
-from fnkit.platform.data_plane.engine.engine import EngineSettings, LocalEngine
+from fnkit.platform.data_plane.engine.engine import LocalEngine
+from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from fnkit.platform.data_plane.interface import DeployResult
 from fnkit.platform.data_plane.workers.isolation import Level, candidate_levels
 from fnkit.platform.model.clock import SyncedClock

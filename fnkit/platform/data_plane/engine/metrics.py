@@ -49,9 +49,9 @@ class EngineMetrics:
         waits = counters.all_waits()
         return FunctionMetricsSnapshot(
             function_id=function_id,
-            name=counters.name,
-            namespace=counters.namespace,
-            region=counters.region,
+            name=counters.route.name,
+            namespace=counters.route.namespace,
+            region=counters.route.region,
             requests=requests,
             durations=counters.durations.snapshot() if requests else None,
             queue_waits=waits if any(waits.counts) else None,

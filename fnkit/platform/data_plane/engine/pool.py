@@ -184,11 +184,9 @@ class Pool:
         return None
 
     def cancel(self, request: LocalPendingRequest) -> None:
-        """Remove a request from the queue. One that is assigned completes without a receiver."""
-        request.discard_response()
-        if request.instance is None and request in self.queue:
-            self.queue.remove(request)
-            request.fail(RequestFailure(FailureKind.STOPPING, "the client is gone"))
+        """Remove a request from the queue."""
+        self.queue.remove(request)
+        request.fail(RequestFailure(FailureKind.STOPPING, "the client is gone"))
 
     def fail_all(self, reason: str) -> None:
         """Fail every request, because the data plane is about to end.

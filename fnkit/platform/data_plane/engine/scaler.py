@@ -21,7 +21,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
@@ -46,57 +48,79 @@ _MIB: Final = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Settings of the local engine.
+
+    Attributes:
+        level: The isolation level.
+        runtime_directory: Private to this process; holds what lives as long as it.
+        logs_directory: Holds the logs of functions.
+        scale_down: When idle instances end.
+        queue_per_instance: How many requests may be queued per instance of ``max_scale`` before requests fail with
+            503.
+        prewarmed: The number of pre-warmed workers for each interpreter.
+        start_seconds: How long the import of a handler may take (5 minutes on the real platform).
+        memory_budget: MB for all instances; 0 for half of the machine's memory.
+        hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
+        disks_directory: Holds disks that are not in memory; ``None`` for a part of the runtime directory.
+    """
+
+    level: Level
+    runtime_directory: Path
+    logs_directory: Path
+    scale_down: ScaleDown = field(default_factory=ScaleDown)
+    queue_per_instance: int = 100
+    prewarmed: int = 4
+    start_seconds: float = 300.0
+    memory_budget: int = 0
+    hard_cpu: bool = False
+    disks_directory: Path | None = None
+
+
 class Scaler:
     """Starts and ends the instances of all pools.
 
     Args:
+        settings: Settings.
         factory: Creates workers.
         budget: The memory budget.
         clock: The virtual clock, which decides when idle instances end.
         logs: Receives messages about instances.
         on_exit: Called with the deployment and the reason when an instance has ended unexpectedly.
-        scale_down: When idle instances end.
-        prewarmed: The number of pre-warmed workers for each interpreter.
-        start_seconds: How long the import of a handler may take.
 
     Attributes:
+        warm_pool: Has the pre-warmed workers of interpreters.
         preloader: Has the zygotes of deployments.
         pools: The pools that have an instance, retired ones included.
     """
 
     def __init__(
         self,
+        settings: EngineSettings,
         factory: WorkerFactory,
         budget: MemoryBudget,
         clock: SyncedClock,
         logs: LogWriter,
         on_exit: Callable[[Route, str], None],
-        *,
-        scale_down: ScaleDown,
-        prewarmed: int,
-        start_seconds: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._factory = factory
-        self._warm_pool = WarmPool(factory, prewarmed)
+        self.warm_pool = WarmPool(factory, settings.prewarmed)
         self.preloader = Preloader(factory, budget, logs)
         self._limit_monitor = LimitMonitor(counts_memory=factory.level is not Level.CGROUP)
         self._budget = budget
         self._clock = clock
         self._logs = logs
         self._on_exit = on_exit
-        self._scale_down = scale_down
-        self._start_seconds = start_seconds
+        self._scale_down = settings.scale_down
+        self._start_seconds = settings.start_seconds
         self.pools: set[Pool] = set()
         self._shrinkable: set[Pool] = set()  # pools with an idle instance that may end
         self._turn = asyncio.Lock()
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_STARTS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
-
-    def refill(self, interpreter: str) -> None:
-        """Have pre-warmed workers of this interpreter, and its zygote, ready."""
-        self._warm_pool.refill(interpreter)
 
     def start_missing(self, pool: Pool) -> None:
         """Start the instances that this pool needs. Called after whatever may have changed their number."""
@@ -162,7 +186,7 @@ class Scaler:
         if zygote is not None:  # if it has just ended, the zygote of the interpreter takes over
             with contextlib.suppress(OSError):
                 return await self._factory.fork_preloaded(zygote)
-        return await self._warm_pool.acquire(route.interpreter)
+        return await self.warm_pool.acquire(route.interpreter)
 
     async def _wait_until_started(self, instance: Instance) -> bool:
         """Wait until the handler is imported. Return ``False`` if the instance ended instead, or takes too long.
@@ -177,7 +201,7 @@ class Scaler:
         if isinstance(zygote, DeploymentZygoteClient):
             self._spawn(self._factory.prewarm(zygote))
         else:
-            self._warm_pool.refill(zygote.interpreter)
+            self.warm_pool.refill(zygote.interpreter)
         if not started.done():
             await asyncio.wait((started,), timeout=self._start_seconds - _SLOT_SECONDS)
         if not started.done():
@@ -207,7 +231,7 @@ class Scaler:
             self._logs.write_system(route.function_id, f"instance ended: {reason}", instance=instance.name)
             self._on_exit(route, reason)
         if instance.was_killed_externally and not instance.was_ready:
-            self._warm_pool.discard_all(instance.process.zygote.interpreter)
+            self.warm_pool.discard_all(instance.process.zygote.interpreter)
         self._start_missing_after(delay, pool)
 
     def _start_missing_after(self, seconds: float, pool: Pool) -> None:
@@ -281,6 +305,6 @@ class Scaler:
         """Stop starting and monitoring instances."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        self._warm_pool.close()
+        self.warm_pool.close()
         self.preloader.close()
         self._limit_monitor.close()

@@ -10,7 +10,7 @@ import asyncio
 from functools import partial
 from typing import cast
 
-from fnkit.contract.invocation import MappedResponse
+from fnkit.contract.invocation.response import MappedResponse
 from fnkit.platform.data_plane.gateway.gateway import Gateway, RequestRejected
 from fnkit.platform.data_plane.gateway.invocation import MAX_ERROR_EXCERPT_BYTES, DeliveryInvocation
 from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
-from fnkit.contract.invocation import MappedResponse, decode_path, immediate_response
+from fnkit.contract.invocation.event import decode_path
+from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
@@ -24,7 +27,7 @@ from fnkit.platform.data_plane.gateway.request import (
     encode_invocation,
     new_request_id,
 )
-from fnkit.platform.data_plane.gateway.response import json_message, render_immediate_response
+from fnkit.platform.data_plane.gateway.response import json_message
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tracing import Trace, Tracer, propagate
 from fnkit.platform.data_plane.interface import Engine
@@ -35,8 +38,7 @@ from fnkit.platform.model.routing import Route
 _metrics_encoder: Final = msgspec.msgpack.Encoder()
 
 _HTTPS_PORT: Final = 443
-_FIRST_VISIBLE: Final = 0x21
-_LAST_VISIBLE: Final = 0x7E
+_VISIBLE_CHARACTERS: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 _HEALTH_PATH: Final = "/healthz"
 _REQUEST_TIMEOUT: Final = 60.0  # the ReadHeaderTimeout of Scaleway's core runtime
@@ -83,11 +85,7 @@ def redirect_response(request: ClientRequest, tls_port: int) -> MappedResponse:
         target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
     elif tls_port != _HTTPS_PORT:
         host = f"{host}:{tls_port}"
-    return MappedResponse(301, [("Location", f"https://{host}{_percent_encode(target)}")], b"")
-
-
-def _percent_encode(target: bytes) -> str:
-    return "".join(chr(byte) if _FIRST_VISIBLE <= byte <= _LAST_VISIBLE else f"%{byte:02X}" for byte in target)
+    return MappedResponse(301, [("Location", f"https://{host}{quote(target, safe=_VISIBLE_CHARACTERS)}")], b"")
 
 
 class GatewayConnection(Protocol):
@@ -111,15 +109,13 @@ class RequestRejected(Exception):
         self.response = response
 
 
+@dataclass(slots=True, eq=False)
 class RoutedRequest:
     """The deployment for a request, and the path and query that its handler gets."""
 
-    __slots__ = ("path", "query", "route")
-
-    def __init__(self, route: Route, path: str, query: str) -> None:
-        self.route = route
-        self.path = path
-        self.query = query
+    route: Route
+    path: str
+    query: str
 
 
 class Gateway:
@@ -183,7 +179,7 @@ class Gateway:
             route.environment.get("SCW_ALLOW_FAVICON", ""),
         )
         if own is not None:
-            raise RequestRejected(render_immediate_response(own))
+            raise RequestRejected(own)
         return RoutedRequest(route, path, query.decode("latin-1"))
 
     def _route_by_path(self, request: ClientRequest, path: str, *, is_private: bool) -> tuple[Route, str]:

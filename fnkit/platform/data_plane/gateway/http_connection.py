@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import httptools
 
-from fnkit.contract.invocation import MappedResponse
+from fnkit.contract.invocation.response import MappedResponse
 from fnkit.platform.data_plane.gateway.gateway import Gateway, RequestRejected, RoutedRequest
 from fnkit.platform.data_plane.gateway.invocation import HttpInvocation
 from fnkit.platform.data_plane.gateway.proxy import ESTABLISHED_RESPONSE, Tunnel
@@ -210,11 +210,15 @@ class HttpConnection(asyncio.Protocol):
         request.keep_alive = self._parser.should_keep_alive() and not self._gateway.is_stopping
         try:
             self._check_head(request)
-            target: RoutedRequest | Tunnel | MappedResponse = (
-                self._gateway.route_request(request, is_private=self._is_private)
-                if request.method != "CONNECT"
-                else self._resolve_tunnel(request)
-            )
+            target: RoutedRequest | Tunnel | MappedResponse
+            if request.method != "CONNECT":
+                target = self._gateway.route_request(request, is_private=self._is_private)
+            else:
+                # A rejected CONNECT closes the connection: the client may already have sent the first bytes of the
+                # tunnel.
+                request.keep_alive = False
+                target = self._gateway.connect(request, is_private=self._is_private)
+                request.keep_alive = True
         except RequestRejected as refused:
             target = refused.response
         if isinstance(target, MappedResponse):
@@ -239,27 +243,19 @@ class HttpConnection(asyncio.Protocol):
         """
         # http.client and others send CONNECT as HTTP/1.0. The requests inside the tunnel are checked on their own.
         if self._parser.get_http_version() == "1.0" and request.method != "CONNECT":
-            request.keep_alive = False
-            raise RequestRejected(json_message(426, "HTTP/1.1 or newer is required"))
-        if request.head_bytes + len(request.target) > _MAX_HEAD_BYTES:
-            request.keep_alive = False
-            raise RequestRejected(json_message(431, f"the headers exceed {_MAX_HEAD_BYTES} bytes"))
-        if request.host_count != 1 and request.method != "CONNECT":
-            request.keep_alive = False
-            raise RequestRejected(json_message(400, "a request must have exactly one Host header"))
-        if request.transfer_encoding not in (b"", b"chunked"):
-            request.keep_alive = False
-            raise RequestRejected(json_message(501, "the only supported transfer encoding is chunked"))
-        if request.upgrade_protocol == b"websocket":
-            request.keep_alive = False
-            raise RequestRejected(json_message(400, "WebSockets are not supported by Serverless Functions"))
-
-    def _resolve_tunnel(self, request: ClientRequest) -> Tunnel:
-        # A rejected CONNECT closes the connection: the client may already have sent the first bytes of the tunnel.
+            problem = json_message(426, "HTTP/1.1 or newer is required")
+        elif request.head_bytes + len(request.target) > _MAX_HEAD_BYTES:
+            problem = json_message(431, f"the headers exceed {_MAX_HEAD_BYTES} bytes")
+        elif request.host_count != 1 and request.method != "CONNECT":
+            problem = json_message(400, "a request must have exactly one Host header")
+        elif request.transfer_encoding not in (b"", b"chunked"):
+            problem = json_message(501, "the only supported transfer encoding is chunked")
+        elif request.upgrade_protocol == b"websocket":
+            problem = json_message(400, "WebSockets are not supported by Serverless Functions")
+        else:
+            return
         request.keep_alive = False
-        tunnel = self._gateway.connect(request, is_private=self._is_private)
-        request.keep_alive = True
-        return tunnel
+        raise RequestRejected(problem)
 
     def on_body(self, data: bytes) -> None:
         """Append a piece of the body, within the limit."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol
 
-from fnkit.contract.invocation import MappedResponse, map_failure, map_response, needs_complete_body
+from fnkit.contract.invocation.response import MappedResponse, map_failure, map_response, needs_complete_body
 from fnkit.platform.data_plane.gateway.request import ClientRequest
 from fnkit.platform.data_plane.gateway.response import (
     complete_head,

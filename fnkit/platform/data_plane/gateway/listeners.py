@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from fnkit.platform.data_plane.gateway.delivery_server import DeliveryConnection
 from fnkit.platform.data_plane.gateway.gateway import Gateway
@@ -16,15 +16,13 @@ from fnkit.platform.data_plane.gateway.http_connection import HttpConnection
 from fnkit.platform.data_plane.gateway.response import encode_response, json_message
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 
-_TLS_BACKLOG: Final = 2048
+_BACKLOG: Final = 2048
 _MAX_ACCEPTS_PER_WAKEUP: Final = 64
 _TLS_HANDSHAKE_RECORD: Final = 0x16  # content type of a TLS handshake record (RFC 8446 section 5.1)
 _HANDSHAKE_TIMEOUT: Final = 10.0
 _SHUTDOWN_TIMEOUT: Final = 5.0
 _ACCEPT_RETRY_DELAY: Final = 1.0
 _PLAINTEXT_LINGER_SECONDS: Final = 2.0
-
-_BACKLOG: Final = 2048
 
 
 class TlsListener:
@@ -163,33 +161,19 @@ class _PlaintextClient(asyncio.Protocol):
 
 
 def _bind_tls_socket(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
+    family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
     )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(_TLS_BACKLOG)
-        listener.setblocking(False)  # noqa: FBT003  (its only argument)
-    except OSError:
-        listener.close()
-        raise
+    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+    # asyncio sets TCP_NODELAY only where ``proto`` is IPPROTO_TCP, which accepted sockets take from the listener.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
+    listener.setblocking(False)  # noqa: FBT003  (its only argument)
     return listener
-
-
-class Listener(Protocol):
-    """A listening socket."""
-
-    def close(self) -> None:
-        """Stop accepting connections."""
 
 
 async def open_listeners(
     gateway: Gateway, host: str, port: int, private_socket: Path, delivery_socket: Path
-) -> list[Listener]:
+) -> list[asyncio.Server | TlsListener]:
     """Open the plain HTTP port, the private socket and the delivery socket.
 
     Args:

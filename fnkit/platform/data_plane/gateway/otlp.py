@@ -159,7 +159,8 @@ class _BatchSender(SpanExporter):
         for span in requests_ended:
             deployment = span.route.function_id, span.route.generation
             if (resource := resources.get(deployment)) is None:
-                resource = resources[deployment] = self._resource(span.route)
+                own = _resource_attributes(span.route, with_service=not self._has_service_name)
+                resource = resources[deployment] = _FunctionResource({**self._shared.attributes, **own})
             made += _request_spans(span, resource)
         result, response = self._send(made)
         # The SDK takes a redirect, which it does not follow, for a success.
@@ -179,10 +180,6 @@ class _BatchSender(SpanExporter):
 
     def _on_response(self, response: requests.Response, *_args: object, **_options: object) -> None:
         self._response = response
-
-    def _resource(self, route: Route) -> Resource:
-        own = _resource_attributes(route, with_service=not self._has_service_name)
-        return _FunctionResource({**self._shared.attributes, **own})
 
     def _count_exported(self, count: int, body: bytes) -> None:
         rejected = min(count, _rejected_count(body))

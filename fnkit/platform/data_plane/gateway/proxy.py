@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from fnkit.contract.invocation import MappedResponse
+from fnkit.contract.invocation.response import MappedResponse
 from fnkit.platform.data_plane.gateway.response import json_message
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
@@ -23,13 +24,11 @@ _HANDSHAKE_TIMEOUT: Final = 10.0
 _SHUTDOWN_TIMEOUT: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True)
 class Tunnel:
     """An accepted tunnel. ``is_tls``: whether the client starts TLS in it."""
 
-    __slots__ = ("is_tls",)
-
-    def __init__(self, *, is_tls: bool) -> None:
-        self.is_tls = is_tls
+    is_tls: bool
 
 
 class ConnectProxy:

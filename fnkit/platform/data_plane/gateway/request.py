@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import msgspec
 
-from fnkit.contract.invocation import build_context, build_event, decode_text, is_base64
+from fnkit.contract.invocation.event import build_context, build_event, decode_text, is_base64
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest
 from fnkit.platform.model.routing import Route
@@ -84,7 +84,6 @@ class ClientRequest:
         "is_complete",
         "keep_alive",
         "method",
-        "refused",
         "request_id",
         "scheme",
         "target",
@@ -119,7 +118,6 @@ class ClientRequest:
         self.body_bytes = 0
         self.is_complete = False
         self.keep_alive = True
-        self.refused: bytes | None = None
 
     @classmethod
     def from_delivery(cls, delivery: DeliveryRequest) -> ClientRequest:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from fnkit.contract.invocation import CORS_DEFAULTS, ImmediateResponse, MappedResponse, map_response
+from fnkit.contract.invocation.response import MappedResponse, map_response
 from fnkit.platform.data_plane.interface import FailureKind, RequestFailure, ResponseHeaders
 
 _REASON_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
@@ -89,14 +89,6 @@ def json_message(status: int, message: str) -> MappedResponse:
     """Return a response of the gateway itself: a JSON message without CORS headers."""
     body = msgspec.json.encode({"message": message})
     return MappedResponse(status, [("Content-Type", "application/json")], body)
-
-
-def render_immediate_response(response: ImmediateResponse) -> MappedResponse:
-    """Return a response that Scaleway's core runtime generates without running the handler."""
-    headers = list(CORS_DEFAULTS)
-    if response.text:
-        headers.append(("Content-Type", "text/plain; charset=utf-8"))
-    return MappedResponse(response.status, headers, response.text.encode())
 
 
 def failure_response(failure: RequestFailure) -> MappedResponse:

@@ -184,16 +184,14 @@ class CertificateStore:
             wanted = (name or "").lower().rstrip(".")
             try:
                 routed = bool(wanted) and bool(self._is_routed(wanted.encode("latin-1", "replace")))
-                connection.context = self._context_for_names(wanted) if routed else self._gateway_context(address)
+                names = (wanted,) if routed else (address, *self._gateway_names)
+                connection.context = self._context_for_names(*names)
             except (OSError, ValueError) as error:
                 _log.error("cannot issue a certificate for %s: %s", wanted or address, error)
                 return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
             return None
 
         return choose
-
-    def _gateway_context(self, address: str) -> ssl.SSLContext:
-        return self._context_for_names(address, *self._gateway_names)
 
     def _context_for_names(self, *names: str) -> ssl.SSLContext:
         """Return a context with a certificate for these names. The first name is the cache key."""

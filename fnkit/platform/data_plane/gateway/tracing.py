@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
@@ -190,65 +191,48 @@ def _random_id(bits: int) -> str:
     return f"{random.getrandbits(bits) or 1:0{bits // 4}x}"
 
 
+@dataclass(slots=True, eq=False)
 class Trace:
-    """A request in progress that is recorded."""
+    """A request in progress that is recorded.
 
-    __slots__ = (
-        "_assigned_at",
-        "_cold_start",
-        "_context",
-        "_export",
-        "_instance",
-        "_request",
-        "_route",
-        "_span_id",
-        "_started_at",
-        "_started_at_unix_ns",
-        "_was_queued",
-    )
+    Attributes:
+        started_at_unix_ns: The start of the request in Unix time.
+        started_at: The same on the monotonic clock, which durations use; the pair converts its readings.
+    """
 
-    def __init__(
-        self,
-        export: Callable[[RequestSpan], None],
-        request: ClientRequest,
-        route: Route,
-        context: TraceContext,
-        span_id: str,
-    ) -> None:
-        self._export = export
-        self._request = request
-        self._route = route
-        self._context = context
-        self._span_id = span_id
-        # Durations use the monotonic clock; this pair converts its readings to Unix time.
-        self._started_at_unix_ns = time.time_ns()
-        self._started_at = monotonic()
-        self._assigned_at = 0.0
-        self._instance = ""
-        self._was_queued = False
-        self._cold_start: tuple[float, float] | None = None
+    export: Callable[[RequestSpan], None]
+    request: ClientRequest
+    route: Route
+    context: TraceContext
+    span_id: str
+    started_at_unix_ns: int = field(default_factory=time.time_ns)
+    started_at: float = field(default_factory=monotonic)
+    assigned_at: float = 0.0
+    instance: str = ""
+    was_queued: bool = False
+    cold_start: tuple[float, float] | None = None
 
     def assigned(self, pending_request: PendingRequest) -> None:
         """Record the assigned instance."""
-        self._assigned_at = monotonic()
-        self._instance = pending_request.instance_name
-        self._was_queued = pending_request.was_queued
+        self.assigned_at = monotonic()
+        self.instance = pending_request.instance_name
+        self.was_queued = pending_request.was_queued
         # An instance may have been starting before this request; its span must not begin before its parent's.
         if (start := pending_request.cold_start) is not None:
-            self._cold_start = (max(start.started_at, self._started_at), max(start.ended_at, self._started_at))
+            self.cold_start = (max(start.started_at, self.started_at), max(start.ended_at, self.started_at))
 
     def finish(self, status: int) -> None:
         """Export the span: the response was written, or the client disconnected."""
-        request = self._request
+        request = self.request
         ended_at = monotonic()
-        waited = self._was_queued or not self._assigned_at
-        self._export(
+        waited = self.was_queued or not self.assigned_at
+        self.export(
             RequestSpan(
-                route=self._route,
-                trace_id=self._context.trace_id,
-                span_id=self._span_id,
-                remote_parent_id=self._context.parent_id,
-                tracestate=self._context.tracestate.decode("latin-1"),
+                route=self.route,
+                trace_id=self.context.trace_id,
+                span_id=self.span_id,
+                remote_parent_id=self.context.parent_id,
+                tracestate=self.context.tracestate.decode("latin-1"),
                 method=request.method,
                 target=request.target,
                 scheme=request.scheme,
@@ -256,11 +240,11 @@ class Trace:
                 client_host=request.client_host,
                 user_agent=next((v.decode("latin-1") for k, v in request.headers if k == b"user-agent"), ""),
                 request_id=request.id,
-                instance=self._instance,
+                instance=self.instance,
                 status=status,
-                request=self._interval(self._started_at, ended_at),
-                queue=self._interval(self._started_at, self._assigned_at or ended_at) if waited else None,
-                cold_start=self._interval(*self._cold_start) if self._cold_start is not None else None,
+                request=self._interval(self.started_at, ended_at),
+                queue=self._interval(self.started_at, self.assigned_at or ended_at) if waited else None,
+                cold_start=self._interval(*self.cold_start) if self.cold_start is not None else None,
             )
         )
 
@@ -268,4 +252,4 @@ class Trace:
         return Interval(self._to_unix_ns(start), self._to_unix_ns(end))
 
     def _to_unix_ns(self, monotonic_time: float) -> int:
-        return self._started_at_unix_ns + round((monotonic_time - self._started_at) * _NANOSECONDS_PER_SECOND)
+        return self.started_at_unix_ns + round((monotonic_time - self.started_at) * _NANOSECONDS_PER_SECOND)

@@ -209,26 +209,9 @@ class Protection(Enum):
     DESCRIPTORS = "number of open descriptors"
 
 
-_NAMESPACED: Final = frozenset(
-    {
-        Protection.DATA_DIRECTORY,
-        Protection.OTHER_CODE,
-        Protection.PROCESSES,
-        Protection.SIGNALS,
-        Protection.ATTRIBUTES,
-        Protection.PLATFORM_SOCKETS,
-        Protection.PROCESS_LIMITS,
-        Protection.SHARED_OBJECTS,
-        Protection.MEMORY,
-        Protection.DISK,
-        Protection.PIDS,
-        Protection.DESCRIPTORS,
-    }
-)
-
 TABLE: Final[dict[Level, frozenset[Protection]]] = {
-    Level.CGROUP: _NAMESPACED | {Protection.CPU},
-    Level.NAMESPACES: _NAMESPACED,
+    Level.CGROUP: frozenset(Protection),
+    Level.NAMESPACES: frozenset(Protection) - {Protection.CPU},
     Level.LANDLOCK: frozenset(
         {
             Protection.DATA_DIRECTORY,

@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -111,15 +112,13 @@ def _last_time(content: bytes) -> int | None:
     return None
 
 
+@dataclass(slots=True)
 class _LineRate:
     """The lines that a function wrote in its current minute."""
 
-    __slots__ = ("dropped", "since", "written")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.written = 0
-        self.dropped = 0
+    since: float
+    written: int = 0
+    dropped: int = 0
 
 
 class LogWriter:

@@ -127,7 +127,17 @@ class StartupConfig:
         return CODE_DIRECTORY if self._has_namespaces else route.code_dir
 
     def _environment(self, route: Route, home: str) -> dict[str, str]:
-        environment = instance_environment(_environment_spec(route), home=home, root=self._root(route))
+        facts = EnvironmentSpec(
+            function_id=route.function_id,
+            name=route.name,
+            namespace_id=route.namespace_id,
+            handler=route.handler,
+            language=route.language,
+            memory=route.memory,
+            privacy=route.privacy,
+            variables=route.environment,
+        )
+        environment = instance_environment(facts, home=home, root=self._root(route))
         if not self._has_namespaces:
             environment["TMPDIR"] = home
         return environment
@@ -149,16 +159,3 @@ class StartupConfig:
         directory.mkdir(mode=0o700)
         process.host_directory = str(directory)
         return directory
-
-
-def _environment_spec(route: Route) -> EnvironmentSpec:
-    return EnvironmentSpec(
-        function_id=route.function_id,
-        name=route.name,
-        namespace_id=route.namespace_id,
-        handler=route.handler,
-        language=route.language,
-        memory=route.memory,
-        privacy=route.privacy,
-        variables=route.environment,
-    )

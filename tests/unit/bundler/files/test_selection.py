@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import select_files
 from fnkit.bundler.files.content import atomic_file
+from fnkit.bundler.files.selection import select_files
 from fnkit.errors import BundleError
 from tests.support.project_tree import write_files
 
@@ -165,7 +165,7 @@ def test_special_files_are_skipped(tmp_path: Path) -> None:
 _SELECT_AS_UNPRIVILEGED_USER = """
 import os, sys
 from pathlib import Path
-from fnkit.bundler import select_files
+from fnkit.bundler.files.selection import select_files
 from fnkit.errors import BundleError
 if os.getuid() == 0:
     os.setuid(65534)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fnkit.contract.invocation import build_context, build_event, canonical_header, decode_path, is_base64
+from fnkit.contract.invocation.event import build_context, build_event, canonical_header, decode_path, is_base64
 
 
 def event(**changes: object) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fnkit.contract.invocation import CORS_DEFAULTS, immediate_response, map_failure, map_response
+from fnkit.contract.invocation.response import CORS_DEFAULTS, immediate_response, map_failure, map_response
 
 JSON = [("content-type", "application/json")]
 TEXT = [("content-type", "text/html; charset=utf-8")]
@@ -119,7 +119,7 @@ def test_runtime_rejects_request_without_calling_the_handler(
 ) -> None:
     response = immediate_response(path, length, trigger, favicon)
     assert response is not None
-    assert (response.status, response.text) == (status, text)
+    assert (response.status, response.body) == (status, text.encode())
 
 
 @pytest.mark.parametrize(

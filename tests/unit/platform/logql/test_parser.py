@@ -7,10 +7,7 @@ import pytest
 from fnkit.platform.logql.lexer import MAX_NESTING, MAX_QUERY_CHARACTERS, QueryError
 from fnkit.platform.logql.parser import parse_log_query, parse_query, parse_selector
 from fnkit.platform.logql.syntax import (
-    AllOf,
-    AnyOf,
     BinaryOperation,
-    Drop,
     Extraction,
     Grouping,
     JsonParser,
@@ -18,6 +15,8 @@ from fnkit.platform.logql.syntax import (
     LabelComparison,
     LabelFilter,
     LabelFormat,
+    LabelOperation,
+    LabelSelection,
     LineFilter,
     LogfmtParser,
     LogQuery,
@@ -30,7 +29,6 @@ from fnkit.platform.logql.syntax import (
     Unwrap,
     VectorAggregation,
     VectorLiteral,
-    VectorMatching,
 )
 
 SECOND = 10**9
@@ -56,10 +54,10 @@ SELECTOR = (Matcher("a", "=", "b"),)
         ('{a="b"} | json x="y.z[0]", w', (JsonParser((Extraction("x", "y.z[0]"), Extraction("w", "w"))),)),
         ('{a="b"} | logfmt --keep-empty', (LogfmtParser(keep_empty=True),)),
         ('{a="b"} | took > 1h30m, size<=2KiB',
-         (LabelFilter(AllOf(LabelComparison("took", ">", 5400 * SECOND, "duration"),
-                            LabelComparison("size", "<=", 2048, "size"))),)),
+         (LabelFilter(LabelOperation("and", LabelComparison("took", ">", 5400 * SECOND, "duration"),
+                                     LabelComparison("size", "<=", 2048, "size"))),)),
         ('{a="b"} | status = 500', (LabelFilter(LabelComparison("status", "==", 500, "number")),)),
-        ('{a="b"} | drop __error__, c="d"', (Drop(("__error__", Matcher("c", "=", "d"))),)),
+        ('{a="b"} | drop __error__, c="d"', (LabelSelection(("__error__", Matcher("c", "=", "d")), keeps=False),)),
         ('{a="b"} | label_format x=y, z="{{.c}}"',
          (LabelFormat((LabelAssignment("x", "y", is_template=False),
                        LabelAssignment("z", "{{.c}}", is_template=True))),)),
@@ -94,7 +92,7 @@ def test_log_query_stages_are_parsed(text: str, stages: tuple[Stage, ...]) -> No
          )),
         ("vector(1) / on (a, b) vector(2)",
          BinaryOperation(
-             "/", VectorLiteral(1), VectorLiteral(2), matching=VectorMatching(("a", "b"), on=True)
+             "/", VectorLiteral(1), VectorLiteral(2), matching=Grouping(("a", "b"))
          )),
         ("-1.5", NumberLiteral(-1.5)),
     ],
@@ -160,7 +158,9 @@ def test_comma_takes_the_rest_of_the_filter_as_its_right_operand() -> None:
     x, y, z, w = (Matcher(name, "=", str(value)) for value, name in enumerate("xyzw", 1))
 
     assert isinstance(query, LogQuery)
-    assert query.stages == (LabelFilter(AnyOf(x, AllOf(y, AnyOf(z, w)))),)
+    assert query.stages == (
+        LabelFilter(LabelOperation("or", x, LabelOperation("and", y, LabelOperation("or", z, w)))),
+    )
 
 
 def test_series_require_a_selector_and_tailing_a_log_query() -> None:

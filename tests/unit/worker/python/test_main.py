@@ -22,7 +22,7 @@ import launch
 main = launch.load("main")
 child = main.InterpreterZygote(None, "none", "/")
 if sys.argv[2] == "deployment":
-    child = main.DeploymentZygote(None, child, {}, {})
+    child = main.DeploymentZygote(None, child)
 connection = int(sys.argv[3])
 
 def confined(*_):

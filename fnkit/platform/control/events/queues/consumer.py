@@ -27,7 +27,7 @@ from typing import Final, Generic, TypeVar, assert_never
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
-from fnkit.platform.control.events.gateway_client import DeliveryOutcome, DeliveryTarget, GatewayClient, Unreachable
+from fnkit.platform.control.events.gateway_client import DeliveryOutcome, DeliveryTarget, GatewayClient
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, MessageSource, Prefetch
 from fnkit.platform.control.events.queues.retries import RetryDecision, RetryQueue, decide
 from fnkit.platform.control.timestamps import format_microseconds
@@ -286,10 +286,7 @@ class QueueConsumer:
     async def _post(self, body: bytes) -> DeliveryOutcome:
         while (target := self._target) is None:
             await self._target_changed.wait()
-        try:
-            return await self._gateway.post(target.host, body, _CONTENT_TYPE, target.timeout)
-        except Unreachable as error:
-            return DeliveryOutcome(None, 0.0, f"the gateway cannot be reached: {error}", rejected=True)
+        return await self._gateway.post(target.host, body, _CONTENT_TYPE, target.timeout)
 
     def _adjust_prefetch(self, outcome: DeliveryOutcome, size: int) -> None:
         """Allow prefetching only while the function responds fast and messages are small."""

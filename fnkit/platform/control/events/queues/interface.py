@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from importlib.util import find_spec
 from typing import Protocol
 
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.platform.model.records import TriggerRecord
 
 
@@ -24,11 +26,15 @@ class BrokerError(Exception):
     """
 
 
+def missing_extra(kind: str, package: str) -> str:
+    """Return why a kind of broker cannot be used, or ``""`` if its package is installed (extra ``queues``)."""
+    if find_spec(package) is not None:
+        return ""
+    return f"{kind} needs the extra queues: {extra_install_hint('queues')}, then start the platform again"
+
+
 class BrokerBackend(Protocol):
     """A kind of broker: where its triggers are consumed, and how."""
-
-    def handles(self, record: TriggerRecord) -> bool:
-        """Return whether the backend handles the trigger."""
 
     def endpoint(self, record: TriggerRecord) -> Hashable | str:
         """Return where the trigger's messages come from, or the reason why it has no source.
@@ -39,30 +45,21 @@ class BrokerBackend(Protocol):
     def create_source(self, record: TriggerRecord) -> MessageSource:
         """Create the message source of a trigger that has an endpoint."""
 
-    def on_deleted(self, trigger_id: str) -> None:
-        """Clean up after a deleted trigger, now or in the background."""
-
 
 class Message(Protocol):
     """One message, as the broker delivered it.
 
     Methods wait while the broker is not reachable.
+
+    Attributes:
+        id: Identifies the message: the same each time the broker delivers it, and unique in the broker.
+        body: The body of the request to the function.
+        deliveries: How often the broker has delivered the message, including this time.
     """
 
-    @property
-    def id(self) -> str:
-        """Identifies the message: the same each time the broker delivers it, and unique in the broker."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """The body of the request to the function."""
-        ...
-
-    @property
-    def deliveries(self) -> int:
-        """How often the broker has delivered the message, including this time."""
-        ...
+    id: str
+    body: bytes
+    deliveries: int
 
     @property
     def attempt(self) -> int | None:
@@ -70,7 +67,6 @@ class Message(Protocol):
 
         ``None`` if the consumer core counts failed attempts.
         """
-        ...
 
     async def ack(self) -> None:
         """Acknowledge the message after the function handled it."""
@@ -158,15 +154,6 @@ class Prefetch:
                 getter.set_result(message)
                 return
         self._buffer.append(message)
-
-    def put_later(self, message: Message, delay: float) -> None:
-        """Put a message after a delay. For messages that no broker stores in the meantime.
-
-        Args:
-            message: The message.
-            delay: Real seconds.
-        """
-        asyncio.get_running_loop().call_later(delay, self.put, message)
 
     def drain(self) -> list[Message]:
         """Remove and return the buffered messages."""

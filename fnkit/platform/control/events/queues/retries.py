@@ -17,8 +17,9 @@ import heapq
 import itertools
 from typing import Final, Generic, TypeVar
 
+from fnkit.platform.control.context import wait_for_first
 from fnkit.platform.control.events.gateway_client import FAILURE_STATUS, DeliveryOutcome
-from fnkit.platform.model.clock import PlatformClock
+from fnkit.platform.model.clock import VirtualClock
 from fnkit.platform.model.delivery import Delivery
 
 MAX_ATTEMPTS: Final = 4
@@ -66,7 +67,7 @@ def count_failures(delivery: Delivery) -> int:
 class RetryQueue(Generic[T]):
     """A bounded priority queue of items, ordered by the time at which they are due."""
 
-    def __init__(self, clock: PlatformClock) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, int, T]] = []
         self._total_bytes = 0
@@ -103,12 +104,5 @@ class RetryQueue(Generic[T]):
     async def wait_until_due(self) -> None:
         """Return when an item may be due, or when one was added."""
         self._changed.clear()
-        waiters = (
-            asyncio.ensure_future(self._clock.wait_until(self._heap[0][0] if self._heap else None)),
-            asyncio.ensure_future(self._changed.wait()),
-        )
-        try:
-            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiter in waiters:
-                waiter.cancel()
+        first_due = self._heap[0][0] if self._heap else None
+        await wait_for_first(self._clock.wait_until(first_due), self._changed.wait())

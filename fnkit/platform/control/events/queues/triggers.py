@@ -1,6 +1,6 @@
 """The queue triggers: one queue consumer for each active trigger.
 
-The store notifies the ``TriggerManager`` of changed triggers and functions. When the broker settings change, it
+The store notifies ``QueueTriggers`` of changed triggers and functions. When the broker settings change, it
 checks all triggers. A trigger without a broker is idle: its API status stays ``ready``, and its consumer status and
 the log state the reason (``docs/triggers.md``).
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,51 +24,10 @@ from fnkit.platform.control.events.queues.interface import BrokerBackend
 from fnkit.platform.control.events.queues.nats.source import NatsBackend
 from fnkit.platform.control.events.queues.sqs.source import SqsBackend
 from fnkit.platform.control.resources.triggers import Triggers
-from fnkit.platform.model.records import TriggerRecord
+from fnkit.platform.model.records import NatsSource, TriggerRecord
 
 _DRAIN_TIMEOUT: Final = 8.0  # less than the supervisor's stop timeout for control
-_NO_BACKEND: Final = "no backend supports its type of source"
 _logger = logging.getLogger(__name__)
-
-
-class QueueTriggers:
-    """Runs the queue triggers: their manager, the broker settings and the backends.
-
-    Args:
-        context: Shared dependencies.
-        triggers: The operations on triggers.
-        log: The delivery log.
-        gateway: Sends messages to functions.
-    """
-
-    def __init__(
-        self, context: ControlContext, triggers: Triggers, log: DeliveryLog, gateway: GatewayClient
-    ) -> None:
-        self._tasks = context.tasks
-        settings = context.settings
-        file = Path(settings.brokers_file) if settings.brokers_file else context.layout.brokers_file
-        self._broker_config = BrokerConfig(file, settings.queues)
-        self._nats = NatsBackend(context, self._broker_config.nats_for)
-        sqs = SqsBackend(self._broker_config.sqs_for, triggers.decrypt_secret_key)
-        self._manager = TriggerManager(context, triggers, log, gateway, (self._nats, sqs))
-
-    def start(self) -> None:
-        """Start the trigger manager and its background tasks."""
-        self._tasks.start(self._manager.run(), "queue triggers")
-        self._tasks.start(self._broker_config.watch(self._manager.on_brokers_changed), "broker settings")
-        self._tasks.start(self._nats.run_cleanup(), "consumers of deleted triggers")
-
-    async def stop(self) -> None:
-        """Stop requesting messages, and give those in flight a few seconds."""
-        await self._manager.stop()
-
-    async def retry_due(self) -> None:
-        """Start attempts that are due. Called after the clock was moved."""
-        await self._manager.retry_due()
-
-    def statuses(self) -> list[TriggerStatus]:
-        """Return the state of each active trigger's connection to its broker."""
-        return self._manager.statuses()
 
 
 @dataclass(slots=True)
@@ -81,27 +40,51 @@ class _ActiveTrigger:
     consumer: QueueConsumer | None = None
 
 
-class TriggerManager:
-    """Starts, updates and stops queue consumers. Lives on the event loop of control."""
+class QueueTriggers:
+    """Starts, updates and stops the queue consumers. Lives on the event loop of control.
+
+    Args:
+        context: Shared dependencies.
+        triggers: The operations on triggers.
+        log: The delivery log.
+        gateway: Sends messages to functions.
+    """
 
     def __init__(
-        self,
-        context: ControlContext,
-        triggers: Triggers,
-        log: DeliveryLog,
-        gateway: GatewayClient,
-        backends: Iterable[BrokerBackend],
+        self, context: ControlContext, triggers: Triggers, log: DeliveryLog, gateway: GatewayClient
     ) -> None:
         self._context = context
         self._triggers = triggers
         self._log = log
         self._gateway = gateway
-        self._backends = tuple(backends)
+        settings = context.settings
+        file = Path(settings.brokers_file) if settings.brokers_file else context.layout.brokers_file
+        self._broker_config = BrokerConfig(file, settings.queues)
+        self._nats = NatsBackend(context, self._broker_config.nats_for)
+        self._sqs = SqsBackend(self._broker_config.sqs_for, triggers.decrypt_secret_key)
         self._active: dict[str, _ActiveTrigger] = {}
         self._changed_triggers: set[str] = set()
         self._changed_functions: set[str] = set()
         self._errors: dict[str, str | None] = {}
         self._changed = asyncio.Event()
+
+    def start(self) -> None:
+        """Start the background tasks."""
+        tasks = self._context.tasks
+        tasks.start(self._run(), "queue triggers")
+        tasks.start(self._broker_config.watch(self._on_brokers_changed), "broker settings")
+        tasks.start(self._nats.run_cleanup(), "consumers of deleted triggers")
+
+    async def stop(self) -> None:
+        """Stop requesting messages, and give those in flight a few seconds."""
+        consumers = [trigger.consumer for trigger in self._active.values() if trigger.consumer is not None]
+        await asyncio.gather(*(consumer.stop(_DRAIN_TIMEOUT) for consumer in consumers))
+
+    async def retry_due(self) -> None:
+        """Start attempts that are due. Called after the clock was moved."""
+        for trigger in list(self._active.values()):
+            if trigger.consumer is not None:
+                await trigger.consumer.retry_due()
 
     def statuses(self) -> list[TriggerStatus]:
         """Return the state of each active trigger's connection to its broker."""
@@ -111,16 +94,16 @@ class TriggerManager:
             if (record := self._triggers.get_active(trigger_id)) is not None
         ]
 
-    def on_brokers_changed(self) -> None:
+    def _on_brokers_changed(self) -> None:
         """Check the endpoints of all triggers again."""
         self._changed_triggers.update(record.id for record in self._triggers.list_active())
         self._changed.set()
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Follow changes, forever."""
         self._context.store.triggers.subscribe(self._on_trigger_changed)
         self._context.store.functions.subscribe(self._on_function_changed)
-        self.on_brokers_changed()
+        self._on_brokers_changed()
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -132,17 +115,6 @@ class TriggerManager:
             for trigger in list(self._active.values()):
                 if trigger.record.function_id in functions:
                     self._refresh_consumer(trigger)
-
-    async def retry_due(self) -> None:
-        """Start attempts that are due. Called after the clock was moved."""
-        for trigger in list(self._active.values()):
-            if trigger.consumer is not None:
-                await trigger.consumer.retry_due()
-
-    async def stop(self) -> None:
-        """Stop requesting messages, and wait for those in flight."""
-        consumers = [trigger.consumer for trigger in self._active.values() if trigger.consumer is not None]
-        await asyncio.gather(*(trigger.stop(_DRAIN_TIMEOUT) for trigger in consumers))
 
     def _on_trigger_changed(self, trigger_id: str) -> None:
         self._changed_triggers.add(trigger_id)
@@ -160,11 +132,10 @@ class TriggerManager:
                 del self._active[trigger_id]
                 self._deactivate(active)
             if self._context.store.triggers.get(trigger_id) is None:
-                for candidate in self._backends:
-                    candidate.on_deleted(trigger_id)
+                self._nats.on_deleted(trigger_id)
             return
-        backend = next((candidate for candidate in self._backends if candidate.handles(record)), None)
-        endpoint = _NO_BACKEND if backend is None else backend.endpoint(record)
+        backend: BrokerBackend = self._nats if isinstance(record.source, NatsSource) else self._sqs
+        endpoint = backend.endpoint(record)
         if active is None or active.endpoint != endpoint:
             if active is not None:
                 self._deactivate(active)
@@ -172,13 +143,11 @@ class TriggerManager:
         active.record = record
         self._refresh_consumer(active)
 
-    def _activate(
-        self, backend: BrokerBackend | None, record: TriggerRecord, endpoint: Hashable | str
-    ) -> _ActiveTrigger:
-        if backend is None or isinstance(endpoint, str):
+    def _activate(self, backend: BrokerBackend, record: TriggerRecord, endpoint: Hashable | str) -> _ActiveTrigger:
+        if isinstance(endpoint, str):
             _logger.info("Trigger %s (%s) is idle: %s", record.id, record.name, endpoint)
             self._set_error(record.id, None)
-            return _ActiveTrigger(record, endpoint, ConsumerStatus("idle", str(endpoint)))
+            return _ActiveTrigger(record, endpoint, ConsumerStatus("idle", endpoint))
         active = _ActiveTrigger(record, endpoint, ConsumerStatus("trouble", "not connected yet"))
 
         def on_status_change(status: ConsumerStatus) -> None:
@@ -198,7 +167,7 @@ class TriggerManager:
     def _refresh_consumer(self, trigger: _ActiveTrigger) -> None:
         if trigger.consumer is not None:
             function = self._context.store.functions.get(trigger.record.function_id)
-            target = None if function is None else delivery_target(function, self._context.settings.domain_suffix)
+            target = delivery_target(function, self._context.settings.domain_suffix)
             trigger.consumer.refresh(trigger.record, target)
 
     def _deactivate(self, trigger: _ActiveTrigger) -> None:

@@ -29,8 +29,6 @@ def zipped(*members: tuple[str, bytes, int]) -> bytes:
 
 def job(tmp_path: Path, content: bytes, *, runtime: str = "python311", steps: list[str] | None = None) -> BuildJob:
     return BuildJob(
-        function_id="f",
-        generation=1,
         runtime=runtime,
         handler="handler.handle",
         archive=io.BytesIO(content),

@@ -28,8 +28,6 @@ def job(tmp_path: Path, files: dict[str, str], interpreter: str | None = sys.exe
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "main.py")
     return BuildJob(
-        function_id="f",
-        generation=1,
         runtime="python311",
         handler="main.handle",
         archive=content,

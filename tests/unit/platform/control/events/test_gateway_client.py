@@ -12,7 +12,6 @@ import pytest
 from fnkit.platform.control.events.gateway_client import (
     DeliveryOutcome,
     GatewayClient,
-    Unreachable,
     delivery_target,
 )
 from fnkit.platform.control.store.database import Store
@@ -86,9 +85,11 @@ def test_incomplete_response_is_a_connection_error(tmp_path: Path, respond: Call
     assert outcome.error.startswith("the connection ")
 
 
-def test_missing_gateway_socket_raises_unreachable(tmp_path: Path) -> None:
-    with pytest.raises(Unreachable):
-        asyncio.run(GatewayClient(str(tmp_path / "none")).post("f.localhost", b"", "text/plain", 10))
+def test_missing_gateway_socket_is_a_rejection(tmp_path: Path) -> None:
+    outcome = asyncio.run(GatewayClient(str(tmp_path / "none")).post("f.localhost", b"", "text/plain", 10))
+
+    assert (outcome.http_status, outcome.succeeded, outcome.rejected) == (None, False, True)
+    assert outcome.error.startswith("the gateway cannot be reached: ")
 
 
 def test_delivery_target_adds_time_for_a_cold_start(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from fnkit.platform.brokers.model import NatsBroker
@@ -46,11 +45,6 @@ _INBOX_SUBJECT: Final = '"_inbox.'
 _MAX_PERMISSION_ERRORS: Final = 100
 
 _logger = logging.getLogger(__name__)
-
-
-def is_nats_installed() -> bool:
-    """Return whether nats-py is installed (extra ``queues``)."""
-    return find_spec("nats") is not None
 
 
 class NatsConnection:
@@ -171,12 +165,8 @@ class NatsConnection:
                 await closed.wait()
                 if loop.time() - began > _MIN_SESSION_SECONDS:  # else the broker accepts and closes at once
                     self._disconnected_at, pause = loop.time(), _MIN_BACKOFF
-                self._set_state(
-                    None,
-                    connection_error(
-                        self._broker, client.last_error or ConnectionError("it closed the connection")
-                    ),
-                )
+                cause = client.last_error or ConnectionError("it closed the connection")
+                self._set_state(None, connection_error(self._broker, cause))
             except ConnectionClosed as error:
                 # Keep the error that the broker gave earlier: it has more detail than a closed connection.
                 earlier = self._error if self._error and self._error.startswith(error.message_prefix) else None
@@ -184,10 +174,9 @@ class NatsConnection:
             except BrokerError as error:
                 self._set_state(None, str(error))
             except Exception:
-                _logger.exception("Unexpected error of NATS broker %s", broker_address(self._broker))
-                self._set_state(
-                    None, f"the NATS broker {broker_address(self._broker)}: internal error; see the log"
-                )
+                address = broker_address(self._broker)
+                _logger.exception("Unexpected error of NATS broker %s", address)
+                self._set_state(None, f"the NATS broker {address}: internal error; see the log")
             finally:
                 if client is not None and not client.is_closed:
                     with contextlib.suppress(Exception):

@@ -44,22 +44,21 @@ class _Received(NamedTuple):
 
 
 class ReceivedIds:
-    """The ids of the messages that a subscription received lately, at most 10,000."""
+    """The ids of the messages that a subscription received lately, at most 10,000.
+
+    Attributes:
+        count: Number of messages received so far, including those that were forgotten.
+    """
 
     def __init__(self) -> None:
         self._received: deque[_Received] = deque(maxlen=_MAX_REMEMBERED_IDS)
-        self._count = 0
-
-    @property
-    def count(self) -> int:
-        """Number of messages received so far, including those that were forgotten."""
-        return self._count
+        self.count = 0
 
     def add(self, subject: str, body: bytes) -> str:
         """Return a new id for a received message, and remember it."""
         message_id = str(uuid.uuid4())
-        self._received.append(_Received(self._count, _digest(subject, body), message_id))
-        self._count += 1
+        self._received.append(_Received(self.count, _digest(subject, body), message_id))
+        self.count += 1
         return message_id
 
     def forget_first(self, count: int) -> None:
@@ -249,7 +248,8 @@ class CoreMessage:
 
     async def nack(self, delay: float) -> None:
         """Put the message again after a delay."""
-        self._prefetch.put_later(CoreMessage(self._prefetch, self.id, self.body, self.deliveries + 1), delay)
+        again = CoreMessage(self._prefetch, self.id, self.body, self.deliveries + 1)
+        asyncio.get_running_loop().call_later(delay, self._prefetch.put, again)
 
     async def terminate(self) -> None:
         """Do nothing: no broker stores the message."""

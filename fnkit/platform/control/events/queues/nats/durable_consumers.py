@@ -73,14 +73,14 @@ class ConsumerRegistry:
 
     def record(self, trigger_id: str, stream: Stream, ack_floor: int) -> None:
         """Record that a trigger has a consumer on a stream, and its acknowledgement floor."""
-        record = self._records[trigger_id]
-        if (record.ack_floors.get(stream.name), record.streams_created.get(stream.name)) != (
-            ack_floor,
-            stream.created,
-        ):
-            streams = {**record.ack_floors, stream.name: ack_floor}
-            made = {**record.streams_created, stream.name: stream.created}
-            self._save(trigger_id, msgspec.structs.replace(record, ack_floors=streams, streams_created=made))
+        before = self._records[trigger_id]
+        record = msgspec.structs.replace(
+            before,
+            ack_floors={**before.ack_floors, stream.name: ack_floor},
+            streams_created={**before.streams_created, stream.name: stream.created},
+        )
+        if record != before:
+            self._save(trigger_id, record)
 
     def remove(self, trigger_id: str, stream: str | None = None) -> None:
         """Remove one stream from a trigger's record, or the whole record.
@@ -90,15 +90,11 @@ class ConsumerRegistry:
             stream: The stream; ``None`` for the whole record.
         """
         record = self._records.get(trigger_id)
-        if record is None:
-            return
-        streams = {
-            name: floor for name, floor in record.ack_floors.items() if stream is not None and name != stream
-        }
-        if stream is None:
-            self._save(trigger_id, None)
-        else:
+        if record is not None and stream is not None:
+            streams = {name: floor for name, floor in record.ack_floors.items() if name != stream}
             self._save(trigger_id, msgspec.structs.replace(record, ack_floors=streams))
+        elif record is not None:
+            self._save(trigger_id, None)
 
     def _save(self, trigger_id: str, record: ConsumerRecord | None) -> None:
         records = {**self._records, trigger_id: record}

@@ -76,7 +76,10 @@ def auth_error(broker: NatsBroker) -> str:
 
     Messages of ``connection_error`` for the same problem begin with it.
     """
-    return f"the NATS broker {broker_address(broker)} {_auth_failure(broker)}"
+    subject = f"the NATS broker {broker_address(broker)}"
+    if credentials := _credentials_name(broker):
+        return f"{subject} rejects {credentials} in brokers.toml"
+    return f"{subject} requires credentials, but brokers.toml has none for it"
 
 
 def permission_error(broker: NatsBroker, text: str) -> str:
@@ -132,13 +135,6 @@ def _tls_error(broker: NatsBroker, error: ssl.SSLError, text: str) -> str:
 def _client_certificate_error(broker: NatsBroker) -> str:
     verb = "rejects the" if broker.client_certificate else "requires a"
     return f"{verb} client certificate; check client_certificate in brokers.toml"
-
-
-def _auth_failure(broker: NatsBroker) -> str:
-    credentials = _credentials_name(broker)
-    if credentials:
-        return f"rejects {credentials} in brokers.toml"
-    return "requires credentials, but brokers.toml has none for it"
 
 
 def _credentials_name(broker: NatsBroker) -> str:

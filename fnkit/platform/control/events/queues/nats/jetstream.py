@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -43,8 +43,7 @@ _REQUEST_TIMEOUT: Final = 5.0
 _MAX_STREAMS: Final = 256
 # Error codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
 _JETSTREAM_NOT_ENABLED: Final = frozenset({10039, 10076})  # not enabled for the account, not enabled
-_STREAM_NOT_FOUND: Final = 10059
-_CONSUMER_NOT_FOUND: Final = 10014
+_CONSUMER_NOT_FOUND: Final = frozenset({10014, 10059})  # there is no such consumer, no such stream
 
 
 class StreamMessage:
@@ -279,10 +278,10 @@ async def find_stream(client: Client, subject: str) -> Stream | None:
     Raises:
         BrokerError: The broker rejects the request.
     """
-    names = await _request(client, "STREAM.NAMES", {"subject": subject}, _StreamNames)
-    if names is None or (names.error is not None and names.error.err_code in _JETSTREAM_NOT_ENABLED):
+    request = {"subject": subject}
+    names = await _request_unless_absent(client, "STREAM.NAMES", request, _StreamNames, _JETSTREAM_NOT_ENABLED)
+    if names is None:
         return None
-    _raise_for_error(names.error)
     # STREAM.NAMES also returns streams that match only part of the subject.
     for name in (names.streams or [])[:_MAX_STREAMS]:
         info = await _request(client, f"STREAM.INFO.{name}", {}, _StreamInfo)
@@ -366,11 +365,9 @@ async def get_ack_floor(client: Client, stream: str, name: str) -> int | None:
     Raises:
         BrokerError: The broker rejects the request.
     """
-    info = await _request(client, f"CONSUMER.INFO.{stream}.{name}", {}, _ConsumerInfo)
-    if info is None or (info.error is not None and info.error.err_code in (_CONSUMER_NOT_FOUND, _STREAM_NOT_FOUND)):
-        return None
-    _raise_for_error(info.error)
-    return info.ack_floor.stream_seq
+    operation = f"CONSUMER.INFO.{stream}.{name}"
+    info = await _request_unless_absent(client, operation, {}, _ConsumerInfo, _CONSUMER_NOT_FOUND)
+    return None if info is None else info.ack_floor.stream_seq
 
 
 async def get_last_sequence(client: Client, stream: str) -> int:
@@ -389,22 +386,27 @@ async def remove_consumer(client: Client, stream: str, name: str) -> None:
     Raises:
         BrokerError: The broker rejects the request.
     """
-    deleted = await _request(client, f"CONSUMER.DELETE.{stream}.{name}", {}, _ConsumerInfo)
-    if (
-        deleted is not None
-        and deleted.error is not None
-        and deleted.error.err_code not in (_CONSUMER_NOT_FOUND, _STREAM_NOT_FOUND)
-    ):
-        _raise_for_error(deleted.error)
+    operation = f"CONSUMER.DELETE.{stream}.{name}"
+    await _request_unless_absent(client, operation, {}, _ConsumerInfo, _CONSUMER_NOT_FOUND)
 
 
-def _raise_for_error(error: _ApiError | None) -> None:
-    """Raise ``BrokerError`` if there is an error."""
-    if error is not None:
-        raise BrokerError(f"JetStream: {error.description}")
+async def _request_unless_absent(
+    client: Client, operation: str, body: Mapping[str, object], response_type: type[T], absent: frozenset[int]
+) -> T | None:
+    """Return the response to an API request, or ``None`` if there is no responder or the error code is ``absent``.
+
+    Raises:
+        BrokerError: The broker rejects the request for another reason.
+    """
+    response = await _request(client, operation, body, response_type)
+    if response is None or response.error is None:
+        return response
+    if response.error.err_code in absent:
+        return None
+    raise BrokerError(f"JetStream: {response.error.description}")
 
 
-async def _request(client: Client, operation: str, body: dict[str, object], response_type: type[T]) -> T | None:
+async def _request(client: Client, operation: str, body: Mapping[str, object], response_type: type[T]) -> T | None:
     """Return the response to an API request, or ``None`` if there is no responder."""
     from nats.errors import Error, NoRespondersError
 

@@ -15,13 +15,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from fnkit.contract.distribution import extra_install_hint
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch
-from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections, is_nats_installed
+from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch, missing_extra
+from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections
 from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription, Overlap
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRecord, ConsumerRegistry
 from fnkit.platform.control.events.queues.nats.jetstream import (
@@ -45,9 +44,6 @@ _POLL_INTERVAL: Final = 30.0  # between two checks of the streams, if the broker
 _BACKOFF: Final = 0.2
 _FLUSH_TIMEOUT: Final = 5
 _CLEANUP_RETRY_INTERVAL: Final = 10.0
-_NOT_INSTALLED: Final = (
-    f"NATS needs the extra queues: {extra_install_hint('queues')}, then start the platform again"
-)
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -153,21 +149,17 @@ class NatsMessageSource:
             BrokerError: The broker denied permission, or rejected the request.
         """
         task = asyncio.ensure_future(request)
-        violation = asyncio.ensure_future(self._connection.violation_seen.wait())
         try:
             while not task.done():
-                # Wait on the current event: the connection replaces it each time. Counting violations below catches
-                # one that was reported before.
-                violation.cancel()
-                violation = asyncio.ensure_future(self._connection.violation_seen.wait())
+                # Taken first: the connection replaces it each time. Counting violations catches one before that.
+                violation_seen = self._connection.violation_seen
                 self._check_permissions()
                 if self._connection.violations > violations:
                     raise BrokerError("no permission to use the JetStream API")
-                await asyncio.wait((task, violation), return_when=asyncio.FIRST_COMPLETED)
+                await _wait_for_event(violation_seen, task)
             return task.result()
         finally:
             task.cancel()
-            violation.cancel()
 
     async def _can_pull(self, client: Client) -> bool:
         """Return whether the first pull request reached the broker.
@@ -223,25 +215,13 @@ class NatsMessageSource:
                 if (stream := await self._find_stream(client)) is not None:
                     return stream
                 subscription.received.forget_first(received_before)
-                await self._wait_for_change(changed, lost)
+                await _wait_for_event(changed, lost, timeout_seconds=_POLL_INTERVAL)
         except BrokerError:
             if not lost.done():
                 raise
         finally:
             lost.cancel()
         return None
-
-    async def _wait_for_change(self, changed: asyncio.Event, *others: asyncio.Future[None]) -> None:
-        """Return when streams may have changed, one of the other futures is done, or the poll interval is over."""
-
-        async def wait_changed() -> None:
-            await changed.wait()
-
-        waiting = asyncio.ensure_future(wait_changed())
-        try:
-            await asyncio.wait((waiting, *others), timeout=_POLL_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
 
     async def _watch_permissions(self) -> None:
         """Wait until the broker denies this consumer something.
@@ -284,7 +264,7 @@ class NatsMessageSource:
             denied = asyncio.ensure_future(self._watch_permissions())
             tasks.append(denied)
             while True:
-                await self._wait_for_change(changed, *tasks)
+                await _wait_for_event(changed, *tasks, timeout_seconds=_POLL_INTERVAL)
                 changed = self._connection.streams_changed
                 if lost.done():
                     return
@@ -316,6 +296,17 @@ class NatsMessageSource:
         return floor is not None
 
 
+async def _wait_for_event(
+    event: asyncio.Event, *others: asyncio.Future[Any], timeout_seconds: float | None = None
+) -> None:
+    """Return when the event is set, one of the futures is done, or the time is over."""
+    waiting: asyncio.Future[Any] = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((waiting, *others), timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
 class NatsBackend:
     """The backend of NATS triggers."""
 
@@ -333,10 +324,6 @@ class NatsBackend:
         self._deleted_triggers: set[str] = set()
         self._trigger_deleted = asyncio.Event()
 
-    def handles(self, record: TriggerRecord) -> bool:
-        """Return whether the trigger's source is NATS."""
-        return isinstance(record.source, NatsSource)
-
     def endpoint(self, record: TriggerRecord) -> NatsBroker | str:
         """Return the broker of a trigger, or the reason why it has none.
 
@@ -347,9 +334,9 @@ class NatsBackend:
         source = record.source
         # Messages count from the creation of the record, so create it even if the broker is not available yet.
         self._registry.get_or_create(record.id, source)
-        if not is_nats_installed():
-            return _NOT_INSTALLED
-        return self._broker_for(source.account_id, source.project_id, source.region)
+        return missing_extra("NATS", "nats") or self._broker_for(
+            source.account_id, source.project_id, source.region
+        )
 
     def create_source(self, record: TriggerRecord) -> NatsMessageSource:
         """Create the message source of a trigger."""
@@ -389,7 +376,7 @@ class NatsBackend:
         if not record.ack_floors:
             return True
         broker = self._broker_for(record.account, record.project, record.region)
-        if isinstance(broker, str) or not is_nats_installed():
+        if isinstance(broker, str) or missing_extra("NATS", "nats"):
             return False
         connection = self._connections.acquire(broker)
         try:

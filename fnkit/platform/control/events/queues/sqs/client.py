@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from importlib.util import find_spec
+from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -34,11 +34,6 @@ _RESPONSE_TIMEOUT: Final = 10.0  # added to the wait of a long poll
 _MAX_IDLE: Final = 64
 _MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024  # more than ten messages of 1 MiB, escaped
 _OK: Final = 200
-
-
-def is_botocore_installed() -> bool:
-    """Return whether botocore is installed (extra ``queues``)."""
-    return find_spec("botocore") is not None
 
 
 class SqsClients:
@@ -100,21 +95,16 @@ class SqsClient:
         headers = self._sign(f"AmazonSQS.{operation}", body)
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         request = f"POST {self._path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        wait = parameters.get("WaitTimeSeconds", 0)
+        wait, host = parameters.get("WaitTimeSeconds", 0), self.config.host
+        timeout = self._response_timeout + (wait if isinstance(wait, int) else 0)
         try:
-            response = await self._pool.request(
-                request, self._response_timeout + (wait if isinstance(wait, int) else 0)
-            )
+            response = await self._pool.request(request, timeout)
         except TimeoutError:
-            raise SqsUnavailable(f"SQS at {self.config.host} did not respond in time") from None
+            raise SqsUnavailable(f"SQS at {host} did not respond in time") from None
         except ssl.SSLError as error:
-            raise SqsUnavailable(
-                f"TLS connection to SQS at {self.config.host} failed: {error.reason or error}"
-            ) from None
+            raise SqsUnavailable(f"TLS connection to SQS at {host} failed: {error.reason or error}") from None
         except OSError as error:
-            raise SqsUnavailable(
-                f"SQS at {self.config.host} cannot be reached: {error.strerror or error}"
-            ) from None
+            raise SqsUnavailable(f"SQS at {host} cannot be reached: {error.strerror or error}") from None
         return self._parse_response(response)
 
     def close(self) -> None:
@@ -161,6 +151,7 @@ def _create_signer(config: SqsClientConfig) -> tuple[Callable[[str, bytes], dict
     return sign, ssl_context
 
 
+@dataclass(slots=True)
 class SqsResponse:
     """A response.
 
@@ -170,12 +161,9 @@ class SqsResponse:
         query_error: Error code of the older query protocol, which SQS sends in a header.
     """
 
-    __slots__ = ("body", "query_error", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.body = b""
-        self.query_error = ""
+    status: int = 0
+    body: bytes = b""
+    query_error: str = ""
 
 
 class _StaleConnection(Exception):

@@ -221,12 +221,9 @@ class SqsQueue:
 
     async def extend_visibility(self, receipt_handles: Sequence[str]) -> None:
         """Keep messages hidden for another lease. Failures are ignored: the messages become visible again."""
-        entries: list[BatchEntry] = [
-            {"ReceiptHandle": handle, "VisibilityTimeout": self.attributes.lease_seconds}
-            for handle in receipt_handles
-        ]
-        puts = (self._visibility_batcher.submit(entry) for entry in entries)
-        self._extension = asyncio.gather(*puts, return_exceptions=True)
+        seconds = self.attributes.lease_seconds
+        entries = ({"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle in receipt_handles)
+        self._extension = asyncio.gather(*map(self._visibility_batcher.submit, entries), return_exceptions=True)
         await self._extension
 
     async def _submit_until_done(self, batcher: RequestBatcher, entry: BatchEntry) -> None:

@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from fnkit.contract.distribution import extra_install_hint
 from fnkit.platform.brokers.model import SqsBroker
-from fnkit.platform.control.events.queues.interface import Message, Prefetch
+from fnkit.platform.control.events.queues.interface import Message, Prefetch, missing_extra
 from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS
-from fnkit.platform.control.events.queues.sqs.client import SqsClients, is_botocore_installed
+from fnkit.platform.control.events.queues.sqs.client import SqsClients
 from fnkit.platform.control.events.queues.sqs.endpoint import SqsEndpoint, endpoint_at_broker, endpoint_of_source
 from fnkit.platform.control.events.queues.sqs.errors import SqsUnavailable
 from fnkit.platform.control.events.queues.sqs.poller import FifoOrdering, Poller, SqsMessage
@@ -20,8 +19,6 @@ from fnkit.platform.model.records import QueueSource, SqsSource, TriggerRecord
 
 _REFRESH_INTERVAL: Final = 30.0
 _INITIAL_LEASE_INTERVAL: Final = 1.0  # until the visibility timeout of the queue is known
-
-_NOT_INSTALLED: Final = f"SQS needs the extra queues: {extra_install_hint('queues')}, then start the platform again"
 
 
 class SqsMessageSource:
@@ -116,14 +113,10 @@ class SqsBackend:
         self._secret_key = secret_key
         self._clients = SqsClients()
 
-    def handles(self, record: TriggerRecord) -> bool:
-        """Return whether the trigger's source is SQS."""
-        return isinstance(record.source, QueueSource | SqsSource)
-
     def endpoint(self, record: TriggerRecord) -> SqsEndpoint | str:
         """Return the endpoint of a trigger's queue, or the reason why it has none."""
-        if not is_botocore_installed():
-            return _NOT_INSTALLED
+        if reason := missing_extra("SQS", "botocore"):
+            return reason
         match record.source:
             case SqsSource() as source:
                 return endpoint_of_source(source, self._secret_key(record), record.region)
@@ -139,6 +132,3 @@ class SqsBackend:
         if isinstance(endpoint, str):
             raise TypeError(endpoint)
         return SqsMessageSource(self._clients, endpoint)
-
-    def on_deleted(self, trigger_id: str) -> None:
-        """Do nothing: a queue stores nothing about its consumers."""
