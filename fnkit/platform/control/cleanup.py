@@ -75,7 +75,7 @@ class GarbageCollector:
             elif str(folder) not in serving:
                 self.remove(folder, ORPHAN_DELAY_SECONDS)
 
-    def _run_later(self, remove: Callable[[], None], seconds: float, name: str) -> None:
+    def _run_later(self, remove: Callable[[], object], seconds: float, name: str) -> None:
         async def wait() -> None:
             await asyncio.sleep(seconds)
             await asyncio.to_thread(remove)

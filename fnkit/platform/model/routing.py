@@ -177,8 +177,13 @@ ControlMessage: TypeAlias = (
 
 
 class Handshake(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """The first message of the data plane, with its port and the isolation level in force."""
+    """The first message of the data plane, with its port and the isolation level in force.
 
+    Attributes:
+        secret: The secret of this start of the platform. Control sends nothing before it has seen it.
+    """
+
+    secret: str
     pid: int
     gateway_port: int
     isolation: str

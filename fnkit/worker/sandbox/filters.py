@@ -9,7 +9,6 @@ import ctypes
 import errno
 import os
 import struct
-import typing
 
 from . import syscalls
 
@@ -119,7 +118,6 @@ def _allow_path(ruleset: int, path: str, rights: int) -> None:
         os.close(descriptor)
 
 
-_FilterCode = typing.List[typing.Tuple[int, int, int, int]]  # noqa: UP006 - Python 3.8
 _REFUSE = (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.EPERM)
 _ALLOW = (_BPF_RETURN, 0, 0, _SECCOMP_ALLOW)
 
@@ -156,9 +154,9 @@ def _build_program(*, refuses: bool = True, allowed: tuple[int, ...] = (), share
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def _shared_process_code(machine: str) -> _FilterCode:
+def _shared_process_code(machine: str) -> list[tuple[int, int, int, int]]:
     # Programs fall back to something else where a kernel was built without System V objects (ENOSYS).
-    code = []  # type: _FilterCode
+    code = []  # type: list[tuple[int, int, int, int]]
     for number in _SHARED_OBJECT_CALLS[machine]:
         code += [(_BPF_JUMP_EQUAL, 0, 1, number), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS)]
     code += [(_BPF_JUMP_EQUAL, 0, 4, _SOCKET_CALL[machine]), (_BPF_LOAD, 0, 0, _argument(0))]
@@ -177,7 +175,7 @@ def _argument(index: int) -> int:
 
 
 _IS_KNOWN_MACHINE = os.uname().machine in _CALL_NUMBERS
-_PROGRAMS = {}  # type: typing.Dict[str, bytes]
+_PROGRAMS = {}  # type: dict[str, bytes]
 if _IS_KNOWN_MACHINE:  # built once per zygote, not per instance
     _PROGRAMS = {
         "instance": _build_program(),
