@@ -84,7 +84,7 @@ class PlatformPorts:
     - A TCP socket that is bound but does not listen. The kernel does not assign its port, and with SO_REUSEADDR on
       both sides the broker can still bind it and listen.
     - A Unix socket with a name in the abstract namespace, which is per network namespace, as ports are. Another
-      platform that tries to reserve the port fails to bind the same name.
+      platform that takes the port in either way fails to bind the same name.
     """
 
     def __init__(self) -> None:
@@ -101,8 +101,16 @@ class PlatformPorts:
         Raises:
             ListenError: The port cannot be used.
         """
-        sockets = self._listening[name] = listen(host, port)
-        return int(sockets[0].getsockname()[1])
+        sockets = listen(host, port)
+        chosen = int(sockets[0].getsockname()[1])
+        try:
+            self._claim(host, chosen)
+        except ListenError:
+            for one in sockets:
+                one.close()
+            raise
+        self._listening[name] = sockets
+        return chosen
 
     def reserve(self, host: str, port: int) -> int:
         """Reserve a port for a process that opens it itself, 0 for any free one, and return its number.
@@ -112,18 +120,28 @@ class PlatformPorts:
         """
         with contextlib.ExitStack() as opened:
             bound = opened.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
-            name = opened.enter_context(socket.socket(socket.AF_UNIX))
             try:
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 bound.bind((host, port))
-                port = int(bound.getsockname()[1])
-                if sys.platform == "linux":
-                    name.bind(f"\0fnkit-port-{host}-{port}")
-                    self._reserved += (bound, name)
-                    opened.pop_all()  # both stay open until ``release``
             except OSError as error:
                 raise ListenError(error, host, port) from None
+            port = int(bound.getsockname()[1])
+            self._claim(host, port)
+            if sys.platform == "linux":
+                self._reserved.append(bound)
+                opened.pop_all()  # it stays open until ``release``
         return port
+
+    def _claim(self, host: str, port: int) -> None:
+        if sys.platform != "linux":
+            return
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0fnkit-port-{port}")
+        except OSError as error:
+            name.close()
+            raise ListenError(error, host, port) from None
+        self._reserved.append(name)
 
     def release(self) -> None:
         """Close all sockets."""

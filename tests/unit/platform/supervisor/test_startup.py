@@ -98,6 +98,16 @@ def test_held_port_is_unavailable_to_others_until_released(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot bind a reserved port again")
+@pytest.mark.parametrize(("first", "second"), [("reserve", "listen"), ("listen", "reserve")])
+def test_port_held_in_one_way_is_unavailable_to_others_in_the_other(
+    ports: PlatformPorts, others: PlatformPorts, first: str, second: str
+) -> None:
+    chosen = ways(ports)[first](0)
+    with pytest.raises(ListenError):
+        ways(others)[second](chosen)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot bind a reserved port again")
 def test_reserved_port_can_be_bound_repeatedly(ports: PlatformPorts) -> None:
     chosen = ports.reserve(HOST, 0)
     with pytest.raises(ConnectionRefusedError):
