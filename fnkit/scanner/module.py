@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
@@ -22,6 +22,9 @@ from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+_CHILDLESS: Final = (ast.Name, ast.Constant)
+_NOT_ENTERED: Final = (*DEFINITIONS, ast.Lambda, ast.expr_context)
 
 _IMPORT_HINT = "Write it as a constant, or use --import, which imports this module in a child process."
 
@@ -297,6 +300,5 @@ def _nodes_outside_definitions(statement: ast.stmt) -> Iterator[ast.AST]:
     while pending:
         node = pending.pop()
         yield node
-        pending.extend(
-            child for child in ast.iter_child_nodes(node) if not isinstance(child, (*DEFINITIONS, ast.Lambda))
-        )
+        if not isinstance(node, _CHILDLESS):  # most nodes
+            pending += [child for child in ast.iter_child_nodes(node) if not isinstance(child, _NOT_ENTERED)]

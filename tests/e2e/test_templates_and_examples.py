@@ -173,6 +173,7 @@ def processes_using(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_demo_shows_a_response_and_a_cron_run_and_cleans_up(tmp_path: Path) -> None:
     process = start_demo(TMPDIR=str(tmp_path))

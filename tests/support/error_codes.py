@@ -1,7 +1,8 @@
 """Collects the error codes in fnkit's source, with the messages and hints that are literals.
 
 Codes are ``code="…"`` in a call, ``default_code = "…"`` in an error class, and the first argument of the calls in
-``BY_POSITION``. ``…`` stands for values that are inserted at run time.
+``BY_POSITION``. ``reject(key, reason)`` reports an invalid value in ``brokers.toml``. ``…`` stands for values that
+are inserted at run time.
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ def _in_call(module: Module, call: ast.Call, texts: dict[str, str]) -> Iterator[
         hint = call.args[2] if len(call.args) > 2 else keywords.get("hint")
         for code in codes:
             yield ErrorCode(code, _first_text(call.args[1], texts), _first_text(hint, texts), place)
+    elif name == "reject" and len(call.args) >= 2:
+        key, reason = _first_text(call.args[0], texts) or "…", _first_text(call.args[1], texts)
+        hint = call.args[2] if len(call.args) > 2 else None
+        yield ErrorCode("broker-invalid", f"{key} {reason}.", _first_text(hint, texts), place)
 
 
 def _default_code(module: Module, node: ast.ClassDef) -> Iterator[ErrorCode]:

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 def user_parameters(user: int) -> list[ParameterSet]:
     """Return parameters ``(user, level)``: root and ``user`` at their best levels, and root without isolation.
 
+    All but the first are marked as long.
+
     Args:
         user: Another one for each module: limits of processes count those of a user, and modules run in parallel.
     """
     return [
         pytest.param((0, "auto"), id="root"),
-        pytest.param((user, "auto"), id="user"),
-        pytest.param((0, "none"), id="none"),
+        pytest.param((user, "auto"), id="user", marks=pytest.mark.long),
+        pytest.param((0, "none"), id="none", marks=pytest.mark.long),
     ]
 
 

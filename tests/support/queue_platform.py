@@ -23,7 +23,7 @@ from tests.support.control_process import API, ControlProcess, api_client, zip_a
 from tests.support.platform import running_platform
 from tests.support.ports import free_port, is_listening
 from tests.support.recording_handlers import CallRecorder, RecordedCall, call_recorder
-from tests.support.waiting import DEADLINE, wait_until
+from tests.support.waiting import DEADLINE, wait_until, wait_until_async
 
 __all__ = [
     "ACCOUNT",
@@ -36,6 +36,7 @@ __all__ = [
     "queue_platform",
     "running_nats_server",
     "sleeping_handler",
+    "wait_until_acknowledged",
 ]
 
 ACCOUNT = "A" * 56
@@ -114,6 +115,11 @@ class QueuePlatform:
         """Return whether the last log line about a trigger says that it is listening."""
         lines = [line for line in self.log.splitlines() if trigger in line]
         return bool(lines) and "each message is delivered" in lines[-1]
+
+    def last_status(self, trigger: str) -> str:
+        """Return the newest log line about a trigger, without its prefix."""
+        lines = [line for line in self.log.splitlines() if trigger in line]
+        return lines[-1].partition("): ")[2] if lines else ""
 
     @property
     def log(self) -> str:
@@ -222,3 +228,13 @@ def running_nats_server(folder: Path) -> Iterator[NatsServer]:
         yield server
     finally:
         server.kill()
+
+
+async def wait_until_acknowledged(stream: JetStreamContext, name: str, trigger: str) -> None:
+    """Wait until all messages of a stream are acknowledged."""
+
+    async def is_drained() -> bool:
+        info = await stream.consumer_info(name, f"fnkit-{trigger}")
+        return (info.num_pending, info.num_ack_pending) == (0, 0)
+
+    await wait_until_async(is_drained, what=f"the consumer of {name} is drained")

@@ -211,6 +211,7 @@ def test_api_and_gateway_answer_at_both_loopback_addresses(shared_started: dict[
                 assert peer.recv(9) == b"HTTP/1.1 "
 
 
+@pytest.mark.long
 def test_killed_supervisor_leaves_no_children_and_can_be_restarted(
     fnkit: Command, home: Path, started: dict[str, object]
 ) -> None:
@@ -316,6 +317,7 @@ def test_only_env_prints_the_secret_key_as_text(shared_fnkit: Command, shared_st
     assert secret in shared_fnkit("platform", "env").ok().stdout
 
 
+@pytest.mark.long
 def test_reset_needs_confirmation_and_keeps_keys_and_ports(
     fnkit: Command, home: Path, started: dict[str, object]
 ) -> None:

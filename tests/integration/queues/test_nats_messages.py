@@ -13,7 +13,7 @@ from nats.js.api import AckPolicy, RetentionPolicy
 from nats.js.errors import NotFoundError
 
 from fnkit.contract.invocation.event import decode_text
-from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform
+from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform, wait_until_acknowledged
 from tests.support.waiting import DEADLINE, wait_until, wait_until_async
 
 pytestmark = pytest.mark.slow
@@ -26,16 +26,6 @@ BINARY = bytes(range(256))
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform]:
     with queue_platform(tmp_path_factory.mktemp("messages")) as running:
         yield running
-
-
-async def wait_until_acknowledged(stream: JetStreamContext, name: str, trigger: str) -> None:
-    """Wait until all messages of a stream are acknowledged."""
-
-    async def is_drained() -> bool:
-        info = await stream.consumer_info(name, f"fnkit-{trigger}")
-        return (info.num_pending, info.num_ack_pending) == (0, 0)
-
-    await wait_until_async(is_drained, what=f"the consumer of {name} is drained")
 
 
 async def publish_payloads(client: Client, subject: str) -> None:
@@ -100,6 +90,7 @@ def test_purged_messages_are_not_delivered(platform: QueuePlatform) -> None:
         async with connected_client(platform.url) as (client, stream):
             await stream.add_stream(name="PURGED", subjects=["purged"])
             trigger = platform.create_listening_trigger(function, "purged")
+            await wait_until_async(lambda: platform.last_status(trigger).startswith("stream PURGED:"))
             for number in range(20):
                 await client.publish("purged", b"old %d" % number)
             await client.flush()
