@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.command import Command, Completed, interrupt
+from tests.support.deep_directories import nest_directories
 from tests.support.processes import arguments_of, descendants, environment_of, is_alive, processes_exposing
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -315,6 +316,22 @@ def test_only_env_prints_the_secret_key_as_text(shared_fnkit: Command, shared_st
         result = shared_fnkit("platform", *arguments).ok()
         assert secret not in result.stdout + result.stderr
     assert secret in shared_fnkit("platform", "env").ok().stdout
+
+
+@pytest.mark.long
+def test_start_and_reset_survive_directories_of_any_depth(fnkit: Command, home: Path) -> None:
+    fnkit(*START, "--detach").ok()
+    fnkit("platform", "stop").ok()
+    left = [home / "disks" / "left", home / "deployments" / ".left.building"]
+    for folder in left:
+        folder.parent.mkdir(exist_ok=True)
+        nest_directories(folder, 1500)
+    fnkit(*START, "--detach").ok()
+    wait_until(lambda: not any(folder.exists() for folder in left), what="what was left is removed")
+    fnkit("platform", "stop").ok()
+    nest_directories(home / "deployments" / "left", 1500)
+    fnkit("platform", "reset", "--yes").ok()
+    assert not (home / "deployments").exists()
 
 
 @pytest.mark.long

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from fnkit.platform.directory_tree import TreeChanged, remove_tree, walk_tree
+from tests.support.deep_directories import nest_directories
 from tests.support.project_tree import write_files
 
 DEEP = 1500
 """Levels: more than the interpreter's recursion limit, and with long names more than a path can have."""
-
-
-@contextmanager
-def working_directory(path: Path) -> Iterator[None]:
-    before = os.open(".", os.O_RDONLY)
-    os.chdir(path)
-    try:
-        yield
-    finally:
-        os.fchdir(before)
-        os.close(before)
-
-
-def nest(path: Path, levels: int, name: str = "d") -> None:
-    """Create nested directories with a file in each."""
-    path.mkdir()
-    with working_directory(path):
-        for _ in range(levels):
-            os.mkdir(name)  # noqa: PTH102 - the path is too long
-            os.chdir(name)
-            Path("file").touch()
 
 
 def open_descriptors() -> int:
@@ -44,7 +21,7 @@ def open_descriptors() -> int:
 
 @pytest.mark.parametrize("name", ["d", "d" * 250])
 def test_deep_tree_is_removed_without_using_descriptors(tmp_path: Path, name: str) -> None:
-    nest(tmp_path / "tree", DEEP, name)
+    nest_directories(tmp_path / "tree", DEEP, name)
     before = open_descriptors()
     assert remove_tree(tmp_path / "tree")
     assert list(tmp_path.iterdir()) == []
@@ -53,7 +30,7 @@ def test_deep_tree_is_removed_without_using_descriptors(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("name", ["d", "d" * 250])
 def test_deep_tree_is_walked_completely(tmp_path: Path, name: str) -> None:
-    nest(tmp_path / "tree", DEEP, name)
+    nest_directories(tmp_path / "tree", DEEP, name)
     before = open_descriptors()
     entries = list(walk_tree(tmp_path / "tree"))
     assert sum(entry.is_directory for entry in entries) == DEEP
@@ -103,7 +80,7 @@ def test_names_like_those_of_a_removal_do_not_stop_it(tmp_path: Path) -> None:
 
 
 def test_move_of_a_directory_during_a_walk_leads_nowhere_else(tmp_path: Path) -> None:
-    nest(tmp_path / "tree", 100)
+    nest_directories(tmp_path / "tree", 100)
     (tmp_path / "elsewhere").mkdir()
     walk = walk_tree(tmp_path / "tree")
     files = (entry for entry in walk if entry.name == "file")
