@@ -270,11 +270,11 @@ async def _serve(settings: ProcessSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    base = Path(settings.gateway_socket).parent
+    _remove_stale_dirs(base)
     # Before the first zygote is started, which must not inherit them.
     public = inherit(settings.listening.gateway) or listen(settings.host, settings.gateway_port)
     tls = inherit(settings.listening.tls) or (listen(settings.host, settings.tls_port) if settings.tls_port else [])
-    base = Path(settings.gateway_socket).parent
-    _remove_stale_dirs(base)
     prefix = f"{_RUNTIME_DIR_PREFIX}{os.getpid()}-"
     folder = tempfile.mkdtemp(dir=base, prefix=prefix)
     try:
