@@ -110,19 +110,6 @@ class ScwNatsConfigInput(msgspec.Struct, frozen=True, kw_only=True, omit_default
     mnq_region: str | None = None
 
 
-class SqsConfigInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``sqs_config``: a queue of any SQS-compatible service. The SDKs have it, the API document does not."""
-
-    endpoint: str | None = None
-    queue_url: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = None
-
-    def __repr__(self) -> str:
-        """Return a representation without the credentials."""
-        return f"SqsInput(queue_url={self.queue_url!r})"
-
-
 class SqsCredentialsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``sqs_config`` of an update: only the credentials can be changed."""
 
@@ -132,6 +119,17 @@ class SqsCredentialsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     def __repr__(self) -> str:
         """Return a representation without fields: both are credentials."""
         return "SqsKeys()"
+
+
+class SqsConfigInput(SqsCredentialsInput, frozen=True, kw_only=True):
+    """``sqs_config``: a queue of any SQS-compatible service. The SDKs have it, the API document does not."""
+
+    endpoint: str | None = None
+    queue_url: str | None = None
+
+    def __repr__(self) -> str:
+        """Return a representation without the credentials."""
+        return f"SqsInput(queue_url={self.queue_url!r})"
 
 
 class CreateToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

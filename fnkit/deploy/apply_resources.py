@@ -10,20 +10,7 @@ from typing import Any, Never, TypeAlias, TypeVar, assert_never
 from msgspec.structs import asdict
 
 from fnkit.client.api import FunctionsApi, ResourceClient
-from fnkit.contract.requests import (
-    CreateCron,
-    CreateDomain,
-    CreateFunction,
-    CreateNamespace,
-    CreateTrigger,
-    ScwNatsConfigInput,
-    ScwSqsConfigInput,
-    Secret,
-    UpdateCron,
-    UpdateFunction,
-    UpdateNamespace,
-    UpdateTrigger,
-)
+from fnkit.contract import requests as api_requests
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 from fnkit.deploy.events import EventCallback, ResourceStep
 from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion, wait_for_namespace
@@ -40,14 +27,20 @@ from fnkit.plan.model import (
 )
 
 ResourceT = TypeVar("ResourceT", bound=Cron | Domain | Trigger)
-CreateT = TypeVar("CreateT", bound=CreateCron | CreateDomain | CreateTrigger)
-UpdateT = TypeVar("UpdateT", bound=UpdateCron | UpdateTrigger | UpdateNamespace | UpdateFunction)
+CreateT = TypeVar("CreateT", bound=api_requests.CreateCron | api_requests.CreateDomain | api_requests.CreateTrigger)
+UpdateT = TypeVar(
+    "UpdateT",
+    bound=api_requests.UpdateCron
+    | api_requests.UpdateTrigger
+    | api_requests.UpdateNamespace
+    | api_requests.UpdateFunction,
+)
 OwnedT = TypeVar("OwnedT", bound=Namespace | Function)
-OwnedRequestT = TypeVar("OwnedRequestT", bound=CreateNamespace | CreateFunction)
+OwnedRequestT = TypeVar("OwnedRequestT", bound=api_requests.CreateNamespace | api_requests.CreateFunction)
 AttachedResourceClient: TypeAlias = (
-    ResourceClient[Cron, CreateCron, UpdateCron]
-    | ResourceClient[Domain, CreateDomain, Never]
-    | ResourceClient[Trigger, CreateTrigger, UpdateTrigger]
+    ResourceClient[Cron, api_requests.CreateCron, api_requests.UpdateCron]
+    | ResourceClient[Domain, api_requests.CreateDomain, Never]
+    | ResourceClient[Trigger, api_requests.CreateTrigger, api_requests.UpdateTrigger]
 )
 ArchivePaths: TypeAlias = Mapping[str, Path]
 """Path of the zip file by digest."""
@@ -94,7 +87,7 @@ def apply_namespace(change: NamespaceChange, context: ApplyContext) -> str | Non
             context.report(ResourceStep("namespace", change.name, "creating"))
             project_id = context.api.endpoint.project_id
             settings = asdict(_namespace_settings(change, context.secrets))
-            request = CreateNamespace(name=change.name, project_id=project_id, **settings)
+            request = api_requests.CreateNamespace(name=change.name, project_id=project_id, **settings)
             namespace = create_owned(context.api.namespaces, request, project_id, context)
             return wait_for_namespace(context.api, namespace, context.limiter).id
         case Action.UPDATE if namespace_id is not None:
@@ -166,9 +159,9 @@ def delete_and_wait(
     wait_for_deletion(context.api, lambda: client.get(resource_id), subject, context.limiter, minutes=minutes)
 
 
-def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> UpdateNamespace:
+def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> api_requests.UpdateNamespace:
     settings = change.settings
-    return UpdateNamespace(
+    return api_requests.UpdateNamespace(
         environment_variables=settings.environment if settings else None,
         description=settings.description if settings else None,
         secret_environment_variables=secret_inputs(change.secrets, secrets),
@@ -176,10 +169,10 @@ def _namespace_settings(change: NamespaceChange, secrets: Mapping[str, str]) -> 
     )
 
 
-def secret_inputs(changes: SecretDiff, values: Mapping[str, str]) -> list[Secret] | None:
+def secret_inputs(changes: SecretDiff, values: Mapping[str, str]) -> list[api_requests.Secret] | None:
     """Return the secrets to write with their values, and those to delete without; ``None`` for none."""
-    written = [Secret(key=name, value=values[name]) for name in changes.write]
-    return [*written, *(Secret(key=name) for name in changes.remove)] or None
+    written = [api_requests.Secret(key=name, value=values[name]) for name in changes.write]
+    return [*written, *(api_requests.Secret(key=name) for name in changes.remove)] or None
 
 
 def apply_attached_resources(
@@ -219,11 +212,11 @@ def _apply_change(function_id: str, change: AttachedResourceChange, context: App
 def _update_resource(change: AttachedResourceChange, resource_id: str, context: ApplyContext) -> str:
     match change:
         case CronChange(settings=settings) if settings is not None:
-            cron = UpdateCron(name=change.name, **asdict(settings))
+            cron = api_requests.UpdateCron(name=change.name, **asdict(settings))
             return context.limiter.call(lambda: context.api.crons.update(resource_id, cron)).id
         case TriggerChange(settings=settings) if settings is not None:
             # The description is the only field of a trigger that can change in place.
-            trigger = UpdateTrigger(description=settings.description)
+            trigger = api_requests.UpdateTrigger(description=settings.description)
             return context.limiter.call(lambda: context.api.triggers.update(resource_id, trigger)).id
         case _:
             raise DeployError(f"The plan updates {change.name}, which cannot be updated.", code="bad-plan")
@@ -233,10 +226,10 @@ def _create_resource(function_id: str, change: AttachedResourceChange, context: 
     name = change.name
     match change:
         case CronChange(settings=settings) if settings is not None:
-            cron = CreateCron(function_id=function_id, name=name, **asdict(settings))
+            cron = api_requests.CreateCron(function_id=function_id, name=name, **asdict(settings))
             return _create_once(context.api.crons, cron, function_id, name, context)
         case DomainChange():
-            domain = CreateDomain(function_id=function_id, hostname=name)
+            domain = api_requests.CreateDomain(function_id=function_id, hostname=name)
             return _create_once(context.api.domains, domain, function_id, name, context)
         case TriggerChange(settings=settings) if settings is not None:
             trigger = _create_trigger_request(change, settings, function_id)
@@ -247,20 +240,22 @@ def _create_resource(function_id: str, change: AttachedResourceChange, context: 
             assert_never(change)
 
 
-def _create_trigger_request(change: TriggerChange, settings: TriggerConfig, function_id: str) -> CreateTrigger:
+def _create_trigger_request(
+    change: TriggerChange, settings: TriggerConfig, function_id: str
+) -> api_requests.CreateTrigger:
     queue = nats = None
     if settings.source == "sqs":
-        queue = ScwSqsConfigInput(
+        queue = api_requests.ScwSqsConfigInput(
             queue=settings.address, mnq_project_id=settings.project_id, mnq_region=settings.region
         )
     else:
-        nats = ScwNatsConfigInput(
+        nats = api_requests.ScwNatsConfigInput(
             subject=settings.address,
             mnq_nats_account_id=settings.account or None,
             mnq_project_id=settings.project_id,
             mnq_region=settings.region,
         )
-    return CreateTrigger(
+    return api_requests.CreateTrigger(
         name=change.name,
         function_id=function_id,
         description=settings.description,

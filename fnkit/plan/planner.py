@@ -11,14 +11,7 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Function
 from fnkit.errors import DeployError
-from fnkit.plan.diff import (
-    delete_function,
-    diff_secrets,
-    merge_tags,
-    namespace_differences,
-    plan_function,
-    secret_differences,
-)
+from fnkit.plan import diff
 from fnkit.plan.model import Action, Change, NamespaceChange, Plan
 from fnkit.plan.ownership import read_ownership
 from fnkit.plan.state import DesiredFunction, DesiredState, ObservedState, SecretMatches
@@ -36,7 +29,7 @@ def plan_destroy(
     foreign: list[str] = []
     for live in observed.functions:
         if read_ownership(live.tags).belongs_to(project, stage):
-            changes.append(delete_function(live, "destroyed"))
+            changes.append(diff.delete_function(live, "destroyed"))
         else:
             foreign.append(f"function {live.name}")
     live_namespace = observed.namespace
@@ -81,7 +74,7 @@ def make_plan(
     changes: list[Change] = [_namespace_change(desired, observed, secret_matches)]
     foreign: list[str] = []
     for wanted in desired.functions:
-        function_changes, foreign_resources = plan_function(wanted, observed, secret_matches)
+        function_changes, foreign_resources = diff.plan_function(wanted, observed, secret_matches)
         changes.extend(function_changes)
         foreign.extend(foreign_resources)
     deletions, foreign_resources = _undeclared_functions(desired, observed, prune=prune)
@@ -150,7 +143,7 @@ def _namespace_change(
 ) -> NamespaceChange:
     wanted, live = desired.namespace, observed.namespace
     if live is None:
-        secrets = diff_secrets((), () if wanted.shared else wanted.secrets, secret_matches)
+        secrets = diff.diff_secrets((), () if wanted.shared else wanted.secrets, secret_matches)
         return NamespaceChange(
             action=Action.CREATE,
             name=wanted.name,
@@ -160,10 +153,10 @@ def _namespace_change(
         )
     if wanted.shared:
         return NamespaceChange(action=Action.KEEP, name=live.name, id=live.id, reasons=("shared",))
-    secrets = diff_secrets(live.secret_environment_variables, wanted.secrets, secret_matches)
-    tags = merge_tags(live.tags, wanted.settings.tags)
-    reasons = namespace_differences(live, wanted.settings)
-    reasons += secret_differences(live.secret_environment_variables, secrets)
+    secrets = diff.diff_secrets(live.secret_environment_variables, wanted.secrets, secret_matches)
+    tags = diff.merge_tags(live.tags, wanted.settings.tags)
+    reasons = diff.namespace_differences(live, wanted.settings)
+    reasons += diff.secret_differences(live.secret_environment_variables, secrets)
     if set(tags) != set(live.tags):
         reasons.append("tags")
     if live.status != Status.READY:
@@ -191,5 +184,5 @@ def _undeclared_functions(
         if not read_ownership(live.tags).belongs_to(desired.project, desired.stage):
             foreign.append(f"function {live.name}")
         elif prune and not desired.is_partial:
-            changes.append(delete_function(live, "no longer in the code"))
+            changes.append(diff.delete_function(live, "no longer in the code"))
     return changes, foreign

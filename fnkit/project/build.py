@@ -23,6 +23,7 @@ from fnkit.contract.names import function_name_error
 from fnkit.contract.runtimes import find_runtime
 from fnkit.contract.toml_lines import KeyPath
 from fnkit.errors import Problem
+from fnkit.project import validation
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
 from fnkit.project.event_sources import build_crons, build_triggers
 from fnkit.project.handlers import check_handler_file, check_signature
@@ -37,14 +38,6 @@ from fnkit.project.runtimes import (
     runtime_version,
 )
 from fnkit.project.settings import FunctionDefaults, Settings, StageTable
-from fnkit.project.validation import (
-    build_namespace,
-    check_stage,
-    check_variable_counts,
-    validate_project_name,
-    validate_region,
-    validate_settings,
-)
 from fnkit.scanner.report import ScanReport
 
 _HOST_PYTHON = (sys.version_info.major, sys.version_info.minor)
@@ -80,9 +73,9 @@ class FunctionBuilder:
         runtime, language = self._select_runtime(function, declaration, subject)
         handler = self._select_handler(function, runtime, language, subject)
         check_signature(function.signature, subject)
-        valid = validate_settings(declaration, subject)
+        valid = validation.validate_settings(declaration, subject)
         env, secrets = declaration.env or {}, declaration.secrets or ()
-        check_variable_counts(env, secrets, (self.namespace.env, self.namespace.secrets), subject)
+        validation.check_variable_counts(env, secrets, (self.namespace.env, self.namespace.secrets), subject)
         return FunctionSpec(
             name=function.name,
             runtime=runtime,
@@ -163,7 +156,9 @@ def _validated_settings(
             continue
         before = len(builder.problems.collected)
         source = builder.settings.location(*path, field.name)
-        validate_settings(FunctionDeclaration(**{field.name: value}), Subject(subject, source, builder.problems))
+        validation.validate_settings(
+            FunctionDeclaration(**{field.name: value}), Subject(subject, source, builder.problems)
+        )
         if len(builder.problems.collected) == before:
             valid[field.name] = value
     return FunctionDeclaration(**valid)  # type: ignore[arg-type]  # each value comes from the field of its name
@@ -195,10 +190,10 @@ def build_project(
     """
     problems = ProblemList()
     runtimes = creatable_runtimes() if available is None else available
-    name = validate_project_name(settings, problems)
-    check_stage(stage, settings, problems)
-    region = validate_region(settings, stage, problems)
-    namespace = build_namespace(settings, stage, problems)
+    name = validation.validate_project_name(settings, problems)
+    validation.check_stage(stage, settings, problems)
+    region = validation.validate_region(settings, stage, problems)
+    namespace = validation.build_namespace(settings, stage, problems)
     builder = FunctionBuilder(
         root=root,
         settings=settings,

@@ -39,7 +39,7 @@ def check_runtime(name: str, available: frozenset[str], source: SourceLocation, 
         hint: str | None = known or f"The platform has {', '.join(sorted(available))}."
         problems.add("unknown-runtime", f"There is no runtime {name!r}.", hint, source)
         return False
-    newer = _newest_runtime(row.language, available)
+    newer = next((one.name for one in RUNTIMES if one.language == row.language and one.name in available), None)
     hint = f"Use {newer}." if newer else None
     match row.status:
         case RuntimeStatus.END_OF_LIFE | RuntimeStatus.END_OF_SUPPORT:
@@ -48,10 +48,6 @@ def check_runtime(name: str, available: frozenset[str], source: SourceLocation, 
         case _:
             problems.add("runtime-unavailable", f"The platform does not have runtime {name}.", hint, source)
     return True
-
-
-def _newest_runtime(language: str, available: frozenset[str]) -> str | None:
-    return next((row.name for row in RUNTIMES if row.language == language and row.name in available), None)
 
 
 def runtime_language(runtime: str) -> str:

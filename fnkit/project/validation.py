@@ -12,23 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from fnkit.authoring.declarations import FunctionDeclaration
+from fnkit.contract import limits
 from fnkit.contract.durations import parse_duration
 from fnkit.contract.enums import HttpOption, Privacy, Sandbox
-from fnkit.contract.limits import (
-    CPU_BY_MEMORY,
-    DEFAULT_MAX_SCALE,
-    DEFAULT_MEMORY,
-    DEFAULT_MIN_SCALE,
-    DEFAULT_TIMEOUT_SECONDS,
-    DOMAINS_MAX,
-    ENVIRONMENT_MAX_ENTRIES,
-    ENVIRONMENT_VALUE_MAX_CHARS,
-    REGIONS,
-    SCALE_MAX,
-    SECRETS_MAX_ENTRIES,
-    TIMEOUT_MAX_SECONDS,
-    TIMEOUT_MIN_SECONDS,
-)
 from fnkit.contract.names import STAGE_RULE, UUID_RULE, is_hostname
 from fnkit.project.model import NamespaceSpec, SourceLocation, ValidSettings
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
@@ -67,10 +53,10 @@ def _check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: 
     for name in dict.fromkeys((*env, *secrets)):
         _check_variable_name(name, subject)
     for name, value in env.items():
-        if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
+        if len(value) > limits.ENVIRONMENT_VALUE_MAX_CHARS:
             subject.add(
                 "variable-too-long",
-                f"{subject}: {name} has {len(value)} characters; {ENVIRONMENT_VALUE_MAX_CHARS} are allowed.",
+                f"{subject}: {name} has {len(value)} characters; {limits.ENVIRONMENT_VALUE_MAX_CHARS} are allowed.",
                 "Put it into a file of the project, or make it a secret, which may have 65,536 bytes.",
             )
         if "\0" in value:
@@ -105,8 +91,8 @@ def check_variable_counts(
         subject: The function.
     """
     counts = (
-        ("variables", len({*env, *namespace[0]}), ENVIRONMENT_MAX_ENTRIES),
-        ("secrets", len({*secrets, *namespace[1]}), SECRETS_MAX_ENTRIES),
+        ("variables", len({*env, *namespace[0]}), limits.ENVIRONMENT_MAX_ENTRIES),
+        ("secrets", len({*secrets, *namespace[1]}), limits.SECRETS_MAX_ENTRIES),
     )
     for what, count, most in counts:
         if count > most:
@@ -116,8 +102,8 @@ def check_variable_counts(
 
 def _check_domains(domains: Sequence[str], subject: Subject) -> None:
     """Check the syntax of custom hostnames. The platform checks their DNS records."""
-    if len(domains) > DOMAINS_MAX:
-        message = f"{subject} has {len(domains)} domains; at most {DOMAINS_MAX} are allowed."
+    if len(domains) > limits.DOMAINS_MAX:
+        message = f"{subject} has {len(domains)} domains; at most {limits.DOMAINS_MAX} are allowed."
         subject.add("too-many-domains", message)
     for domain, count in Counter(domains).items():
         if not is_hostname(domain):
@@ -162,8 +148,8 @@ def validate_region(settings: Settings, stage: str, problems: ProblemList) -> st
     """Return the region that the settings name for a stage, or ``None``."""
     override = settings.table.stages[stage].region if stage in settings.table.stages else None
     region, path = (settings.table.region, ("region",)) if override is None else (override, ("stages", stage))
-    if region is not None and region not in REGIONS:
-        hint = did_you_mean(region, REGIONS) or f"The regions are {', '.join(REGIONS)}."
+    if region is not None and region not in limits.REGIONS:
+        hint = did_you_mean(region, limits.REGIONS) or f"The regions are {', '.join(limits.REGIONS)}."
         source = settings.location(*path)
         problems.add("bad-region", f"There is no region {region[:80]!r}.", hint, source)
     return region
@@ -209,13 +195,13 @@ def _check_shared(table: NamespaceTable, name: str, source: SourceLocation, prob
 
 def _validate_memory(memory: int | None, subject: Subject) -> int:
     """Return the memory in MB."""
-    if memory is None or memory in CPU_BY_MEMORY:
-        return DEFAULT_MEMORY if memory is None else memory
-    larger = next((tier for tier in CPU_BY_MEMORY if tier > memory), None)
-    closest = f"the largest is {max(CPU_BY_MEMORY)}" if larger is None else f"the next one is {larger}"
-    hint = f"The tiers are {', '.join(map(str, CPU_BY_MEMORY))}; {closest}."
+    if memory is None or memory in limits.CPU_BY_MEMORY:
+        return limits.DEFAULT_MEMORY if memory is None else memory
+    larger = next((tier for tier in limits.CPU_BY_MEMORY if tier > memory), None)
+    closest = f"the largest is {max(limits.CPU_BY_MEMORY)}" if larger is None else f"the next one is {larger}"
+    hint = f"The tiers are {', '.join(map(str, limits.CPU_BY_MEMORY))}; {closest}."
     subject.add("bad-memory", f"{subject}: {memory} MB of memory is not one of the platform's tiers.", hint)
-    return DEFAULT_MEMORY
+    return limits.DEFAULT_MEMORY
 
 
 def _validate_scale(declaration: FunctionDeclaration, subject: Subject) -> tuple[int, int]:
@@ -223,38 +209,38 @@ def _validate_scale(declaration: FunctionDeclaration, subject: Subject) -> tuple
 
     An unset ``max_scale`` becomes ``min_scale`` if that is larger than the default.
     """
-    low = DEFAULT_MIN_SCALE if declaration.min_scale is None else declaration.min_scale
-    high = max(DEFAULT_MAX_SCALE, low) if declaration.max_scale is None else declaration.max_scale
+    low = limits.DEFAULT_MIN_SCALE if declaration.min_scale is None else declaration.min_scale
+    high = max(limits.DEFAULT_MAX_SCALE, low) if declaration.max_scale is None else declaration.max_scale
     fine = True
     for name, value, least in (("min_scale", low, 0), ("max_scale", high, 1)):
         # An unset max_scale follows min_scale, so its range error would only repeat that of min_scale.
-        if not least <= value <= SCALE_MAX and not (name == "max_scale" and declaration.max_scale is None):
-            message = f"{subject}: {name} is {value}, but must be from {least} to {SCALE_MAX}."
+        if not least <= value <= limits.SCALE_MAX and not (name == "max_scale" and declaration.max_scale is None):
+            message = f"{subject}: {name} is {value}, but must be from {least} to {limits.SCALE_MAX}."
             subject.add("bad-scale", message)
             fine = False
     if fine and low > high:
         subject.add("bad-scale", f"{subject}: min_scale {low} is more than max_scale {high}.")
         fine = False
-    return (low, high) if fine else (DEFAULT_MIN_SCALE, DEFAULT_MAX_SCALE)
+    return (low, high) if fine else (limits.DEFAULT_MIN_SCALE, limits.DEFAULT_MAX_SCALE)
 
 
 def _validate_timeout(timeout: str | float | None, subject: Subject) -> int:
     """Return the timeout in nanoseconds."""
     if timeout is None:
-        return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
+        return limits.DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
     seconds = parse_duration(timeout)
     if seconds is None:
         hint = 'Use a number of seconds, or a duration such as "30s", "5m" or "1h".'
         subject.add("bad-timeout", f"{subject}: {timeout!r} is not a duration.", hint)
-    elif not TIMEOUT_MIN_SECONDS <= seconds <= TIMEOUT_MAX_SECONDS:
+    elif not limits.TIMEOUT_MIN_SECONDS <= seconds <= limits.TIMEOUT_MAX_SECONDS:
         message = (
-            f"{subject}: a timeout must be from {TIMEOUT_MIN_SECONDS} s to {TIMEOUT_MAX_SECONDS} s, "
+            f"{subject}: a timeout must be from {limits.TIMEOUT_MIN_SECONDS} s to {limits.TIMEOUT_MAX_SECONDS} s, "
             f"not {seconds:g} s."
         )
         subject.add("bad-timeout", message)
     else:
         return round(seconds * _NANOSECONDS_PER_SECOND)
-    return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
+    return limits.DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
 
 
 def validate_settings(declaration: FunctionDeclaration, subject: Subject) -> ValidSettings:

@@ -16,15 +16,8 @@ from pathlib import Path
 import msgspec
 from packaging.utils import canonicalize_name
 
+from fnkit.bundler.dependencies import resolver
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.resolver import (
-    ResolutionRequest,
-    find_interpreter,
-    not_lockable_error,
-    run_resolver,
-    url_filename,
-    url_without_credentials,
-)
 from fnkit.bundler.dependencies.uv import condense_output
 from fnkit.errors import BundleError
 
@@ -55,7 +48,7 @@ class _InstallReport(msgspec.Struct, frozen=True, kw_only=True):
     install: list[_InstallItem]
 
 
-def resolve_with_piptools(request: ResolutionRequest) -> tuple[LockedPackage, ...]:
+def resolve_with_piptools(request: resolver.ResolutionRequest) -> tuple[LockedPackage, ...]:
     """Resolve the requirements for their target.
 
     Raises:
@@ -69,7 +62,7 @@ def resolve_with_piptools(request: ResolutionRequest) -> tuple[LockedPackage, ..
             hint="Lock with uv, the default backend.",
         )
     python = request.target.python
-    interpreter = None if python is None else find_interpreter(python)
+    interpreter = None if python is None else resolver.find_interpreter(python)
     if interpreter is None:
         raise BundleError(
             f"pip-tools needs Python {request.target.python_name} to resolve for it, and this machine has none.",
@@ -89,7 +82,7 @@ def _pip_options(python_version: str, platforms: tuple[str, ...]) -> list[str]:
     return options
 
 
-def _compile_pins(request: ResolutionRequest, interpreter: Path, folder: Path) -> Path:
+def _compile_pins(request: resolver.ResolutionRequest, interpreter: Path, folder: Path) -> Path:
     requirements = folder / "requirements.in"
     requirements.write_text("\n".join(request.requirements) + "\n", "utf-8")
     pins = folder / "requirements.txt"
@@ -104,7 +97,7 @@ def _compile_pins(request: ResolutionRequest, interpreter: Path, folder: Path) -
     ]
     # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
     python_path = None if interpreter == Path(sys.executable) else _site_packages()
-    result = run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS, python_path=python_path)
+    result = resolver.run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS, python_path=python_path)
     if result.returncode != 0:
         raise _resolution_error(request, result.stderr)
     return pins
@@ -116,36 +109,36 @@ def _site_packages() -> str:
     return os.fspath(Path(piptools.__file__).parent.parent)
 
 
-def _find_wheels(request: ResolutionRequest, pins: Path) -> tuple[LockedPackage, ...]:
+def _find_wheels(request: resolver.ResolutionRequest, pins: Path) -> tuple[LockedPackage, ...]:
     target = request.target
     command = [
         *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed"),
         *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
         *(*_pip_options(target.python_name, target.platforms), "-r", str(pins)),
     ]
-    result = run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS)
+    result = resolver.run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS)
     if result.returncode != 0:
         raise _resolution_error(request, result.stderr)
     report = msgspec.json.decode(result.stdout.encode("utf-8", "replace"), type=_InstallReport)
     return tuple(sorted((_locked_package(request, item) for item in report.install), key=lambda one: one.name))
 
 
-def _locked_package(request: ResolutionRequest, item: _InstallItem) -> LockedPackage:
+def _locked_package(request: resolver.ResolutionRequest, item: _InstallItem) -> LockedPackage:
     archive = item.download_info.archive_info
     sha256 = None if archive is None else archive.hashes.get("sha256")
     if sha256 is None:
-        raise not_lockable_error(item.metadata.name, request.requirements_source, "comes without a sha256")
+        raise resolver.not_lockable_error(item.metadata.name, request.requirements_source, "comes without a sha256")
     return LockedPackage(
         name=str(canonicalize_name(item.metadata.name)),
         version=item.metadata.version,
         kind="wheel",
-        filename=url_filename(item.download_info.url),
-        url=url_without_credentials(item.download_info.url),
+        filename=resolver.url_filename(item.download_info.url),
+        url=resolver.url_without_credentials(item.download_info.url),
         sha256=sha256,
     )
 
 
-def _resolution_error(request: ResolutionRequest, stderr: str) -> BundleError:
+def _resolution_error(request: resolver.ResolutionRequest, stderr: str) -> BundleError:
     match = _NO_MATCH_PATTERN.search(stderr)
     if match is not None:
         return BundleError(

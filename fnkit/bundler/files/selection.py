@@ -14,15 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import TEMPORARY_PREFIX, unreadable_file_error
-from fnkit.bundler.files.ignore import (
-    BUILT_IN_PATTERNS,
-    IgnoreLayer,
-    IgnoreRules,
-    parse_patterns,
-    read_ignore_file,
-    repository_layers,
-)
 from fnkit.errors import BundleError
 
 _SAVED_PLAN_PREFIX: Final = b'{\n  "fnkit_plan": '
@@ -71,11 +64,11 @@ def select_files(root: Path, exclude: tuple[str, ...] = ()) -> tuple[str, ...]:
             ``unreadable-file``, ``ignore-file``.
     """
     resolved = Path(os.path.realpath(root))
-    strongest = [IgnoreLayer("", parse_patterns(exclude, "The setting exclude"))] if exclude else []
-    project_file = read_ignore_file(resolved / ".fnkitignore", "")
-    rules = IgnoreRules(
-        built_in=IgnoreLayer("", parse_patterns(BUILT_IN_PATTERNS, "The built-in patterns")),
-        gitignores=repository_layers(resolved),
+    strongest = [ignore.IgnoreLayer("", ignore.parse_patterns(exclude, "The setting exclude"))] if exclude else []
+    project_file = ignore.read_ignore_file(resolved / ".fnkitignore", "")
+    rules = ignore.IgnoreRules(
+        built_in=ignore.IgnoreLayer("", ignore.parse_patterns(ignore.BUILT_IN_PATTERNS, "The built-in patterns")),
+        gitignores=ignore.repository_layers(resolved),
         project_layers=tuple(strongest if project_file is None else [*strongest, project_file]),
     )
     walk = _ProjectWalk(resolved)
@@ -89,7 +82,7 @@ class _ProjectWalk:
     def __init__(self, root: Path) -> None:
         self._root = os.fspath(root)
 
-    def files(self, base: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
+    def files(self, base: str, rules: ignore.IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
         """Yield the selected files under ``base``.
 
         Args:
@@ -100,7 +93,7 @@ class _ProjectWalk:
         entries = self._list_directory(base)
         active_rules = rules
         if any(entry.name == ".gitignore" for entry in entries):
-            active_rules = rules.with_gitignore(read_ignore_file(Path(self._root, base, ".gitignore"), base))
+            active_rules = rules.with_gitignore(ignore.read_ignore_file(Path(self._root, base, ".gitignore"), base))
         for entry in entries:
             path = base + entry.name
             if entry.is_symlink():
@@ -118,7 +111,7 @@ class _ProjectWalk:
         except OSError as error:
             raise unreadable_file_error(base.rstrip("/") or ".", error) from error
 
-    def _includes_directory(self, path: str, rules: IgnoreRules) -> bool:
+    def _includes_directory(self, path: str, rules: ignore.IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
         if name in _PRUNED_DIRECTORIES or rules.is_ignored(path, is_directory=True):
             return False
@@ -126,7 +119,7 @@ class _ProjectWalk:
         # Every virtual environment has this file at its root, whatever the directory's name.
         return not os.path.exists(os.path.join(self._root, path, "pyvenv.cfg"))
 
-    def _includes_file(self, path: str, rules: IgnoreRules) -> bool:
+    def _includes_file(self, path: str, rules: ignore.IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
         if name.startswith(_NEVER_SELECTED_PREFIXES) or rules.is_ignored(path, is_directory=False):
             return False
@@ -135,7 +128,9 @@ class _ProjectWalk:
             raise unreadable_file_error(path, PermissionError(13, "permission denied"))
         return True
 
-    def _follow_link(self, path: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
+    def _follow_link(
+        self, path: str, rules: ignore.IgnoreRules, linked_directories: tuple[str, ...]
+    ) -> Iterator[str]:
         """Follow a symbolic link.
 
         git lists a link as a file, so a pattern for directories (``name/``) does not ignore the link itself.

@@ -270,9 +270,6 @@ def trust(common: CommonOptions, *, data_dir: Path, install: bool, remove: bool,
                 code="no-trust-store",
                 hint=f"Add {authority.file} to it by hand, or configure programs as `fnkit platform trust` shows.",
             )
-        if install:
-            store.install()
-        else:
-            store.remove()
+        store.change(install=install)
     done = "installed" if install else "removed" if remove else ""
     common.output.result(TrustView(authority, store, completed_action=done, certificate_only=print_certificate))

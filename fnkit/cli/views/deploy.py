@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from fnkit.cli.errors import problem_to_json
 from fnkit.cli.output import json_fields
-from fnkit.cli.views.plan import summary_line, summary_to_json
+from fnkit.cli.views.plan import summary_line
 from fnkit.deploy.events import ApplyResult, FunctionResult
 from fnkit.errors import FnkitError
 from fnkit.plan import Action
@@ -37,7 +39,7 @@ class DeployView:
         """Return the keys documented in ``docs/cli.md``; a function that failed also has ``error``."""
         return {
             "functions": [self._function_to_json(one) for one in self.applied.functions],
-            "summary": summary_to_json(self.applied.plan.summary),
+            "summary": msgspec.structs.asdict(self.applied.plan.summary),
             "namespace": {"id": self.applied.namespace_id, "name": self.applied.plan.namespace},
             "uploaded_bytes": self.applied.uploaded_bytes,
             "failures": [problem_to_json(failure) for failure in self.applied.failures],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from fnkit.contract.deliveries import encode_body
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,10 +26,7 @@ class InvokeView:
         A header that occurs more than once is a list. A body that is not UTF-8 is base64, with ``is_base64`` true.
         """
         response = self.result.response
-        try:
-            body, is_base64 = response.body.decode(), False
-        except UnicodeDecodeError:
-            body, is_base64 = base64.b64encode(response.body).decode(), True
+        body, is_base64 = encode_body(response.body)
         return {
             "status": response.status,
             "headers": self._headers_to_json(),

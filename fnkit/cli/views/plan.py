@@ -44,7 +44,7 @@ class PlanView:
             "namespace": self.plan.namespace,
             "region": self.plan.region,
             "changes": [_change_to_json(change) for change in self.plan.changes],
-            "summary": summary_to_json(self.plan.summary),
+            "summary": msgspec.structs.asdict(self.plan.summary),
             "foreign": list(self.plan.foreign),
             "notes": list(self.plan.notes),
         }
@@ -65,11 +65,6 @@ class PlanView:
         for resource in self.plan.foreign:
             console.print(f"not managed by fnkit, left unchanged: {resource}", style="dim")
         console.print(summary_line(self.plan.summary))
-
-
-def summary_to_json(summary: PlanSummary) -> dict[str, object]:
-    """Return ``create, update, replace, delete, keep``."""
-    return msgspec.structs.asdict(summary)
 
 
 def summary_line(summary: PlanSummary) -> str:

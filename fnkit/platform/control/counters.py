@@ -40,10 +40,6 @@ class ControlCounters:
         self.requests[operation, status] += 1
         self.request_durations[operation].observe(seconds)
 
-    def count_build(self, result: str, seconds: float) -> None:
-        """Count a build."""
-        self.builds[result].observe(seconds)
-
     def count_delivery(self, kind: str, result: str) -> None:
         """Count a finished delivery once, however many attempts it took."""
         self.deliveries[kind, result] += 1

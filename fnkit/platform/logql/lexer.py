@@ -41,6 +41,7 @@ _ESCAPE: Final = re.compile(
 )
 _ESCAPE_CHARACTERS: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _MAX_CODE_POINT: Final = 0x10FFFF
+_INVALID_ESCAPE: Final = "invalid char escape"
 
 MAX_NESTING = 50
 _MAX_OPERATIONS = 500
@@ -134,17 +135,13 @@ def _unquote(text: str, written: str, start: int) -> str:
             return _ESCAPE_CHARACTERS.get(plain, plain)
         code = int(octal, 8) if octal else int(next(c for c in codes if c), 16)
         if code > _MAX_CODE_POINT or 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004  surrogates, which are no characters
-            raise _escape_error(text, start)
+            raise _parse_error(_INVALID_ESCAPE, text, start)
         return chr(code)
 
     inner = written[1:-1]
     if "\\" in _ESCAPE.sub("", inner):
-        raise _escape_error(text, start)
+        raise _parse_error(_INVALID_ESCAPE, text, start)
     return _ESCAPE.sub(character, inner)
-
-
-def _escape_error(text: str, start: int) -> QueryError:
-    return _parse_error("invalid char escape", text, start)
 
 
 def _invalid_text_message(text: str, offset: int) -> str:

@@ -180,33 +180,24 @@ def compile_pipeline(stages: tuple[syntax.Stage, ...]) -> Step:
 def _stage_step(stage: syntax.Stage) -> Step:
     match stage:
         case syntax.LineFilter():
-            return _line_filter_predicate(stage)
+            step = _line_filter_predicate(stage)
         case syntax.LabelFilter():
-            return label_filter_predicate(stage.condition)
-        case syntax.JsonParser() | syntax.LogfmtParser() | syntax.RegexpParser() | syntax.PatternParser():
-            return _parser_step(stage)
-        case syntax.LineFormat() | syntax.Decolorize():
-            return _line_step(stage)
-        case syntax.LabelFormat():
-            return _label_format_step(stage)
-        case syntax.LabelSelection():
-            return _label_selection_step(stage)
-        case _:
-            assert_never(stage)
-
-
-def _parser_step(
-    stage: syntax.JsonParser | syntax.LogfmtParser | syntax.RegexpParser | syntax.PatternParser,
-) -> Step:
-    match stage:
+            step = label_filter_predicate(stage.condition)
         case syntax.JsonParser():
-            return json_step(stage)
+            step = json_step(stage)
         case syntax.LogfmtParser():
-            return logfmt_step(stage)
+            step = logfmt_step(stage)
         case syntax.RegexpParser() | syntax.PatternParser():
-            return captures_step(stage)
+            step = captures_step(stage)
+        case syntax.LineFormat() | syntax.Decolorize():
+            step = _line_step(stage)
+        case syntax.LabelFormat():
+            step = _label_format_step(stage)
+        case syntax.LabelSelection():
+            step = _label_selection_step(stage)
         case _:
             assert_never(stage)
+    return step
 
 
 def _line_step(stage: syntax.LineFormat | syntax.Decolorize) -> Step:

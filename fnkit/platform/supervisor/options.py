@@ -16,7 +16,6 @@ import msgspec
 
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.errors import PlatformError, UsageError
-from fnkit.platform.brokers.model import Brokers
 from fnkit.platform.model.settings import (
     DataLayout,
     LokiPushSettings,
@@ -293,8 +292,14 @@ def runs_own_nats(options: StartOptions) -> bool:
         BrokersInvalid: The brokers file has errors.
         PlatformError: ``brokers-unreadable``.
     """
-    wanted = options.ports.nats_port != "none"
-    return wanted and not _configured_brokers(options).nats and find_nats_server() is not None
+    if options.ports.nats_port == "none":
+        return False
+    if (file := _brokers_file(options)) is not None:
+        from fnkit.platform.brokers.config_file import read_brokers_file  # only if there is a file
+
+        if read_brokers_file(file, options.broker_environment).nats:
+            return False
+    return find_nats_server() is not None
 
 
 def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) -> QueueSettings:
@@ -315,15 +320,6 @@ def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) ->
         nats_unavailable_reason="" if url else why_not,
         environment=options.broker_environment,
     )
-
-
-def _configured_brokers(options: StartOptions) -> Brokers:
-    file = _brokers_file(options)
-    if file is None:
-        return Brokers()
-    from fnkit.platform.brokers.config_file import read_brokers_file  # only if there is a file
-
-    return read_brokers_file(file, options.broker_environment)
 
 
 def _brokers_file(options: StartOptions) -> Path | None:

@@ -65,21 +65,13 @@ class TrustStore:
         except (OSError, UnicodeDecodeError):
             return False
 
-    def install(self) -> None:
-        """Install the certificate.
+    def change(self, *, install: bool) -> None:
+        """Install the certificate, or remove it.
 
         Raises:
             PlatformError: ``needs-root`` or ``trust-store``.
         """
-        _run_as_root(self.install_commands)
-
-    def remove(self) -> None:
-        """Remove the certificate.
-
-        Raises:
-            PlatformError: ``needs-root`` or ``trust-store``.
-        """
-        _run_as_root(self.remove_commands)
+        _run_as_root(self.install_commands if install else self.remove_commands)
 
 
 def read_ca_certificate(data_dir: Path) -> CaCertificate:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -29,8 +28,8 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
 _API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
+_DELIVERIES_PREFIX: Final = "/fnkit/v1/regions/{region}"
 _OPERATION_NAMES: Final = {operation.name for operation in (*OPERATIONS, *LEGACY_OPERATIONS)}
-_logger = logging.getLogger(__name__)
 
 
 def create_application(plane: ControlPlane) -> Starlette:
@@ -40,9 +39,8 @@ def create_application(plane: ControlPlane) -> Starlette:
         plane: The control plane that handles the requests; the caller opens and closes it.
     """
     routes: list[BaseRoute] = [
-        _operation_route(plane, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)
-    ]
-    routes += [
+        *(_operation_route(plane, _API_PREFIX, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)),
+        *(_operation_route(plane, _DELIVERIES_PREFIX, one) for one in platform_routes.DELIVERY_OPERATIONS),
         Route(PLATFORM_PATH, _authenticated(plane, platform_routes.get_platform), methods=["GET"]),
         Route(platform_routes.CLOCK_PATH, _authenticated(plane, platform_routes.advance_clock), methods=["POST"]),
         Route(API_KEYS_PATH, _authenticated(plane, platform_routes.create_key), methods=["POST"]),
@@ -54,12 +52,8 @@ def create_application(plane: ControlPlane) -> Starlette:
         Route(document.OPENAPI_PATH, _public(plane, document.get_openapi), methods=["GET"]),
         Route(platform_routes.ARCHIVE_PATH, _public(plane, platform_routes.upload_archive), methods=["PUT"]),
         Route(platform_routes.ARCHIVE_PATH, _public(plane, platform_routes.download_archive), methods=["GET"]),
+        *loki.loki_routes(plane),
     ]
-    routes += [
-        Route(path, _authenticated(plane, handler), methods=[method])
-        for method, path, handler in platform_routes.DELIVERY_ROUTES
-    ]
-    routes += loki.loki_routes(plane)
     counters = plane.context.counters
     routes = [_counted(route, counters) if isinstance(route, Route) else route for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
@@ -68,7 +62,7 @@ def create_application(plane: ControlPlane) -> Starlette:
     return app
 
 
-def _operation_route(plane: ControlPlane, operation: Operation) -> Route:
+def _operation_route(plane: ControlPlane, prefix: str, operation: Operation) -> Route:
     async def handler(_plane: ControlPlane, request: Request) -> object:
         caller = request_principal(request)
         region = str(request.path_params["region"])
@@ -79,7 +73,7 @@ def _operation_route(plane: ControlPlane, operation: Operation) -> Route:
         call = ApiRequest(request, operation.kind, AccessScope(plane.context.store, caller))
         return await operation.handler(plane, call)
 
-    path = _API_PREFIX + operation.path
+    path = prefix + operation.path
     return Route(path, _authenticated(plane, handler), methods=[operation.method], name=operation.name)
 
 
@@ -125,7 +119,7 @@ def _public(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awai
         try:
             return await handler(plane, request)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
-            return _handle_error(error)
+            return error_response(error)
 
     return endpoint
 
@@ -137,10 +131,3 @@ async def _not_found(_request: Request, error: Exception) -> Response:
         response.headers.update(getattr(error, "headers", None) or {})  # Allow, which RFC 9110 requires with 405
         return response
     return json_response({"message": f"not found: {SERVED_PATHS}"}, status)
-
-
-def _handle_error(error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        _logger.info("Client disconnected before its request was complete")
-        return json_response({"message": "the request ended early"}, 400)
-    return error_response(error)

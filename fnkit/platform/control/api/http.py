@@ -15,7 +15,7 @@ from errno import EDQUOT, ENOSPC
 from typing import Final, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from fnkit.platform.control.errors import ControlError
@@ -102,6 +102,9 @@ def error_response(error: Exception) -> Response:
     match error:
         case ControlError():
             return json_response(error.body, error.status)
+        case ClientDisconnect():
+            _logger.info("Client disconnected before its request was complete")
+            return json_response({"message": "the request ended early"}, 400)
         # A full disk surfaces as OSError from files and as OperationalError from SQLite, which has no error class
         # of its own for it (SQLITE_FULL: "database or disk is full").
         case OSError(errno=code) if code in (ENOSPC, EDQUOT):

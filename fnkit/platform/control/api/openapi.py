@@ -136,7 +136,10 @@ def _merge_patch(target: dict[str, object], patch: dict[str, object]) -> None:
 def openapi_document() -> dict[str, object]:
     """Return the OpenAPI document. It is built once and shared: callers must not modify it."""
     document = apply_overlay(original_document(), overlay_entries())
-    _add_curl_samples(document)
+    sources = curl_samples()
+    for operation in resolve_pointer(document, "/paths/*/*"):
+        if isinstance(operation, dict):
+            operation["x-codeSamples"] = [{"lang": "cURL", "source": sources[operation["operationId"]]}]
     return document
 
 
@@ -153,13 +156,6 @@ def overlay_entries() -> list[OverlayEntry]:
 def curl_samples() -> dict[str, str]:
     """Return the cURL samples by ``operationId``."""
     return msgspec.convert(_read_yaml("samples.yaml"), dict[str, str])
-
-
-def _add_curl_samples(document: dict[str, object]) -> None:
-    sources = curl_samples()
-    for operation in resolve_pointer(document, "/paths/*/*"):
-        if isinstance(operation, dict):
-            operation["x-codeSamples"] = [{"lang": "cURL", "source": sources[operation["operationId"]]}]
 
 
 def _read_yaml(name: str) -> object:

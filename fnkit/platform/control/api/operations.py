@@ -13,30 +13,11 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from fnkit.contract.requests import (
-    CreateCron,
-    CreateDomain,
-    CreateFunction,
-    CreateNamespace,
-    CreateToken,
-    CreateTrigger,
-    UpdateCron,
-    UpdateFunction,
-    UpdateNamespace,
-    UpdateTrigger,
-)
+from fnkit.contract import requests as api_requests
 from fnkit.platform.control.api.http import ApiRequest
 from fnkit.platform.control.control_plane import ControlPlane
+from fnkit.platform.control.resources import kinds
 from fnkit.platform.control.resources.function_settings import list_runtimes
-from fnkit.platform.control.resources.kinds import (
-    CRONS,
-    DOMAINS,
-    FUNCTIONS,
-    NAMESPACES,
-    TOKENS,
-    TRIGGERS,
-    ResourceKind,
-)
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.model.records import ResourceRecord
 
@@ -77,7 +58,7 @@ class Operation:
 
 
 def _resource_operations(
-    kind: ResourceKind[Record],
+    kind: kinds.ResourceKind[Record],
     resource: Callable[[ControlPlane], Resource[Record, View, CreateBody, UpdateBody]],
     create_body: type[CreateBody],
     update_body: type[UpdateBody] | None = None,
@@ -128,16 +109,22 @@ async def _list_runtimes(plane: ControlPlane, _request: ApiRequest) -> object:
 
 
 OPERATIONS: Final = (
-    *_resource_operations(NAMESPACES, lambda plane: plane.namespaces, CreateNamespace, UpdateNamespace),
-    *_resource_operations(FUNCTIONS, lambda plane: plane.functions, CreateFunction, UpdateFunction),
+    *_resource_operations(
+        kinds.NAMESPACES, lambda plane: plane.namespaces, api_requests.CreateNamespace, api_requests.UpdateNamespace
+    ),
+    *_resource_operations(
+        kinds.FUNCTIONS, lambda plane: plane.functions, api_requests.CreateFunction, api_requests.UpdateFunction
+    ),
     Operation("DeployFunction", "POST", "/functions/{id}/deploy", _deploy_function),
     Operation("GetFunctionUploadURL", "GET", "/functions/{id}/upload-url", _get_upload_url, requires_write=True),
     Operation("GetFunctionDownloadURL", "GET", "/functions/{id}/download-url", _get_download_url),
     Operation("ListFunctionRuntimes", "GET", "/runtimes", _list_runtimes),
-    *_resource_operations(CRONS, lambda plane: plane.crons, CreateCron, UpdateCron),
-    *_resource_operations(DOMAINS, lambda plane: plane.domains, CreateDomain),
-    *_resource_operations(TOKENS, lambda plane: plane.tokens, CreateToken),
-    *_resource_operations(TRIGGERS, lambda plane: plane.triggers, CreateTrigger, UpdateTrigger),
+    *_resource_operations(kinds.CRONS, lambda plane: plane.crons, api_requests.CreateCron, api_requests.UpdateCron),
+    *_resource_operations(kinds.DOMAINS, lambda plane: plane.domains, api_requests.CreateDomain),
+    *_resource_operations(kinds.TOKENS, lambda plane: plane.tokens, api_requests.CreateToken),
+    *_resource_operations(
+        kinds.TRIGGERS, lambda plane: plane.triggers, api_requests.CreateTrigger, api_requests.UpdateTrigger
+    ),
 )
 """The 32 operations of the API document."""
 
@@ -157,7 +144,7 @@ async def _issue_token(plane: ControlPlane, request: ApiRequest) -> object:
     """
     query = request.query
     expires_at = query.get("expiration_date") or query.get("expires_at")
-    body = CreateToken(
+    body = api_requests.CreateToken(
         function_id=query.get("function_id"),
         namespace_id=query.get("namespace_id"),
         # Clients send the "+" of a UTC offset unescaped, and query decoding turns it into a space.

@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from fnkit.contract.deliveries import ReplayRequest
-from fnkit.contract.limits import REGIONS
 from fnkit.contract.platform import (
     API_KEYS_PATH,
     DEFAULT_NATS_ACCOUNT,
@@ -33,9 +32,9 @@ from fnkit.platform.control.api.http import (
     request_principal,
     response_headers,
 )
+from fnkit.platform.control.api.operations import Operation
 from fnkit.platform.control.control_plane import ControlPlane
-from fnkit.platform.control.errors import ControlError, invalid
-from fnkit.platform.control.resources.access import AccessScope, resource_name
+from fnkit.platform.control.errors import invalid
 
 RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
@@ -46,8 +45,6 @@ METADATA_PATH: Final = "/metadata"
 CLOCK_PATH: Final = "/fnkit/v1/clock"
 
 _API_KEYS: Final = "api_keys"
-_EVENT_SOURCE_KINDS: Final = ("crons", "triggers")
-_REGION_PREFIX: Final = "/fnkit/v1/regions/{region}"
 _MAX_ADVANCE: Final = 10 * 366 * 24 * 3600  # seconds
 
 
@@ -63,51 +60,34 @@ async def download_archive(plane: ControlPlane, request: Request) -> Response:
     return FileResponse(file, headers=response_headers(), media_type="application/octet-stream")
 
 
-async def _list_deliveries(plane: ControlPlane, request: Request) -> object:
-    api_request = _delivery_request(plane, request)
-    return plane.history.page(api_request.region, api_request.kind, api_request.id, api_request.query)
+async def _list_deliveries(plane: ControlPlane, request: ApiRequest) -> object:
+    return plane.history.page(request.region, request.kind, request.id, request.query)
 
 
-async def _get_delivery(plane: ControlPlane, request: Request) -> object:
-    api_request = _delivery_request(plane, request)
-    return plane.history.get(
-        api_request.region, api_request.kind, api_request.id, str(request.path_params["delivery"]).lower()
-    )
+async def _get_delivery(plane: ControlPlane, request: ApiRequest) -> object:
+    delivery_id = str(request.http_request.path_params["delivery"]).lower()
+    return plane.history.get(request.region, request.kind, request.id, delivery_id)
 
 
-async def _replay_deliveries(plane: ControlPlane, request: Request) -> object:
-    api_request = _delivery_request(plane, request, is_write=True)
-    return plane.history.replay(
-        api_request.region, api_request.kind, api_request.id, await api_request.body(ReplayRequest)
-    )
+async def _replay_deliveries(plane: ControlPlane, request: ApiRequest) -> object:
+    return plane.history.replay(request.region, request.kind, request.id, await request.body(ReplayRequest))
 
 
-async def _fire_cron(plane: ControlPlane, request: Request) -> object:
-    api_request = _delivery_request(plane, request, is_write=True)
-    return plane.history.fire(api_request.region, api_request.id)
+async def _fire_cron(plane: ControlPlane, request: ApiRequest) -> object:
+    return plane.history.fire(request.region, request.id)
 
 
-def _delivery_request(plane: ControlPlane, request: Request, *, is_write: bool = False) -> ApiRequest:
-    region = str(request.path_params["region"])
-    if region not in REGIONS:
-        raise ControlError(404, f"unknown region {region[:64]!r}")
-    caller, kind = request_principal(request), request.url.path.split("/")[5]
-    if is_write:
-        caller.require_write(resource_name(kind))
-    return ApiRequest(request, kind, AccessScope(plane.context.store, caller))
-
-
-DELIVERY_ROUTES: Final[tuple[tuple[str, str, RouteHandler], ...]] = (
-    *(("GET", f"{_REGION_PREFIX}/{kind}/{{id}}/deliveries", _list_deliveries) for kind in _EVENT_SOURCE_KINDS),
-    *(
-        ("GET", f"{_REGION_PREFIX}/{kind}/{{id}}/deliveries/{{delivery}}", _get_delivery)
-        for kind in _EVENT_SOURCE_KINDS
-    ),
-    *(("POST", f"{_REGION_PREFIX}/{kind}/{{id}}/replay", _replay_deliveries) for kind in _EVENT_SOURCE_KINDS),
-    ("GET", f"{_REGION_PREFIX}/crons/{{id}}/history", _list_deliveries),
-    ("POST", f"{_REGION_PREFIX}/crons/{{id}}/fire", _fire_cron),
+DELIVERY_OPERATIONS: Final = (
+    Operation("ListCronDeliveries", "GET", "/crons/{id}/deliveries", _list_deliveries),
+    Operation("GetCronDelivery", "GET", "/crons/{id}/deliveries/{delivery}", _get_delivery),
+    Operation("ReplayCronDeliveries", "POST", "/crons/{id}/replay", _replay_deliveries),
+    Operation("ListCronHistory", "GET", "/crons/{id}/history", _list_deliveries),
+    Operation("FireCron", "POST", "/crons/{id}/fire", _fire_cron),
+    Operation("ListTriggerDeliveries", "GET", "/triggers/{id}/deliveries", _list_deliveries),
+    Operation("GetTriggerDelivery", "GET", "/triggers/{id}/deliveries/{delivery}", _get_delivery),
+    Operation("ReplayTriggerDeliveries", "POST", "/triggers/{id}/replay", _replay_deliveries),
 )
-"""Method, path and handler of each route. ``history`` is an older name of a cron's deliveries."""
+"""The operations on deliveries. ``history`` is an older name of a cron's deliveries."""
 
 
 async def create_key(plane: ControlPlane, request: Request) -> ApiKey:

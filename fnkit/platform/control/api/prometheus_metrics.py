@@ -20,21 +20,12 @@ from prometheus_client.process_collector import ProcessCollector
 
 from fnkit.platform.control.counters import ControlMetrics
 from fnkit.platform.control.metrics import PlatformMetrics
-from fnkit.platform.model.metrics import (
-    API_REQUEST_BOUNDS,
-    BUILD_BOUNDS,
-    COLD_START_BOUNDS,
-    DURATION_BOUNDS,
-    QUEUE_WAIT_BOUNDS,
-    DataPlaneMetricsSnapshot,
-    FunctionMetricsSnapshot,
-    HistogramSnapshot,
-)
+from fnkit.platform.model import metrics
 
 LabelledValue = tuple[Sequence[str], float]
 
 _FUNCTION_LABELS: Final = ("function", "namespace", "region", "function_id")
-_LabelledFunctions = Sequence[tuple[tuple[str, str, str, str], FunctionMetricsSnapshot]]
+_LabelledFunctions = Sequence[tuple[tuple[str, str, str, str], metrics.FunctionMetricsSnapshot]]
 
 _MIB: Final = 1024 * 1024
 
@@ -108,7 +99,7 @@ def _histogram(
     name: str,
     labels: Sequence[str],
     bounds: Sequence[float],
-    rows: Iterable[tuple[Sequence[str], HistogramSnapshot | None]],
+    rows: Iterable[tuple[Sequence[str], metrics.HistogramSnapshot | None]],
 ) -> Metric:
     """Return a histogram; rows without a value are omitted.
 
@@ -132,7 +123,7 @@ _PROCESS_METRICS: Final = (
 """What ``ProcessCollector`` measures and we report. It reads ``/proc``, so only Linux has these metrics."""
 
 
-def function_metrics(functions: Iterable[FunctionMetricsSnapshot]) -> Iterator[Metric]:
+def function_metrics(functions: Iterable[metrics.FunctionMetricsSnapshot]) -> Iterator[Metric]:
     """Yield the metric families of functions."""
     everything = [((one.name, one.namespace, one.region, one.function_id), one) for one in functions]
     called = [(labels, one) for labels, one in everything if one.requests]
@@ -151,13 +142,13 @@ def _request_metrics(called: _LabelledFunctions) -> Iterator[Metric]:
     requests = _with_label(called, lambda one: one.requests)
     yield _counter("fnkit_function_requests", (*labels, "code"), requests)
     durations = ((values, one.durations) for values, one in called)
-    yield _histogram("fnkit_function_request_duration_seconds", labels, DURATION_BOUNDS, durations)
+    yield _histogram("fnkit_function_request_duration_seconds", labels, metrics.DURATION_BOUNDS, durations)
     waits = ((values, one.queue_waits) for values, one in called)
-    yield _histogram("fnkit_function_queue_duration_seconds", labels, QUEUE_WAIT_BOUNDS, waits)
+    yield _histogram("fnkit_function_queue_duration_seconds", labels, metrics.QUEUE_WAIT_BOUNDS, waits)
     cold = [(values, one.cold_starts) for values, one in called]
     starts = ((values, sum(one.counts)) for values, one in cold if one is not None)
     yield _counter("fnkit_function_cold_starts", labels, starts)
-    yield _histogram("fnkit_function_cold_start_duration_seconds", labels, COLD_START_BOUNDS, cold)
+    yield _histogram("fnkit_function_cold_start_duration_seconds", labels, metrics.COLD_START_BOUNDS, cold)
 
 
 def _instance_metrics(everything: _LabelledFunctions) -> Iterator[Metric]:
@@ -177,7 +168,7 @@ def _instance_metrics(everything: _LabelledFunctions) -> Iterator[Metric]:
 
 def _with_label(
     functions: _LabelledFunctions,
-    counts: Callable[[FunctionMetricsSnapshot], Mapping[int, int] | Mapping[str, int]],
+    counts: Callable[[metrics.FunctionMetricsSnapshot], Mapping[int, int] | Mapping[str, int]],
 ) -> Iterator[LabelledValue]:
     """Yield one value for each function and each key of its counts, which becomes the last label."""
     for labels, one in functions:
@@ -200,7 +191,7 @@ def platform_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
     yield from _process_metrics(measurements.pids)
 
 
-def _data_plane_metrics(data_plane: DataPlaneMetricsSnapshot) -> Iterator[Metric]:
+def _data_plane_metrics(data_plane: metrics.DataPlaneMetricsSnapshot) -> Iterator[Metric]:
     responses = (((str(code),), count) for code, count in sorted(data_plane.gateway_responses.items()))
     yield _counter("fnkit_gateway_answers", ("code",), responses)
     yield _gauge("fnkit_gateway_connections", (), [((), data_plane.open_connections)])
@@ -216,9 +207,9 @@ def _control_metrics(control: ControlMetrics) -> Iterator[Metric]:
     requests = (((operation, str(code)), count) for (operation, code), count in sorted(control.requests.items()))
     yield _counter("fnkit_api_requests", ("operation", "code"), requests)
     durations = (((operation,), value) for operation, value in sorted(control.request_durations.items()))
-    yield _histogram("fnkit_api_request_duration_seconds", ("operation",), API_REQUEST_BOUNDS, durations)
+    yield _histogram("fnkit_api_request_duration_seconds", ("operation",), metrics.API_REQUEST_BOUNDS, durations)
     builds = (((result,), value) for result, value in sorted(control.builds.items()))
-    yield _histogram("fnkit_build_duration_seconds", ("result",), BUILD_BOUNDS, builds)
+    yield _histogram("fnkit_build_duration_seconds", ("result",), metrics.BUILD_BOUNDS, builds)
     yield _counter("fnkit_deliveries", ("kind", "result"), sorted(control.deliveries.items()))
 
 
@@ -232,10 +223,10 @@ def _process_metrics(pids: Mapping[str, int]) -> Iterator[Metric]:
 def _read_process_usage(pid: int) -> dict[str, float]:
     """Return the usage of a process by metric; empty if its files in ``/proc`` are missing or cannot be read."""
     try:
-        metrics = list(ProcessCollector("fnkit", lambda: pid, registry=None).collect())
+        families = list(ProcessCollector("fnkit", lambda: pid, registry=None).collect())
     except (ValueError, IndexError):
         return {}
-    return {metric.name: metric.samples[0].value for metric in metrics}
+    return {metric.name: metric.samples[0].value for metric in families}
 
 
 class _MetricCollector:

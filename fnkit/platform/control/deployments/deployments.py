@@ -93,7 +93,8 @@ class Deployments:
             del self._tasks[function_id]
 
     async def _run(self, record: FunctionRecord) -> None:
-        log = self._open_log(record)
+        folder = self._context.layout.logs_dir / record.id
+        log = BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
         try:
             deployment = await self._build_deployment(record, log)
             await self._start_instance(record, deployment, log)
@@ -106,10 +107,6 @@ class Deployments:
             log.write(f"Internal error of the platform: {error}")
             await retry_until_written(lambda: self._mark_failed(record, INTERNAL_ERROR))
             raise
-
-    def _open_log(self, record: FunctionRecord) -> BuildLog:
-        folder = self._context.layout.logs_dir / record.id
-        return BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
 
     async def _build_deployment(self, record: FunctionRecord, log: BuildLog) -> Deployment:
         # An upload may have completed since the record was stored, and the last complete upload counts.
@@ -165,7 +162,7 @@ class Deployments:
             result = "cancelled"
             raise
         finally:
-            self._context.counters.count_build(result, time.monotonic() - began)
+            self._context.counters.builds[result].observe(time.monotonic() - began)
         return code
 
     async def _build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:

@@ -124,7 +124,9 @@ class CronScheduler:
                 for request in await retry_until_written(functools.partial(self._cron_state.begin_runs, in_time)):
                     self._dispatcher.dispatch(request)
                 for cron_id, scheduled_at in due:
-                    self._schedule_next(cron_id, scheduled_at)
+                    if cron_id not in self._current_entries and (one := self._cron_state.get_schedule(cron_id)):
+                        after = max(scheduled_at, one.after, self._skipped_until)
+                        self._schedule_after(cron_id, one.schedule, after)
                 await asyncio.sleep(0)  # send the requests before the next commit blocks the loop
             self._high_water_mark = now
             self._checked_at = self._wall_clock()
@@ -158,10 +160,6 @@ class CronScheduler:
             else:
                 due.append((cron_id, scheduled_at))
         return due
-
-    def _schedule_next(self, cron_id: str, scheduled_at: float) -> None:
-        if cron_id not in self._current_entries and (schedule := self._cron_state.get_schedule(cron_id)):
-            self._schedule_after(cron_id, schedule.schedule, max(scheduled_at, schedule.after, self._skipped_until))
 
     def _next_due(self) -> float | None:
         while self._heap and self._current_entries.get(self._heap[0][2]) != self._heap[0][1]:

@@ -27,8 +27,7 @@ GATEWAY_RETRY_PERIOD: Final = 60.0
 _MIN_BACKOFF: Final = 0.05
 _MAX_BACKOFF: Final = 1.0
 _MAX_PENDING: Final = 5000  # requests; more cron runs start only when there are fewer
-_CONTENT_TYPES: Final = {"cron": "application/json"}
-_DEFAULT_CONTENT_TYPE: Final = "text/plain; charset=utf-8"
+_MESSAGE_CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
 
@@ -96,7 +95,7 @@ class Dispatcher:
         return round((self._context.clock.now() - request.scheduled_at) / self._context.clock.speed * 1000, 3)
 
     async def _post_with_retries(self, request: DispatchRequest) -> DeliveryOutcome:
-        content_type = _CONTENT_TYPES.get(request.delivery.kind, _DEFAULT_CONTENT_TYPE)
+        content_type = "application/json" if request.delivery.kind == "cron" else _MESSAGE_CONTENT_TYPE
         target = request.target
         deadline, pause = time.monotonic() + self._retry_period, _MIN_BACKOFF
         while True:

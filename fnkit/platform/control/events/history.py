@@ -138,9 +138,12 @@ class DeliveryHistory:
         with self._context.store.transaction():
             for original, dispatch_request in prepared:
                 self._log.add_replay(source.id, original, dispatch_request.delivery, dispatch_request.body)
-        for _, dispatch_request in prepared:
+        replayed = []
+        for original, dispatch_request in prepared:
             self._dispatcher.dispatch(dispatch_request)
-        return ReplayResponse(replayed=[_replay_view(*one) for one in prepared], skipped=skipped)
+            view = delivery_view(dispatch_request.delivery, dispatch_request.body[:LISTED_BODY_MAX_BYTES])
+            replayed.append(Replay(id=original.id, delivery=view))
+        return ReplayResponse(replayed=replayed, skipped=skipped)
 
     def _select(
         self, source_id: str, request: ReplayRequest
@@ -202,10 +205,6 @@ def _parse_statuses(query: Mapping[str, str]) -> tuple[str, ...]:
     if not set(statuses) <= set(DELIVERY_STATUSES):
         raise invalid("status", f"must be of {', '.join(DELIVERY_STATUSES)}")
     return statuses
-
-
-def _replay_view(original: Delivery, request: DispatchRequest) -> Replay:
-    return Replay(id=original.id, delivery=delivery_view(request.delivery, request.body[:LISTED_BODY_MAX_BYTES]))
 
 
 def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:

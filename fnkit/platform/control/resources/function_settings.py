@@ -9,14 +9,8 @@ from typing import Final
 
 import msgspec
 
+from fnkit.contract import limits
 from fnkit.contract.enums import HttpOption, Privacy, RuntimeStatus, Sandbox, is_unset
-from fnkit.contract.limits import (
-    CPU_BY_MEMORY,
-    DEFAULT_MAX_SCALE,
-    DEFAULT_MEMORY,
-    DEFAULT_MIN_SCALE,
-    DEFAULT_TIMEOUT_SECONDS,
-)
 from fnkit.contract.requests import CreateFunction, FunctionFields, UpdateFunction
 from fnkit.contract.resources import ListRuntimesResponse, Runtime
 from fnkit.contract.runtimes import RuntimeTable
@@ -24,7 +18,7 @@ from fnkit.platform.control.errors import ControlError, invalid, required
 from fnkit.platform.control.resources import validation
 from fnkit.platform.model.records import FunctionSettings
 
-_DEFAULT_TIMEOUT: Final = DEFAULT_TIMEOUT_SECONDS * 10**9
+_DEFAULT_TIMEOUT: Final = limits.DEFAULT_TIMEOUT_SECONDS * 10**9
 
 
 def list_runtimes(table: RuntimeTable) -> ListRuntimesResponse:
@@ -94,11 +88,11 @@ def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSet
     defaults = FunctionSettings(
         runtime=runtime.name,
         handler=runtime.default_handler,
-        memory=DEFAULT_MEMORY,
-        cpu=CPU_BY_MEMORY[DEFAULT_MEMORY],
+        memory=limits.DEFAULT_MEMORY,
+        cpu=limits.CPU_BY_MEMORY[limits.DEFAULT_MEMORY],
         timeout=_DEFAULT_TIMEOUT,
-        min_scale=DEFAULT_MIN_SCALE,
-        max_scale=DEFAULT_MAX_SCALE,
+        min_scale=limits.DEFAULT_MIN_SCALE,
+        max_scale=limits.DEFAULT_MAX_SCALE,
         privacy=Privacy.PUBLIC.value,
         http_option=HttpOption.ENABLED.value,
         sandbox=Sandbox.V2.value,
@@ -128,7 +122,7 @@ def _apply_request(settings: FunctionSettings, request: FunctionFields, language
         settings,
         handler=validation.handler(request.handler, language) if request.handler else settings.handler,
         memory=memory,
-        cpu=CPU_BY_MEMORY[memory],
+        cpu=limits.CPU_BY_MEMORY[memory],
         timeout=validation.timeout(request.timeout) if request.timeout else settings.timeout,
         min_scale=minimum,
         max_scale=maximum,

@@ -16,6 +16,7 @@ from fnkit.contract.enums import RuntimeStatus, Status
 from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
+from fnkit.platform.control import timestamps
 from fnkit.platform.control.addresses import domain_label, domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
@@ -31,13 +32,6 @@ from fnkit.platform.control.resources.lists import ListResponse, parse_list_quer
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
 from fnkit.platform.control.store.collection import Page
-from fnkit.platform.control.timestamps import (
-    CREATED_TIMESTAMPS,
-    NO_TIMESTAMPS,
-    UPDATED_TIMESTAMPS,
-    format_microseconds,
-    format_timestamp,
-)
 from fnkit.platform.model.records import (
     FunctionRecord,
     FunctionSettings,
@@ -116,7 +110,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             )
             self._check_new(namespace, record)
             self._records.insert(record)
-        return self._view(record, CREATED_TIMESTAMPS)
+        return self._view(record, timestamps.CREATED_TIMESTAMPS)
 
     def list_in_namespace(self, region: str, namespace_id: str, query: Mapping[str, str]) -> ListResponse:
         """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients).
@@ -270,7 +264,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         for record in expired:
             self._garbage_collector.remove_old_builds(record, None, record.settings.timeout_seconds)
 
-    def _view(self, record: FunctionRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Function:
+    def _view(self, record: FunctionRecord, just_written: frozenset[str] = timestamps.NO_TIMESTAMPS) -> Function:
         settings = record.settings
         return build_view(
             Function,
@@ -283,13 +277,13 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             domain_name=domain_name(record.host_label, record.region, self._context.settings.domain_suffix),
             secret_environment_variables=public_view(settings.secrets),
             runtime_message=_runtime_message(self._context.runtimes.find(settings.runtime)),
-            created_at=format_timestamp("created_at", record.created_at, just_written),
-            updated_at=format_timestamp("updated_at", record.updated_at, just_written),
-            ready_at=None if record.ready_at is None else format_microseconds(record.ready_at),
+            created_at=timestamps.format_timestamp("created_at", record.created_at, just_written),
+            updated_at=timestamps.format_timestamp("updated_at", record.updated_at, just_written),
+            ready_at=None if record.ready_at is None else timestamps.format_microseconds(record.ready_at),
         )
 
     def _changed_view(self, record: FunctionRecord) -> Function:
-        return self._view(record, UPDATED_TIMESTAMPS)
+        return self._view(record, timestamps.UPDATED_TIMESTAMPS)
 
     def _deleting_changes(self) -> RecordChanges:
         return {"updated_at": self._context.clock.now_ns()}

@@ -8,17 +8,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fnkit.contract import requests as api_requests
 from fnkit.contract.enums import Status
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE, is_nats_subject, is_queue_name
-from fnkit.contract.requests import (
-    CreateTrigger,
-    ScwNatsConfigInput,
-    ScwSqsConfigInput,
-    SqsConfigInput,
-    SqsCredentialsInput,
-    UpdateTrigger,
-)
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.errors import ControlError, invalid
@@ -46,7 +39,7 @@ _ACTIVE_STATUSES: Final = (Status.READY, Status.ERROR)
 
 
 def _create_source(
-    vault: Vault, trigger_id: str, request: CreateTrigger, region: str, project_id: str
+    vault: Vault, trigger_id: str, request: api_requests.CreateTrigger, region: str, project_id: str
 ) -> TriggerSource:
     """Return the source of a new trigger.
 
@@ -62,11 +55,11 @@ def _create_source(
     """
     configs = (request.scw_sqs_config, request.scw_nats_config, request.sqs_config)
     match [config for config in configs if config is not None]:
-        case [ScwSqsConfigInput() as queue]:
+        case [api_requests.ScwSqsConfigInput() as queue]:
             return _queue_source(queue, region, project_id)
-        case [ScwNatsConfigInput() as nats]:
+        case [api_requests.ScwNatsConfigInput() as nats]:
             return _nats_source(nats, region, project_id)
-        case [SqsConfigInput() as sqs]:
+        case [api_requests.SqsConfigInput() as sqs]:
             return SqsSource(
                 endpoint=_validate_url("endpoint", sqs.endpoint),
                 queue_url=_validate_url("queue_url", sqs.queue_url),
@@ -77,7 +70,9 @@ def _create_source(
             raise ControlError(400, "exactly one of scw_sqs_config, scw_nats_config and sqs_config is required")
 
 
-def _with_new_credentials(vault: Vault, record: TriggerRecord, config: SqsCredentialsInput) -> SqsSource:
+def _with_new_credentials(
+    vault: Vault, record: TriggerRecord, config: api_requests.SqsCredentialsInput
+) -> SqsSource:
     """Return the source of a trigger with new credentials. A key that is ``None`` or empty stays.
 
     Raises:
@@ -98,7 +93,7 @@ def _encrypt(vault: Vault, trigger_id: str, secret: str | None) -> bytes:
     return vault.encrypt(trigger_id, _SECRET_KEY_FIELD, _validate_key(_SECRET_KEY_FIELD, secret))
 
 
-def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> QueueSource:
+def _queue_source(config: api_requests.ScwSqsConfigInput, region: str, project_id: str) -> QueueSource:
     field = "scw_sqs_config"
     name = validation.required_text(f"{field}.queue", config.queue)
     if not is_queue_name(name):
@@ -110,7 +105,7 @@ def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> Qu
     )
 
 
-def _nats_source(config: ScwNatsConfigInput, region: str, project_id: str) -> NatsSource:
+def _nats_source(config: api_requests.ScwNatsConfigInput, region: str, project_id: str) -> NatsSource:
     field = "scw_nats_config"
     subject = validation.required_text(f"{field}.subject", config.subject)
     if len(subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(subject):
@@ -155,14 +150,14 @@ def _validate_key(name: str, value: str | None) -> str:
     return value
 
 
-class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
+class Triggers(Resource[TriggerRecord, Trigger, api_requests.CreateTrigger, api_requests.UpdateTrigger]):
     """The operations on triggers."""
 
     def __init__(self, context: ControlContext, vault: Vault) -> None:
         super().__init__(context, TRIGGERS)
         self._vault = vault
 
-    async def create(self, region: str, request: CreateTrigger) -> Trigger:
+    async def create(self, region: str, request: api_requests.CreateTrigger) -> Trigger:
         """Create a trigger, which is returned as ``creating`` and becomes ready right after.
 
         The function need not have been deployed, as recorded from the real API.
@@ -221,7 +216,7 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
         """
         await retry_until_written(lambda: self._write_status(trigger_id, error))
 
-    async def update(self, region: str, trigger_id: str, request: UpdateTrigger) -> Trigger:
+    async def update(self, region: str, trigger_id: str, request: api_requests.UpdateTrigger) -> Trigger:
         """Change the given fields of a trigger.
 
         New credentials put the trigger into ``pending`` until it is ready again. Name and description do not.

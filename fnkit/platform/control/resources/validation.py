@@ -7,16 +7,9 @@ import uuid
 from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
+from fnkit.contract import limits
 from fnkit.contract.durations import parse_api_duration
 from fnkit.contract.enums import is_unset
-from fnkit.contract.limits import (
-    CPU_BY_MEMORY,
-    ENVIRONMENT_MAX_ENTRIES,
-    ENVIRONMENT_VALUE_MAX_CHARS,
-    SCALE_MAX,
-    TIMEOUT_MAX_SECONDS,
-    TIMEOUT_MIN_SECONDS,
-)
 from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_hostname, variable_name_error
 from fnkit.platform.control.errors import ControlError, invalid, required
 
@@ -122,31 +115,31 @@ def tags(values: list[str]) -> tuple[str, ...]:
 def environment(variables: dict[str, str]) -> dict[str, str]:
     """Validate at most 100 environment variables of at most 1000 characters."""
     field = "environment_variables"
-    if len(variables) > ENVIRONMENT_MAX_ENTRIES:
-        raise invalid(field, f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries")
+    if len(variables) > limits.ENVIRONMENT_MAX_ENTRIES:
+        raise invalid(field, f"must have at most {limits.ENVIRONMENT_MAX_ENTRIES} entries")
     for key, value in variables.items():
         if fault := variable_name_error(key):
             raise invalid(field, fault)
         if "\0" in value:
             raise invalid(field, f"{key!r} must not contain a NUL character")
-        if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
-            raise invalid(field, f"{key!r} must be at most {ENVIRONMENT_VALUE_MAX_CHARS} characters long")
+        if len(value) > limits.ENVIRONMENT_VALUE_MAX_CHARS:
+            raise invalid(field, f"{key!r} must be at most {limits.ENVIRONMENT_VALUE_MAX_CHARS} characters long")
     return variables
 
 
 def memory(value: int) -> int:
     """Validate a memory limit, one of the published tiers."""
-    if value not in CPU_BY_MEMORY:
-        raise invalid("memory_limit", f"must be one of {', '.join(map(str, CPU_BY_MEMORY))}")
+    if value not in limits.CPU_BY_MEMORY:
+        raise invalid("memory_limit", f"must be one of {', '.join(map(str, limits.CPU_BY_MEMORY))}")
     return value
 
 
 def scale(minimum: int, maximum: int) -> None:
     """Validate ``0 ≤ min_scale ≤ max_scale ≤ 50`` and ``max_scale ≥ 1``."""
-    if not 0 <= minimum <= SCALE_MAX:
-        raise invalid("min_scale", f"must be between 0 and {SCALE_MAX}")
-    if not 1 <= maximum <= SCALE_MAX:
-        raise invalid("max_scale", f"must be between 1 and {SCALE_MAX}")
+    if not 0 <= minimum <= limits.SCALE_MAX:
+        raise invalid("min_scale", f"must be between 0 and {limits.SCALE_MAX}")
+    if not 1 <= maximum <= limits.SCALE_MAX:
+        raise invalid("max_scale", f"must be between 1 and {limits.SCALE_MAX}")
     if minimum > maximum:
         raise invalid("min_scale", "must not be greater than max_scale")
 
@@ -157,8 +150,8 @@ def timeout(value: str) -> int:
     nanoseconds = parse_api_duration(value) if len(value) <= len("-315576000000.000000000s") else None
     if nanoseconds is None:
         raise invalid("timeout", f'must be a duration such as "300s", not {value[:64]!r}')
-    if not TIMEOUT_MIN_SECONDS <= nanoseconds / _NANOSECONDS_PER_SECOND <= TIMEOUT_MAX_SECONDS:
-        raise invalid("timeout", f"must be between {TIMEOUT_MIN_SECONDS}s and {TIMEOUT_MAX_SECONDS}s")
+    if not limits.TIMEOUT_MIN_SECONDS <= nanoseconds / _NANOSECONDS_PER_SECOND <= limits.TIMEOUT_MAX_SECONDS:
+        raise invalid("timeout", f"must be between {limits.TIMEOUT_MIN_SECONDS}s and {limits.TIMEOUT_MAX_SECONDS}s")
     return nanoseconds
 
 

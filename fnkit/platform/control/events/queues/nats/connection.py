@@ -16,12 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.events.queues.interface import BrokerError
-from fnkit.platform.control.events.queues.nats.errors import (
-    ConnectionClosed,
-    broker_address,
-    connection_error,
-    permission_error,
-)
+from fnkit.platform.control.events.queues.nats import errors
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -101,7 +96,7 @@ class NatsConnection:
         found = [text for text in self._permission_errors if consumer in text]
         for text in found:
             self._permission_errors.remove(text)
-        return permission_error(self._broker, found[-1]) if found else ""
+        return errors.permission_error(self._broker, found[-1]) if found else ""
 
     async def wait_until_lost(self, client: Client) -> None:
         """Return when that session is over."""
@@ -166,15 +161,15 @@ class NatsConnection:
                 if loop.time() - began > _MIN_SESSION_SECONDS:  # else the broker accepts and closes at once
                     self._disconnected_at, pause = loop.time(), _MIN_BACKOFF
                 cause = client.last_error or ConnectionError("it closed the connection")
-                self._set_state(None, connection_error(self._broker, cause))
-            except ConnectionClosed as error:
+                self._set_state(None, errors.connection_error(self._broker, cause))
+            except errors.ConnectionClosed as error:
                 # Keep the error that the broker gave earlier: it has more detail than a closed connection.
                 earlier = self._error if self._error and self._error.startswith(error.message_prefix) else None
                 self._set_state(None, earlier or str(error))
             except BrokerError as error:
                 self._set_state(None, str(error))
             except Exception:
-                address = broker_address(self._broker)
+                address = errors.broker_address(self._broker)
                 _logger.exception("Unexpected error of NATS broker %s", address)
                 self._set_state(None, f"the NATS broker {address}: internal error; see the log")
             finally:

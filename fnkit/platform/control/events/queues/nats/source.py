@@ -20,20 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch, missing_extra
+from fnkit.platform.control.events.queues.nats import jetstream
 from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections
 from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription, Overlap
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRecord, ConsumerRegistry
-from fnkit.platform.control.events.queues.nats.jetstream import (
-    ACK_WAIT_SECONDS,
-    PullConsumer,
-    Stream,
-    StreamMessage,
-    ensure_consumer,
-    find_stream,
-    get_ack_floor,
-    get_last_sequence,
-    remove_consumer,
-)
 from fnkit.platform.control.events.queues.retries import RETRY_DELAY_SECONDS
 from fnkit.platform.model.records import NatsSource, TriggerRecord
 
@@ -60,7 +50,7 @@ class NatsMessageSource:
     kind = "nats"
     can_prefetch = True
     retry_delay = RETRY_DELAY_SECONDS
-    lease_interval = ACK_WAIT_SECONDS / 3
+    lease_interval = jetstream.ACK_WAIT_SECONDS / 3
     has_redrive_policy = False
 
     def __init__(
@@ -79,7 +69,7 @@ class NatsMessageSource:
         self._source = source
         self._registry = registry
         self._buffer = BoundedBuffer(source.subject)
-        self._overlap: tuple[Stream, Overlap] | None = None
+        self._overlap: tuple[jetstream.Stream, Overlap] | None = None
 
     async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
         """Receive messages until cancelled; switch between streams and the queue subscription.
@@ -101,7 +91,7 @@ class NatsMessageSource:
                     await self._subscribe_core(client, report)
                     continue
                 ack_floor = await self._ensure_consumer(client, stream)
-                pull = PullConsumer(
+                pull = jetstream.PullConsumer(
                     self._connection,
                     client,
                     stream.name,
@@ -121,20 +111,20 @@ class NatsMessageSource:
     async def extend(self, messages: Sequence[Message]) -> None:
         """Restart the acknowledgement timeouts of the stream messages."""
         for message in messages:
-            if isinstance(message, StreamMessage):
+            if isinstance(message, jetstream.StreamMessage):
                 await message.extend()
 
     async def close(self) -> None:
         """Release the connection."""
         await self._connections.release(self._broker)
 
-    async def _find_stream(self, client: Client) -> Stream | None:
+    async def _find_stream(self, client: Client) -> jetstream.Stream | None:
         """Return the stream that covers the subject; ``None`` also if there is no permission to ask."""
         violations = self._connection.violations
         if not self._connection.can_receive_replies:
             return None
         try:
-            return await self._unless_denied(find_stream(client, self._source.subject), violations)
+            return await self._unless_denied(jetstream.find_stream(client, self._source.subject), violations)
         except BrokerError:
             if self._connection.violations == violations:
                 raise
@@ -195,16 +185,20 @@ class NatsMessageSource:
         finally:
             await subscription.stop()
 
-    async def _end_subscription(self, client: Client, stream: Stream, subscription: CoreSubscription) -> Overlap:
+    async def _end_subscription(
+        self, client: Client, stream: jetstream.Stream, subscription: CoreSubscription
+    ) -> Overlap:
         """Drain the subscription, and return which of its messages the stream may deliver as well."""
         received = subscription.received
         stored_from = received.count
-        last_received = await get_last_sequence(client, stream.name)
+        last_received = await jetstream.get_last_sequence(client, stream.name)
         read_at = received.count
         await subscription.drain()
-        return received.overlap(stored_from, read_at, (last_received, await get_last_sequence(client, stream.name)))
+        return received.overlap(
+            stored_from, read_at, (last_received, await jetstream.get_last_sequence(client, stream.name))
+        )
 
-    async def _wait_for_stream(self, client: Client, subscription: CoreSubscription) -> Stream | None:
+    async def _wait_for_stream(self, client: Client, subscription: CoreSubscription) -> jetstream.Stream | None:
         """Return the stream that covers the subject as soon as there is one; ``None`` if the connection is lost."""
         lost = asyncio.ensure_future(self._connection.wait_until_lost(client))
         try:
@@ -233,23 +227,23 @@ class NatsMessageSource:
             self._check_permissions()
             await self._connection.violation_seen.wait()
 
-    async def _ensure_consumer(self, client: Client, stream: Stream) -> int:
+    async def _ensure_consumer(self, client: Client, stream: jetstream.Stream) -> int:
         """Create the consumer if needed, and return the sequence up to which everything was acknowledged."""
         record = self._registry.get_or_create(self._trigger_id, self._source)
         after = record.ack_floor(stream)
         # Recorded before it is created: an unrecorded consumer would make its stream retain messages forever.
         self._registry.record(self._trigger_id, stream, after)
-        creation = ensure_consumer(
+        creation = jetstream.ensure_consumer(
             client, stream, self._consumer_name, self._source.subject, since=record.start_time, after=after or None
         )
         await self._unless_denied(creation, self._connection.violations)
         for former in set(record.ack_floors) - {stream.name}:
-            await remove_consumer(client, former, self._consumer_name)
+            await jetstream.remove_consumer(client, former, self._consumer_name)
             self._registry.remove(self._trigger_id, former)
         return after
 
     async def _pull_until_change(
-        self, client: Client, stream: Stream, pulling: asyncio.Task[None], report: Callable[[str], None]
+        self, client: Client, stream: jetstream.Stream, pulling: asyncio.Task[None], report: Callable[[str], None]
     ) -> None:
         """Let the task pull messages until the connection is lost, the consumer is gone, or the stream changes."""
         changed = self._connection.streams_changed
@@ -286,11 +280,11 @@ class NatsMessageSource:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _is_unchanged(self, client: Client, stream: Stream) -> bool:
+    async def _is_unchanged(self, client: Client, stream: jetstream.Stream) -> bool:
         """Return whether stream and consumer still exist. Record what was acknowledged."""
         if await self._find_stream(client) != stream:
             return False
-        floor = await get_ack_floor(client, stream.name, self._consumer_name)
+        floor = await jetstream.get_ack_floor(client, stream.name, self._consumer_name)
         if floor is not None:
             self._registry.record(self._trigger_id, stream, floor)
         return floor is not None
@@ -382,7 +376,7 @@ class NatsBackend:
         try:
             client = await connection.wait_for_client()
             for stream in record.ack_floors:
-                await remove_consumer(client, stream, consumer_name(trigger_id))
+                await jetstream.remove_consumer(client, stream, consumer_name(trigger_id))
         except BrokerError as error:
             _logger.info("The consumers of deleted trigger %s are not removed yet: %s", trigger_id, error)
             return False
