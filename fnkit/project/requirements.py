@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from fnkit.contract.distribution import OWN_REQUIREMENTS
 from fnkit.contract.toml_lines import TomlLines
+from fnkit.project.files import OutsideProject, read_project_text
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
 
@@ -73,7 +74,11 @@ class _RequirementsReader:
             return
         self.seen.add(path.resolve())
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = read_project_text(self.root, path)
+        except OutsideProject:
+            message = f"The requirements file {path.name} lies outside the project."
+            self.problems.add("bad-requirement", message, "Copy it into the project folder.", included_from)
+            return
         except (OSError, UnicodeDecodeError):
             message = f"The requirements file {self._relative_name(path)} cannot be read."
             self.problems.add("bad-requirement", message, None, included_from)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES
+from fnkit.project.files import OutsideProject, read_project_text
 from fnkit.project.model import Project, SourceLocation
 from fnkit.project.problems import ProblemList
 
@@ -151,9 +152,12 @@ def _declared_secrets(project: Project) -> dict[str, SourceLocation]:
 
 def _read_dotenv_file(root: Path, name: str, problems: ProblemList) -> Mapping[str, str]:
     try:
-        return parse_dotenv((root / name).read_text(encoding="utf-8-sig"))
+        return parse_dotenv(read_project_text(root, root / name))
     except FileNotFoundError:
         return {}
+    except OutsideProject:
+        hint = "Copy the file into the project, or set the variables in the environment."
+        problems.add("bad-dotenv", f"{name} is a link out of the project.", hint, SourceLocation(name, 1))
     except DotenvError as error:
         hint = "Lines are NAME=value. Quote values that contain # after a space, quotes or line ends."
         problems.add(

@@ -14,8 +14,10 @@ import msgspec
 import pytest
 
 from fnkit.platform.model import routing
+from fnkit.platform.model.delivery_protocol import encode_request_frame
 from fnkit.platform.model.routing import ClockState, Snapshot
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
+from tests.support.foreign_process import bytes_from_socket
 from tests.support.handler_latch import handler_latch
 from tests.support.metrics import wait_for_counts
 from tests.support.waiting import wait_until
@@ -40,7 +42,10 @@ def test_data_plane_imports_neither_control_nor_store() -> None:
         "fnkit.contract",
         "fnkit.errors",
         "fnkit.platform.data_plane",
+        "fnkit.platform.directory_tree",
+        "fnkit.platform.listening_sockets",
         "fnkit.platform.model",
+        "fnkit.platform.peers",
         "fnkit.worker",
     )
     parents = ("fnkit.platform",)
@@ -61,6 +66,15 @@ def test_requests_and_health_check_are_503_before_first_snapshot() -> None:
         plane.control.send_and_wait_for_ack(snapshot(plane))
         plane.control.wait(lambda m: isinstance(m, routing.DataPlaneHealthy))
         assert plane.call("hello").status == 404
+        assert plane.call_private_listener("localhost", "/healthz").status == 200
+
+
+def test_process_outside_the_platform_cannot_use_the_private_sockets() -> None:
+    with running_data_plane() as plane:
+        request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        assert bytes_from_socket(plane.settings.gateway_socket, request) == b""
+        delivery = encode_request_frame(1, "hello.test", "text/plain", b"")
+        assert bytes_from_socket(plane.settings.delivery_socket, delivery) == b""
         assert plane.call_private_listener("localhost", "/healthz").status == 200
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fnkit.platform.data_plane.workers.isolation import TABLE, Level, candidate_levels, unenforced
+from fnkit.platform.data_plane.workers.isolation import TABLE, Level, Protection, candidate_levels, unenforced
 from fnkit.platform.model import routing
 from fnkit.platform.model.log_record import MAX_LINE_BYTES
 from fnkit.platform.model.routing import Route
@@ -23,6 +23,7 @@ from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.isolation_levels import level_parameters
 from tests.support.misbehaving_handlers import (
     MISBEHAVING_IMPORTS,
+    NESTING,
     NON_TERMINATING_HANDLERS,
     TERMINATING_HANDLERS,
     MisbehavingHandler,
@@ -59,11 +60,11 @@ class SharedPlane:
         self.before: ResourceCounts = resource_counts(plane)
         self.deployed: list[Route] = []
 
-    def deploy(self, hostility: MisbehavingHandler, **changes: object) -> str:
-        name = hostility.name.replace(" ", "-").replace("'", "")
+    def deploy(self, misbehaving: MisbehavingHandler, **changes: object) -> str:
+        name = misbehaving.name.replace(" ", "-").replace("'", "")
         mark = {"MARK": self.plane.folder.name}
         route = self.plane.deploy(
-            name, hostility.source, memory=hostility.memory, max_scale=1, environment=mark, **changes
+            name, misbehaving.source, memory=misbehaving.memory, max_scale=1, environment=mark, **changes
         )
         self.deployed.append(route)
         return name
@@ -100,27 +101,39 @@ def shared(request: pytest.FixtureRequest) -> Iterator[SharedPlane]:
         yield SharedPlane(plane)
 
 
-def is_enforced(shared: SharedPlane, hostility: MisbehavingHandler) -> bool:
+def is_enforced(shared: SharedPlane, misbehaving: MisbehavingHandler) -> bool:
     """Return whether the level enforces this; otherwise check that the level reported it."""
-    if hostility.requires is None or hostility.requires in TABLE[shared.level]:
+    if misbehaving.requires is None or misbehaving.requires in TABLE[shared.level]:
         return True
-    assert hostility.requires in unenforced(shared.level)
-    assert hostility.requires.value in (shared.plane.folder / "stderr.log").read_text()
+    assert misbehaving.requires in unenforced(shared.level)
+    assert misbehaving.requires.value in (shared.plane.folder / "stderr.log").read_text()
     return False
 
 
-@pytest.mark.parametrize("hostility", TERMINATING_HANDLERS, ids=lambda one: one.name)
+@pytest.mark.parametrize("misbehaving", TERMINATING_HANDLERS, ids=lambda one: one.name)
 def test_hostile_handler_does_not_affect_other_functions(
-    shared: SharedPlane, hostility: MisbehavingHandler
+    shared: SharedPlane, misbehaving: MisbehavingHandler
 ) -> None:
-    if not is_enforced(shared, hostility):
+    if not is_enforced(shared, misbehaving):
         return
-    name = shared.deploy(hostility, timeout=DEADLINE)
-    assert shared.status_of(name) in hostility.statuses
-    assert shared.next_status(name) in hostility.next_statuses
+    name = shared.deploy(misbehaving, timeout=DEADLINE)
+    assert shared.status_of(name) in misbehaving.statuses
+    assert shared.next_status(name) in misbehaving.next_statuses
     assert shared.next_status(name) == 200
     shared.check_neighbour()
     shared.remove(shared.deployed.pop())
+
+
+def test_disk_limits_hold_while_an_instance_has_nested_directories(shared: SharedPlane) -> None:
+    nesting = MisbehavingHandler("nests directories on disk", NESTING, (200,))
+    below = NESTING.replace("return 'deep'", "") + "for number in range(4000):\n"
+    below += "    with open(str(number), 'wb') as file: file.write(b'x' * (1 << 20))"
+    filling = MisbehavingHandler("fills its disk below nested directories", below, (502,), Protection.DISK)
+    name = shared.deploy(nesting, timeout=DEADLINE, sandbox="v1")
+    assert shared.status_of(name) == 200
+    if is_enforced(shared, filling):
+        assert shared.status_of(shared.deploy(filling, timeout=DEADLINE, sandbox="v1")) == 502
+    shared.check_neighbour()
 
 
 def test_handler_cannot_inject_response_headers(shared: SharedPlane) -> None:

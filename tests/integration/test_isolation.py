@@ -108,6 +108,11 @@ def libc(name, *arguments):
         raise OSError(ctypes.get_errno(), name)
     return result
 
+def echo_through_pair():
+    one, other = socket.socketpair()
+    one.send(b"x")
+    return other.recv(1).decode()
+
 def handle(event, context):
     query = event["queryStringParameters"]
     path = query.get("path", "")
@@ -135,6 +140,12 @@ def handle(event, context):
                                for name in os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd/" + name)
                                or os.path.islink("/proc/self/fd/" + name)),
         "environment": lambda: dict(os.environ),
+        "prlimit": lambda: resource.prlimit(
+            int(query["pid"]), resource.RLIMIT_CPU, resource.getrlimit(resource.RLIMIT_CPU)) and None,
+        "priority": lambda: os.setpriority(os.PRIO_PROCESS, int(query["pid"]), 10),
+        "affinity": lambda: os.sched_setaffinity(int(query["pid"]), [0]),
+        "socketpair": echo_through_pair,
+        "shmget": lambda: libc("shmget", 0, 4096, 0o1600) and None,
         "raise-limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000)),
     }
     return {"body": attempt(actions[action])}
@@ -164,6 +175,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
         running.folder.chmod(0o700)
         # enough memory for a hundred Python processes; the memory limit has its own test
         running.deploy("hostile", HOSTILE, memory=512)
+        running.deploy("hostile-v1", HOSTILE, memory=512, sandbox="v1")
         running.deploy("other", OTHER, environment={"PASSWORD": "secret of another"}, min_scale=1)
         assert running.call("other").body == b"other"
         yield running
@@ -173,9 +185,11 @@ def enforced(plane: DataPlaneProcess, protection: Protection) -> bool:
     return protection in TABLE[Level(plane.settings.isolation)]
 
 
-def call_hostile(plane: DataPlaneProcess, action: str, **query: object) -> dict[str, object]:
+def call_hostile(
+    plane: DataPlaneProcess, action: str, function: str = "hostile", **query: object
+) -> dict[str, object]:
     text = "&".join(f"{key}={value}" for key, value in query.items())
-    reply = plane.call("hostile", f"/{action}?{text}")
+    reply = plane.call(function, f"/{action}?{text}")
     assert reply.status == 200, reply.body
     answer = reply.json()
     assert isinstance(answer, dict)
@@ -235,6 +249,32 @@ def test_platform_sockets_cannot_be_connected_to(plane: DataPlaneProcess) -> Non
     settings = plane.settings
     for path in (settings.control_socket, settings.gateway_socket, settings.delivery_socket):
         assert "ok" not in call_hostile(plane, "connect", path=path)
+
+
+@pytest.mark.parametrize("function", ["hostile", "hostile-v1"])
+def test_limits_and_priority_of_other_processes_cannot_be_changed(plane: DataPlaneProcess, function: str) -> None:
+    assert enforced(plane, Protection.PROCESS_LIMITS)
+    foreign = [pid for pid in platform_pids(plane).split(",") if pid != "1"]
+    for pid in foreign:
+        for action in ("prlimit", "priority", "affinity"):
+            assert "ok" not in call_hostile(plane, action, function, pid=pid), (action, pid)
+    assert call_hostile(plane, "prlimit", function, pid=0) == {"ok": None}
+
+
+@pytest.mark.parametrize("function", ["hostile", "hostile-v1"])
+def test_unix_sockets_of_the_platform_cannot_be_reached_by_any_sandbox(
+    plane: DataPlaneProcess, function: str
+) -> None:
+    assert "ok" not in call_hostile(plane, "connect", function, path=plane.settings.control_socket)
+    assert call_hostile(plane, "socketpair", function) == {"ok": "x"}
+
+
+@pytest.mark.parametrize("function", ["hostile", "hostile-v1"])
+def test_shared_memory_does_not_outlive_the_instance(plane: DataPlaneProcess, function: str) -> None:
+    assert enforced(plane, Protection.SHARED_OBJECTS)
+    before = Path("/proc/sysvipc/shm").read_text()
+    call_hostile(plane, "shmget", function)
+    assert Path("/proc/sysvipc/shm").read_text() == before
 
 
 def test_environment_has_no_secrets_of_others(plane: DataPlaneProcess) -> None:

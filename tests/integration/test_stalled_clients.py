@@ -15,6 +15,7 @@ from fnkit.platform.data_plane.gateway.http_connection import HttpConnection
 from fnkit.platform.data_plane.gateway.listeners import open_listeners
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.listening_sockets import listen
 from fnkit.platform.model.clock import SyncedClock
 from tests.support.ports import free_port
 
@@ -31,7 +32,8 @@ async def response_after_silence(folder: Path, sent: bytes, silence: float) -> b
     gateway = Gateway(engine, Router(), Authorizer("key"))
     gateway.has_snapshot = True
     port = free_port()
-    listeners = await open_listeners(gateway, "127.0.0.1", port, folder / "private.sock", folder / "delivery.sock")
+    public = listen("127.0.0.1", port)
+    listeners = await open_listeners(gateway, public, folder / "private.sock", folder / "delivery.sock")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     loop = asyncio.get_running_loop()

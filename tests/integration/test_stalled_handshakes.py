@@ -19,6 +19,7 @@ from fnkit.platform.data_plane.gateway.proxy import ConnectProxy
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.listening_sockets import listen
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
@@ -48,8 +49,12 @@ async def running_listeners(
     )
     plain, tls = free_port(), free_port()
     gateway.connect_proxy = ConnectProxy(table, plain, certificates, handshake_timeout=handshake_timeout)
-    opened = await open_listeners(gateway, "127.0.0.1", plain, folder / "private.sock", folder / "delivery.sock")
-    listener = TlsListener(gateway, certificates, "127.0.0.1", tls, handshake_timeout=handshake_timeout)
+    public = listen("127.0.0.1", plain)
+    opened = await open_listeners(gateway, public, folder / "private.sock", folder / "delivery.sock")
+    [tls_socket, *unused] = listen("127.0.0.1", tls)
+    for extra in unused:
+        extra.close()
+    listener = TlsListener(gateway, certificates, tls_socket, handshake_timeout=handshake_timeout)
     try:
         yield plain, tls, listener
     finally:

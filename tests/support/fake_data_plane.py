@@ -37,6 +37,7 @@ class FakeDataPlane:
     Attributes:
         path: The socket.
         start_error: Returns why a deployment fails, or ``None``.
+        secret: What it says first.
         hold_deployments: Whether deployments get no response until ``respond``.
         ignore_messages: Whether no message gets a response.
         received: All messages from control.
@@ -44,6 +45,7 @@ class FakeDataPlane:
 
     path: str
     start_error: Callable[[Route], str | None] = lambda _route: None
+    secret: str = ""
     hold_deployments: bool = False
     ignore_messages: bool = False
     received: list[ControlMessage] = field(default_factory=list)
@@ -55,7 +57,7 @@ class FakeDataPlane:
         self._socket.connect(self.path)
         self._thread = threading.Thread(target=self._read, args=(self._socket,), daemon=True)
         self._thread.start()
-        self.send(Handshake(pid=1, gateway_port=1, isolation="test"))
+        self.send(Handshake(secret=self.secret, pid=1, gateway_port=1, isolation="test"))
         wait_until(lambda: any(isinstance(one, Snapshot) for one in self.received))
 
     def close(self) -> None:

@@ -11,7 +11,13 @@ from typing import Final
 
 from fnkit.platform.data_plane.workers.isolation import Protection
 
-__all__ = ["MISBEHAVING_IMPORTS", "NON_TERMINATING_HANDLERS", "TERMINATING_HANDLERS", "MisbehavingHandler"]
+__all__ = [
+    "MISBEHAVING_IMPORTS",
+    "NESTING",
+    "NON_TERMINATING_HANDLERS",
+    "TERMINATING_HANDLERS",
+    "MisbehavingHandler",
+]
 
 _PRELUDE: Final = """
 import ctypes, json, os, resource, signal, socket, stat, subprocess, sys, threading, time
@@ -87,6 +93,19 @@ _RESPONSE: Final = _HEAD + b"content-type: text/plain\r\ncontent-length: 4\r\n\r
 _AFTER_EXTRA_RESPONSE: Final = (200, 502)  # the extra bytes may arrive after the next request was sent
 _RESPONSE_WITH_WRONG_NONCE: Final = _RESPONSE.replace(b"NONCE", b"0123456789abcdef")
 _LEAVE_DAEMON: Final = "daemon(lambda: time.sleep(1000))\nreturn 'left'"
+
+NESTING: Final = """
+for folder, name in ((os.getcwd(), 'd'), ('/tmp', 'd' * 250)):
+    try:
+        os.chdir(folder)
+        for _ in range(1500):
+            os.mkdir(name)
+            os.chdir(name)
+    except OSError as error:
+        print(error)
+return 'deep'
+"""
+"""Deeper than CPython's recursion limit, and with paths longer than the kernel accepts."""
 
 TERMINATING_HANDLERS: Final = (
     # Terminating the process or raising
@@ -166,6 +185,7 @@ TERMINATING_HANDLERS: Final = (
     MisbehavingHandler(
         "leaves a locked folder", "os.makedirs('a/b/c')\nos.chmod('a/b', 0)\nos.chmod('a', 0)\nreturn 'ok'", (200,)
     ),
+    MisbehavingHandler("nests directories", NESTING, (200,)),
     MisbehavingHandler("forks and both return", "os.fork()\nreturn 'one of two'", (200,)),
     MisbehavingHandler(
         "forks and the child raises", "if os.fork() == 0: raise RuntimeError('child')\nreturn 'parent'", (200,)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -38,10 +40,34 @@ def make_wheel(
     return path
 
 
+def make_source_distribution(folder: Path, name: str, backend: str) -> Path:
+    """Write a source distribution whose build backend is this Python source, and return its path."""
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": backend,
+    }
+    path = folder / f"{name}-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for file, text in files.items():
+            member = tarfile.TarInfo(f"{name}-1.0/{file}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return path
+
+
 def _metadata(wheel: Path) -> bytes:
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         return archive.read(name)
+
+
+def _link(path: Path) -> str:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    metadata = ""
+    if path.suffix == ".whl":
+        metadata = f' data-core-metadata="sha256={hashlib.sha256(_metadata(path)).hexdigest()}"'
+    return f'<a href="/files/{path.name}#sha256={digest}"{metadata}>{path.name}</a>\n'
 
 
 class PackageIndex:
@@ -100,11 +126,7 @@ class PackageIndex:
         )
         if not found:
             return 404, "text/plain", b"no such project"
-        links = "".join(
-            f'<a href="/files/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}" '
-            f'data-core-metadata="sha256={hashlib.sha256(_metadata(path)).hexdigest()}">{path.name}</a>\n'
-            for path in found
-        )
+        links = "".join(map(_link, found))
         return 200, "text/html", f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

@@ -14,7 +14,8 @@ from tests.support.structure import duplicate_public_classes, import_cycles
 
 _KIT = "authoring contract errors"
 _PLATFORM = "platform.model contract errors"
-_CONTROL = f"platform.control platform.control.store {_PLATFORM}"
+_SOCKETS_AND_FILES = "platform.directory_tree platform.listening_sockets platform.peers"
+_CONTROL = f"platform.control platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}"
 
 ALLOWED: dict[str, str] = {
     "errors": "",
@@ -33,9 +34,12 @@ ALLOWED: dict[str, str] = {
     "platform.model": "contract errors",
     "platform.logql": _PLATFORM,
     "platform.brokers": _PLATFORM,
-    "platform.data_plane": f"worker {_PLATFORM}",
+    "platform.directory_tree": "",
+    "platform.listening_sockets": "",
+    "platform.peers": "",
+    "platform.data_plane": f"worker {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.store": _PLATFORM,
-    "platform.control": f"platform.control.store {_PLATFORM}",
+    "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.logs": f"platform.logql {_CONTROL}",
     "platform.control.deployments": _CONTROL,
     "platform.control.resources": f"platform.control.deployments platform.control.logs {_CONTROL}",
@@ -50,8 +54,8 @@ ALLOWED: dict[str, str] = {
     "platform.control.process": (
         f"platform.control.api platform.control.control_plane platform.control.logs {_CONTROL}"
     ),
-    "platform.supervisor": f"platform.control.store platform.brokers {_PLATFORM}",
-    "platform.supervisor.launcher": f"platform.supervisor {_PLATFORM}",
+    "platform.supervisor": f"platform.control.store platform.brokers {_SOCKETS_AND_FILES} {_PLATFORM}",
+    "platform.supervisor.launcher": f"platform.supervisor {_SOCKETS_AND_FILES} {_PLATFORM}",
 }
 """Row → what it may import from fnkit. A module belongs to the row with the longest matching prefix."""
 

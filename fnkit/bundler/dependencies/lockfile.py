@@ -12,8 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
 
 from fnkit.bundler.files.content import atomic_file
 from fnkit.errors import BundleError
@@ -108,14 +117,14 @@ def read_lock(path: Path) -> Lock | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise _invalid_lock_error(path, "it cannot be read") from error
+        raise invalid_lock_error(path, "it cannot be read") from error
     try:
         document = msgspec.convert(tomllib.loads(text), _LockDocument)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise _invalid_lock_error(path, str(error)) from error
+        raise invalid_lock_error(path, str(error)) from error
     table = document.tool.fnkit
     if table.version != _FORMAT_VERSION:
-        raise _invalid_lock_error(
+        raise invalid_lock_error(
             path, f"it has format {table.version}, this version of fnkit uses format {_FORMAT_VERSION}"
         )
     packages = tuple(_locked_package(path, package) for package in document.packages)
@@ -133,7 +142,13 @@ def _locked_package(path: Path, package: _PackageTable) -> LockedPackage:
     file = package.wheels[0] if package.wheels else package.sdist
     sha256 = "" if file is None else file.hashes.get("sha256", "")
     if file is None or _SHA256_PATTERN.fullmatch(sha256) is None:
-        raise _invalid_lock_error(path, f"{package.name} has no file with a sha256")
+        raise invalid_lock_error(path, f"{package.name!r} has no file with a sha256")
+    if not _is_file_of(package, file.name, is_wheel=bool(package.wheels)):
+        raise invalid_lock_error(
+            path, f"{file.name!r} is not the name of a file of {package.name} {package.version}"
+        )
+    if file.url is not None and urlsplit(file.url).scheme not in ("http", "https"):
+        raise invalid_lock_error(path, f"the URL of {package.name!r} is not an http or https URL")
     return LockedPackage(
         name=package.name,
         version=package.version,
@@ -145,15 +160,26 @@ def _locked_package(path: Path, package: _PackageTable) -> LockedPackage:
     )
 
 
+def _is_file_of(package: _PackageTable, filename: str, *, is_wheel: bool) -> bool:
+    """Return whether a file name is that of a distribution of this package and version, without a directory."""
+    try:
+        name, version = parse_wheel_filename(filename)[:2] if is_wheel else parse_sdist_filename(filename)
+        expected = Version(package.version)
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return False
+    is_plain = not {"/", "\\"} & set(filename) and filename.isprintable()
+    return is_plain and version == expected and name == canonicalize_name(package.name) == package.name
+
+
 def format_lock(lock: Lock) -> str:
     """Return a lock's text: deterministic, with one block per package so that it diffs well."""
     table = [
         "[tool.fnkit]",
         f"version = {_FORMAT_VERSION}",
-        f"runtime = {_toml_string(lock.runtime)}",
-        f"target = {_toml_string(lock.target)}",
-        f"key = {_toml_string(lock.key)}",
-        f"notes = [{', '.join(_toml_string(note) for note in lock.notes)}]",
+        f"runtime = {toml_string(lock.runtime)}",
+        f"target = {toml_string(lock.target)}",
+        f"key = {toml_string(lock.key)}",
+        f"notes = [{', '.join(toml_string(note) for note in lock.notes)}]",
     ]
     packages = ["\n".join(_format_package(package)) for package in sorted(lock.packages, key=lambda one: one.name)]
     return (
@@ -164,25 +190,23 @@ def format_lock(lock: Lock) -> str:
 
 
 def _format_package(package: LockedPackage) -> list[str]:
-    fields = [f"name = {_toml_string(package.filename)}"]
+    fields = [f"name = {toml_string(package.filename)}"]
     # PEP 751 requires a url or a path. A bare file name marks a file that only the index's own client can fetch.
-    fields.append(
-        f"url = {_toml_string(package.url)}" if package.url else f"path = {_toml_string(package.filename)}"
-    )
+    fields.append(f"url = {toml_string(package.url)}" if package.url else f"path = {toml_string(package.filename)}")
     if package.size:
         fields.append(f"size = {package.size}")
-    fields.append(f"hashes = {{ sha256 = {_toml_string(package.sha256)} }}")
+    fields.append(f"hashes = {{ sha256 = {toml_string(package.sha256)} }}")
     inline = "{ " + ", ".join(fields) + " }"
     value = f"wheels = [{inline}]" if package.kind == "wheel" else f"sdist = {inline}"
     return [
         "[[packages]]",
-        f"name = {_toml_string(package.name)}",
-        f"version = {_toml_string(package.version)}",
+        f"name = {toml_string(package.name)}",
+        f"version = {toml_string(package.version)}",
         value,
     ]
 
 
-def _toml_string(text: str) -> str:
+def toml_string(text: str) -> str:
     """Return a TOML basic string.
 
     JSON's escapes are a subset of TOML's; TOML also requires DEL to be escaped.
@@ -190,7 +214,8 @@ def _toml_string(text: str) -> str:
     return msgspec.json.encode(text).decode("utf-8").replace("\x7f", "\\u007f")
 
 
-def _invalid_lock_error(path: Path, reason: str) -> BundleError:
+def invalid_lock_error(path: Path, reason: str) -> BundleError:
+    """Return the error for a lock file that cannot be used."""
     return BundleError(
         f"{path.name} cannot be used: {reason}.",
         code="lock-file",

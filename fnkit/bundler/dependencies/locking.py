@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import replace
 from typing import Literal, assert_never
 
@@ -11,8 +10,16 @@ import msgspec
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage, lock_path, read_lock, write_lock
+from fnkit.bundler.dependencies.lockfile import (
+    Lock,
+    LockedPackage,
+    invalid_lock_error,
+    lock_path,
+    read_lock,
+    write_lock,
+)
 from fnkit.bundler.dependencies.resolver import ResolutionRequest
+from fnkit.bundler.dependencies.uv_settings import project_uv_settings
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.bundler.target import BundleTarget
 from fnkit.project.model import Project
@@ -32,21 +39,9 @@ def _lock_key(project: Project, target: BundleTarget) -> str:
         target.python_name,
         target.uv_platform,
         sorted(canonicalize_name(name) for name in project.source_builds),
-        _uv_settings(project),
+        project_uv_settings(project.root),
     ]
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
-
-
-def _uv_settings(project: Project) -> object:
-    """Return the project's own uv settings: indexes, constraints, overrides."""
-    found: list[object] = []
-    for name in ("pyproject.toml", "uv.toml"):
-        try:
-            document = tomllib.loads((project.root / name).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            continue  # fnkit.project reports a broken file when it reads its own settings from it
-        found.append(document.get("tool", {}).get("uv") if name == "pyproject.toml" else document)
-    return msgspec.to_builtins(found, builtin_types=(), str_keys=True)
 
 
 def lock_target(
@@ -68,6 +63,8 @@ def lock_target(
     if not project.requirements:
         return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
     previous = read_lock(path)
+    if previous is not None:
+        _check_source_builds(previous, project)
     if previous is not None and previous.key == key and not upgrade:
         return previous
     report(BundleProgress(stage="lock", runtime=target.runtime, detail=backend))
@@ -90,6 +87,22 @@ def lock_target(
     lock = Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=packages, notes=notes)
     write_lock(lock)
     return lock
+
+
+def _check_source_builds(lock: Lock, project: Project) -> None:
+    """Reject a lock with source distributions that the project does not allow to be built.
+
+    The file is committed, so it may come from somebody else; building runs the package's code.
+
+    Raises:
+        BundleError: ``lock-file``.
+    """
+    allowed = {canonicalize_name(name) for name in project.source_builds}
+    for package in lock.packages:
+        if package.kind == "sdist" and package.name not in allowed:
+            raise invalid_lock_error(
+                lock.path, f"{package.name} would be built from source, which source-builds does not allow"
+            )
 
 
 def _resolve(request: ResolutionRequest, backend: ResolverBackend) -> tuple[LockedPackage, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fnkit.bundler.dependencies.lockfile import LockedPackage
+from fnkit.bundler.dependencies.uv_settings import tool_environment
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
@@ -78,7 +79,7 @@ class ResolutionRequest:
     """Requirements to resolve for one target.
 
     Attributes:
-        root: The project's directory, whose own index settings apply.
+        root: The project's directory, whose own settings of indexes and versions apply.
         requirements: PEP 508 lines.
         requirements_file: File that contains them, for messages.
         preferred: Versions to keep where they still fit.
@@ -119,7 +120,7 @@ def _index_environment() -> dict[str, str]:
     A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
     interpreters and pip never prompts.
     """
-    variables = dict(os.environ)
+    variables = tool_environment(os.environ)
     for pip_name, uv_names in (
         ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
         ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
@@ -167,15 +168,15 @@ def run_tool(
 
 
 def run_resolver(
-    command: list[str], root: Path, *, timeout_seconds: int, python_path: str | None = None
+    command: list[str], folder: Path, *, timeout_seconds: int, python_path: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a resolver in the project's directory.
+    """Run a resolver in a directory.
 
     Raises:
         BundleError: ``lock-timeout``.
     """
     try:
-        return run_tool(command, root, timeout_seconds=timeout_seconds, python_path=python_path)
+        return run_tool(command, folder, timeout_seconds=timeout_seconds, python_path=python_path)
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"Resolving the requirements took longer than {timeout_seconds // 60} minutes.",

@@ -23,6 +23,7 @@ from fnkit.bundler.dependencies.resolver import (
     url_filename,
     url_without_credentials,
 )
+from fnkit.bundler.dependencies.uv_settings import project_uv_settings, write_uv_settings
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
@@ -240,7 +241,8 @@ def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
             command += ["--no-binary", name]
         if request.upgrade:
             command.append("--upgrade")
-        result = run_resolver([*command, str(requirements)], request.root, timeout_seconds=_TIMEOUT_SECONDS)
+        write_uv_settings(project_uv_settings(request.root), Path(folder))
+        result = run_resolver([*command, str(requirements)], Path(folder), timeout_seconds=_TIMEOUT_SECONDS)
         if result.returncode != 0:
             raise _explain_failure(result.stderr, request)
         return _read_pylock(output)

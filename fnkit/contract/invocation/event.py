@@ -34,7 +34,6 @@ HOP_BY_HOP: Final = frozenset(
 """Headers that apply to a single connection and are not forwarded (RFC 9110, section 7.6.1)."""
 
 _BASE64_TEXT: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
-_LINE_BREAKS: Final = re.compile(rb"[\r\n]+")
 _INVALID_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _REPLACE_EACH_BYTE: Final = "fnkit-each-byte"
 
@@ -89,7 +88,7 @@ def is_base64(body: bytes) -> bool:
     if _BASE64_TEXT.fullmatch(body) is None:
         if b"\n" not in body and b"\r" not in body:
             return False
-        body = _LINE_BREAKS.sub(b"", body)
+        body = body.translate(None, b"\r\n")  # a body of line breaks only takes milliseconds per megabyte
         if _BASE64_TEXT.fullmatch(body) is None:
             return False
     return len(body) % 4 == 0

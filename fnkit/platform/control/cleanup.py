@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.records import FunctionRecord
 
 ORPHAN_DELAY_SECONDS: Final = 300.0
@@ -34,7 +34,7 @@ class GarbageCollector:
             path: The directory.
             seconds: The delay in seconds of real time: the longest time that a request in progress may still take.
         """
-        self._run_later(lambda: shutil.rmtree(path, ignore_errors=True), seconds, f"removal of {path.name}")
+        self._run_later(lambda: remove_tree(path), seconds, f"removal of {path.name}")
 
     def remove_archive(self, sha256: str | None) -> None:
         """Remove an archive unless a function still refers to it.
@@ -58,7 +58,7 @@ class GarbageCollector:
             for folder in self._context.layout.deployments_dir.glob(f"{record.id}-*"):
                 number = folder.name.rpartition("-")[2]
                 if str(folder) != kept_path and number.isdecimal() and int(number) <= record.generation:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove_tree(folder)
 
         self._run_later(remove, seconds, f"removal of older code of {record.id}")
 
@@ -75,7 +75,7 @@ class GarbageCollector:
             elif str(folder) not in serving:
                 self.remove(folder, ORPHAN_DELAY_SECONDS)
 
-    def _run_later(self, remove: Callable[[], None], seconds: float, name: str) -> None:
+    def _run_later(self, remove: Callable[[], object], seconds: float, name: str) -> None:
         async def wait() -> None:
             await asyncio.sleep(seconds)
             await asyncio.to_thread(remove)

@@ -92,6 +92,7 @@ class ControlPlane:
             credentials=lambda: AcceptedCredentials(
                 public_key=self._signing_keys.public_pem, tokens=active_token_ids(store), keys=key_grants(key_file)
             ),
+            secret=settings.link_secret,
         )
         # Before the resources, which report changed crons to the scheduler.
         self._gateway_client = GatewayClient(settings.delivery_socket)

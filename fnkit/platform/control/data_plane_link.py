@@ -1,12 +1,14 @@
 """The control plane's side of the socket to the data plane.
 
-The data plane connects to a Unix socket. Control sends a snapshot of all routes, then numbered changes, which the
-data plane acks. Without a data plane, changes need not be sent at all: the next snapshot contains them.
+The data plane connects to a Unix socket and first proves that it is the data plane, because routes contain secrets.
+Control then sends a snapshot of all routes, then numbered changes, which the data plane acks. Without a data plane,
+changes need not be sent at all: the next snapshot contains them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -16,8 +18,11 @@ from typing import Final, TypeAlias
 import msgspec
 
 from fnkit.platform.model import routing
+from fnkit.platform.peers import HasDescriptor, is_own_process
 
 _MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+_MAX_HANDSHAKE_BYTES: Final = 4096
+_HANDSHAKE_TIMEOUT: Final = 10.0
 _logger = logging.getLogger(__name__)
 
 ACK_TIMEOUT: Final = 2.0
@@ -43,6 +48,7 @@ class DataPlaneConnection:
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._peer: HasDescriptor = writer.get_extra_info("socket")
         self._reader = reader
         self._writer = writer
         self._pending_acks: dict[int, asyncio.Future[None]] = {}
@@ -97,19 +103,38 @@ class DataPlaneConnection:
             if self._pending_starts.get(key) is future:
                 del self._pending_starts[key]
 
+    async def authenticate(self, secret: str) -> bool:
+        """Return whether the peer is a process of this platform whose first message contains the secret."""
+        if not is_own_process(self._peer):
+            return False
+        try:
+            async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
+                message = await self._read_message(_MAX_HANDSHAKE_BYTES)
+        except TimeoutError:
+            return False
+        if not isinstance(message, routing.Handshake):
+            return False
+        self.hello = message
+        return hmac.compare_digest(message.secret.encode(), secret.encode())
+
     async def read_messages(self) -> None:
         """Read and handle messages until the connection closes or a message is invalid."""
+        while (message := await self._read_message(_MAX_FRAME_BYTES)) is not None:
+            self._handle(message)
+
+    async def _read_message(self, max_bytes: int) -> routing.DataPlaneMessage | None:
+        """Return the next message; ``None`` if the connection closes, or the message is too large or invalid."""
         try:
-            while True:
-                length = int.from_bytes(await self._reader.readexactly(routing.FRAME_LENGTH_BYTES), "big")
-                if length > _MAX_FRAME_BYTES:
-                    _logger.error("Closing the connection to the data plane: received a frame of %d bytes.", length)
-                    return
-                self._handle(routing.decode_data_plane_message(await self._reader.readexactly(length)))
+            length = int.from_bytes(await self._reader.readexactly(routing.FRAME_LENGTH_BYTES), "big")
+            if length > max_bytes:
+                _logger.error("Closing the connection to the data plane: received a frame of %d bytes.", length)
+                return None
+            return routing.decode_data_plane_message(await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError):
-            return
+            return None
         except msgspec.MsgspecError as error:
             _logger.warning("Closing the connection to the data plane: received an invalid message: %s", error)
+            return None
 
     def close(self) -> None:
         """Close the connection and wake all waiters: acks count as received, starts return ``ConnectionLost``."""
@@ -125,7 +150,7 @@ class DataPlaneConnection:
     def _handle(self, message: routing.DataPlaneMessage) -> None:
         match message:
             case routing.Handshake():
-                self.hello = message
+                pass  # only the first message counts
             case routing.DataPlaneHealthy():
                 self.healthy = True
             case routing.Ack(version=version):
@@ -149,6 +174,7 @@ class DataPlaneLink:
         routes: Returns the routes of all serving deployments.
         clock: Returns the state of the platform's clock.
         credentials: Returns the credentials that grant access to private functions.
+        secret: What the data plane has to say first.
     """
 
     def __init__(
@@ -157,8 +183,10 @@ class DataPlaneLink:
         routes: Callable[[], tuple[routing.Route, ...]],
         clock: Callable[[], routing.ClockState],
         credentials: Callable[[], routing.AcceptedCredentials],
+        secret: str,
     ) -> None:
         self._path = path
+        self._secret = secret
         self._get_routes = routes
         self._get_clock = clock
         self._get_credentials = credentials
@@ -276,6 +304,10 @@ class DataPlaneLink:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = DataPlaneConnection(reader, writer)
+        if not await connection.authenticate(self._secret):
+            _logger.warning("Closing a connection to the control socket that is not the data plane's.")
+            connection.close()
+            return
         # A second connection means that the data plane was restarted before the first one was seen to close.
         if self._current is not None:
             self._current.close()

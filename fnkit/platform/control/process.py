@@ -22,11 +22,12 @@ import uvicorn
 
 from fnkit.errors import PlatformError
 from fnkit.platform.control.api.app import create_application
+from fnkit.platform.control.api.http_protocol import ApiHttpProtocol, raise_descriptor_limit
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.logs.push import LokiPush
+from fnkit.platform.listening_sockets import inherit, listen
 from fnkit.platform.model.settings import ProcessSettings
 
-_BACKLOG = 512
 _GC_THRESHOLD = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
 _DRAIN_TIMEOUT = 10
 # Longer than the pause between two polls of a client: 5 s (Serverless Framework plugin, Go SDK), up to 30 s (other
@@ -44,12 +45,14 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def serve(settings: ProcessSettings, listener: socket.socket, stop: asyncio.Event | None = None) -> None:
+async def serve(
+    settings: ProcessSettings, listeners: list[socket.socket], stop: asyncio.Event | None = None
+) -> None:
     """Run the control plane until it is stopped.
 
     Args:
         settings: Settings of the process.
-        listener: The listening socket of the API.
+        listeners: The listening sockets of the API.
         stop: Set to stop; ``None`` to stop on SIGTERM and SIGINT.
     """
     plane = ControlPlane(settings)
@@ -57,15 +60,16 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
         await plane.open()
         if settings.loki_push is not None:
             plane.context.tasks.start(LokiPush(plane.context, plane.logs, settings.loki_push).run(), "log push")
-        await _serve_http(plane, listener, stop or _stop_event_on_signal())
+        await _serve_http(plane, listeners, stop or _stop_event_on_signal())
     finally:
         await plane.close()
 
 
-async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _serve_http(plane: ControlPlane, listeners: list[socket.socket], stop: asyncio.Event) -> None:
     config = uvicorn.Config(
         create_application(plane),
         lifespan="off",
+        http=ApiHttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -81,7 +85,7 @@ async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asynci
 
     ending = asyncio.ensure_future(end())
     try:
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
     finally:
         ending.cancel()
 
@@ -92,26 +96,6 @@ def _stop_event_on_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-def _bind_listener(host: str, port: int) -> socket.socket:
-    """Open the listening socket of the API.
-
-    The protocol is given explicitly: asyncio sets TCP_NODELAY only on sockets whose ``proto`` is IPPROTO_TCP. With
-    Nagle's algorithm and delayed ACKs, calls would take 40 ms longer.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -131,13 +115,12 @@ def main() -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     sys.setswitchinterval(_GIL_SWITCH_INTERVAL)
+    raise_descriptor_limit()
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
-        with (
-            _bind_listener(settings.host, settings.api_port) as listener,
-            asyncio.Runner(loop_factory=_event_loop_factory()) as runner,
-        ):
-            runner.run(serve(settings, listener))
+        listeners = inherit(settings.listening.api) or listen(settings.host, settings.api_port)
+        with asyncio.Runner(loop_factory=_event_loop_factory()) as runner:
+            runner.run(serve(settings, listeners))
     except msgspec.MsgspecError as error:
         print(f"control: invalid settings: {error}", file=sys.stderr)  # noqa: T201  collected by the supervisor
         return 1

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -35,6 +34,8 @@ from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.gateway.tracing import Tracer
 from fnkit.platform.data_plane.interface import DeployResult
 from fnkit.platform.data_plane.workers.isolation import Level, unenforced
+from fnkit.platform.directory_tree import remove_tree
+from fnkit.platform.listening_sockets import inherit, listen
 from fnkit.platform.model import routing
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
@@ -85,22 +86,27 @@ class DataPlane:
         # Host names that changed after a function's last route was sent, for a deployment that is still starting.
         self._changed_hosts: dict[str, tuple[str, ...]] = {}
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, public: list[socket.socket], tls: list[socket.socket], stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain.
 
         The connection to control stays open while draining, so that it gets the reports of that time.
 
+        Args:
+            public: Listening sockets for plain HTTP.
+            tls: Listening sockets for HTTPS.
+            stop: Set to stop.
+
         Raises:
-            OSError: A listener cannot be opened.
+            OSError: A private socket cannot be opened.
         """
         settings = self._settings
         sockets = (Path(settings.gateway_socket), Path(settings.delivery_socket))
-        listeners = await open_listeners(self._gateway, settings.host, settings.gateway_port, *sockets)
+        listeners = await open_listeners(self._gateway, public, *sockets)
         certificates = self._create_certificate_store() if settings.tls_port else None
         self._gateway.tls_port = settings.tls_port
         self._gateway.connect_proxy = ConnectProxy(self._router, settings.gateway_port, certificates)
         if certificates is not None:
-            listeners.append(TlsListener(self._gateway, certificates, settings.host, settings.tls_port))
+            listeners += [TlsListener(self._gateway, certificates, one) for one in tls]
         link = asyncio.create_task(self._control_client.run())
         await stop.wait()
         for listener in listeners:
@@ -130,7 +136,10 @@ class DataPlane:
 
     def _handshake(self) -> routing.Handshake:
         return routing.Handshake(
-            pid=os.getpid(), gateway_port=self._settings.gateway_port, isolation=self._isolation_level.value
+            secret=self._settings.link_secret,
+            pid=os.getpid(),
+            gateway_port=self._settings.gateway_port,
+            isolation=self._isolation_level.value,
         )
 
     # Messages of control
@@ -251,7 +260,7 @@ def _remove_stale_dirs(parent: Path) -> None:
             try:
                 os.kill(int(pid), 0)
             except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
             except PermissionError:
                 continue  # the pid now belongs to a process of another user
 
@@ -263,14 +272,20 @@ async def _serve(settings: ProcessSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     base = Path(settings.gateway_socket).parent
     _remove_stale_dirs(base)
+    # Before the first zygote is started, which must not inherit them.
+    public = inherit(settings.listening.gateway) or listen(settings.host, settings.gateway_port)
+    tls = inherit(settings.listening.tls) or (listen(settings.host, settings.tls_port) if settings.tls_port else [])
     prefix = f"{_RUNTIME_DIR_PREFIX}{os.getpid()}-"
-    with tempfile.TemporaryDirectory(dir=base, prefix=prefix, ignore_cleanup_errors=True) as folder:
+    folder = tempfile.mkdtemp(dir=base, prefix=prefix)
+    try:
         level = await best_level(settings.isolation, Path(folder))
         open_aspects = ", ".join(aspect.value for aspect in unenforced(level)) or "nothing"
         _log.info("isolation: %s; not enforced: %s", level.value, open_aspects)
         if settings.cpu_limits == "hard" and level is not Level.CGROUP:
             _log.warning("--cpu-limits=hard is not enforced: isolation %s has no control groups", level.value)
-        await DataPlane(settings, level, Path(folder)).run(stop)
+        await DataPlane(settings, level, Path(folder)).run(public, tls, stop)
+    finally:
+        remove_tree(folder)
 
 
 def main() -> int:

@@ -40,6 +40,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         generation: Number of the function's deployment; a higher one replaces a lower one.
         hosts: Lower-case host names without port: the native ones and custom domains.
         path_prefix: ``/<region>/<namespace>/<function>``, percent-encoded: the address by path.
+        created_at: When the function was created, in platform nanoseconds. Names are unique in a project only, so
+            several functions can have one path: it belongs to the oldest.
         interpreter: Absolute path of the program that runs the function.
         code_dir: Absolute path of the directory that an instance sees as ``/home/app/function``.
         memory: MB.
@@ -59,6 +61,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str
     hosts: tuple[str, ...]
     path_prefix: str
+    created_at: int = 0
     runtime: str
     language: str
     interpreter: str
@@ -174,8 +177,13 @@ ControlMessage: TypeAlias = (
 
 
 class Handshake(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """The first message of the data plane, with its port and the isolation level in force."""
+    """The first message of the data plane, with its port and the isolation level in force.
 
+    Attributes:
+        secret: The secret of this start of the platform. Control sends nothing before it has seen it.
+    """
+
+    secret: str
     pid: int
     gateway_port: int
     isolation: str

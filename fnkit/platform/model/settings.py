@@ -196,6 +196,14 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     scale_to_zero_after: Annotated[float, StartOption("--scale-to-zero-after")] = SCALE_TO_ZERO_AFTER_SECONDS
 
 
+class ListeningDescriptors(msgspec.Struct, frozen=True, kw_only=True):
+    """Descriptors of listening sockets that a process inherits; without any it listens itself."""
+
+    api: tuple[int, ...] = ()
+    gateway: tuple[int, ...] = ()
+    tls: tuple[int, ...] = ()
+
+
 class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):
     """What control and the data plane read as JSON from standard input: the settings, their files, their secrets.
 
@@ -205,6 +213,8 @@ class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):
         control_socket: Unix socket on which control accepts the data plane.
         gateway_socket: Unix socket of the gateway for health, metrics and trusted requests, which need no token.
         delivery_socket: Unix socket of the gateway for deliveries, in the binary protocol.
+        link_secret: What the data plane says first to control, new at every start of the platform.
+        listening: The sockets of the ports above, which the supervisor opened.
         otlp: Export of traces, if enabled.
         loki_push: Push of logs to Loki, if enabled.
         queues: Brokers of queue triggers; empty for the data plane, which does not need their credentials.
@@ -218,6 +228,8 @@ class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):
     access_key: str
     project_id: str
     organization_id: str
+    link_secret: str = ""
+    listening: ListeningDescriptors = ListeningDescriptors()
     otlp: OtlpSettings | None = None
     loki_push: LokiPushSettings | None = None
     queues: QueueSettings = QueueSettings()

@@ -28,6 +28,7 @@ class ChildProcess:
         settings: JSON for its standard input. Secrets are passed only here, since arguments and environment are
             visible to other processes.
         environment: The environment of the process.
+        descriptors: Descriptors that the process inherits, with the same numbers.
         output_log: Receives the output of the process.
         supervisor_log: Receives messages about starts and ends.
         on_change: Called with the pid after a start, and with 0 after an end.
@@ -40,6 +41,7 @@ class ChildProcess:
         *,
         settings: bytes,
         environment: Mapping[str, str],
+        descriptors: tuple[int, ...],
         output_log: RotatingLogFile,
         supervisor_log: RotatingLogFile,
         on_change: Callable[[int], None],
@@ -49,6 +51,7 @@ class ChildProcess:
         self._module = module
         self._settings = settings
         self._environment = environment
+        self._descriptors = descriptors
         self._output_log = output_log
         self._supervisor_log = supervisor_log
         self._on_change = on_change
@@ -92,6 +95,7 @@ class ChildProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=dict(self._environment),
+            pass_fds=self._descriptors,
             start_new_session=True,  # Ctrl-C in a terminal must reach only the supervisor, which stops all in order
         )
         self._process = process

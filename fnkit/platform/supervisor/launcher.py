@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import msgspec
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey, TriggerStatus
 from fnkit.errors import PlatformError
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import DataLayout, PlatformSettings, SettingDifference
 from fnkit.platform.supervisor.data_directory import (
     PlatformCredentials,
@@ -322,7 +322,7 @@ def reset_platform(data_dir: Path | None = None) -> None:
     try:
         for entry in layout.data_dir.iterdir():
             if entry.name not in _FILES_KEPT_BY_RESET:
-                _remove_tree(entry)
+                _remove_entry(entry)
     finally:
         os.close(lock)
 
@@ -370,14 +370,13 @@ def _send_signal(pid: int, number: signal.Signals) -> None:
         raise PlatformError(f"The platform (pid {pid}) runs as another user.", code="platform-not-yours") from None
 
 
-def _remove_tree(path: Path) -> None:
-    """Remove a file or a directory tree, including read-only directories."""
-    if not path.is_dir() or path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
-    for folder, _, _ in os.walk(path):
-        Path(folder).chmod(0o700)
-    shutil.rmtree(path)
+def _remove_entry(path: Path) -> None:
+    if not remove_tree(path):
+        raise PlatformError(
+            f"{path} could not be removed.",
+            code="not-removed",
+            hint="Remove it by hand as the user that owns it, then reset again.",
+        )
 
 
 def _http_url(host: str, port: int, scheme: str = "http") -> str:

@@ -10,18 +10,23 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
+import secrets
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from fnkit.errors import PlatformError
+from fnkit.platform.directory_tree import remove_tree
+from fnkit.platform.listening_sockets import ListenError, listen
 from fnkit.platform.model.settings import (
     DataLayout,
+    ListeningDescriptors,
     PlatformSettings,
     ProcessSettings,
     start_option,
@@ -44,6 +49,7 @@ _DEFAULT_PORTS: Final = {"api_port": 8480, "gateway_port": 8481, "tls_port": 848
 """The standard port of each listener, by its field in ``PlatformSettings``, in the order of reservation."""
 _OPTIONAL_PORTS: Final = frozenset({"tls_port", "nats_port"})
 _MAX_PORTS_TRIED: Final = 100
+_LINK_SECRET_BYTES: Final = 32
 
 
 class AlreadyLocked(Exception):
@@ -68,89 +74,127 @@ def acquire_lock(data_dir: Path) -> int:
     return descriptor
 
 
-class ReservedPorts:
-    """Reserves the ports of one platform until it stops.
+class PlatformPorts:
+    """The ports of one platform, held until it stops.
 
-    While a process starts or restarts, nothing listens on its port. The kernel could use the port for an outgoing
-    connection, and another platform could choose it. On Linux, two sockets per port prevent both:
+    The supervisor listens on the ports of its own processes, which inherit the sockets
+    (``fnkit.platform.listening_sockets``). The broker opens its port itself. On Linux, two sockets keep that port
+    while nothing listens on it, so that neither the kernel nor another platform chooses it:
 
     - A TCP socket that is bound but does not listen. The kernel does not assign its port, and with SO_REUSEADDR on
-      both sides the platform's process can still bind it and listen.
+      both sides the broker can still bind it and listen.
     - A Unix socket with a name in the abstract namespace, which is per network namespace, as ports are. Another
-      platform that tries to reserve the port fails to bind the same name.
+      platform that takes the port in either way fails to bind the same name.
     """
 
     def __init__(self) -> None:
-        self._sockets: list[socket.socket] = []
+        self._listening: dict[str, list[socket.socket]] = {}
+        self._reserved: list[socket.socket] = []
 
-    def reserve(
-        self, host: str, requested: int | None, *, default: int, excluded: frozenset[int], option: str
-    ) -> int:
-        """Choose a free port and reserve it.
+    def descriptors(self, name: str) -> tuple[int, ...]:
+        """Return the descriptors of the listening sockets of a port; none if it was not opened."""
+        return tuple(one.fileno() for one in self._listening.get(name, ()))
 
-        Args:
-            host: Address to bind.
-            requested: The port that the user requested; 0 for any free one, ``None`` for the default.
-            default: The default port; if it is in use, the next free one is taken.
-            excluded: Ports that other listeners of the platform need.
-            option: The command-line option, for error messages.
+    def listen(self, name: str, host: str, port: int) -> int:
+        """Listen on a port, 0 for any free one, and return its number.
 
         Raises:
-            PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
+            ListenError: The port cannot be used.
         """
-        if requested is not None:
-            return self._reserve_port(host, requested, option)
-        for port in range(default, default + _MAX_PORTS_TRIED):
-            if port not in excluded:
-                try:
-                    return self._reserve_port(host, port, option)
-                except PlatformError as error:
-                    if error.code != "port-in-use":
-                        raise
-        raise PlatformError(
-            f"No port from {default} to {default + _MAX_PORTS_TRIED - 1} is free on {host}.",
-            code="port-in-use",
-            hint=f"Choose one with {option}, or 0 for any.",
-        )
+        sockets = listen(host, port)
+        chosen = int(sockets[0].getsockname()[1])
+        try:
+            self._claim(host, chosen)
+        except ListenError:
+            for one in sockets:
+                one.close()
+            raise
+        self._listening[name] = sockets
+        return chosen
 
-    def release(self) -> None:
-        """Release all ports."""
-        while self._sockets:
-            self._sockets.pop().close()
+    def reserve(self, host: str, port: int) -> int:
+        """Reserve a port for a process that opens it itself, 0 for any free one, and return its number.
 
-    def _reserve_port(self, host: str, port: int, option: str) -> int:
+        Raises:
+            ListenError: The port cannot be used.
+        """
         with contextlib.ExitStack() as opened:
             bound = opened.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
-            name = opened.enter_context(socket.socket(socket.AF_UNIX))
             try:
-                # The same option as the servers', so that they can bind the same port.
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 bound.bind((host, port))
-                port = int(bound.getsockname()[1])
-                if sys.platform == "linux":
-                    name.bind(f"\0fnkit-port-{host}-{port}")
-                    self._sockets += (bound, name)
-                    opened.pop_all()  # both stay open until ``release``
             except OSError as error:
-                raise _bind_error(host, port, option, error) from None
+                raise ListenError(error, host, port) from None
+            port = int(bound.getsockname()[1])
+            self._claim(host, port)
+            if sys.platform == "linux":
+                self._reserved.append(bound)
+                opened.pop_all()  # it stays open until ``release``
         return port
 
+    def _claim(self, host: str, port: int) -> None:
+        if sys.platform != "linux":
+            return
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0fnkit-port-{port}")
+        except OSError as error:
+            name.close()
+            raise ListenError(error, host, port) from None
+        self._reserved.append(name)
 
-def _bind_error(host: str, port: int, option: str, error: OSError) -> PlatformError:
+    def release(self) -> None:
+        """Close all sockets."""
+        for one in [*self._reserved, *(one for sockets in self._listening.values() for one in sockets)]:
+            one.close()
+
+
+def choose_port(
+    take: Callable[[int], int], requested: int | None, *, default: int, excluded: frozenset[int], option: str
+) -> int:
+    """Take a port and return its number.
+
+    Args:
+        take: Takes a port, 0 for any free one.
+        requested: The port that the user requested; 0 for any free one, ``None`` for the default.
+        default: The default port; if it is in use, the next free one is taken.
+        excluded: Ports that other listeners of the platform need.
+        option: The command-line option, for error messages.
+
+    Raises:
+        PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
+    """
+    candidates = range(default, default + _MAX_PORTS_TRIED) if requested is None else (requested,)
+    for port in candidates:
+        if requested is None and port in excluded:
+            continue
+        try:
+            return take(port)
+        except ListenError as error:
+            if requested is not None or error.errno != errno.EADDRINUSE:
+                raise _port_error(error, option) from None
+    raise PlatformError(
+        f"No port from {default} to {default + _MAX_PORTS_TRIED - 1} is free.",
+        code="port-in-use",
+        hint=f"Choose one with {option}, or 0 for any.",
+    )
+
+
+def _port_error(error: ListenError, option: str) -> PlatformError:
     if error.errno == errno.EADDRINUSE:
         return PlatformError(
-            f"Port {port} on {host} is in use by another program.",
+            f"Port {error.port} on {error.host} is in use by another program.",
             code="port-in-use",
             hint=f"Choose another one with {option}, or 0 for any free one.",
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
         return PlatformError(
-            f"This user is not allowed to use port {port}.",
+            f"This user is not allowed to use port {error.port}.",
             code="port-not-allowed",
             hint=f"Choose a port above 1023 with {option}.",
         )
     return PlatformError(
-        f"{host} is not an address of this machine: {error.strerror}.",
+        f"{error.host} is not an address of this machine: {os.strerror(error.errno or 0)}.",
         code="address-not-here",
         hint="Use --host 127.0.0.1, or an address that this machine has.",
     )
@@ -165,14 +209,14 @@ class PreparedPlatform:
         settings: The settings of control. The data plane gets the same without those of brokers.
         run_file: The run file as it was written.
         lock_descriptor: Descriptor that holds the lock of the data directory.
-        ports: Reserved for the processes.
+        ports: Open for the processes.
     """
 
     layout: DataLayout
     settings: ProcessSettings = field(repr=False)  # contains secrets
     run_file: RunFile
     lock_descriptor: int
-    ports: ReservedPorts
+    ports: PlatformPorts
 
 
 def prepare_platform(options: StartOptions) -> PreparedPlatform:
@@ -185,14 +229,14 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     layout = DataLayout(Path(options.data_dir))
     create_data_dir(layout.data_dir)
     lock = acquire_lock(layout.data_dir)
-    ports = ReservedPorts()
+    ports = PlatformPorts()
     try:
         credentials = load_or_create_credentials(layout.credentials_file)
         (layout.logs_dir / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
         before = read_run_file(layout.run_file)
         if before is not None:
             _remove_stale_sockets(Path(before.socket_folder))
-        settings = _reserve_ports(options, before.settings if before is not None else PlatformSettings(), ports)
+        settings = _open_ports(options, before.settings if before is not None else PlatformSettings(), ports)
         folder = create_socket_dir(layout.data_dir)
         started_at = process_start_time(os.getpid()) or ""
         run = RunFile(pid=os.getpid(), started_at=started_at, socket_folder=str(folder), settings=settings)
@@ -208,6 +252,12 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
             otlp=options.otlp,  # like the two below it contains secrets, so it is not in the run file
             loki_push=options.loki_push,
             queues=queue_settings(options, layout, settings.nats_port),
+            link_secret=secrets.token_hex(_LINK_SECRET_BYTES),
+            listening=ListeningDescriptors(
+                api=ports.descriptors("api_port"),
+                gateway=ports.descriptors("gateway_port"),
+                tls=ports.descriptors("tls_port"),
+            ),
         )
         write_run_file(layout.run_file, run)
     except BaseException:
@@ -217,13 +267,13 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     return PreparedPlatform(layout, process_settings, run, lock, ports)
 
 
-def _reserve_ports(options: StartOptions, previous: PlatformSettings, reserved: ReservedPorts) -> PlatformSettings:
-    """Reserve the ports of all listeners, and return the settings with them.
+def _open_ports(options: StartOptions, previous: PlatformSettings, held: PlatformPorts) -> PlatformSettings:
+    """Open the ports of the platform, and return the settings with them.
 
     Args:
         options: The options of the start.
         previous: The settings of the last start, whose ports are taken where no port is requested.
-        reserved: Holds the ports.
+        held: Holds the ports.
 
     Raises:
         PlatformError: A port cannot be used, or the brokers file is invalid.
@@ -240,8 +290,10 @@ def _reserve_ports(options: StartOptions, previous: PlatformSettings, reserved: 
         if port == "none" or (name == "nats_port" and not runs_own_nats(options)):
             ports[name] = 0
             continue
-        ports[name] = reserved.reserve(
-            NATS_HOST if name == "nats_port" else options.settings.host,
+        ports[name] = choose_port(
+            partial(held.reserve, NATS_HOST)
+            if name == "nats_port"
+            else partial(held.listen, name, options.settings.host),
             port,
             default=getattr(previous, name) or default,
             excluded=frozenset(taken),
@@ -254,4 +306,4 @@ def _reserve_ports(options: StartOptions, previous: PlatformSettings, reserved: 
 def _remove_stale_sockets(directory: Path) -> None:
     """Remove the sockets of a platform that was killed. The lock is held, so that nothing uses them."""
     if directory.name.startswith("fnkit-") and is_private(directory):
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -27,7 +26,8 @@ from typing import Final
 import msgspec
 
 from fnkit.errors import PlatformError
-from fnkit.platform.model.settings import QueueSettings
+from fnkit.platform.directory_tree import remove_tree
+from fnkit.platform.model.settings import ProcessSettings, QueueSettings
 from fnkit.platform.supervisor.child_process import ChildProcess
 from fnkit.platform.supervisor.data_directory import child_environment, write_run_file
 from fnkit.platform.supervisor.health import fetch_health
@@ -64,23 +64,30 @@ class _Supervisor:
         environment = child_environment(os.environ)
         logs = prepared.layout.logs_dir / "platform"
         journal = RotatingLogFile(logs / "supervisor.log")
-        modules = [
-            ("control", "fnkit.platform.control.process", control_settings),
-            ("data-plane", "fnkit.platform.data_plane.process", data_plane_settings),
+        listening = control_settings.listening
+        modules: list[tuple[str, str, ProcessSettings, tuple[int, ...]]] = [
+            ("control", "fnkit.platform.control.process", control_settings, listening.api),
+            (
+                "data-plane",
+                "fnkit.platform.data_plane.process",
+                data_plane_settings,
+                (*listening.gateway, *listening.tls),
+            ),
         ]
         if prepared.run_file.settings.nats_port:
-            modules.append(("nats", "fnkit.platform.supervisor.nats_server", control_settings))
+            modules.append(("nats", "fnkit.platform.supervisor.nats_server", control_settings, ()))
         self._processes = tuple(
             ChildProcess(
                 name,
                 module,
                 settings=msgspec.json.encode(settings),
                 environment=environment,
+                descriptors=descriptors,
                 output_log=RotatingLogFile(logs / f"{name}.log"),
                 supervisor_log=journal,
                 on_change=partial(self._record_pid, name),
             )
-            for name, module, settings in modules
+            for name, module, settings, descriptors in modules
         )
 
     async def run(self, start_timeout: float) -> None:
@@ -178,7 +185,7 @@ def supervise(prepared: PreparedPlatform, on_healthy: Callable[[], None], *, sta
     try:
         asyncio.run(_Supervisor(prepared, on_healthy).run(start_timeout))
     finally:
-        shutil.rmtree(prepared.run_file.socket_folder, ignore_errors=True)
+        remove_tree(prepared.run_file.socket_folder)
         prepared.ports.release()
         os.close(prepared.lock_descriptor)
 

@@ -184,6 +184,7 @@ def _drop_privileges(settings: SandboxSettings) -> None:
     _set_process_attributes()
     if settings.level == "landlock":
         filters.restrict_files(_readable_paths(settings), [settings.home, *_WRITABLE_DEVICES], _READABLE_DEVICES)
+        filters.restrict_shared_processes()
     if settings.filter:
         filters.restrict_system_calls()
 

@@ -40,6 +40,23 @@ _BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_AT_LEAST, _BPF_JUMP_ANY_BIT, _BPF_RETURN =
 _SECCOMP_ALLOW, _SECCOMP_ERRNO, _SECCOMP_KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT = 0x40000000
 
+# What reaches other processes of the same user where an instance has no namespaces of its own, by machine.
+# Refused altogether: message queues, and shared memory and semaphores of System V, whose objects outlive
+# the instance and count for none, and I/O priorities. shmget, shmat, …, mq_open, mq_unlink, ioprio_set:
+_SHARED_OBJECT_CALLS = {
+    "x86_64": (29, 30, 31, 64, 65, 66, 67, 68, 69, 70, 71, 220, 240, 241, 251),
+    "aarch64": (194, 195, 196, 197, 190, 191, 192, 193, 186, 187, 188, 189, 180, 181, 30),
+}
+# Refused unless these arguments are zero, which means the calling process: prlimit64, setpriority,
+# sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr, migrate_pages, move_pages.
+_OWN_PROCESS_CALLS = {
+    "x86_64": {302: (0,), 141: (0, 1), 142: (0,), 144: (0,), 203: (0,), 314: (0,), 256: (0,), 279: (0,)},
+    "aarch64": {261: (0,), 140: (0, 1), 118: (0,), 119: (0,), 122: (0,), 274: (0,), 238: (0,), 239: (0,)},
+}
+_SOCKET_CALL = {"x86_64": 41, "aarch64": 198}
+"""Refused for Unix sockets, which could connect to any other process. ``socketpair`` is another call."""
+_AF_UNIX = 1
+
 _SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
 """mount, setns, unshare: a deployment zygote needs them to confine its forks."""
 
@@ -101,7 +118,18 @@ def _allow_path(ruleset: int, path: str, rights: int) -> None:
         os.close(descriptor)
 
 
-def _build_program(allowed: tuple[int, ...] = ()) -> bytes:
+_REFUSE = (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.EPERM)
+_ALLOW = (_BPF_RETURN, 0, 0, _SECCOMP_ALLOW)
+
+
+def _build_program(*, refuses: bool = True, allowed: tuple[int, ...] = (), shares_processes: bool = False) -> bytes:
+    """Return a filter.
+
+    Args:
+        refuses: Refuse the calls that no instance needs.
+        allowed: Exceptions.
+        shares_processes: Also refuse what reaches other processes where there are no namespaces.
+    """
     # Classic BPF over struct seccomp_data (seccomp(2)): each instruction is (code, jump if true, jump if false,
     # operand). The architecture is checked first because call numbers differ between architectures, then the x32
     # ABI, whose numbers alias those of x86-64.
@@ -112,26 +140,52 @@ def _build_program(allowed: tuple[int, ...] = ()) -> bytes:
         (_BPF_LOAD, 0, 0, 4), (_BPF_JUMP_EQUAL, 1, 0, architecture), (_BPF_RETURN, 0, 0, _SECCOMP_KILL),
         (_BPF_LOAD, 0, 0, 0), (_BPF_JUMP_AT_LEAST, 0, 1, _X32_BIT),
         (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
-        (_BPF_JUMP_EQUAL, 0, 1, clone3), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
     ]  # fmt: skip
-    for number in refused:
-        if number in allowed:
-            continue
-        code += [(_BPF_JUMP_EQUAL, 0, 1, number), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.EPERM)]
-    code += [
-        (_BPF_JUMP_EQUAL, 0, 3, clone), (_BPF_LOAD, 0, 0, 16), (_BPF_JUMP_ANY_BIT, 0, 1, syscalls.CLONE_NEWUSER),
-        (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.EPERM), (_BPF_RETURN, 0, 0, _SECCOMP_ALLOW),
-    ]  # fmt: skip
+    if shares_processes:
+        code += _shared_process_code(os.uname().machine)
+    if refuses:
+        code += [(_BPF_JUMP_EQUAL, 0, 1, clone3), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS)]
+        for number in refused:
+            if number not in allowed:
+                code += [(_BPF_JUMP_EQUAL, 0, 1, number), _REFUSE]
+        code += [(_BPF_JUMP_EQUAL, 0, 3, clone), (_BPF_LOAD, 0, 0, _argument(0))]
+        code += [(_BPF_JUMP_ANY_BIT, 0, 1, syscalls.CLONE_NEWUSER), _REFUSE]
+    code.append(_ALLOW)
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
+def _shared_process_code(machine: str) -> list[tuple[int, int, int, int]]:
+    # Programs fall back to something else where a kernel was built without System V objects (ENOSYS).
+    code = []  # type: list[tuple[int, int, int, int]]
+    for number in _SHARED_OBJECT_CALLS[machine]:
+        code += [(_BPF_JUMP_EQUAL, 0, 1, number), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS)]
+    code += [(_BPF_JUMP_EQUAL, 0, 4, _SOCKET_CALL[machine]), (_BPF_LOAD, 0, 0, _argument(0))]
+    code += [(_BPF_JUMP_EQUAL, 0, 1, _AF_UNIX), _REFUSE, _ALLOW]
+    for number, arguments in _OWN_PROCESS_CALLS[machine].items():
+        code.append((_BPF_JUMP_EQUAL, 0, 3 * len(arguments) + 1, number))
+        for index in arguments:
+            code += [(_BPF_LOAD, 0, 0, _argument(index)), (_BPF_JUMP_EQUAL, 1, 0, 0), _REFUSE]
+        code.append(_ALLOW)
+    return code
+
+
+def _argument(index: int) -> int:
+    """Return the offset of the low half of an argument in struct seccomp_data."""
+    return 16 + 8 * index
+
+
 _IS_KNOWN_MACHINE = os.uname().machine in _CALL_NUMBERS
-_PROGRAM = _build_program() if _IS_KNOWN_MACHINE else b""  # built once per zygote, not per instance
-_ZYGOTE_PROGRAM = _build_program(_SANDBOX_CALLS[os.uname().machine]) if _IS_KNOWN_MACHINE else b""
+_PROGRAMS = {}  # type: dict[str, bytes]
+if _IS_KNOWN_MACHINE:  # built once per zygote, not per instance
+    _PROGRAMS = {
+        "instance": _build_program(),
+        "zygote": _build_program(allowed=_SANDBOX_CALLS[os.uname().machine]),
+        "shared-processes": _build_program(refuses=False, shares_processes=True),
+    }
 
 
 def restrict_system_calls(*, allow_sandbox_calls: bool = False) -> None:
-    """Install the system-call filter: refused calls fail with ``EPERM``.
+    """Refuse the calls that no instance needs with ``EPERM``.
 
     Args:
         allow_sandbox_calls: Allow the calls that a deployment zygote needs to confine its forks.
@@ -139,7 +193,20 @@ def restrict_system_calls(*, allow_sandbox_calls: bool = False) -> None:
     Raises:
         OSError: There is no filter for this machine's architecture.
     """
-    program = _ZYGOTE_PROGRAM if allow_sandbox_calls else _PROGRAM
+    _install("zygote" if allow_sandbox_calls else "instance")
+
+
+def restrict_shared_processes() -> None:
+    """Refuse calls that reach other processes of the user, for an instance without namespaces of its own.
+
+    Raises:
+        OSError: There is no filter for this machine's architecture.
+    """
+    _install("shared-processes")
+
+
+def _install(name: str) -> None:
+    program = _PROGRAMS.get(name)
     if not program:
         raise OSError(errno.ENOSYS, "no system-call filter for this machine")
     code = ctypes.create_string_buffer(program, len(program))

@@ -12,7 +12,7 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
 from tests.support.bundle_projects import LOCAL, BundleRun, function_spec, project_with
-from tests.support.package_index import PackageIndex, make_wheel, package_index
+from tests.support.package_index import PackageIndex, make_source_distribution, make_wheel, package_index
 from tests.support.project_tree import write_files
 
 MUSL = "cp313-cp313-musllinux_1_2_x86_64"
@@ -208,6 +208,81 @@ def test_uv_constraints_apply_and_invalidate_the_lock(tmp_path: Path, index: Pac
         {"pyproject.toml": '[tool.uv]\nconstraint-dependencies = ["pure<2"]\n'},
     )
     assert versions(scaleway_lock(project)) == {"pure": "1.0"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'no-binary-package = ["evil"]',
+        "no-binary = true",
+        '[tool.uv.pip]\nno-binary = ["evil"]\nonly-binary = []',
+        '[tool.uv.pip]\npython = "{folder}/python"',
+        'cache-dir = "{folder}/cache"',
+    ],
+)
+def test_settings_of_a_repository_run_no_code_and_write_no_files(
+    tmp_path: Path, index: PackageIndex, settings: str
+) -> None:
+    marker = tmp_path / "chosen" / "ran"
+    marker.parent.mkdir()
+    make_source_distribution(index.folder, "evil", f"open({str(marker)!r}, 'w').close()\n")
+    program = marker.parent / "python"
+    program.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    program.chmod(0o755)
+    project = shop_project(tmp_path, "evil")
+    text = "[tool.uv]\n" + settings.format(folder=marker.parent)
+    write_files(project.root, {"pyproject.toml": text})
+    with pytest.raises(BundleError) as raised:
+        scaleway_lock(project)
+    assert raised.value.code == "no-wheel"
+    assert [path.name for path in marker.parent.iterdir()] == ["python"]
+
+
+def test_allowed_build_sees_no_keys_of_the_environment(
+    tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "seen"
+    backend = f"import os\nopen({str(seen)!r}, 'w').write(repr(sorted(os.environ)))\nraise SystemExit(1)\n"
+    make_source_distribution(index.folder, "sourced", backend)
+    for name in ("SCW_SECRET_KEY", "CI_TOKEN", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL"):
+        monkeypatch.setenv(name, "hunter2")
+    with pytest.raises(BundleError):
+        scaleway_lock(shop_project(tmp_path, "sourced", source_builds=("sourced",)))
+    names = seen.read_text()
+    assert "PATH" in names
+    assert not [name for name in ("SCW_", "TOKEN", "AWS_", "DATABASE_URL") if name in names]
+
+
+SHA256 = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "url", "reason"),
+    [
+        ("sdist", "pure-1.0.tar.gz", "https://a.test/x", "built from source"),
+        ("sdist", "../../x.tar.gz", "https://a.test/x", "not the name"),
+        ("wheel", "../pure-1.0-py3-none-any.whl", "https://a.test/x", "not the name"),
+        ("wheel", "other-1.0-py3-none-any.whl", "https://a.test/x", "not the name"),
+        ("wheel", "pure-2.0-py3-none-any.whl", "https://a.test/x", "not the name"),
+        ("wheel", "pure-1.0-py3-none-any.whl", "file:///etc/passwd", "URL"),
+    ],
+)
+def test_foreign_lock_is_rejected_before_anything_is_fetched(
+    tmp_path: Path, index: PackageIndex, kind: str, name: str, url: str, reason: str
+) -> None:
+    make_wheel(index.folder, "pure")
+    file = f'{{ name = "{name}", url = "{url}", hashes = {{ sha256 = "{SHA256}" }} }}'
+    package = f"sdist = {file}" if kind == "sdist" else f"wheels = [{file}]"
+    project = shop_project(tmp_path, "pure")
+    written = scaleway_lock(project)
+    text = written.path.read_text()
+    head, _, tail = text.partition("wheels = [")
+    written.path.write_text(head + package + "\n" + tail.partition("\n")[2])
+    index.requests.clear()
+    with pytest.raises(BundleError, match=reason) as raised:
+        scaleway_lock(project)
+    assert raised.value.code == "lock-file"
+    assert index.requests == []
 
 
 def test_project_without_requirements_has_no_lock(tmp_path: Path) -> None:

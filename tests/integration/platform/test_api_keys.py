@@ -197,6 +197,36 @@ def test_project_key_cannot_create_resources_in_other_projects(
     )
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"scw_sqs_config": {"queue": "jobs", "mnq_project_id": OTHER_PROJECT}},
+        {"scw_sqs_config": {"queue": "jobs", "mnq_project_id": OTHER_PROJECT.replace("3", "A")}},
+        {"scw_nats_config": {"subject": "a", "mnq_nats_account_id": "A" * 56, "mnq_project_id": OTHER_PROJECT}},
+    ],
+    ids=["sqs", "sqs-unknown-project", "nats"],
+)
+def test_project_key_cannot_read_messages_of_other_projects(
+    project_key: KeyClient, own_ids: dict[str, str], source: dict[str, object]
+) -> None:
+    body = {"function_id": own_ids["functions"], "name": "stolen", **source}
+    response = project_key.request("POST", f"{API}/triggers", body)
+    assert (response.status, response.document["details"]) == (
+        403,
+        [{"action": "write", "resource": "function_triggers"}],
+    )
+
+
+def test_project_key_can_read_messages_of_its_own_project(
+    control: ControlProcess, project_key: KeyClient, own_ids: dict[str, str]
+) -> None:
+    queue = {"queue": "jobs", "mnq_project_id": PROJECT.upper()}
+    body = {"function_id": own_ids["functions"], "name": "own", "scw_sqs_config": queue}
+    created = project_key.request("POST", f"{API}/triggers", body).ok()
+    control.wait_until_settled("triggers", str(created["id"]))
+    project_key.request("DELETE", f"{API}/triggers/{created['id']}").ok()
+
+
 @pytest.mark.parametrize("kind", ["namespaces", "functions", "tokens", "triggers"])
 @pytest.mark.parametrize("project", ["", PROJECT, OTHER_PROJECT])
 def test_project_key_lists_only_resources_of_its_project(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fnkit.platform.model.routing import ClockChanged, RemoveFunction
+from fnkit.platform.model.routing import ClockChanged, Handshake, RemoveFunction, encode_frame
 from tests.support.control_process import API, ControlProcess, running_control, zip_archive
-from tests.support.fake_data_plane import connected_data_plane
-from tests.support.waiting import wait_until
+from tests.support.fake_data_plane import FakeDataPlane, connected_data_plane
+from tests.support.foreign_process import bytes_from_socket
+from tests.support.waiting import DEADLINE, wait_until
 
 
 @pytest.fixture
@@ -148,6 +150,20 @@ def test_namespace_variable_change_redeploys_its_functions(control: ControlProce
     assert control.get("functions", function["id"])["status"] == "ready"
 
 
+def test_namespace_that_is_described_while_its_functions_redeploy_becomes_ready(control: ControlProcess) -> None:
+    namespace = control.create_namespace()
+    function = control.create_function(namespace["id"])
+    path = f"{API}/namespaces/{namespace['id']}"
+    with connected_data_plane(control.settings.control_socket) as peer:
+        control.deploy(function["id"], zip_archive())
+        peer.hold_deployments = True
+        control.request("PATCH", path, {"environment_variables": {"NEW": "1"}}).ok()
+        wait_until(lambda: len(peer.upserts) == 2)
+        peer.hold_deployments = False
+        assert control.request("PATCH", path, {"description": "new"}).ok()["status"] == "pending"
+        assert control.wait_until_settled("namespaces", namespace["id"])["status"] == "ready"
+
+
 def test_delete_returns_after_ack_timeout_of_the_data_plane(control: ControlProcess) -> None:
     function = control.create_function(control.create_namespace()["id"])
     with connected_data_plane(control.settings.control_socket) as peer:
@@ -156,6 +172,25 @@ def test_delete_returns_after_ack_timeout_of_the_data_plane(control: ControlProc
         control.request("DELETE", f"{API}/functions/{function['id']}").ok()
 
     assert time.monotonic() - started_at > 1.5  # and the request completed, within its timeout of a minute
+
+
+def test_connection_without_the_secret_gets_no_routes(tmp_path: Path) -> None:
+    with running_control(tmp_path, link_secret="right") as control:
+        path = control.settings.control_socket
+        for secret in ("", "wrong", "right and more"):
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(DEADLINE)
+                peer.connect(path)
+                peer.sendall(encode_frame(Handshake(secret=secret, pid=1, gateway_port=1, isolation="test")))
+                assert peer.recv(1) == b""
+        data_plane = FakeDataPlane(path, secret="right")
+        data_plane.connect()
+        data_plane.close()
+
+
+def test_process_of_the_same_user_outside_the_platform_gets_no_routes(control: ControlProcess) -> None:
+    hello = encode_frame(Handshake(secret="", pid=1, gateway_port=1, isolation="test"))
+    assert bytes_from_socket(control.settings.control_socket, hello) == b""
 
 
 def test_control_socket_is_accessible_only_to_its_owner(control: ControlProcess) -> None:

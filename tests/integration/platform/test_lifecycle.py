@@ -9,15 +9,18 @@ import signal
 import socket
 import stat
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.command import Command, Completed, interrupt
+from tests.support.deep_directories import nest_directories
 from tests.support.processes import arguments_of, descendants, environment_of, is_alive, processes_exposing
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +183,36 @@ def test_killed_child_process_is_restarted(name: str, fnkit: Command, started: d
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("name", "port"), [("control", "api_url"), ("data_plane", "gateway_url")])
+def test_port_of_a_killed_process_cannot_be_taken_and_requests_wait_for_its_successor(
+    name: str, port: str, started: dict[str, object]
+) -> None:
+    url = str(started[port])
+    number = urlsplit(url).port
+    os.kill(_process(started, name), signal.SIGKILL)
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET, ""), (socket.AF_INET6, "::1")):
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server((address, number), family=family)
+    path = "/healthz" if name == "control" else "/fr-par/none/none"
+    try:
+        with urllib.request.urlopen(url + path, timeout=DEADLINE) as response:
+            status = response.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    assert status in ({200, 503} if name == "control" else {404, 503})
+
+
+@pytest.mark.long
+def test_api_and_gateway_answer_at_both_loopback_addresses(shared_started: dict[str, object]) -> None:
+    for name in ("api_url", "gateway_url"):
+        port = urlsplit(str(shared_started[name])).port
+        for address in ("127.0.0.1", "::1"):
+            with socket.create_connection((address, port), timeout=DEADLINE) as peer:
+                peer.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert peer.recv(9) == b"HTTP/1.1 "
+
+
+@pytest.mark.long
 def test_killed_supervisor_leaves_no_children_and_can_be_restarted(
     fnkit: Command, home: Path, started: dict[str, object]
 ) -> None:
@@ -283,6 +316,22 @@ def test_only_env_prints_the_secret_key_as_text(shared_fnkit: Command, shared_st
         result = shared_fnkit("platform", *arguments).ok()
         assert secret not in result.stdout + result.stderr
     assert secret in shared_fnkit("platform", "env").ok().stdout
+
+
+@pytest.mark.long
+def test_start_and_reset_survive_directories_of_any_depth(fnkit: Command, home: Path) -> None:
+    fnkit(*START, "--detach").ok()
+    fnkit("platform", "stop").ok()
+    left = [home / "disks" / "left", home / "deployments" / ".left.building"]
+    for folder in left:
+        folder.parent.mkdir(exist_ok=True)
+        nest_directories(folder, 1500)
+    fnkit(*START, "--detach").ok()
+    wait_until(lambda: not any(folder.exists() for folder in left), what="what was left is removed")
+    fnkit("platform", "stop").ok()
+    nest_directories(home / "deployments" / "left", 1500)
+    fnkit("platform", "reset", "--yes").ok()
+    assert not (home / "deployments").exists()
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,28 @@ def test_unsupported_requirement_is_reported_without_passwords(tmp_path: Path, l
 def test_problem_in_an_included_file_is_reported_there(tmp_path: Path) -> None:
     files = {"requirements.txt": "-r sub/more.txt\n", "sub/more.txt": "ok\n-e .\n"}
     assert locations(problems_of(tmp_path, files)) == ["requirement-option sub/more.txt:2"]
+
+
+@pytest.mark.parametrize("include", ["-r ../secret.txt", "-r /etc/passwd", "-r link.txt", "-r pipe"])
+def test_include_outside_the_project_is_not_read_or_quoted(tmp_path: Path, include: str) -> None:
+    (tmp_path / "secret.txt").write_text("machine example.com password hunter2\n")
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "link.txt").symlink_to(tmp_path / "secret.txt")
+    os.mkfifo(root / "pipe")
+    problems = problems_of(root, {"requirements.txt": f"ok\n{include}\n"})
+    assert locations(problems) == ["bad-requirement requirements.txt:2"]
+    assert "hunter2" not in str(problems)
+
+
+def test_requirements_file_that_is_a_link_out_of_the_project_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("machine example.com password hunter2\n")
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "requirements.txt").symlink_to(tmp_path / "secret.txt")
+    problems = problems_of(root, {})
+    assert locations(problems) == ["bad-requirement requirements.txt:1"]
+    assert "hunter2" not in str(problems)
 
 
 @pytest.mark.parametrize(

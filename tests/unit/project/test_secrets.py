@@ -79,6 +79,16 @@ def test_invalid_env_file_is_reported_without_its_text(tmp_path: Path, content: 
     assert "hunter" not in str(error.problems)
 
 
+def test_env_file_that_is_a_link_out_of_the_project_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text("KEY=hunter2\n")
+    root = tmp_path / "shop"
+    one = project(root)
+    (root / ".env").symlink_to(tmp_path / "credentials")
+    error = invalid(one, {})
+    assert "bad-dotenv .env:1" in locations(error.problems)
+    assert "hunter2" not in str(error.problems)
+
+
 def test_folder_named_env_is_reported(tmp_path: Path) -> None:
     one = project(tmp_path)
     (tmp_path / ".env").mkdir()

@@ -6,6 +6,8 @@ to its caller.
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import stat
 import subprocess
@@ -15,13 +17,18 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from fnkit.platform.control.deployments.archive_links import ArchiveLinks
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
+from fnkit.platform.directory_tree import walk_tree
 
 _COMPILE_TIMEOUT: Final = 120
 _POLL_INTERVAL: Final = 0.02
 _CHUNK_BYTES: Final = 256 * 1024
 _MAX_MEMBERS: Final = 200_000
 _MAX_LINK_BYTES: Final = 4096
+_MAX_DEPTH: Final = 200
+"""Directories above a member. Programs that walk a tree recursively, as CPython's, cannot enter deeper ones."""
+_SHOWN_NAME: Final = 200
 _COMPILE_PROGRAM: Final = """
 import os, py_compile, resource, sys
 user = int(sys.argv[1])
@@ -48,8 +55,18 @@ for folder, folders, names in os.walk("."):
 The sources of a deployment never change, so imports need not compare the bytecode with them (unchecked hash). Tests
 of packages are skipped: they are two thirds of pandas, and handlers do not import them.
 """
-_ARCHIVE_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_ARCHIVE_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 """What zipfile raises for damaged or unsupported archives: bad CRC, truncation, encryption, unknown compression."""
+_ARCHIVE_ERRNOS: Final = (None, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+"""Errors of the operating system that a member's name causes; bz2 reports damaged data without an errno."""
 
 
 def compile_sources(job: BuildJob, directory: Path) -> None:
@@ -58,7 +75,7 @@ def compile_sources(job: BuildJob, directory: Path) -> None:
     Raises:
         BuildStopped: The build was stopped.
     """
-    if job.interpreter is None or next(directory.rglob("*.py"), None) is None:
+    if job.interpreter is None or not any(entry.name.endswith(".py") for entry in walk_tree(directory)):
         return
     try:
         process = subprocess.Popen(
@@ -104,6 +121,10 @@ def unpack(job: BuildJob, directory: Path) -> int:
             return _extract_members(job, archive, directory)
     except _ARCHIVE_ERRORS as error:
         raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
+    except OSError as error:
+        if error.errno not in _ARCHIVE_ERRNOS:
+            raise
+        raise BuildFailed(f"The archive cannot be unpacked: {(error.strerror or str(error)).lower()}.") from None
 
 
 def _extract_members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -> int:
@@ -111,28 +132,32 @@ def _extract_members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -
     if len(members) > _MAX_MEMBERS:
         raise BuildFailed(f"The archive has {len(members)} members, more than {_MAX_MEMBERS}.")
     total = 0
-    links: list[tuple[Path, str]] = []
+    links = ArchiveLinks()
     for member in members:
         job.check()
-        path = directory / _safe_path(member.filename)
+        safe_path = _safe_path(member.filename)
+        path = directory / safe_path
         kind = stat.S_IFMT(member.external_attr >> 16)
         if member.is_dir():
             _create_directory(path, member.filename)
         elif kind == stat.S_IFLNK:
-            links.append((path, _link_target(archive, member)))
+            links.add(safe_path, _link_target(archive, member))
         elif kind in (0, stat.S_IFREG):
             _create_directory(path.parent, member.filename)
             total = _extract_file(job, archive, member, path, total)
         else:
             raise BuildFailed(f"{member.filename!r} is neither a file, a directory nor a symbolic link.")
-    _create_links(directory, links)
+    # Links come after all files, so that no file is written through one.
+    links.create(directory, job.check)
     return total
 
 
 def _safe_path(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise BuildFailed(f"{name!r} lies outside the archive.")
+        raise BuildFailed(f"{name[:_SHOWN_NAME]!r} lies outside the archive.")
+    if len(path.parts) > _MAX_DEPTH:
+        raise BuildFailed(f"{name[:_SHOWN_NAME]!r}… lies more than {_MAX_DEPTH} directories deep.")
     return path
 
 
@@ -164,22 +189,9 @@ def _link_target(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
     if member.file_size > _MAX_LINK_BYTES:
         raise BuildFailed(f"The target of the link {member.filename!r} is too long.")
     try:
-        return archive.read(member).decode()
+        target = archive.read(member).decode()
     except UnicodeDecodeError:
         raise BuildFailed(f"The target of the link {member.filename!r} is not UTF-8.") from None
-
-
-def _create_links(folder: Path, links: list[tuple[Path, str]]) -> None:
-    root = folder.resolve()
-    for path, target in links:
-        _create_directory(path.parent, path.name)
-        if path.parent.resolve() != root / path.parent.relative_to(folder):
-            raise BuildFailed(f"{path.name!r} lies behind a link.")
-        # Links come after all files, so no file is written through one. A parent that resolves elsewhere is an
-        # earlier link of the archive.
-        path.unlink(missing_ok=True)
-        path.symlink_to(target)
-    for path, _ in links:
-        # Checked when all links exist, because a link may lead through others. Nothing is written after this.
-        if not Path(os.path.realpath(path)).is_relative_to(root):
-            raise BuildFailed(f"The link {path.name!r} leads outside the archive.")
+    if not target:
+        raise BuildFailed(f"The link {member.filename!r} has no target.")
+    return target

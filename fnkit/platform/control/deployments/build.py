@@ -7,7 +7,6 @@ platform.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,6 +14,7 @@ from typing import Final, TypeAlias
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.deployments.archive import compile_sources, unpack
 from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, BuildJob
+from fnkit.platform.directory_tree import remove_tree, walk_tree
 
 LanguageBuilder: TypeAlias = Callable[[BuildJob, Path], None]
 
@@ -56,7 +56,7 @@ def build(job: BuildJob) -> None:
         text = f"the runtime {job.runtime} is not available on this platform"
         raise BuildFailed(f"This platform does not run {job.runtime}.", message=text)
     temporary = job.target.with_name(f".{job.target.name}.building")
-    shutil.rmtree(temporary, ignore_errors=True)
+    remove_tree(temporary)
     temporary.mkdir(mode=0o700, parents=True)
     try:
         builder(job, temporary)
@@ -66,10 +66,10 @@ def build(job: BuildJob) -> None:
         compile_sources(job, temporary)
         job.progress(STEPS[2])
         job.check()
-        shutil.rmtree(job.target, ignore_errors=True)
+        remove_tree(job.target)
         temporary.rename(job.target)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_tree(temporary)
         raise
 
 
@@ -81,7 +81,6 @@ def _change_owner(directory: Path, uid: int) -> None:
     """
     group = os.getgid()
     directory.chmod(0o750)
-    for parent, folders, names in os.walk(directory):
-        os.chown(parent, uid, group)
-        for name in (*folders, *names):
-            os.chown(Path(parent, name), uid, group, follow_symlinks=False)
+    os.chown(directory, uid, group)
+    for entry in walk_tree(directory):
+        os.chown(entry.name, uid, group, dir_fd=entry.parent, follow_symlinks=False)

@@ -41,6 +41,7 @@ def build_route(
         project_id=record.project_id,
         hosts=function_hosts(context, record),
         path_prefix=path_prefix(record.region, namespace.name, record.name),
+        created_at=record.created_at,
         runtime=settings.runtime,
         language=runtime.language if runtime else "",
         interpreter=deployment.interpreter,

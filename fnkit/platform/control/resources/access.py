@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -21,7 +21,7 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import not_found, permissions_denied
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES, build_view
+from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES, TRIGGERS, build_view
 from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_microseconds
@@ -30,6 +30,8 @@ from fnkit.platform.model.routing import KeyGrant
 
 T = TypeVar("T")
 _NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
+_PROJECT_FIELDS: Final = {"project_id": NAMESPACES.plural, "mnq_project_id": TRIGGERS.plural}
+"""Field of a request that names a project → kind of the resource that it belongs to."""
 _IRREGULAR_NAMES: Final = {"functions": "functions", "issue-jwt": "function_tokens"}
 
 
@@ -127,15 +129,28 @@ class AccessScope:
         """
         if self._project_id is None or not isinstance(body, msgspec.Struct):
             return body
-        project = getattr(body, "project_id", None)
-        if project and project.lower() != self._project_id:
-            raise permissions_denied("write", resource_name("namespaces"))
+        for kind, project in _named_projects(body):
+            if project.lower() != self._project_id:
+                raise permissions_denied("write", resource_name(kind))
         hidden = {}
         for field, kind in (("function_id", FUNCTIONS.plural), ("namespace_id", NAMESPACES.plural)):
             record_id = getattr(body, field, None)
             if record_id and not self.can_see(kind, record_id.lower()):
                 hidden[field] = _NIL_UUID
         return msgspec.structs.replace(body, **hidden) if hidden else body
+
+
+def _named_projects(body: msgspec.Struct) -> Iterator[tuple[str, str]]:
+    """Yield the projects that a body names, also in nested objects, each with the kind of resource it is named for.
+
+    The message source of a trigger has a project of its own, whose queues and subjects its messages come from.
+    """
+    for field in body.__struct_fields__:
+        value = getattr(body, field)
+        if isinstance(value, msgspec.Struct):
+            yield from _named_projects(value)
+        elif value and field in _PROJECT_FIELDS:
+            yield _PROJECT_FIELDS[field], value
 
 
 class ApiKeyRegistry:

@@ -18,7 +18,7 @@ from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.functions import Functions
 from fnkit.platform.control.resources.kinds import NAMESPACES, build_view
-from fnkit.platform.control.resources.resource import Resource
+from fnkit.platform.control.resources.resource import UNREADY_STATUSES, Resource
 from fnkit.platform.control.secrets import public_view
 from fnkit.platform.control.timestamps import (
     CREATED_TIMESTAMPS,
@@ -105,7 +105,7 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
                 record = transition(record, Status.PENDING)
                 self._functions.bump_generations(record.id)
             self._records.update(record)
-        if redeploys:
+        if record.status in UNREADY_STATUSES:  # also of an earlier update, which leaves the rest to this one
             self._make_ready_in_background(record)
         return self._changed_view(record)
 

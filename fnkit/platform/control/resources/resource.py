@@ -20,7 +20,7 @@ View = TypeVar("View", bound=msgspec.Struct)
 CreateBody = TypeVar("CreateBody")
 UpdateBody = TypeVar("UpdateBody")
 
-_UNREADY_STATUSES: Final = (Status.CREATING, Status.PENDING)
+UNREADY_STATUSES: Final = (Status.CREATING, Status.PENDING)
 
 
 class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
@@ -118,7 +118,7 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
 
     async def resume(self) -> None:
         """Make the resources ready that an earlier process left unready."""
-        for status in _UNREADY_STATUSES:
+        for status in UNREADY_STATUSES:
             for record in self._records.all(status=status.value):
                 await self._resume_one(record)
 
@@ -166,7 +166,7 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
         """Change the stored record and return ``True``, unless it was deleted or became ready meanwhile."""
         with self._context.store.transaction():
             current = self._records.get(record.id)
-            if current is None or current.status not in _UNREADY_STATUSES:
+            if current is None or current.status not in UNREADY_STATUSES:
                 return False
             self._records.update(change(current))
         return True

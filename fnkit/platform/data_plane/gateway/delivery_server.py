@@ -24,6 +24,7 @@ from fnkit.platform.model.delivery_protocol import (
     decode_request,
     encode_response_frame,
 )
+from fnkit.platform.peers import is_own_process
 
 
 class DeliveryConnection(asyncio.Protocol):
@@ -43,6 +44,9 @@ class DeliveryConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass it
+        if not is_own_process(transport.get_extra_info("socket")):
+            self._transport.abort()
+            return
         self._gateway.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:

@@ -14,6 +14,7 @@ from fnkit.platform.data_plane.gateway.invocation import HttpInvocation
 from fnkit.platform.data_plane.gateway.proxy import ESTABLISHED_RESPONSE, Tunnel
 from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES, ClientRequest
 from fnkit.platform.data_plane.gateway.response import encode_response, json_message
+from fnkit.platform.peers import is_own_process
 
 _MAX_HEAD_BYTES: Final = 60 * 1024  # the default of Envoy's max_request_headers_kb
 _LINGER_SECONDS: Final = 2.0  # for the client to read its response before the socket is closed
@@ -65,6 +66,9 @@ class HttpConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self._client_host = str(peer[0])
+        if self._is_private and not is_own_process(transport.get_extra_info("socket")):
+            self._transport.abort()
+            return
         self._gateway.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:

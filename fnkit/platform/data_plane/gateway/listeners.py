@@ -26,25 +26,20 @@ _PLAINTEXT_LINGER_SECONDS: Final = 2.0
 
 
 class TlsListener:
-    """Listens on a port and serves HTTPS. Lives on one event loop.
+    """Serves HTTPS on a listening socket. Lives on one event loop.
 
     Args:
         gateway: Serves the connections.
         certificates: Supplies the TLS contexts.
-        host: Address to listen on.
-        port: The TCP port.
+        listener: The listening socket, which it closes.
         handshake_timeout: Seconds for the first byte of a client, and again for its handshake.
-
-    Raises:
-        OSError: The port is in use.
     """
 
     def __init__(
         self,
         gateway: Gateway,
         certificates: CertificateStore,
-        host: str,
-        port: int,
+        listener: socket.socket,
         *,
         handshake_timeout: float = _HANDSHAKE_TIMEOUT,
     ) -> None:
@@ -54,7 +49,7 @@ class TlsListener:
         self._loop = asyncio.get_running_loop()
         self._awaiting_hello: dict[socket.socket, asyncio.TimerHandle] = {}
         self._handshakes: set[asyncio.Task[None]] = set()
-        self._socket = _bind_tls_socket(host, port)
+        self._socket = listener
         self._loop.add_reader(self._socket, self._accept)
         self._is_open = True
 
@@ -160,39 +155,28 @@ class _PlaintextClient(asyncio.Protocol):
                 transport.write_eof()
 
 
-def _bind_tls_socket(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-    # asyncio sets TCP_NODELAY only where ``proto`` is IPPROTO_TCP, which accepted sockets take from the listener.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
-    listener.setblocking(False)  # noqa: FBT003  (its only argument)
-    return listener
-
-
 async def open_listeners(
-    gateway: Gateway, host: str, port: int, private_socket: Path, delivery_socket: Path
+    gateway: Gateway, public: list[socket.socket], private_socket: Path, delivery_socket: Path
 ) -> list[asyncio.Server | TlsListener]:
-    """Open the plain HTTP port, the private socket and the delivery socket.
+    """Serve plain HTTP, and open the private socket and the delivery socket.
 
     Args:
         gateway: Serves the connections.
-        host: Address of the port.
-        port: The TCP port.
+        public: The listening sockets for plain HTTP.
         private_socket: Path of the socket for requests of control, which need no token.
         delivery_socket: Path of the socket for deliveries.
 
     Raises:
-        OSError: The port is in use, or the directory of the sockets does not exist.
+        OSError: The directory of the sockets does not exist.
     """
     loop = asyncio.get_running_loop()
-    public = await loop.create_server(
-        lambda: HttpConnection(gateway, is_private=False), host, port, backlog=_BACKLOG, reuse_address=True
-    )
+    servers: list[asyncio.Server | TlsListener] = [
+        await loop.create_server(lambda: HttpConnection(gateway, is_private=False), sock=one, backlog=_BACKLOG)
+        for one in public
+    ]
     private = await _open_unix_listener(lambda: HttpConnection(gateway, is_private=True), private_socket)
     deliveries = await _open_unix_listener(lambda: DeliveryConnection(gateway), delivery_socket)
-    return [public, private, deliveries]
+    return [*servers, private, deliveries]
 
 
 async def _open_unix_listener(protocol_factory: Callable[[], asyncio.Protocol], path: Path) -> asyncio.Server:

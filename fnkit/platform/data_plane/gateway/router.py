@@ -33,6 +33,7 @@ class Router:
         self._routes: dict[str, Route] = {}
         self._route_by_host: dict[str, Route] = {}
         self._route_by_prefix: dict[str, Route] = {}
+        self._routes_with_prefix: dict[str, list[Route]] = {}
         self._gateway_hosts = {"localhost", socket.gethostname().lower(), *gateway_hosts}
 
     def __len__(self) -> int:
@@ -44,7 +45,8 @@ class Router:
         self._routes[route.function_id] = route
         for host in route.hosts:
             self._route_by_host[host] = route
-        self._route_by_prefix[route.path_prefix] = route
+        self._routes_with_prefix.setdefault(route.path_prefix, []).append(route)
+        self._assign_prefix(route.path_prefix)
 
     def set_hosts(self, function_id: str, hosts: tuple[str, ...]) -> None:
         """Replace the host names of a function; do nothing if it has no route."""
@@ -60,8 +62,20 @@ class Router:
         for host in route.hosts:
             if self._route_by_host.get(host) is route:
                 del self._route_by_host[host]
-        if self._route_by_prefix.get(route.path_prefix) is route:
-            del self._route_by_prefix[route.path_prefix]
+        self._routes_with_prefix[route.path_prefix].remove(route)
+        self._assign_prefix(route.path_prefix)
+
+    def _assign_prefix(self, prefix: str) -> None:
+        """Give a path to the oldest of the functions that have it.
+
+        Functions of different projects can have the same region, namespace and name. A newer one must not take over
+        the address, with the tokens that callers of the older one send.
+        """
+        if routes := self._routes_with_prefix[prefix]:
+            self._route_by_prefix[prefix] = min(routes, key=lambda route: (route.created_at, route.function_id))
+        else:
+            del self._routes_with_prefix[prefix]
+            self._route_by_prefix.pop(prefix, None)
 
     def find_by_host(self, host: bytes) -> Route | None:
         """Return the deployment for a Host header, if any."""

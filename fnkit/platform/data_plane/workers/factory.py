@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -23,6 +21,7 @@ from fnkit.platform.data_plane.workers.isolation import ControlGroups, InstanceG
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.settings import StartupConfig
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.log_record import LogStream
 from fnkit.platform.model.routing import Route
 
@@ -177,7 +176,7 @@ class WorkerFactory:
         if groups is not None:
             self._loop.call_later(_GROUP_REMOVAL_INTERVAL, self._remove_groups, groups, _GROUP_REMOVAL_ATTEMPTS)
         if host_directory is not None:
-            self._loop.run_in_executor(None, _remove_directory, host_directory)
+            self._loop.run_in_executor(None, remove_tree, host_directory)
 
     def _remove_groups(self, groups: InstanceGroups, tries: int) -> None:
         if not self._is_closed and not groups.remove() and tries:
@@ -194,17 +193,3 @@ class WorkerFactory:
 
 def _is_prewarmed(instance: Instance | None) -> bool:
     return instance is not None and instance.is_prewarmed
-
-
-def _remove_directory(path: str) -> None:
-    """Remove a directory tree, including directories that a handler has made unreadable."""
-    shutil.rmtree(path, ignore_errors=True)
-    if not os.path.lexists(path):
-        return
-    with contextlib.suppress(OSError):
-        for parent, names, _ in os.walk(path):
-            for name in names:
-                inner = Path(parent, name)
-                if not inner.is_symlink():
-                    inner.chmod(0o700)
-    shutil.rmtree(path, ignore_errors=True)

@@ -200,6 +200,8 @@ class Protection(Enum):
     SIGNALS = "signals to other processes"
     ATTRIBUTES = "modes and owners of files outside"
     PLATFORM_SOCKETS = "the platform's private sockets"
+    PROCESS_LIMITS = "limits and priority of other processes"
+    SHARED_OBJECTS = "shared memory and queues that outlive it"
     MEMORY = "memory of the whole instance"
     CPU = "CPU by weight"
     DISK = "disk of the instance"
@@ -215,6 +217,9 @@ TABLE: Final[dict[Level, frozenset[Protection]]] = {
             Protection.DATA_DIRECTORY,
             Protection.OTHER_CODE,
             Protection.PROCESSES,
+            Protection.PLATFORM_SOCKETS,
+            Protection.PROCESS_LIMITS,
+            Protection.SHARED_OBJECTS,
             Protection.MEMORY,
             Protection.DESCRIPTORS,
         }

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from fnkit.platform.data_plane.workers.instance import Instance
+from fnkit.platform.directory_tree import TreeChanged, walk_tree
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _BLOCK_BYTES: Final = 512  # unit of st_blocks, in bytes
@@ -96,17 +97,20 @@ def disk_usage(directory: str, pid: int, limit: int) -> int:
 
 
 def _linked_bytes(directory: str, limit: int) -> int:
-    """Sum the sizes of files and directories. Empty ones count one block each, because they use an inode."""
+    """Sum the sizes of files and directories. Empty ones count one block each, because they use an inode.
+
+    A tree that cannot be measured, because its deepest directories are moved about meanwhile, counts as too large.
+    """
     total = 0
-    for parent, folders, files in os.walk(directory):
-        for name in (*folders, *files):
-            try:
-                blocks = os.lstat(os.path.join(parent, name)).st_blocks  # noqa: PTH118  (hot path; no Path objects)
-            except OSError:
-                continue
-            total += max(1, blocks) * _BLOCK_BYTES
-        if total > limit:
-            break
+    try:
+        for entry in walk_tree(directory):
+            total += max(1, entry.status.st_blocks) * _BLOCK_BYTES
+            if total > limit:
+                break
+    except TreeChanged:
+        return limit + 1
+    except OSError:
+        return total  # the disk has just been removed
     return total
 
 

@@ -7,7 +7,6 @@ when its sandbox is complete (``fnkit/worker/python/main.py``).
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from fnkit.contract.invocation.environment import (
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, encode_document
 from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.routing import Route
 
 _MAX_PROCESSES: Final = 512
@@ -45,7 +45,7 @@ class StartupConfig:
         self._has_namespaces = level in (Level.CGROUP, Level.NAMESPACES)
         self._runtime_directory = runtime_directory
         self._disks_directory = disks_directory
-        shutil.rmtree(disks_directory, ignore_errors=True)  # left by a data plane that was killed
+        remove_tree(disks_directory)  # left by a data plane that was killed
         self._hard_cpu = hard_cpu
         self._uids: dict[str, int] = {}
 

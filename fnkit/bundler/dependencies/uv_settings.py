@@ -1,0 +1,112 @@
+"""The settings of uv that a project may choose, and the environment that uv and builds run in.
+
+uv takes its settings from ``[tool.uv]`` or ``uv.toml`` of the directory it runs in, among them some that run code
+or write files: packages to build from source, the interpreter, the cache directory. A repository must not choose
+those. So uv runs in a directory of its own, whose ``uv.toml`` contains what concerns indexes and versions only. The
+user's own settings apply as always.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TypeAlias, cast
+
+import msgspec
+
+from fnkit.bundler.dependencies.lockfile import toml_string
+
+UvSettings: TypeAlias = Mapping[str, object]
+
+_VERSION_SETTINGS: Final = ("prerelease", "resolution", "exclude-newer", "index-strategy", "keyring-provider")
+_INDEX_SETTINGS: Final = ("index-url", "extra-index-url", "no-index")
+_LOCATION_SETTINGS: Final = ("index", "find-links")
+_PROJECT_SETTINGS: Final = (
+    *_VERSION_SETTINGS,
+    *_INDEX_SETTINGS,
+    *_LOCATION_SETTINGS,
+    "exclude-newer-package",
+    "constraint-dependencies",
+    "override-dependencies",
+)
+_PIP_SETTINGS: Final = (*_VERSION_SETTINGS, *_INDEX_SETTINGS, "find-links")
+
+_KEPT_VARIABLES: Final = frozenset(
+    {
+        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TERM", "TZ", "TMPDIR", "TEMP", "TMP", "SHELL",
+        "SYSTEMROOT", "APPDATA", "LOCALAPPDATA", "USERPROFILE",
+        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC",
+        "PYENV_ROOT", "DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH",
+    }
+)  # fmt: skip
+_KEPT_PREFIXES: Final = ("LC_", "XDG_", "UV_", "PIP_")
+
+
+def project_uv_settings(root: Path) -> UvSettings:
+    """Return uv's settings of the nearest directory, from ``root`` upwards, that has any.
+
+    A file that cannot be read has none: ``fnkit.project`` reports it when it reads its own settings.
+    """
+    for directory in (root, *root.parents):
+        for name in ("uv.toml", "pyproject.toml"):
+            try:
+                document = tomllib.loads((directory / name).read_text("utf-8"))
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+                continue
+            settings = document if name == "uv.toml" else document.get("tool", {}).get("uv")
+            if isinstance(settings, dict):
+                return _allowed(settings, directory)
+    return {}
+
+
+def _allowed(settings: Mapping[str, object], directory: Path) -> UvSettings:
+    allowed = {name: _located(settings[name], directory) for name in _PROJECT_SETTINGS if name in settings}
+    pip = settings.get("pip")
+    if isinstance(pip, dict):
+        kept = {name: _located(pip[name], directory) for name in _PIP_SETTINGS if name in pip}
+        if kept:
+            allowed["pip"] = kept
+    # Dates become text, which uv accepts as well.
+    return cast("UvSettings", msgspec.to_builtins(allowed, str_keys=True))
+
+
+def _located(value: object, directory: Path) -> object:
+    """Return a setting with relative paths of indexes made absolute."""
+    if isinstance(value, list):
+        return [_located(one, directory) for one in value]
+    if isinstance(value, dict):
+        return {key: _located(one, directory) if key == "url" else one for key, one in value.items()}
+    if isinstance(value, str) and value.startswith(("./", "../")):
+        return os.fspath(directory / value)
+    return value
+
+
+def write_uv_settings(settings: UvSettings, folder: Path) -> None:
+    """Write a ``uv.toml``, which uv finds when it runs in the folder."""
+    lines = [f"{name} = {_toml_value(value)}\n" for name, value in settings.items()]
+    (folder / "uv.toml").write_text("".join(lines), "utf-8")
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, dict):
+        return (
+            "{ " + ", ".join(f"{toml_string(str(key))} = {_toml_value(one)}" for key, one in value.items()) + " }"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return toml_string(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that uv, pip and builds get: no keys of Scaleway or of a CI service.
+
+    The build of a package runs its author's code with them.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.upper() in _KEPT_VARIABLES or name.upper().startswith(_KEPT_PREFIXES)
+    }
