@@ -79,7 +79,14 @@ def many_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-@pytest.mark.parametrize("sent", [HALF_A_HEAD, b"", WHOLE], ids=["half a head", "nothing", "idle"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(HALF_A_HEAD, id="half a head"),
+        pytest.param(b"", id="nothing", marks=pytest.mark.long),
+        pytest.param(WHOLE, id="idle", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.usefixtures("many_descriptors")
 def test_api_answers_while_one_client_holds_more_connections_than_fit(control: ControlProcess, sent: bytes) -> None:
     address = ("127.0.0.1", control.settings.api_port)

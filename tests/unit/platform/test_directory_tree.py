@@ -19,7 +19,7 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.parametrize("name", ["d", "d" * 250])
+@pytest.mark.parametrize("name", ["d" * 250, pytest.param("d", marks=pytest.mark.long)])
 def test_deep_tree_is_removed_without_using_descriptors(tmp_path: Path, name: str) -> None:
     nest_directories(tmp_path / "tree", DEEP, name)
     before = open_descriptors()
@@ -28,7 +28,7 @@ def test_deep_tree_is_removed_without_using_descriptors(tmp_path: Path, name: st
     assert open_descriptors() == before
 
 
-@pytest.mark.parametrize("name", ["d", "d" * 250])
+@pytest.mark.parametrize("name", ["d" * 250, pytest.param("d", marks=pytest.mark.long)])
 def test_deep_tree_is_walked_completely(tmp_path: Path, name: str) -> None:
     nest_directories(tmp_path / "tree", DEEP, name)
     before = open_descriptors()
