@@ -71,7 +71,7 @@ JOURNEYS = {
     "warm": Journey("A warm HTTP request", 16),
     "cold": Journey("A cold HTTP request", 30),
     "message": Journey("A NATS message to its acknowledgement", 27),
-    "create": Journey("CreateFunction", 21),
+    "create": Journey("CreateFunction", 22),
 }
 
 
