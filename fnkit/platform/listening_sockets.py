@@ -1,8 +1,8 @@
 """The platform's listening TCP sockets. The supervisor opens them, and its processes inherit them.
 
-A port on which nobody listens can be taken by any program on the machine, a handler among them, which would then
-receive requests and the keys that they contain. So the supervisor listens before any handler runs, and keeps
-listening while a process restarts: new connections wait for it.
+Any program on the machine can bind a free port. If a handler bound the API's port while control restarts, it would
+receive requests together with their keys. The supervisor therefore opens the sockets before any handler runs and
+keeps them open while a process restarts; new connections wait in the backlog.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _MAX_PORTS_TRIED: Final = 20
 
 
 class ListenError(OSError):
-    """A socket could not listen. ``host`` and ``port`` say where."""
+    """A socket could not listen on ``host`` and ``port``. ``reason`` is the operating system's."""
 
     def __init__(self, error: OSError, host: str, port: int) -> None:
         super().__init__(error.errno, f"cannot listen on {host} port {port}: {error.strerror}")
+        self.reason = error.strerror or str(error)
         self.host = host
         self.port = port
 
@@ -41,9 +42,10 @@ def listen(host: str, port: int) -> list[socket.socket]:
     for _ in range(_MAX_PORTS_TRIED if port == 0 else 1):
         with contextlib.ExitStack() as opened:
             sockets = [opened.enter_context(_listen_on(host, port))]
-            if (companion := _loopback_companion(host)) is not None:
+            address, chosen = sockets[0].getsockname()[:2]
+            if (companion := _loopback_companion(address)) is not None:
                 try:
-                    sockets.append(opened.enter_context(_listen_on(companion, sockets[0].getsockname()[1])))
+                    sockets.append(opened.enter_context(_listen_on(companion, chosen)))
                 except ListenError as error:
                     if error.errno == errno.EADDRINUSE and port == 0:
                         continue
@@ -54,15 +56,12 @@ def listen(host: str, port: int) -> list[socket.socket]:
     raise ListenError(OSError(errno.EADDRINUSE, "no port is free on both loopback addresses"), host, port)
 
 
-def _loopback_companion(host: str) -> str | None:
+def _loopback_companion(address: str) -> str | None:
     """Return the loopback address of the other IP version, which clients may try first for ``localhost``."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if not (parsed.is_loopback or parsed.is_unspecified):
         return None
-    if not (address.is_loopback or address.is_unspecified):
-        return None
-    return "::1" if isinstance(address, ipaddress.IPv4Address) else "127.0.0.1"
+    return "::1" if isinstance(parsed, ipaddress.IPv4Address) else "127.0.0.1"
 
 
 def _listen_on(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ _MAX_BYTES: Final = 4 * 1024 * 1024
 
 
 class OutsideProject(Exception):
-    """A path leads out of the project, by itself or through a symbolic link."""
+    """A file is outside the project directory, or a symbolic link to such a file."""
 
 
 def read_project_text(root: Path, path: Path) -> str:

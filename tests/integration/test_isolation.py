@@ -6,7 +6,9 @@ Each enforced cell of ``isolation.TABLE`` is attempted from inside a handler.
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +147,8 @@ def handle(event, context):
         "priority": lambda: os.setpriority(os.PRIO_PROCESS, int(query["pid"]), 10),
         "affinity": lambda: os.sched_setaffinity(int(query["pid"]), [0]),
         "socketpair": echo_through_pair,
+        "datagrams": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].connect(path),
+        "io_uring": lambda: ctypes.CDLL(None, use_errno=True).syscall(425, 8, bytes(120)),
         "shmget": lambda: libc("shmget", 0, 4096, 0o1600) and None,
         "raise-limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000)),
     }
@@ -267,6 +271,25 @@ def test_unix_sockets_of_the_platform_cannot_be_reached_by_any_sandbox(
 ) -> None:
     assert "ok" not in call_hostile(plane, "connect", function, path=plane.settings.control_socket)
     assert call_hostile(plane, "socketpair", function) == {"ok": "x"}
+
+
+def test_datagrams_cannot_be_sent_to_unix_sockets_outside(
+    plane: DataPlaneProcess,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        Path(folder).chmod(0o777)
+        receiver.bind(f"{folder}/receiver")
+        Path(folder, "receiver").chmod(0o777)
+        for function in ("hostile", "hostile-v1"):
+            assert "ok" not in call_hostile(plane, "datagrams", function, path=f"{folder}/receiver")
+
+
+def test_io_uring_is_refused_where_it_would_open_unix_sockets(plane: DataPlaneProcess) -> None:
+    functions = ["hostile"]
+    if Level(plane.settings.isolation) is Level.LANDLOCK:
+        functions.append("hostile-v1")
+    for function in functions:
+        assert call_hostile(plane, "io_uring", function) == {"ok": -1}
 
 
 @pytest.mark.parametrize("function", ["hostile", "hostile-v1"])

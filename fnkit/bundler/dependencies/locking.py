@@ -92,7 +92,7 @@ def lock_target(
 def _check_source_builds(lock: Lock, project: Project) -> None:
     """Reject a lock with source distributions that the project does not allow to be built.
 
-    The file is committed, so it may come from somebody else; building runs the package's code.
+    Lock files are committed and cannot be trusted, and a build runs the package's code.
 
     Raises:
         BundleError: ``lock-file``.

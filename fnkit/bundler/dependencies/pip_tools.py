@@ -97,7 +97,7 @@ def _compile_pins(request: resolver.ResolutionRequest, interpreter: Path, folder
     ]
     # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
     python_path = None if interpreter == Path(sys.executable) else _site_packages()
-    result = resolver.run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS, python_path=python_path)
+    result = resolver.run_resolver(command, folder, timeout_seconds=_TIMEOUT_SECONDS, python_path=python_path)
     if result.returncode != 0:
         raise _resolution_error(request, result.stderr)
     return pins
@@ -116,7 +116,7 @@ def _find_wheels(request: resolver.ResolutionRequest, pins: Path) -> tuple[Locke
         *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
         *(*_pip_options(target.python_name, target.platforms), "-r", str(pins)),
     ]
-    result = resolver.run_resolver(command, request.root, timeout_seconds=_TIMEOUT_SECONDS)
+    result = resolver.run_resolver(command, pins.parent, timeout_seconds=_TIMEOUT_SECONDS)
     if result.returncode != 0:
         raise _resolution_error(request, result.stderr)
     report = msgspec.json.decode(result.stdout.encode("utf-8", "replace"), type=_InstallReport)

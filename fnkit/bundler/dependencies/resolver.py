@@ -10,13 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.uv_settings import tool_environment
+from fnkit.bundler.dependencies.uv_settings import build_environment
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
@@ -114,13 +114,13 @@ def url_filename(url: str) -> str:
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
 
-def _index_environment() -> dict[str, str]:
+def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for uv and pip, with the index and certificate settings of each applied to the other.
 
     A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
     interpreters and pip never prompts.
     """
-    variables = tool_environment(os.environ)
+    variables = dict(environ)
     for pip_name, uv_names in (
         ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
         ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
@@ -147,17 +147,31 @@ def not_lockable_error(name: str, requirements_source: str, reason: str) -> Bund
 
 
 def run_tool(
-    command: list[str], folder: Path, *, timeout_seconds: int, python_path: str | None = None
+    command: list[str],
+    folder: Path,
+    *,
+    timeout_seconds: int,
+    runs_builds: bool = False,
+    python_path: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run uv or pip in a directory without a terminal to prompt on, and capture its output.
+    """Run uv or pip without a terminal to prompt on, and capture its output.
+
+    Args:
+        command: The command.
+        folder: A temporary directory to run in. In the project, ``python -m pip`` would import a ``pip.py`` of it,
+            and uv would read its settings.
+        timeout_seconds: After this time it is stopped.
+        runs_builds: Whether it may run code of packages, which must not see the keys in the environment.
+        python_path: ``PYTHONPATH``.
 
     Raises:
         subprocess.TimeoutExpired: It took too long.
     """
+    environ = build_environment(os.environ) if runs_builds else os.environ
     return subprocess.run(
         command,
         cwd=folder,
-        env=_index_environment() | ({} if python_path is None else {"PYTHONPATH": python_path}),
+        env=_index_environment(environ) | ({} if python_path is None else {"PYTHONPATH": python_path}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -168,15 +182,22 @@ def run_tool(
 
 
 def run_resolver(
-    command: list[str], folder: Path, *, timeout_seconds: int, python_path: str | None = None
+    command: list[str],
+    folder: Path,
+    *,
+    timeout_seconds: int,
+    runs_builds: bool = False,
+    python_path: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a resolver in a directory.
+    """Run a resolver. The arguments are those of ``run_tool``.
 
     Raises:
         BundleError: ``lock-timeout``.
     """
     try:
-        return run_tool(command, folder, timeout_seconds=timeout_seconds, python_path=python_path)
+        return run_tool(
+            command, folder, timeout_seconds=timeout_seconds, runs_builds=runs_builds, python_path=python_path
+        )
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"Resolving the requirements took longer than {timeout_seconds // 60} minutes.",

@@ -58,7 +58,7 @@ def _run_build(package: LockedPackage, source: Path, output: Path) -> None:
         *("--python", sys.executable, "--out-dir", str(output), str(source)),
     ]
     try:
-        result = run_tool(command, source.parent, timeout_seconds=_TIMEOUT_SECONDS)
+        result = run_tool(command, source.parent, timeout_seconds=_TIMEOUT_SECONDS, runs_builds=True)
     except subprocess.TimeoutExpired as error:
         raise _build_error(package, f"the build took longer than {_TIMEOUT_SECONDS // 60} minutes") from error
     if result.returncode != 0:

@@ -242,7 +242,12 @@ def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
         if request.upgrade:
             command.append("--upgrade")
         write_uv_settings(project_uv_settings(request.root), Path(folder))
-        result = run_resolver([*command, str(requirements)], Path(folder), timeout_seconds=_TIMEOUT_SECONDS)
+        result = run_resolver(
+            [*command, str(requirements)],
+            Path(folder),
+            timeout_seconds=_TIMEOUT_SECONDS,
+            runs_builds=bool(request.source_builds),
+        )
         if result.returncode != 0:
             raise _explain_failure(result.stderr, request)
         return _read_pylock(output)

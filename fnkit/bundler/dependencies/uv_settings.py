@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
@@ -20,18 +20,22 @@ from fnkit.bundler.dependencies.lockfile import toml_string
 
 UvSettings: TypeAlias = Mapping[str, object]
 
-_VERSION_SETTINGS: Final = ("prerelease", "resolution", "exclude-newer", "index-strategy", "keyring-provider")
-_INDEX_SETTINGS: Final = ("index-url", "extra-index-url", "no-index")
-_LOCATION_SETTINGS: Final = ("index", "find-links")
+_VERSION_SETTINGS: Final = (
+    "prerelease",
+    "resolution",
+    "exclude-newer",
+    "index-strategy",
+    "no-index",
+    "keyring-provider",
+)
+_LOCATION_SETTINGS: Final = ("index", "index-url", "extra-index-url", "find-links")
+_PIP_SETTINGS: Final = (*_VERSION_SETTINGS, *_LOCATION_SETTINGS)
 _PROJECT_SETTINGS: Final = (
-    *_VERSION_SETTINGS,
-    *_INDEX_SETTINGS,
-    *_LOCATION_SETTINGS,
+    *_PIP_SETTINGS,
     "exclude-newer-package",
     "constraint-dependencies",
     "override-dependencies",
 )
-_PIP_SETTINGS: Final = (*_VERSION_SETTINGS, *_INDEX_SETTINGS, "find-links")
 
 _KEPT_VARIABLES: Final = frozenset(
     {
@@ -63,25 +67,29 @@ def project_uv_settings(root: Path) -> UvSettings:
 
 
 def _allowed(settings: Mapping[str, object], directory: Path) -> UvSettings:
-    allowed = {name: _located(settings[name], directory) for name in _PROJECT_SETTINGS if name in settings}
+    allowed = _select(settings, _PROJECT_SETTINGS, directory)
     pip = settings.get("pip")
-    if isinstance(pip, dict):
-        kept = {name: _located(pip[name], directory) for name in _PIP_SETTINGS if name in pip}
-        if kept:
-            allowed["pip"] = kept
+    if isinstance(pip, dict) and (kept := _select(pip, _PIP_SETTINGS, directory)):
+        allowed["pip"] = kept
     # Dates become text, which uv accepts as well.
     return cast("UvSettings", msgspec.to_builtins(allowed, str_keys=True))
 
 
+def _select(settings: Mapping[str, object], names: Iterable[str], directory: Path) -> dict[str, object]:
+    return {
+        name: _located(settings[name], directory) if name in _LOCATION_SETTINGS else settings[name]
+        for name in names
+        if name in settings
+    }
+
+
 def _located(value: object, directory: Path) -> object:
-    """Return a setting with relative paths of indexes made absolute."""
+    """Return the location of an index, or several, with relative paths made absolute."""
     if isinstance(value, list):
         return [_located(one, directory) for one in value]
     if isinstance(value, dict):
         return {key: _located(one, directory) if key == "url" else one for key, one in value.items()}
-    if isinstance(value, str) and value.startswith(("./", "../")):
-        return os.fspath(directory / value)
-    return value
+    return os.fspath(directory / value) if isinstance(value, str) and "://" not in value else value
 
 
 def write_uv_settings(settings: UvSettings, folder: Path) -> None:
@@ -100,11 +108,8 @@ def _toml_value(value: object) -> str:
     return toml_string(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that uv, pip and builds get: no keys of Scaleway or of a CI service.
-
-    The build of a package runs its author's code with them.
-    """
+def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for builds, which run the code of a package's author: no API keys, no tokens."""
     return {
         name: value
         for name, value in environ.items()

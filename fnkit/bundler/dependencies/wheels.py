@@ -104,7 +104,9 @@ def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
             *("--dest", folder, *_pip_file_options(package), "-r", str(requirement)),
         ]
         try:
-            run_tool(command, Path(), timeout_seconds=_PIP_TIMEOUT_SECONDS).check_returncode()
+            is_source = package.kind == "sdist"  # pip runs its build backend to read the metadata
+            done = run_tool(command, Path(folder), timeout_seconds=_PIP_TIMEOUT_SECONDS, runs_builds=is_source)
+            done.check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise _download_error(package, error) from error
         found = Path(folder, package.filename)

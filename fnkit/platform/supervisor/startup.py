@@ -194,7 +194,7 @@ def _port_error(error: ListenError, option: str) -> PlatformError:
             hint=f"Choose a port above 1023 with {option}.",
         )
     return PlatformError(
-        f"{error.host} is not an address of this machine: {os.strerror(error.errno or 0)}.",
+        f"{error.host} is not an address of this machine: {error.reason}.",
         code="address-not-here",
         hint="Use --host 127.0.0.1, or an address that this machine has.",
     )

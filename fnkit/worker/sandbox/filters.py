@@ -37,15 +37,17 @@ _CALL_NUMBERS = {
     ),
 }  # fmt: skip
 _BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_AT_LEAST, _BPF_JUMP_ANY_BIT, _BPF_RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_BPF_AND = 0x54
 _SECCOMP_ALLOW, _SECCOMP_ERRNO, _SECCOMP_KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT = 0x40000000
 
-# What reaches other processes of the same user where an instance has no namespaces of its own, by machine.
-# Refused altogether: message queues, and shared memory and semaphores of System V, whose objects outlive
-# the instance and count for none, and I/O priorities. shmget, shmat, …, mq_open, mq_unlink, ioprio_set:
+# System calls that reach other processes of the same user if an instance has no namespaces, by machine.
+# Always refused: System V shared memory, semaphores and queues and POSIX message queues, whose objects outlive the
+# instance (shmget, shmat, …, mq_open, mq_unlink), I/O priorities (ioprio_set), and io_uring_setup: io_uring opens
+# sockets that this filter does not see.
 _SHARED_OBJECT_CALLS = {
-    "x86_64": (29, 30, 31, 64, 65, 66, 67, 68, 69, 70, 71, 220, 240, 241, 251),
-    "aarch64": (194, 195, 196, 197, 190, 191, 192, 193, 186, 187, 188, 189, 180, 181, 30),
+    "x86_64": (29, 30, 31, 64, 65, 66, 67, 68, 69, 70, 71, 220, 240, 241, 251, 425),
+    "aarch64": (194, 195, 196, 197, 190, 191, 192, 193, 186, 187, 188, 189, 180, 181, 30, 425),
 }
 # Refused unless these arguments are zero, which means the calling process: prlimit64, setpriority,
 # sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr, migrate_pages, move_pages.
@@ -53,9 +55,11 @@ _OWN_PROCESS_CALLS = {
     "x86_64": {302: (0,), 141: (0, 1), 142: (0,), 144: (0,), 203: (0,), 314: (0,), 256: (0,), 279: (0,)},
     "aarch64": {261: (0,), 140: (0, 1), 118: (0,), 119: (0,), 122: (0,), 274: (0,), 238: (0,), 239: (0,)},
 }
+# Unix sockets could connect to any other process, so socket refuses them. socketpair works, except for datagrams: a
+# datagram socket of a pair can be connected to another address.
 _SOCKET_CALL = {"x86_64": 41, "aarch64": 198}
-"""Refused for Unix sockets, which could connect to any other process. ``socketpair`` is another call."""
-_AF_UNIX = 1
+_SOCKETPAIR_CALL = {"x86_64": 53, "aarch64": 199}
+_AF_UNIX, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
 
 _SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
 """mount, setns, unshare: a deployment zygote needs them to confine its forks."""
@@ -161,6 +165,8 @@ def _shared_process_code(machine: str) -> list[tuple[int, int, int, int]]:
         code += [(_BPF_JUMP_EQUAL, 0, 1, number), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS)]
     code += [(_BPF_JUMP_EQUAL, 0, 4, _SOCKET_CALL[machine]), (_BPF_LOAD, 0, 0, _argument(0))]
     code += [(_BPF_JUMP_EQUAL, 0, 1, _AF_UNIX), _REFUSE, _ALLOW]
+    code += [(_BPF_JUMP_EQUAL, 0, 5, _SOCKETPAIR_CALL[machine]), (_BPF_LOAD, 0, 0, _argument(1))]
+    code += [(_BPF_AND, 0, 0, _SOCK_TYPE_MASK), (_BPF_JUMP_EQUAL, 0, 1, _SOCK_DGRAM), _REFUSE, _ALLOW]
     for number, arguments in _OWN_PROCESS_CALLS[machine].items():
         code.append((_BPF_JUMP_EQUAL, 0, 3 * len(arguments) + 1, number))
         for index in arguments:

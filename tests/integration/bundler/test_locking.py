@@ -177,6 +177,39 @@ def test_piptools_locks_for_an_installed_python(tmp_path: Path, index: PackageIn
     assert [one.sha256 for one in by_uv.packages] == [one.sha256 for one in lock.packages]
 
 
+def test_modules_of_a_repository_are_not_imported_by_resolvers_and_downloads(
+    tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(index.folder, "pure")
+    project = shop_project(tmp_path, "pure")
+    marker = tmp_path / "ran"
+    modules = ("pip", "piptools", "click", "build", "sitecustomize", "usercustomize")
+    write_files(project.root, {f"{name}.py": f"open({str(marker)!r}, 'w').close()\n" for name in modules})
+    monkeypatch.chdir(project.root)
+    lock_project(project, LOCAL_TARGETS, kind="local", backend="pip-tools")
+    # uv locks a file behind a login without it, so pip downloads the file.
+    index.credentials = "someone:word"
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url_for(index.credentials))
+    lock_project(project, LOCAL_TARGETS, kind="local", upgrade=True)
+    assert BundleRun(tmp_path).bundle(project).dependencies
+    assert not marker.exists()
+
+
+def test_relative_indexes_of_a_project_are_found(tmp_path: Path, index: PackageIndex) -> None:
+    project = shop_project(tmp_path, "local-only")
+    make_wheel(index.folder, "pure")
+    links = project.root / "wheels"
+    links.mkdir()
+    make_wheel(links, "local_only", requires=("pure",))
+    for settings in (
+        'find-links = ["wheels"]',
+        'find-links = ["./wheels"]',
+        '[tool.uv.pip]\nfind-links = ["wheels"]',
+    ):
+        write_files(project.root, {"pyproject.toml": f"[tool.uv]\nprerelease = 'allow'\n{settings}\n"})
+        assert versions(scaleway_lock(project, upgrade=True)) == {"local-only": "1.0", "pure": "1.0"}
+
+
 def test_piptools_rejects_targets_it_cannot_lock_for(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", tag=GNU)
     minor = sys.version_info[1]

@@ -76,7 +76,7 @@ class ApiHttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the WebSocket protocol, which has deadlines of its own."""
+        """Hand the connection over to the WebSocket protocol: its request is complete."""
         self._stop_waiting()
         super().handle_websocket_upgrade()
 

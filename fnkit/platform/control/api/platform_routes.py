@@ -82,7 +82,7 @@ DELIVERY_OPERATIONS: Final = (
     Operation("GetCronDelivery", "GET", "/crons/{id}/deliveries/{delivery}", _get_delivery),
     Operation("ReplayCronDeliveries", "POST", "/crons/{id}/replay", _replay_deliveries),
     Operation("ListCronHistory", "GET", "/crons/{id}/history", _list_deliveries),
-    Operation("FireCron", "POST", "/crons/{id}/fire", _fire_cron),
+    Operation("RunCron", "POST", "/crons/{id}/fire", _fire_cron),
     Operation("ListTriggerDeliveries", "GET", "/triggers/{id}/deliveries", _list_deliveries),
     Operation("GetTriggerDelivery", "GET", "/triggers/{id}/deliveries/{delivery}", _get_delivery),
     Operation("ReplayTriggerDeliveries", "POST", "/triggers/{id}/replay", _replay_deliveries),
