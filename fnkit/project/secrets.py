@@ -157,7 +157,9 @@ def _read_dotenv_file(root: Path, name: str, problems: ProblemList) -> Mapping[s
         return {}
     except OutsideProject:
         hint = "Copy the file into the project, or set the variables in the environment."
-        problems.add("bad-dotenv", f"{name} is a link out of the project.", hint, SourceLocation(name, 1))
+        problems.add(
+            "bad-dotenv", f"{name} is a symbolic link to a file outside the project.", hint, SourceLocation(name, 1)
+        )
     except DotenvError as error:
         hint = "Lines are NAME=value. Quote values that contain # after a space, quotes or line ends."
         problems.add(
