@@ -95,7 +95,7 @@ _RESPONSE_WITH_WRONG_NONCE: Final = _RESPONSE.replace(b"NONCE", b"0123456789abcd
 _LEAVE_DAEMON: Final = "daemon(lambda: time.sleep(1000))\nreturn 'left'"
 
 NESTING: Final = """
-for folder, name in ((os.getcwd(), 'd'), ('/tmp', 'd' * 250)):
+for folder, name in ((os.getcwd(), 'd'), (os.environ.get('TMPDIR', '/tmp'), 'd' * 250)):
     try:
         os.chdir(folder)
         for _ in range(1500):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
 from typing import Final
 
+from fnkit.contract.limits import DISK_MAX_BYTES
+from fnkit.platform.data_plane.workers.disk_monitor import DiskMonitor
 from fnkit.platform.data_plane.workers.instance import Instance, WorkerState
-from fnkit.platform.data_plane.workers.resource_usage import disk_usage, process_tree_memory
+from fnkit.platform.data_plane.workers.process_memory import process_tree_memory
 
 _CHECK_INTERVAL: Final = 0.25
 _MIB: Final = 1024 * 1024
@@ -63,16 +64,8 @@ class MemoryBudget:
             self._waiter = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """Limits in bytes; ``None`` if the kernel enforces the limit."""
-
-    memory: int | None
-    disk: int | None
-
-
 class LimitMonitor:
-    """Checks running instances at intervals.
+    """Enforces the limits of running instances that the kernel does not.
 
     Args:
         counts_memory: Whether no cgroups limit the memory. Takes effect on Linux only, which reports the memory of
@@ -81,52 +74,51 @@ class LimitMonitor:
 
     def __init__(self, *, counts_memory: bool) -> None:
         self._counts_memory = counts_memory and sys.platform == "linux"
-        self._limits: dict[Instance, _Limits] = {}
+        self._memory_limits: dict[Instance, int] = {}  # bytes
+        self._on_disk: dict[int, Instance] = {}  # by number
+        self._disks = DiskMonitor(self._on_disk_exceeded)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_checking_disks = False
 
-    def add(self, instance: Instance, *, memory: int, disk: int | None) -> None:
+    def add(self, instance: Instance, *, memory: int) -> None:
         """Enforce limits on an instance until it ends.
 
         Args:
             instance: The instance.
             memory: Bytes.
-            disk: Bytes of the directory that is its disk; ``None`` if it has none.
         """
-        self._limits[instance] = _Limits(memory if self._counts_memory and instance.process.pid else None, disk)
+        self._memory_limits[instance] = memory
+        process = instance.process
+        if process.host_directory is not None:
+            self._on_disk[process.number] = instance
+            self._disks.watch(
+                process.number, pid=process.pid, directory=process.host_directory, limit=DISK_MAX_BYTES
+            )
+            instance.ended.add_done_callback(lambda _: self._forget_disk(process.number))
         if self._timer is None:
             self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check)
 
     def _check(self) -> None:
-        self._limits = {i: b for i, b in self._limits.items() if i.state is not WorkerState.ENDED}
-        for instance, bounds in self._limits.items():
-            if instance.process.groups is not None and instance.process.groups.ran_out_of_memory():
+        self._memory_limits = {i: b for i, b in self._memory_limits.items() if i.state is not WorkerState.ENDED}
+        for instance, limit in self._memory_limits.items():
+            groups, pid = instance.process.groups, instance.process.pid
+            if groups is not None and groups.ran_out_of_memory():
                 # The kernel may have killed a child of the handler only; the instance ends as a whole.
                 instance.kill(_OUT_OF_MEMORY)
-            pid, limit = instance.process.pid, bounds.memory
-            if limit is not None and process_tree_memory(pid, limit) > limit:
+            if self._counts_memory and pid and process_tree_memory(pid, limit) > limit:
                 instance.kill(_OUT_OF_MEMORY)
-        # A walk over a large disk takes longer than the interval, so it runs in a thread, one at a time.
-        if any(bounds.disk is not None for bounds in self._limits.values()) and not self._is_checking_disks:
-            self._is_checking_disks = True
-            self._loop.create_task(self._check_disks()).add_done_callback(self._on_disks_checked)
-        self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check) if self._limits else None
+        self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check) if self._memory_limits else None
 
-    async def _check_disks(self) -> None:
-        for instance, bounds in list(self._limits.items()):
-            directory, pid = instance.process.host_directory, instance.process.pid
-            if bounds.disk is None or directory is None:
-                continue
-            used = await self._loop.run_in_executor(None, disk_usage, directory, pid, bounds.disk)
-            if used > bounds.disk:
-                instance.kill(f"out of disk: more than {bounds.disk // _MIB} MiB")
+    def _on_disk_exceeded(self, number: int) -> None:
+        self._on_disk[number].kill(f"out of disk: more than {DISK_MAX_BYTES // _MIB} MiB")
 
-    def _on_disks_checked(self, _task: asyncio.Task[None]) -> None:
-        self._is_checking_disks = False
+    def _forget_disk(self, number: int) -> None:
+        del self._on_disk[number]
+        self._disks.forget(number)
 
     def close(self) -> None:
         """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
-        self._limits.clear()
+        self._memory_limits.clear()
+        self._disks.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fnkit.platform.data_plane.counters import CounterRegistry, FunctionCounters
 from fnkit.platform.data_plane.engine.limits import MemoryBudget
 from fnkit.platform.data_plane.engine.pool import Pool
+from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.logs import LogWriter
-from fnkit.platform.data_plane.workers.resource_usage import total_memory
+from fnkit.platform.data_plane.workers.process_memory import process_tree, resident_bytes
 from fnkit.platform.model.metrics import EngineMetricsSnapshot, FunctionMetricsSnapshot
 
 _MEMORY_INTERVAL: Final = 1.0
@@ -36,7 +38,7 @@ class EngineMetrics:
         """
         if now - self._memory_read_at >= _MEMORY_INTERVAL:
             self._memory_read_at = now
-            self._memory_bytes = {name: total_memory(pool.instances) for name, pool in self._pools.items()}
+            self._memory_bytes = {name: _total_memory(pool.instances) for name, pool in self._pools.items()}
         return EngineMetricsSnapshot(
             functions=tuple(self._collect_function(*function) for function in self._counters.items()),
             memory_used_mb=self._budget.used,
@@ -66,3 +68,22 @@ class EngineMetrics:
             queued=len(pool.queue) if pool is not None else 0,
             memory_bytes=self._memory_bytes.get(function_id, 0),
         )
+
+
+def _total_memory(instances: Iterable[Instance]) -> int | None:
+    """Return the memory of these instances in bytes; ``None`` if this machine reports it for none of them.
+
+    It is read from the cgroups, which count everything that handlers started, and shared pages once. Without
+    cgroups it is the sum of the resident sets of the processes, which include the pages shared with the zygote.
+    """
+    readings = [_instance_memory(instance) for instance in instances]
+    known = [reading for reading in readings if reading is not None]
+    return sum(known) if known or not readings else None
+
+
+def _instance_memory(instance: Instance) -> int | None:
+    if instance.process.groups is not None:
+        return instance.process.groups.memory_bytes()
+    if not instance.process.pid or sys.platform != "linux":
+        return None
+    return sum(map(resident_bytes, process_tree(instance.process.pid))) or None

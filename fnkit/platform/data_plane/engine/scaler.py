@@ -26,7 +26,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.engine.limits import LimitMonitor, MemoryBudget
 from fnkit.platform.data_plane.engine.pool import Pool, ScaleDown
 from fnkit.platform.data_plane.engine.preloader import Preloader
@@ -145,8 +144,7 @@ class Scaler:
             return
         pool.add(instance)
         self.pools.add(pool)
-        on_disk = DISK_MAX_BYTES if pool.route.sandbox == "v1" else None
-        self._limit_monitor.add(instance, memory=pool.route.memory * _MIB, disk=on_disk)
+        self._limit_monitor.add(instance, memory=pool.route.memory * _MIB)
         if await self._wait_until_started(instance):
             if pool.on_ready(instance):
                 self._note_idle(pool, instance)

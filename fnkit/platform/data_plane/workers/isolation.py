@@ -221,6 +221,7 @@ TABLE: Final[dict[Level, frozenset[Protection]]] = {
             Protection.PROCESS_LIMITS,
             Protection.SHARED_OBJECTS,
             Protection.MEMORY,
+            Protection.DISK,
             Protection.DESCRIPTORS,
         }
     ),
