@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,28 @@ def handle(event, context):
                 time.sleep(300)
         time.sleep(300)
     return "fine"
+"""
+SHARED_MEMORY = """
+import ctypes, mmap, os, time
+def handle(event, context):
+    way = event["path"]
+    if way == "/":
+        return "fine"
+    if way == "/hidden":
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no other process of the user may look at it
+    if way == "/anonymous":
+        mapped = mmap.mmap(-1, 300 << 20)
+        for start in range(0, 300 << 20, 1 << 20):
+            mapped[start : start + (1 << 20)] = b"x" * (1 << 20)
+            mapped.madvise(mmap.MADV_DONTNEED)  # in memory, but in no resident set
+    else:
+        descriptor = os.memfd_create("file")
+        for _ in range(300):
+            os.write(descriptor, b"x" * (1 << 20))
+        if way == "/mapped":
+            mapped = mmap.mmap(descriptor, 300 << 20)
+            os.closerange(descriptor, descriptor + 2)  # also the duplicate that mmap keeps
+    time.sleep(300)
 """
 DISK = """
 import os, time
@@ -72,6 +95,20 @@ def test_memory_limit_covers_all_processes_of_an_instance(plane: DataPlaneProces
     assert plane.call("forking").body == b"fine"
     logged = [line.message for line in plane.log_lines(route) if line.stream == "system"]
     assert logged == ["instance ended: out of memory"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sandbox", ["v1", "v2"])
+def test_memory_limit_covers_shared_memory(plane: DataPlaneProcess, sandbox: str) -> None:
+    """Memory that is in no process's resident set: in a file in memory, mapped or not, and behind a mapping."""
+    for number, way in enumerate(("/descriptor", "/mapped", "/anonymous", "/hidden")):
+        name = f"shared-{sandbox}-{number}"
+        route = plane.deploy(name, SHARED_MEMORY, memory=128, sandbox=sandbox, timeout=2 * DEADLINE)
+        assert plane.call(name, way).status == 502
+        wait_until(partial(plane.exit_reasons, route.function_id))
+        allowed = ["out of memory", "its processes hide what they use"][: 2 if way == "/hidden" else 1]
+        assert plane.exit_reasons(route.function_id)[0] in allowed
+        assert plane.call(name).body == b"fine"
 
 
 def test_sandbox_v1_uses_fresh_process_without_the_filter_of_v2(plane: DataPlaneProcess) -> None:

@@ -8,13 +8,16 @@ import sys
 from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
-from fnkit.platform.data_plane.workers.disk_monitor import DiskMonitor
-from fnkit.platform.data_plane.workers.instance import Instance, WorkerState
-from fnkit.platform.data_plane.workers.process_memory import process_tree_memory
+from fnkit.platform.data_plane.workers.instance import Instance
+from fnkit.platform.data_plane.workers.usage_monitor import UsageMonitor
 
 _CHECK_INTERVAL: Final = 0.25
 _MIB: Final = 1024 * 1024
-_OUT_OF_MEMORY: Final = "out of memory"  # the same reason as when a cgroup's limit was hit
+_END_REASONS: Final = {
+    "memory": "out of memory",  # the same reason as when a cgroup's limit was hit
+    "disk": f"out of disk: more than {DISK_MAX_BYTES // _MIB} MiB",
+    "hidden": "its processes hide what they use",
+}
 
 
 def default_memory_budget() -> int:
@@ -74,9 +77,8 @@ class LimitMonitor:
 
     def __init__(self, *, counts_memory: bool) -> None:
         self._counts_memory = counts_memory and sys.platform == "linux"
-        self._memory_limits: dict[Instance, int] = {}  # bytes
-        self._on_disk: dict[int, Instance] = {}  # by number
-        self._disks = DiskMonitor(self._on_disk_exceeded)
+        self._instances: dict[int, Instance] = {}  # by number
+        self._usage = UsageMonitor(self._on_exceeded)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -87,38 +89,34 @@ class LimitMonitor:
             instance: The instance.
             memory: Bytes.
         """
-        self._memory_limits[instance] = memory
         process = instance.process
-        if process.host_directory is not None:
-            self._on_disk[process.number] = instance
-            self._disks.watch(
-                process.number, pid=process.pid, directory=process.host_directory, limit=DISK_MAX_BYTES
-            )
-            instance.ended.add_done_callback(lambda _: self._forget_disk(process.number))
-        if self._timer is None:
-            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check)
+        self._instances[process.number] = instance
+        instance.ended.add_done_callback(lambda _: self._remove(process.number))
+        self._usage.watch(
+            process.number,
+            process.pid,
+            memory=memory if self._counts_memory and process.pid else None,
+            disk=(process.host_directory, DISK_MAX_BYTES) if process.host_directory is not None else None,
+        )
+        if self._timer is None and process.groups is not None:
+            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check_groups)
 
-    def _check(self) -> None:
-        self._memory_limits = {i: b for i, b in self._memory_limits.items() if i.state is not WorkerState.ENDED}
-        for instance, limit in self._memory_limits.items():
-            groups, pid = instance.process.groups, instance.process.pid
-            if groups is not None and groups.ran_out_of_memory():
-                # The kernel may have killed a child of the handler only; the instance ends as a whole.
-                instance.kill(_OUT_OF_MEMORY)
-            if self._counts_memory and pid and process_tree_memory(pid, limit) > limit:
-                instance.kill(_OUT_OF_MEMORY)
-        self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check) if self._memory_limits else None
+    def _remove(self, number: int) -> None:
+        del self._instances[number]
+        self._usage.forget(number)
 
-    def _on_disk_exceeded(self, number: int) -> None:
-        self._on_disk[number].kill(f"out of disk: more than {DISK_MAX_BYTES // _MIB} MiB")
+    def _on_exceeded(self, number: int, exceeded: str) -> None:
+        self._instances[number].kill(_END_REASONS[exceeded])
 
-    def _forget_disk(self, number: int) -> None:
-        del self._on_disk[number]
-        self._disks.forget(number)
+    def _check_groups(self) -> None:
+        """End instances of which the kernel has killed a process: perhaps a child of the handler only."""
+        for instance in list(self._instances.values()):
+            if instance.process.groups is not None and instance.process.groups.ran_out_of_memory():
+                instance.kill(_END_REASONS["memory"])
+        self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check_groups) if self._instances else None
 
     def close(self) -> None:
         """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
-        self._memory_limits.clear()
-        self._disks.close()
+        self._usage.close()

@@ -227,7 +227,7 @@ TABLE: Final[dict[Level, frozenset[Protection]]] = {
     ),
     Level.NONE: frozenset({Protection.DESCRIPTORS}),
 }
-"""What each level enforces. Below ``CGROUP`` the kernel limits the memory per process, ``LimitMonitor`` the sum."""
+"""What each level enforces. Below ``CGROUP`` the kernel limits the memory per process, the usage meter the sum."""
 
 
 def unenforced(level: Level) -> tuple[Protection, ...]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.workers.disk_meter import Disk, disk_usage
+from fnkit.platform.data_plane.workers.disk_usage import disk_usage
+from fnkit.platform.data_plane.workers.usage_meter import DiskMeter
 
 UNLIMITED = 1 << 40
 MIB = 1 << 20
@@ -30,7 +31,7 @@ def test_folders_and_empty_files_are_counted(tmp_path: Path) -> None:
     assert usage(tmp_path) >= 200 * 512
 
 
-def is_exceeded(disk: Disk, now: float) -> bool:
+def is_exceeded(disk: DiskMeter, now: float) -> bool:
     """Give the disk turns until it needs none, and return whether it reported its limit."""
     while True:
         if disk.take_turn(now):
@@ -40,7 +41,7 @@ def is_exceeded(disk: Disk, now: float) -> bool:
 
 
 def test_disk_is_reported_when_it_exceeds_its_limit(tmp_path: Path) -> None:
-    disk = Disk(str(tmp_path), 0, 4 * MIB, now=0)
+    disk = DiskMeter(str(tmp_path), 0, 4 * MIB, now=0)
     (tmp_path / "data").write_bytes(b"x" * 3 * MIB)
     assert not is_exceeded(disk, now=1)
     (tmp_path / "more").write_bytes(b"x" * 2 * MIB)
@@ -49,7 +50,7 @@ def test_disk_is_reported_when_it_exceeds_its_limit(tmp_path: Path) -> None:
 
 def test_disk_is_not_walked_before_its_file_system_has_grown(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"x" * 2 * MIB)
-    disk = Disk(str(tmp_path), 0, MIB // 1024, now=0)  # the file system has not grown since
+    disk = DiskMeter(str(tmp_path), 0, MIB // 1024, now=0)  # the file system has not grown since
     assert disk.seconds_until_turn(0) > 0
     walked_at = next(second for second in range(1, 10) if is_exceeded(disk, now=second))
     assert walked_at == 5
@@ -58,8 +59,8 @@ def test_disk_is_not_walked_before_its_file_system_has_grown(tmp_path: Path) -> 
 def test_large_tree_takes_several_turns(tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / str(number)).touch()
-    disk = Disk(str(tmp_path), 0, 0, now=0)
-    disk_without_limit = Disk(str(tmp_path), 0, UNLIMITED, now=0)
+    disk = DiskMeter(str(tmp_path), 0, 0, now=0)
+    disk_without_limit = DiskMeter(str(tmp_path), 0, UNLIMITED, now=0)
     assert disk.take_turn(6)  # a part of the tree suffices
     assert not disk_without_limit.take_turn(6)
     assert disk_without_limit.seconds_until_turn(6) == 0

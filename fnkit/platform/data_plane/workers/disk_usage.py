@@ -1,0 +1,62 @@
+"""How much a directory, and the files of it that were removed while they are open, use on a disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Generator
+from typing import Final
+
+from fnkit.platform.data_plane.workers.process_memory import open_files, process_tree
+from fnkit.platform.directory_tree import walk_tree
+
+BLOCK_BYTES: Final = 512
+"""The unit of ``st_blocks``, in bytes."""
+
+
+def disk_usage(directory: str, pid: int) -> Generator[int, None, None]:
+    """Yield the usage in bytes as far as it has been counted: the last value is the usage.
+
+    Empty files and directories count one block each, because they use an inode. Removed files that processes of the
+    instance hold open count too.
+
+    Args:
+        directory: The disk.
+        pid: The instance's process; 0 if unknown.
+
+    Raises:
+        TreeChanged: It cannot be measured, because its deepest directories are moved about meanwhile.
+        PermissionError: A process of the instance hides its descriptors.
+    """
+    total = 0
+    try:
+        for entry in walk_tree(directory):
+            total += max(1, entry.status.st_blocks) * BLOCK_BYTES
+            yield total
+        if pid and sys.platform == "linux":
+            yield total + _unlinked_bytes(directory, pid)
+    except PermissionError:
+        raise
+    except OSError:
+        yield total  # the disk has just been removed
+
+
+def _unlinked_bytes(directory: str, pid: int) -> int:
+    """Sum the sizes of removed files on this disk that processes of the instance hold open, each once.
+
+    Raises:
+        OSError: The disk has just been removed.
+        PermissionError: See ``open_files``.
+    """
+    sizes: dict[int, int] = {}
+    device = os.stat(directory).st_dev  # noqa: PTH116  (hot path; no Path objects)
+    for process in process_tree(pid):
+        for path in open_files(process):
+            try:
+                status = os.stat(path)  # noqa: PTH116  (hot path; no Path objects)
+            except OSError:
+                continue
+            if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
+                sizes[status.st_ino] = status.st_blocks * BLOCK_BYTES
+    return sum(sizes.values())
