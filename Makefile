@@ -63,6 +63,9 @@ clients: $(READY) ## Install other people's clients and run them against the pla
 fuzz: $(READY) ## Send 2,000 generated requests to every operation of the API.
 	@$(IN)/python -m tests.conformance.fuzz
 
+attack: $(READY) ## Attack parsers, gateway, API, sandbox and storage for a few minutes (ATTACK='--minutes 60').
+	@$(IN)/python -m tests.attack $(ATTACK)
+
 soak: $(READY) ## Deploy, call and kill at random for five minutes.
 	@$(IN)/python -m tests.soak
 

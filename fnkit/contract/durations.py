@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_API_DURATION: Final = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?s")
+_API_DURATION: Final = re.compile(r"(-?\d{1,15})(?:\.(\d{1,9}))?s")
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT_NANOSECONDS: Final = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
@@ -29,9 +29,7 @@ def parse_duration(text: str | float) -> float | None:
         return float(text)
     stripped = text.strip().replace(" ", "")
     total, position = 0.0, 0
-    for match in _DURATION_PART.finditer(stripped):
-        if match.start() != position:
-            return None
+    while match := _DURATION_PART.match(stripped, position):
         total += float(match.group(1)) * _UNIT_NANOSECONDS[match.group(2)] / 10**9
         position = match.end()
     return total if position and position == len(stripped) else None

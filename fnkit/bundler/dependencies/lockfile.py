@@ -120,7 +120,7 @@ def read_lock(path: Path) -> Lock | None:
         raise invalid_lock_error(path, "it cannot be read") from error
     try:
         document = msgspec.convert(tomllib.loads(text), _LockDocument)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise invalid_lock_error(path, str(error)) from error
     table = document.tool.fnkit
     if table.version != _FORMAT_VERSION:

@@ -256,7 +256,7 @@ def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
 def _read_pylock(output: Path) -> _Pylock:
     try:
         return msgspec.convert(tomllib.loads(output.read_text("utf-8")), _Pylock)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
         raise BundleError(
             f"The output of uv cannot be read: {error}.",
             code="lock-failed",

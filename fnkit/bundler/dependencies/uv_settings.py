@@ -58,7 +58,7 @@ def project_uv_settings(root: Path) -> UvSettings:
         for name in ("uv.toml", "pyproject.toml"):
             try:
                 document = tomllib.loads((directory / name).read_text("utf-8"))
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            except (OSError, ValueError, RecursionError):
                 continue
             settings = document if name == "uv.toml" else document.get("tool", {}).get("uv")
             if isinstance(settings, dict):

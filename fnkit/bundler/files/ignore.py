@@ -9,6 +9,7 @@ nothing under it can be re-included (gitignore(5)).
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +133,12 @@ def parse_patterns(lines: Iterable[str], source: str) -> tuple[IgnorePattern, ..
     """
     pattern_lines = list(lines)
     try:
-        compiled = GitIgnoreSpec.from_lines(pattern_lines).patterns
-    except ValueError as error:
+        with warnings.catch_warnings():
+            # A pattern such as "[[a]" is valid. The regular expression that it becomes may get another meaning in a
+            # later version of Python, which is nothing that a user can do something about.
+            warnings.simplefilter("ignore", FutureWarning)
+            compiled = GitIgnoreSpec.from_lines(pattern_lines).patterns
+    except (ValueError, re.error) as error:
         raise BundleError(
             f"{source} contains a pattern that git does not accept: {error}.",
             code="ignore-file",

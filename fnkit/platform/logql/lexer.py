@@ -19,7 +19,8 @@ from fnkit.platform.logql.units import parse_duration, parse_size
 MAX_QUERY_CHARACTERS: Final = 128 * 1024
 """Loki's limit."""
 TokenKind: TypeAlias = Literal["name", "string", "number", "duration", "size", "range", "flag", "symbol", "end"]
-_NUMBER: Final = r"(?:\d+\.?\d*|\.\d+)"
+# Each text matches in one way only: with "\d+\.?\d*", 5,000 digits took seconds to be rejected.
+_NUMBER: Final = r"(?:\d+(?:\.\d*)?|\.\d+)"
 _DURATION: Final = rf"(?:{_NUMBER}(?:ns|us|µs|μs|ms|[smhdwy]))+"
 # Order matters: alternatives are tried from top to bottom, so durations and sizes precede plain numbers.
 _TOKEN: Final = re.compile(
