@@ -101,6 +101,7 @@ def test_memory_limit_covers_all_processes_of_an_instance(plane: DataPlaneProces
 @pytest.mark.parametrize("sandbox", ["v1", "v2"])
 def test_memory_limit_covers_shared_memory(plane: DataPlaneProcess, sandbox: str) -> None:
     """Memory that is in no process's resident set: in a file in memory, mapped or not, and behind a mapping."""
+    assert Protection.MEMORY in TABLE[level_of(plane)]
     for number, way in enumerate(("/descriptor", "/mapped", "/anonymous", "/hidden")):
         name = f"shared-{sandbox}-{number}"
         route = plane.deploy(name, SHARED_MEMORY, memory=128, sandbox=sandbox, timeout=2 * DEADLINE)
@@ -161,6 +162,7 @@ def handle(event, context):
 @pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
 def test_hard_cpu_limit_caps_function_at_its_mvcpu() -> None:
     with running_data_plane(cpu_limits="hard") as plane:
+        assert Protection.CPU in TABLE[level_of(plane)]
         plane.deploy("slow", BURN, cpu=100)
         answer = plane.call("slow").json()
         assert isinstance(answer, dict)

@@ -140,7 +140,7 @@ TERMINATING_HANDLERS: Final = (
         "allocates without end",
         "held = []\nwhile True: held.append(bytearray(1 << 22))",
         (500, 502),
-        Protection.DATA_DIRECTORY,  # enforced at every level except "none", which has no memory limit
+        Protection.MEMORY,
         memory=128,
     ),
     MisbehavingHandler(
