@@ -14,6 +14,7 @@ import msgspec
 
 from fnkit.bundler.archive.archive import is_archive_current, plan_archive, write_archive
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
+from fnkit.bundler.dependencies.build_permission import AllowBuildsCallback, check_locked_builds
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import TargetKind, lock_target
 from fnkit.bundler.files.content import ContentByPath, hash_file
@@ -39,6 +40,7 @@ def bundle_python(
     out: Path,
     cache: Path,
     report: ProgressCallback,
+    allow_builds: AllowBuildsCallback,
 ) -> Bundle:
     """Build the archive of a project's Python functions of one runtime, with a slice for each of ``functions``.
 
@@ -46,8 +48,8 @@ def bundle_python(
         BundleError: A stage failed.
     """
     contents = _read_user_files(project)
-    lock = lock_target(project, target, kind, report=report)
-    layer = _ensure_layer(lock, cache, report)
+    lock = lock_target(project, target, kind, report=report, allow_builds=allow_builds)
+    layer = _ensure_layer(lock, cache, report, allow_builds)
     authoring_files = authoring_runtime()
     _check_package_conflicts(contents, layer, authoring_files)
     slices = _slice_functions(project, functions, target, lock, layer, contents, authoring_files, cache)
@@ -92,17 +94,17 @@ def _read_user_files(project: Project) -> ContentByPath:
     return {path: hash_file(project.root / path, path) for path in kept}
 
 
-def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
+def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds: AllowBuildsCallback) -> Layer:
     """Return the layer of a lock's packages. A corrupt cached wheel is deleted and fetched once more."""
     found = open_layer(lock.packages, cache)
     if found is not None:
         return found
     try:
-        _build_layer(lock, cache, report)
+        _build_layer(lock, cache, report, allow_builds)
     except CorruptWheel as corrupt:
         corrupt.wheel.unlink(missing_ok=True)
         try:
-            _build_layer(lock, cache, report)
+            _build_layer(lock, cache, report, allow_builds)
         except CorruptWheel as again:
             raise BundleError(
                 f"The SHA-256 of the wheel of {again.distribution} is not the locked one.",
@@ -119,16 +121,20 @@ def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
     return built
 
 
-def _build_layer(lock: Lock, cache: Path, report: ProgressCallback) -> None:
+def _build_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds: AllowBuildsCallback) -> None:
     # Imported late: only a run with missing files should pay for loading the HTTP client.
-    from fnkit.bundler.dependencies.source_builds import build_wheel
+    from fnkit.bundler.dependencies.source_builds import build_wheel, find_built_wheel
     from fnkit.bundler.dependencies.wheels import fetch_distributions
 
-    wheels = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
-    for package in lock.packages:
-        if package.kind == "sdist":
-            source = wheels[package.name]
-            wheels[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
+    built = {one.name: wheel for one in lock.packages if (wheel := find_built_wheel(one, cache)) is not None}
+    missing = tuple(one for one in lock.packages if one.name not in built)
+    to_build = tuple(one for one in missing if one.kind == "sdist")
+    # Before the download: pip builds the metadata of a source distribution that it fetches.
+    check_locked_builds(lock.path.parent, to_build, allow_builds)
+    wheels = {**built, **fetch_distributions(missing, cache, runtime=lock.runtime, report=report)}
+    for package in to_build:
+        source = wheels[package.name]
+        wheels[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
     report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
     write_layer(lock.packages, wheels, cache)
 
