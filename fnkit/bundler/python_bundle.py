@@ -18,7 +18,7 @@ from fnkit.bundler.dependencies.build_permission import AllowBuildsCallback, che
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import TargetKind, lock_target
 from fnkit.bundler.files.content import ContentByPath, hash_file
-from fnkit.bundler.files.selection import select_files
+from fnkit.bundler.files.selection import select_project
 from fnkit.bundler.model import Bundle, BundleProgress, ProgressCallback, Slice
 from fnkit.bundler.slices.import_graph import ProjectTree
 from fnkit.bundler.slices.module_imports import ModuleImportsCache
@@ -27,6 +27,7 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
+_WITHHELD_SHOWN = 10
 _ARCHIVES_KEPT = 4
 """Archives of one runtime and target that are kept: a concurrent deploy may still upload an older one."""
 
@@ -47,7 +48,7 @@ def bundle_python(
     Raises:
         BundleError: A stage failed.
     """
-    contents = _read_user_files(project)
+    contents, withheld = _read_user_files(project)
     lock = lock_target(project, target, kind, report=report, allow_builds=allow_builds)
     layer = _ensure_layer(lock, cache, report, allow_builds)
     authoring_files = authoring_runtime()
@@ -70,12 +71,14 @@ def bundle_python(
         unpacked_size=archive.unpacked_size,
         slices=slices,
         dependencies=layer.index.dependencies,
-        notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices)),
+        notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices), *_withheld_notes(withheld)),
     )
 
 
-def _read_user_files(project: Project) -> ContentByPath:
-    """Return the content of the project's selected files, without the directories of functions in other languages.
+def _read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
+    """Return the content of the project's selected files, and what was withheld because its name is a secret's.
+
+    The directories of functions in other languages are left out.
 
     A directory ``package/`` with installed distributions is left out: the layer provides it.
     """
@@ -84,14 +87,14 @@ def _read_user_files(project: Project) -> ContentByPath:
         for one in project.functions
         if not one.runtime.startswith("python") and one.root.strip("/") not in ("", ".")
     )
-    paths = select_files(project.root, project.exclude)
-    vendored = any(path.startswith("package/") and ".dist-info/" in path for path in paths)
+    selection = select_project(project.root, project.exclude)
+    vendored = any(path.startswith("package/") and ".dist-info/" in path for path in selection.files)
     kept = tuple(
         path
-        for path in paths
+        for path in selection.files
         if not path.startswith(other_roots) and not (vendored and path.startswith("package/"))
     )
-    return {path: hash_file(project.root / path, path) for path in kept}
+    return {path: hash_file(project.root / path, path) for path in kept}, selection.withheld
 
 
 def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds: AllowBuildsCallback) -> Layer:
@@ -208,3 +211,13 @@ def _whole_project_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
         f"Any change of the project updates {', '.join(sorted(names))}: {reason}."
         for reason, names in sorted(reasons.items())
     )
+
+
+def _withheld_notes(withheld: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a note about files that are left out because their names are those of secrets."""
+    if not withheld:
+        return ()
+    more = len(withheld) - _WITHHELD_SHOWN
+    listed = ", ".join(withheld[:_WITHHELD_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    note = f"Left out, because files of this name usually contain secrets: {listed}"
+    return (f"{note}. To include one, name it in .fnkitignore: !{withheld[0]}",)
