@@ -8,6 +8,7 @@ import pytest
 
 from fnkit.bundler import Lock, lock_project
 from fnkit.bundler.dependencies.lockfile import read_lock
+from fnkit.bundler.dependencies.resolver import _index_environment
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
@@ -153,6 +154,26 @@ def test_lock_contains_no_credentials_or_local_paths(
     # pip downloads these files: it has the credentials and the links folder, and checks the hash.
     bundle = bundling.bundle(project, kind="scaleway")
     assert [one.name for one in bundle.dependencies] == ["linked", "pure"]
+
+
+def test_further_index_of_uv_is_not_confused_with_the_public_one(
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(index.folder, "pure", "99.0")
+    project = shop_project(tmp_path, "pure")
+    with package_index(tmp_path / "private") as private:
+        make_wheel(private.folder, "pure", "1.0")
+        private.credentials = "someone:hidden-word"
+        monkeypatch.setenv("UV_INDEX", "ours=" + private.url_for(private.credentials))
+        with pytest.raises(BundleError) as raised:
+            lock_project(project, LOCAL_TARGETS, kind="local", backend="pip-tools")
+        assert raised.value.code == "pip-indexes"
+        assert "hidden-word" not in raised.value.message
+        bundle = bundling.bundle(project)  # pip fetches the file, with the credentials and from the private index
+        assert [(one.name, one.version) for one in bundle.dependencies] == [("pure", "1.0")]
+    environment = _index_environment({"UV_INDEX": "https://a.test", "UV_EXTRA_INDEX_URL": "https://b.test"})
+    assert "PIP_EXTRA_INDEX_URL" not in environment
+    assert _index_environment({"PIP_EXTRA_INDEX_URL": "https://a.test"})["UV_INDEX"] == "https://a.test"
 
 
 def test_wrong_index_credentials_are_an_error_that_hides_them(
