@@ -228,7 +228,7 @@ class _ProjectWalk:
         Raises:
             BundleError: ``link-secret``.
         """
-        location = os.path.relpath(target, self._root)
+        location = os.path.relpath(target, self._root).replace(os.sep, "/")
         *directories, name = location.split("/")
         if name.startswith(DOTENV_PREFIX):
             raise BundleError(
