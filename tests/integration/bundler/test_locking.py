@@ -298,7 +298,14 @@ def test_allowed_build_sees_no_keys_of_the_environment(
     seen = tmp_path / "seen"
     backend = f"import os\nopen({str(seen)!r}, 'w').write(repr(sorted(os.environ)))\nraise SystemExit(1)\n"
     make_source_distribution(index.folder, "sourced", backend)
-    for name in ("SCW_SECRET_KEY", "CI_TOKEN", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL"):
+    for name in (
+        "SCW_SECRET_KEY",
+        "CI_TOKEN",
+        "GITHUB_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "DATABASE_URL",
+        "UV_PUBLISH_TOKEN",
+    ):
         monkeypatch.setenv(name, "hunter2")
     project = shop_project(tmp_path, "sourced", source_builds=("sourced",))
     with pytest.raises(BundleError, match="sourced"):
