@@ -5,20 +5,24 @@ from __future__ import annotations
 import io
 import json
 import socket
+import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
+import requests
 import urllib3
 
 from fnkit.client import Endpoint, FunctionsApi
-from fnkit.client.bounded_responses import BoundedRetry
+from fnkit.client.bounded_responses import BoundedAdapter, BoundedRetry, read_body
 from fnkit.client.transport import Transport
 from fnkit.contract.resources import Cron
 from fnkit.errors import ApiUnreachable
+from tests.support.certificates import CertificateAuthority
 from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -32,12 +36,14 @@ def endpoint_at(url: str) -> Endpoint:
 
 
 @contextmanager
-def raw_server(answer: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
+def raw_server(
+    answer: Callable[[socket.socket, threading.Event], None], tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Accept connections; ``answer`` sends what it likes until the client is gone or the event is set."""
     stop = threading.Event()
 
-    def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+    def serve(accepted: socket.socket) -> None:
+        with suppress(OSError), tls.wrap_socket(accepted, server_side=True) if tls else accepted as connection:
             connection.recv(65536)
             answer(connection, stop)
 
@@ -51,7 +57,7 @@ def raw_server(answer: Callable[[socket.socket, threading.Event], None]) -> Iter
         thread = threading.Thread(target=accept, args=(listener,), daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             stop.set()
             listener.shutdown(socket.SHUT_RDWR)
@@ -148,6 +154,23 @@ def test_list_without_an_end_is_an_error() -> None:
         with pytest.raises(ApiUnreachable) as raised:
             api.crons.list("f")
     assert raised.value.code == "endless-list"
+
+
+def test_dripped_response_over_tls_times_out(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path, "authority")
+    files = authority.sign("server")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(files.certificate, files.key)
+    whole = _HEAD + b"Content-Length: 2\r\n\r\n{}"
+    for answer, is_whole in ((dripping(_HEAD + _LENGTH, b" "), False), (dripping(whole, b""), True)):
+        with raw_server(answer, tls) as url, requests.Session() as session:
+            session.mount("https://", BoundedAdapter())
+            response = session.get(url, verify=str(authority.file), timeout=_RESPONSE_SECONDS, stream=True)
+            if is_whole:
+                assert read_body(response) == b"{}"
+            else:
+                with pytest.raises(requests.ReadTimeout):
+                    read_body(response)
 
 
 def test_proxy_that_drips_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
