@@ -6,13 +6,17 @@ PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 IN := .venv/bin
 READY := .venv/.ready
 LOWEST := .venv-lowest
+OUT ?= constraints.txt
+CYCLONEDX := cyclonedx-bom>=7,<8
 CLIENTS ?= clients
+# Versions to install instead of the newest ones, such as those of the last run of CI: make test CONSTRAINTS=constraints.txt
+CONSTRAINTS ?=
 # Tests wait a lot, so more of them run at once than there are cores on a small machine.
 PYTEST := $(IN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
-	soak clean
+	soak constraints audit sbom clean
 
 help: ## Print this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target sentence; do \
@@ -69,6 +73,23 @@ attack: $(READY) ## Attack parsers, gateway, API, sandbox and storage for a few 
 soak: $(READY) ## Deploy, call and kill at random for five minutes.
 	@$(IN)/python -m tests.soak
 
+constraints: $(READY) ## Write constraints.txt: the versions of all distributions in .venv.
+	@mkdir -p $(dir $(OUT))
+	@{ printf '# The versions that the tests last ran with, on Linux with %s. `make constraints` writes this file.\n' \
+		"$$($(IN)/python --version)"; $(IN)/uv pip freeze --quiet --exclude-editable --python $(IN)/python; } > $(OUT)
+
+audit: $(READY) ## Compare the installed distributions with DATABASE, a directory of OSV advisories. Works offline.
+	@$(IN)/python -m tests.support.advisories $(DATABASE)
+
+sbom: $(READY) ## Write build/fnkit.cdx.json: what fnkit and its extras install, in CycloneDX format.
+	@mkdir -p build && rm -rf build/sbom
+	@$(IN)/uv build --quiet --wheel --out-dir build/sbom/wheel .
+	@$(IN)/uv venv --quiet --python $(IN)/python build/sbom/env
+	@$(IN)/uv pip install --quiet --constraints constraints.txt --python build/sbom/env/bin/python \
+		"$$(echo build/sbom/wheel/*.whl)[queues,otel]"
+	@$(IN)/uv tool run --quiet --from '$(CYCLONEDX)' cyclonedx-py environment --output-reproducible \
+		--pyproject pyproject.toml --output-file build/fnkit.cdx.json build/sbom/env/bin/python
+
 clean: ## Remove the environments, builds and caches.
 	rm -rf .venv $(LOWEST) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -77,7 +98,8 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(PYTHON) -c 'import sys; print("Python has no venv here. This installs it:\n  sudo apt-get install -y python%d.%d-venv" % sys.version_info[:2])' >&2; exit 1; }
 	@$(IN)/python -c '' 2>/dev/null || { rm -rf .venv && echo "Making .venv with $(PYTHON) …" && $(PYTHON) -m venv .venv; }
 	@$(IN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(IN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(IN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
+		--editable . --group dev
 	@touch $@
 
 $(LOWEST)/.ready: $(READY)

@@ -4,8 +4,19 @@
 """
 
 from fnkit.bundler.bundle import bundle_project, lock_project
+from fnkit.bundler.dependencies.build_permission import AllowBuildsCallback, BuildRequest, refuse_builds
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import ResolverBackend
 from fnkit.bundler.model import Bundle, BundleProgress
 
-__all__ = ["Bundle", "BundleProgress", "Lock", "ResolverBackend", "bundle_project", "lock_project"]
+__all__ = [
+    "AllowBuildsCallback",
+    "BuildRequest",
+    "Bundle",
+    "BundleProgress",
+    "Lock",
+    "ResolverBackend",
+    "bundle_project",
+    "lock_project",
+    "refuse_builds",
+]

@@ -8,7 +8,8 @@
 5. *Slice*: compute each function's digest over everything its behaviour depends on.
 6. *Archive*: join the layer and the user's files; all functions of one runtime share the result.
 
-No stage runs the user's code, and only *lock* and *fetch* use the network. ``python_bundle`` runs these stages for
+No stage runs the user's code, and only *lock* and *fetch* use the network. Building a source distribution runs its
+code, which the caller has to allow. ``python_bundle`` runs these stages for
 Python, so far the only language.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from fnkit.bundler.dependencies.build_permission import AllowBuildsCallback, refuse_builds
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import ResolverBackend, TargetKind, lock_target
 from fnkit.bundler.model import Bundle, ProgressCallback, ignore_progress
@@ -35,6 +37,7 @@ def bundle_project(
     kind: TargetKind,
     names: frozenset[str] | None = None,
     report: ProgressCallback = ignore_progress,
+    allow_builds: AllowBuildsCallback = refuse_builds,
 ) -> tuple[Bundle, ...]:
     """Build the project's archives in ``out`` and return them sorted by runtime.
 
@@ -48,6 +51,7 @@ def bundle_project(
         kind: Which lock files to use.
         names: Functions to slice; only the archives of their runtimes are built. ``None`` means all.
         report: Called at each step.
+        allow_builds: Called before packages are built from source.
 
     Raises:
         BundleError: A stage failed; ``docs/errors.md`` lists the codes.
@@ -61,7 +65,9 @@ def bundle_project(
         target = _target_of_runtime(runtime, targets, kind)
         functions = tuple(by_runtime[runtime])
         _check_language(functions[0], target)
-        bundle = bundle_python(project, functions, target, kind=kind, out=out, cache=cache, report=report)
+        bundle = bundle_python(
+            project, functions, target, kind=kind, out=out, cache=cache, report=report, allow_builds=allow_builds
+        )
         bundles.append(bundle)
     return tuple(bundles)
 
@@ -74,6 +80,7 @@ def lock_project(
     upgrade: bool = False,
     backend: ResolverBackend = "uv",
     report: ProgressCallback = ignore_progress,
+    allow_builds: AllowBuildsCallback = refuse_builds,
 ) -> tuple[Lock, ...]:
     """Return the project's locks, one per Python runtime; resolve and write those that are missing or stale.
 
@@ -93,6 +100,7 @@ def lock_project(
             upgrade=upgrade,
             backend=backend,
             report=report,
+            allow_builds=allow_builds,
         )
         for runtime in runtimes
     )

@@ -14,10 +14,11 @@ import msgspec
 
 from fnkit.bundler.archive.archive import is_archive_current, plan_archive, write_archive
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
+from fnkit.bundler.dependencies.build_permission import AllowBuildsCallback, check_locked_builds
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import TargetKind, lock_target
 from fnkit.bundler.files.content import ContentByPath, hash_file
-from fnkit.bundler.files.selection import select_files
+from fnkit.bundler.files.selection import select_project
 from fnkit.bundler.model import Bundle, BundleProgress, ProgressCallback, Slice
 from fnkit.bundler.slices.import_graph import ProjectTree
 from fnkit.bundler.slices.module_imports import ModuleImportsCache
@@ -26,6 +27,7 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
+_WITHHELD_SHOWN = 10
 _ARCHIVES_KEPT = 4
 """Archives of one runtime and target that are kept: a concurrent deploy may still upload an older one."""
 
@@ -39,15 +41,16 @@ def bundle_python(
     out: Path,
     cache: Path,
     report: ProgressCallback,
+    allow_builds: AllowBuildsCallback,
 ) -> Bundle:
     """Build the archive of a project's Python functions of one runtime, with a slice for each of ``functions``.
 
     Raises:
         BundleError: A stage failed.
     """
-    contents = _read_user_files(project)
-    lock = lock_target(project, target, kind, report=report)
-    layer = _ensure_layer(lock, cache, report)
+    contents, withheld = _read_user_files(project)
+    lock = lock_target(project, target, kind, report=report, allow_builds=allow_builds)
+    layer = _ensure_layer(lock, cache, report, allow_builds)
     authoring_files = authoring_runtime()
     _check_package_conflicts(contents, layer, authoring_files)
     slices = _slice_functions(project, functions, target, lock, layer, contents, authoring_files, cache)
@@ -68,12 +71,14 @@ def bundle_python(
         unpacked_size=archive.unpacked_size,
         slices=slices,
         dependencies=layer.index.dependencies,
-        notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices)),
+        notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices), *_withheld_notes(withheld)),
     )
 
 
-def _read_user_files(project: Project) -> ContentByPath:
-    """Return the content of the project's selected files, without the directories of functions in other languages.
+def _read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
+    """Return the content of the project's selected files, and what was withheld because its name is a secret's.
+
+    The directories of functions in other languages are left out.
 
     A directory ``package/`` with installed distributions is left out: the layer provides it.
     """
@@ -82,27 +87,27 @@ def _read_user_files(project: Project) -> ContentByPath:
         for one in project.functions
         if not one.runtime.startswith("python") and one.root.strip("/") not in ("", ".")
     )
-    paths = select_files(project.root, project.exclude)
-    vendored = any(path.startswith("package/") and ".dist-info/" in path for path in paths)
+    selection = select_project(project.root, project.exclude)
+    vendored = any(path.startswith("package/") and ".dist-info/" in path for path in selection.files)
     kept = tuple(
         path
-        for path in paths
+        for path in selection.files
         if not path.startswith(other_roots) and not (vendored and path.startswith("package/"))
     )
-    return {path: hash_file(project.root / path, path) for path in kept}
+    return {path: hash_file(project.root / path, path) for path in kept}, selection.withheld
 
 
-def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
+def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds: AllowBuildsCallback) -> Layer:
     """Return the layer of a lock's packages. A corrupt cached wheel is deleted and fetched once more."""
     found = open_layer(lock.packages, cache)
     if found is not None:
         return found
     try:
-        _build_layer(lock, cache, report)
+        _build_layer(lock, cache, report, allow_builds)
     except CorruptWheel as corrupt:
         corrupt.wheel.unlink(missing_ok=True)
         try:
-            _build_layer(lock, cache, report)
+            _build_layer(lock, cache, report, allow_builds)
         except CorruptWheel as again:
             raise BundleError(
                 f"The SHA-256 of the wheel of {again.distribution} is not the locked one.",
@@ -119,16 +124,20 @@ def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
     return built
 
 
-def _build_layer(lock: Lock, cache: Path, report: ProgressCallback) -> None:
+def _build_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds: AllowBuildsCallback) -> None:
     # Imported late: only a run with missing files should pay for loading the HTTP client.
-    from fnkit.bundler.dependencies.source_builds import build_wheel
+    from fnkit.bundler.dependencies.source_builds import build_wheel, find_built_wheel
     from fnkit.bundler.dependencies.wheels import fetch_distributions
 
-    wheels = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
-    for package in lock.packages:
-        if package.kind == "sdist":
-            source = wheels[package.name]
-            wheels[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
+    built = {one.name: wheel for one in lock.packages if (wheel := find_built_wheel(one, cache)) is not None}
+    missing = tuple(one for one in lock.packages if one.name not in built)
+    to_build = tuple(one for one in missing if one.kind == "sdist")
+    # Before the download: pip builds the metadata of a source distribution that it fetches.
+    check_locked_builds(lock.path.parent, to_build, allow_builds)
+    wheels = {**built, **fetch_distributions(missing, cache, runtime=lock.runtime, report=report)}
+    for package in to_build:
+        source = wheels[package.name]
+        wheels[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
     report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
     write_layer(lock.packages, wheels, cache)
 
@@ -202,3 +211,13 @@ def _whole_project_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
         f"Any change of the project updates {', '.join(sorted(names))}: {reason}."
         for reason, names in sorted(reasons.items())
     )
+
+
+def _withheld_notes(withheld: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a note about files that are left out because their names are those of secrets."""
+    if not withheld:
+        return ()
+    more = len(withheld) - _WITHHELD_SHOWN
+    listed = ", ".join(withheld[:_WITHHELD_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    note = f"Left out, because files of this name usually contain secrets: {listed}"
+    return (f"{note}. To include one, name it in .fnkitignore: !{withheld[0]}",)

@@ -158,6 +158,19 @@ class DeliveryQuery:
     further: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmations:
+    """What the user confirms in advance.
+
+    Args:
+        yes: Deletions.
+        allow_builds: Builds from source.
+    """
+
+    yes: bool
+    allow_builds: bool
+
+
 def common_options(command: CommandFunction) -> CommandFunction:
     """Add the common options to a command, which receives them as ``common``, a ``CommonOptions``."""
 
@@ -197,7 +210,10 @@ def common_options(command: CommandFunction) -> CommandFunction:
 
 
 def _collected(
-    command: CommandFunction, argument: str, kind: type[ApiOptions | DeliveryQuery], *decorators: OptionDecorator
+    command: CommandFunction,
+    argument: str,
+    kind: type[ApiOptions | Confirmations | DeliveryQuery],
+    *decorators: OptionDecorator,
 ) -> CommandFunction:
     """Add options to a command, which receives their values in one value of ``kind``."""
     names = [field.name for field in fields(kind)]
@@ -226,6 +242,27 @@ def api_options(command: CommandFunction) -> CommandFunction:
         click.option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]"),
         click.option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]"),
         click.option("--local", is_flag=True, help="Use the local platform; start it if it is not running."),
+    )
+
+
+def allow_builds_option(command: CommandFunction) -> CommandFunction:
+    """Add ``--allow-builds`` to a command, which receives it as ``allow_builds``."""
+    return click.option(
+        "--allow-builds",
+        is_flag=True,
+        envvar="FNKIT_ALLOW_BUILDS",
+        help="Allow building packages from source, as the project declares. [env: FNKIT_ALLOW_BUILDS]",
+    )(command)
+
+
+def confirmation_options(command: CommandFunction) -> CommandFunction:
+    """Add the options of ``deploy`` that confirm in advance as ``confirmed``, a ``Confirmations``."""
+    return _collected(
+        command,
+        "confirmed",
+        Confirmations,
+        click.option("--yes", is_flag=True, help="Delete without asking for confirmation."),
+        allow_builds_option,
     )
 
 

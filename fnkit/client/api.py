@@ -6,7 +6,6 @@ Every method raises ``ApiError`` when the API rejects the request or cannot be r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from types import GenericAlias
 from typing import Final, Generic, Never, Self, TypeVar
 
@@ -45,6 +44,7 @@ ResourceT = TypeVar("ResourceT", bound=msgspec.Struct)
 CreateT = TypeVar("CreateT", bound=msgspec.Struct)
 UpdateT = TypeVar("UpdateT", bound=msgspec.Struct)
 _PAGE_SIZE: Final = 100  # the API's maximum
+_MAX_PAGES: Final = 100
 
 
 class DeliveryLogClient:
@@ -124,16 +124,23 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
 
         The API's ``name`` filter may match more than the exact name. Ends at ``total_count`` items or at an empty
         page, whichever is first: items deleted between two requests make the total of the first page too large.
+
+        Raises:
+            ApiUnreachable: ``endless-list``: there are more than 100 pages.
         """
         found: list[ResourceT] = []
         query = {self._filter_name: parent_id, **filters, "page_size": str(_PAGE_SIZE)}
-        for number in count(1):
+        for number in range(1, _MAX_PAGES + 1):
             page = self._transport.request("GET", self._path, self._page_type, query={**query, "page": number})
             items, total = msgspec.structs.astuple(page)
             found += items
             if not items or len(found) >= total:
-                break
-        return found
+                return found
+        raise ApiUnreachable(
+            f"The list of {self._path} at {self._transport.endpoint.api_url} has more than {_MAX_PAGES} pages.",
+            code="endless-list",
+            hint="Check --api-url and SCW_API_URL: it may not be the Functions API.",
+        )
 
     def get(self, resource_id: str) -> ResourceT:
         """Return one resource."""

@@ -16,9 +16,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
+from fnkit.client.bounded_responses import (
+    RESPONSE_MAX_BYTES,
+    BoundedAdapter,
+    BoundedRetry,
+    ResponseTooLarge,
+    read_body,
+)
 from fnkit.client.endpoint import Endpoint, is_loopback
 from fnkit.errors import ApiError, ApiUnreachable, AuthenticationError, ConflictError, NotFoundError
 
@@ -35,9 +40,9 @@ _ERROR_CODES: Final = {429: "rate-limited", 501: "not-implemented"}
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
 _CONNECT_SECONDS: Final = 10.0
-_READ_SECONDS: Final = 60.0
-_UPLOAD_SECONDS: Final = 900.0
-_READ_RETRY_POLICY: Final = Retry(
+_RESPONSE_SECONDS: Final = 60.0
+_UPLOAD_RESPONSE_SECONDS: Final = 900.0
+_READ_RETRY_POLICY: Final = BoundedRetry(
     total=4,
     connect=1,
     read=3,
@@ -49,6 +54,8 @@ _READ_RETRY_POLICY: Final = Retry(
     raise_on_status=False,
 )
 _MAX_CONNECTIONS: Final = 32
+_UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
+"""A few bytes could unpack to more than the machine's memory."""
 
 
 class _ErrorDetail(msgspec.Struct, frozen=True):
@@ -67,10 +74,17 @@ _decoder_lock: Final = threading.Lock()
 _error_decoder: Final = msgspec.json.Decoder(_ErrorBody)
 
 
-def error_from_response(response: requests.Response, endpoint: Endpoint, operation: str) -> ApiError:
+def _error_from_response(status: int, content: bytes, endpoint: Endpoint, operation: str) -> ApiError:
     """Return the error for an unsuccessful or undecodable response; ``operation`` describes the request."""
-    status = response.status_code
-    body = _decode_error(response.content)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return ApiUnreachable(
+            f"The server redirected {operation} to another address (status {status}), which is not followed: "
+            "the other server would receive what was sent.",
+            status=status,
+            code="redirected",
+            hint="Check --api-url and SCW_API_URL, and the proxy settings in the environment.",
+        )
+    body = _decode_error(content)
     if body is None:
         return ApiUnreachable(
             f"The response of {endpoint.api_url} to {operation} is not JSON (status {status}): "
@@ -99,6 +113,12 @@ def _error_from_exception(error: requests.RequestException, endpoint: Endpoint, 
             f"The certificate of {endpoint.api_url} is not trusted on this machine.",
             code="untrusted-certificate",
             hint="Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE to its CA certificate.",
+        )
+    if isinstance(error, ResponseTooLarge):
+        return ApiUnreachable(
+            f"The response of {endpoint.api_url} to {operation} is larger than {RESPONSE_MAX_BYTES >> 20} MiB.",
+            code="response-too-large",
+            hint="Check --api-url and SCW_API_URL: it may not be the Functions API.",
         )
     hint = "Start the platform with `fnkit platform start`." if endpoint.is_loopback else "Check the network."
     if isinstance(error, requests.exceptions.Timeout):
@@ -133,16 +153,23 @@ def _key_hint(endpoint: Endpoint, status: int) -> str:
 
 
 class Transport:
-    """Sends requests to one endpoint. Thread-safe."""
+    """Sends requests to one endpoint. Thread-safe.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    Args:
+        endpoint: The endpoint.
+        response_seconds: How long a response may take, from the end of the request to its last byte.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, response_seconds: float = _RESPONSE_SECONDS) -> None:
         self.endpoint = endpoint
+        self._response_seconds = response_seconds
         self._session = requests.Session()
         # Never use a proxy for a loopback address. ``trust_env`` also enables ~/.netrc, which must not replace
         # the token; ``no_auth`` prevents that where the environment is trusted.
         self._session.trust_env = not endpoint.is_loopback
         self._session.headers.update({"User-Agent": "fnkit", "Accept": "application/json"})
-        adapter = HTTPAdapter(max_retries=_READ_RETRY_POLICY, pool_connections=4, pool_maxsize=_MAX_CONNECTIONS)
+        self._session.headers.update(_UNCOMPRESSED)
+        adapter = BoundedAdapter(max_retries=_READ_RETRY_POLICY, pool_connections=4, pool_maxsize=_MAX_CONNECTIONS)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -184,14 +211,16 @@ class Transport:
                 data=payload,
                 headers=headers,
                 auth=no_auth,
-                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                timeout=(_CONNECT_SECONDS, self._response_seconds),
                 allow_redirects=False,
+                stream=True,
             )
+            content = read_body(response)
         except requests.RequestException as error:
             raise _error_from_exception(error, self.endpoint, operation) from None
         if not _is_success(response):
-            raise error_from_response(response, self.endpoint, operation)
-        return self._decode(response, response_type)
+            raise _error_from_response(response.status_code, content, self.endpoint, operation)
+        return self._decode(response.status_code, content, response_type)
 
     def upload(self, url: str, headers: Mapping[str, str], archive: IO[bytes], size: int) -> None:
         """PUT an archive to a signed URL, which contains its own authorization.
@@ -205,35 +234,48 @@ class Transport:
         Raises:
             ApiError: The store rejected the upload or could not be reached.
         """
-        sent_headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream", **headers}
+        sent_headers = {
+            "Content-Length": str(size),
+            "Content-Type": "application/octet-stream",
+            **_UNCOMPRESSED,
+            **headers,
+        }
         session = requests.Session()
         session.trust_env = not is_loopback(url)
         session.auth = no_auth
+        session.mount("http://", BoundedAdapter())
+        session.mount("https://", BoundedAdapter())
         try:
             # requests would send an empty file chunked, without Content-Length. An archive is never empty.
             response = session.put(
-                url, data=archive, headers=sent_headers, timeout=(_CONNECT_SECONDS, _UPLOAD_SECONDS)
+                url,
+                data=archive,
+                headers=sent_headers,
+                timeout=(_CONNECT_SECONDS, _UPLOAD_RESPONSE_SECONDS),
+                allow_redirects=False,
+                stream=True,
             )
+            content = read_body(response)
         except requests.RequestException as error:
             raise _error_from_exception(error, self.endpoint, "the upload") from None
         finally:
             session.close()
         if not _is_success(response):
-            raise error_from_response(response, self.endpoint, "the upload")
+            raise _error_from_response(response.status_code, content, self.endpoint, "the upload")
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _decode(self, response: requests.Response, response_type: type[T]) -> T:
+    def _decode(self, status: int, content: bytes, response_type: type[T]) -> T:
         # msgspec analyses a type when it is first used. A second thread that used the half-analysed type meanwhile
         # would crash the process.
         with _decoder_lock:
             decoder = msgspec.json.Decoder(response_type)
         try:
-            return decoder.decode(response.content)
+            return decoder.decode(content)
         except msgspec.DecodeError:
-            raise error_from_response(response, self.endpoint, "the answer") from None
+            raise _error_from_response(status, content, self.endpoint, "the answer") from None
 
 
 def _is_success(response: requests.Response) -> bool:

@@ -64,7 +64,7 @@ def save_deployed_slices(
             archive = archives.get(function.archive)
             if function.name not in wanted or archive is None:
                 continue
-            _write_private(target, msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
+            write_private(target, msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
 
 
 def _read_deployed_slice(directory: Path, digest: str) -> DeployedSlice | None:
@@ -134,7 +134,7 @@ class _VerifiedSecrets:
     def add(self, new_fingerprints: Iterable[bytes]) -> None:
         fingerprints = [*self.fingerprints, *new_fingerprints][-_MAX_FINGERPRINTS:]
         with suppress(OSError):  # the next run verifies again
-            _write_private(self._folder / _VERIFIED_FILE, b"".join(fingerprints))
+            write_private(self._folder / _VERIFIED_FILE, b"".join(fingerprints))
 
     def _read_key(self) -> bytes:
         path = self._folder / "key"
@@ -143,7 +143,7 @@ class _VerifiedSecrets:
             if path.is_file() and len(key := path.read_bytes()) == _KEY_BYTES:
                 return key
             key = randomness.token_bytes(_KEY_BYTES)
-            _write_private(path, key)
+            write_private(path, key)
         except OSError:
             return randomness.token_bytes(_KEY_BYTES)
         return key
@@ -156,7 +156,7 @@ class _VerifiedSecrets:
         return frozenset(content[at : at + _FINGERPRINT_BYTES] for at in range(0, len(content), _FINGERPRINT_BYTES))
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Write a file with mode 0600 atomically."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -18,7 +18,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fnkit.bundler import Bundle, BundleProgress, Lock, ResolverBackend, bundle_project, lock_project
+from fnkit.bundler import (
+    AllowBuildsCallback,
+    Bundle,
+    BundleProgress,
+    Lock,
+    ResolverBackend,
+    bundle_project,
+    lock_project,
+    refuse_builds,
+)
 from fnkit.client.api import FunctionsApi
 from fnkit.deploy.apply import apply_plan
 from fnkit.deploy.apply_resources import ApplyContext, ArchivePaths
@@ -48,6 +57,7 @@ class DeployRequest:
         names: Functions to deploy, ``None`` for all.
         prune: Delete owned functions that are no longer declared.
         refresh: List the crons, domains and triggers of every function.
+        allow_builds: Called before packages are built from source. A plan alone never builds.
     """
 
     directory: Path
@@ -55,6 +65,7 @@ class DeployRequest:
     names: frozenset[str] | None = None
     prune: bool = True
     refresh: bool = False
+    allow_builds: AllowBuildsCallback = refuse_builds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +121,7 @@ def prepare_inputs(
     project = load_project(request.directory, stage=request.stage, available=target.available_runtimes)
     check_function_names(project, request.names)
     secrets = read_secret_values(project, environ)
-    bundles = bundle_functions(project, target, cache, request.names, report)
+    bundles = bundle_functions(project, target, cache, request.names, report, allow_builds=request.allow_builds)
     desired = desired_state(
         project,
         bundles,
@@ -151,6 +162,7 @@ def bundle_functions(
     names: frozenset[str] | None,
     report: EventCallback,
     *,
+    allow_builds: AllowBuildsCallback,
     out: Path | None = None,
 ) -> tuple[Bundle, ...]:
     """Build the archives of selected functions for a target, in ``out`` or the cache.
@@ -167,11 +179,18 @@ def bundle_functions(
         kind=target.kind,
         names=names,
         report=_progress_adapter(report),
+        allow_builds=allow_builds,
     )
 
 
 def lock_requirements(
-    project: Project, target: DeployTarget, report: EventCallback, *, upgrade: bool, backend: ResolverBackend
+    project: Project,
+    target: DeployTarget,
+    report: EventCallback,
+    *,
+    upgrade: bool,
+    backend: ResolverBackend,
+    allow_builds: AllowBuildsCallback,
 ) -> tuple[Lock, ...]:
     """Resolve the requirements for a target and write the lock files.
 
@@ -180,7 +199,13 @@ def lock_requirements(
     """
     targets = target.bundle_targets(spec.runtime for spec in project.functions)
     return lock_project(
-        project, targets, kind=target.kind, upgrade=upgrade, backend=backend, report=_progress_adapter(report)
+        project,
+        targets,
+        kind=target.kind,
+        upgrade=upgrade,
+        backend=backend,
+        report=_progress_adapter(report),
+        allow_builds=allow_builds,
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 
 from fnkit.authoring.declarations import FunctionDeclaration
 from fnkit.contract.names import function_name_error
@@ -207,7 +207,7 @@ def build_project(
     functions = _build_functions(builder, settings, stage, declared)
     _check_uniqueness(functions, problems)
     requirements = read_requirements(root, problems)
-    source_builds = tuple(dict.fromkeys(map(canonicalize_name, settings.table.source_builds)))
+    source_builds = _source_builds(settings, problems)
     problems.raise_if_any()
     return Project(
         root=root.resolve(),
@@ -238,6 +238,19 @@ def _default_python_runtime(settings: Settings, stage: str, fallback: str, probl
     source = settings.location(*path)
     problems.add("runtime-language", message, f"Use {fallback}.", source)
     return fallback
+
+
+def _source_builds(settings: Settings, problems: ProblemList) -> tuple[str, ...]:
+    """Return the normalized names of the packages to build; uv would read ``:all:`` as every package."""
+    names: dict[str, None] = {}
+    for index, name in enumerate(settings.table.source_builds):
+        try:
+            names[canonicalize_name(name, validate=True)] = None
+        except InvalidName:
+            message = f"source_builds: {name!r} is not the name of a package."
+            hint = "List the packages to build one by one."
+            problems.add("bad-package-name", message, hint, settings.location("source_builds", index))
+    return tuple(names)
 
 
 def _build_functions(

@@ -176,19 +176,18 @@ def test_platform_info_is_none_when_endpoint_returns_404() -> None:
 
 _CONCURRENT_DECODING = """
 import sys, threading
-import msgspec, requests
+import msgspec
 from fnkit.client import Endpoint
 from fnkit.client.transport import Transport
 
 sys.setswitchinterval(1e-6)
 endpoint = Endpoint(api_url="http://x", secret_key="k", project_id="p", region="fr-par", key_origin="o")
 transport = Transport(endpoint)
-response = requests.Response()
-response._content = b'{"items": [{"a": 1}], "total_count": 1}'
+content = b'{"items": [{"a": 1}], "total_count": 1}'
 
 def decode(kind, barrier):
     barrier.wait()
-    transport._decode(response, kind)
+    transport._decode(200, content, kind)
 
 for _ in range(100):
     item = msgspec.defstruct("Item", [("a", int), ("b", "dict[str, object] | None", None)])

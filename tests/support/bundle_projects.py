@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.bundler import Bundle, BundleProgress, bundle_project
+from fnkit.bundler import AllowBuildsCallback, Bundle, BundleProgress, bundle_project, refuse_builds
 from fnkit.bundler.dependencies.locking import TargetKind
 from fnkit.bundler.target import BundleTarget
 from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
@@ -90,7 +90,14 @@ class BundleRun:
     def out(self) -> Path:
         return self.folder / "out"
 
-    def bundle(self, project: Project, *, kind: TargetKind = "local", target: str = LOCAL) -> Bundle:
+    def bundle(
+        self,
+        project: Project,
+        *,
+        kind: TargetKind = "local",
+        target: str = LOCAL,
+        allow_builds: AllowBuildsCallback = refuse_builds,
+    ) -> Bundle:
         """Bundle a project with a single runtime."""
         self.stages.clear()
         runtimes = {one.runtime for one in project.functions}
@@ -101,6 +108,7 @@ class BundleRun:
             cache=self.cache,
             kind=kind,
             report=self._on_progress,
+            allow_builds=allow_builds,
         )
         return bundle
 

@@ -43,9 +43,9 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in leading_here}
 
 
-def build_wheel(folder: Path) -> Path:
+def build_wheel(folder: Path, source: Path = REPOSITORY) -> Path:
     """Build fnkit's wheel into the folder, and return it."""
-    _uv("build", "--wheel", "--quiet", "--out-dir", str(folder), str(REPOSITORY))
+    _uv("build", "--wheel", "--quiet", "--out-dir", str(folder), str(source))
     (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -72,6 +72,10 @@ _SCAN_PROBLEMS: Final = {
     "unknown-argument": ("A decorator has no argument of this name.", "Compare with docs/settings.md."),
 }
 _SETTINGS_PROBLEMS: Final = {
+    "bad-package-name": (
+        "source_builds contains something that is not the name of a package.",
+        "List the packages to build one by one.",
+    ),
     "bad-project-name": (
         "The project's name is not valid in a tag, and tags mark the resources that belong to the project.",
         "Use 1 to 50 letters, digits and any of . _ -",

@@ -41,7 +41,7 @@ ALLOWED: dict[str, str] = {
     "platform.control.store": _PLATFORM,
     "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.logs": f"platform.logql {_CONTROL}",
-    "platform.control.deployments": _CONTROL,
+    "platform.control.deployments": f"worker {_CONTROL}",
     "platform.control.resources": f"platform.control.deployments platform.control.logs {_CONTROL}",
     "platform.control.events": f"platform.control.resources platform.brokers {_CONTROL}",
     "platform.control.control_plane": (
@@ -108,7 +108,12 @@ def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
     kit = set(ALLOWED) - platform - shared
     crossings = {(a, b) for a in kit for b in platform if may_import(a, b) or may_import(b, a)}
     assert crossings == {("cli", "platform.supervisor.launcher")}
-    assert {row for row in ALLOWED if may_import(row, "worker")} == {"worker", "invoke", "platform.data_plane"}
+    assert {row for row in ALLOWED if may_import(row, "worker")} == {
+        "worker",
+        "invoke",
+        "platform.control.deployments",
+        "platform.data_plane",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """fnkit works outside the repository: installed from the wheel in a clean environment, and as editable."""
 
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -39,6 +41,22 @@ def test_wheel_contains_exactly_the_modules_and_templates(wheel: Path) -> None:
     }
     assert packaged == code | templates
     assert "fnkit/py.typed" in packaged
+
+
+def test_wheel_is_reproducible(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "elsewhere"
+    source.mkdir()
+    for name in ("fnkit", "templates", "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
+        copy(REPOSITORY / name, source / name)
+    for number, path in enumerate(sorted(source.rglob("*"))):
+        os.utime(path, (number, 1_000_000_000 + number))
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("LC_ALL", "C")
+    again = build_wheel(tmp_path / "wheel", source)
+    assert again.name == wheel.name
+    assert again.read_bytes() == wheel.read_bytes()
 
 
 @pytest.mark.parametrize("template", ["http", "cron", "api"])

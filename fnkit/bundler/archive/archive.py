@@ -32,6 +32,8 @@ _DEFLATE_MIN_BYTES = 256 * 1024
 _DEFLATE_LEVEL = 6
 _CHUNK_BYTES = 1 << 20
 _MAX_PARTS_SHOWN = 5
+_PRIVATE_MODE = 0o600
+"""Archives contain the user's code, which other users of the machine need not be able to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def write_archive(archive: Archive, path: Path) -> None:
     Raises:
         BundleError: ``changed-while-bundling``, ``disk-full``, ``not-writable``.
     """
-    with atomic_file(path) as file:
+    with atomic_file(path, mode=_PRIVATE_MODE) as file:
         if archive.layer.path is not None:
             with archive.layer.path.open("rb") as source:
                 _copy_prefix(source, file, archive.layer.payload_length)
@@ -108,14 +110,14 @@ def write_archive(archive: Archive, path: Path) -> None:
 
 
 def is_archive_current(archive: Archive, path: Path) -> bool:
-    """Return whether the file at ``path`` is this archive.
+    """Return whether the file at ``path`` is this archive, and private.
 
     Compares the length and the central directory only: the directory holds the CRC-32, the sizes and the offset of
     every file, so equal directories mean equal content.
     """
     try:
         with path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) != archive.size:
+            if os.fstat(file.fileno()).st_mode & 0o077 or file.seek(0, os.SEEK_END) != archive.size:
                 return False
             file.seek(archive.size - len(archive.directory_bytes))
             return file.read() == archive.directory_bytes
@@ -138,7 +140,7 @@ def _prepare_user_file(name: str, content: FileContent, cache: Path) -> _UserFil
 def _deflate_file(name: str, content: FileContent, path: Path) -> None:
     packer = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     data = memoryview(read_verified(content, name))
-    with atomic_file(path) as file:
+    with atomic_file(path, mode=_PRIVATE_MODE) as file:
         for start in range(0, len(data), _CHUNK_BYTES):
             file.write(packer.compress(data[start : start + _CHUNK_BYTES]))
         file.write(packer.flush())

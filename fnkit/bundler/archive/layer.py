@@ -34,8 +34,9 @@ _INSTALLER_FILES = frozenset(
 """Files of a ``.dist-info`` that describe an installation. METADATA and entry points are kept."""
 _LIBRARY_SCHEMES = frozenset({"purelib", "platlib"})
 _EXTENSION_SUFFIXES = (".so", ".pyd")
+_RESERVED_DIRECTORY = "package/fnkit/"
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 """Increase when the same wheels give different layer bytes."""
 _FOOTER = struct.Struct("<QQ8s")
 _MAGIC = b"fnklayr1"
@@ -290,15 +291,26 @@ def _merge_wheels(
     When two distributions contain different files of one name, the alphabetically later distribution wins.
     Installers overwrite in the same way; in practice this happens with stray ``tests`` directories. A note reports
     it.
+
+    ``package/fnkit/`` belongs to fnkit itself, which adds its part for handlers to every archive. A wheel's files
+    there are left out: two entries of one name would leave the choice to the unpacker.
     """
     chosen: dict[str, tuple[str, WheelMember]] = {}
     notes: list[str] = []
+    owners_of_fnkit: set[str] = set()
     for package in sorted(packages, key=lambda one: one.name):
         for member in _read_wheel_members(wheels[package.name], package.name):
             name = member.entry.name
+            if name.startswith(_RESERVED_DIRECTORY):
+                owners_of_fnkit.add(package.name)
+                continue
             if name in chosen:
                 owner, other = chosen[name]
                 if (other.entry.crc32, other.entry.size) != (member.entry.crc32, member.entry.size):
                     notes.append(f"{name} is in both {owner} and {package.name}; the latter is used.")
             chosen[name] = package.name, member
+    notes.extend(
+        f"{_RESERVED_DIRECTORY} of {owner} is left out: archives contain fnkit's own."
+        for owner in sorted(owners_of_fnkit)
+    )
     return chosen, notes

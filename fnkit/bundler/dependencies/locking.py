@@ -10,6 +10,11 @@ import msgspec
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from fnkit.bundler.dependencies.build_permission import (
+    AllowBuildsCallback,
+    check_resolution_builds,
+    refuse_builds,
+)
 from fnkit.bundler.dependencies.lockfile import (
     Lock,
     LockedPackage,
@@ -52,11 +57,12 @@ def lock_target(
     upgrade: bool = False,
     backend: ResolverBackend = "uv",
     report: ProgressCallback = ignore_progress,
+    allow_builds: AllowBuildsCallback = refuse_builds,
 ) -> Lock:
     """Return the lock of one target; resolve and write it when it is missing, stale or to be upgraded.
 
     Raises:
-        BundleError: The requirements could not be resolved, or ``not-writable``.
+        BundleError: The requirements could not be resolved, ``builds-not-allowed``, or ``not-writable``.
     """
     path = lock_path(project.root, target.runtime, kind)
     key = _lock_key(project, target)
@@ -67,6 +73,7 @@ def lock_target(
         _check_source_builds(previous, project)
     if previous is not None and previous.key == key and not upgrade:
         return previous
+    check_resolution_builds(project, allow_builds)
     report(BundleProgress(stage="lock", runtime=target.runtime, detail=backend))
     scaleway_lock = read_lock(lock_path(project.root, target.runtime, "scaleway")) if kind == "local" else None
     request = ResolutionRequest(

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from fnkit.bundler.dependencies import resolver
 from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.dependencies.uv import condense_output
+from fnkit.bundler.dependencies.uv_settings import project_uv_settings
 from fnkit.errors import BundleError
 
 _TIMEOUT_SECONDS = 900
@@ -53,8 +54,9 @@ def resolve_with_piptools(request: resolver.ResolutionRequest) -> tuple[LockedPa
 
     Raises:
         BundleError: ``no-interpreter`` without a Python of the target's minor version; ``no-wheel``;
-            ``source-builds-backend``; ``lock-failed`` with pip's reason.
+            ``source-builds-backend``; ``pip-indexes``; ``lock-failed`` with pip's reason.
     """
+    _check_indexes(request)
     if request.source_builds:
         raise BundleError(
             "The pip-tools backend supports wheels only, but the project sets source-builds.",
@@ -72,6 +74,25 @@ def resolve_with_piptools(request: resolver.ResolutionRequest) -> tuple[LockedPa
     with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
         pins = _compile_pins(request, interpreter, Path(folder))
         return _find_wheels(request, pins) if pins.read_text("utf-8").strip() else ()
+
+
+def _check_indexes(request: resolver.ResolutionRequest) -> None:
+    """Reject further indexes that are configured for uv alone: without them, pip would take public packages.
+
+    pip cannot be given them, because it would take the highest version of all indexes.
+    """
+    if any(os.environ.get(name) for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")):
+        return
+    settings = project_uv_settings(request.root)
+    in_project = [name for name in ("index", "extra-index-url") if settings.get(name)]
+    in_environment = [name for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL") if os.environ.get(name)]
+    if in_project or in_environment:
+        raise BundleError(
+            f"Further package indexes are configured for uv ({', '.join(in_environment + in_project)}), which "
+            "pip-tools cannot use: pip takes the highest version of all indexes, also a stranger's.",
+            code="pip-indexes",
+            hint="Lock with uv, the default backend, or set PIP_INDEX_URL to an index that has every package.",
+        )
 
 
 def _pip_options(python_version: str, platforms: tuple[str, ...]) -> list[str]:
@@ -96,8 +117,8 @@ def _compile_pins(request: resolver.ResolutionRequest, interpreter: Path, folder
         *("--pip-args", "--only-binary=:all:", str(requirements)),
     ]
     # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
-    python_path = None if interpreter == Path(sys.executable) else _site_packages()
-    result = resolver.run_resolver(command, folder, timeout_seconds=_TIMEOUT_SECONDS, python_path=python_path)
+    variables = {} if interpreter == Path(sys.executable) else {"PYTHONPATH": _site_packages()}
+    result = resolver.run_resolver(command, folder, timeout_seconds=_TIMEOUT_SECONDS, variables=variables)
     if result.returncode != 0:
         raise _resolution_error(request, result.stderr)
     return pins

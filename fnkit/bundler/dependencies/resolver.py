@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,11 +120,13 @@ def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
     interpreters and pip never prompts.
+
+    Further indexes of uv are not given to pip: uv takes a package from the first index that has it, while pip takes
+    the highest version of all of them, so that anybody could publish a private package's name with a higher one.
     """
     variables = dict(environ)
     for pip_name, uv_names in (
         ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
-        ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
         ("REQUESTS_CA_BUNDLE", ("SSL_CERT_FILE",)),
     ):
         uv_values = [variables[name] for name in uv_names if variables.get(name)]
@@ -131,10 +134,23 @@ def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
             variables[uv_names[0]] = variables[pip_name]
         elif uv_values and not variables.get(pip_name):
             variables[pip_name] = uv_values[0]
+    further = variables.get("PIP_EXTRA_INDEX_URL")
+    if further and not variables.get("UV_INDEX") and not variables.get("UV_EXTRA_INDEX_URL"):
+        variables["UV_INDEX"] = further
     variables["UV_PYTHON_DOWNLOADS"] = "never"
     variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     variables["PIP_NO_INPUT"] = "1"
     return variables
+
+
+def find_index(url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the further index of uv that serves a URL, that is, the first one at the same host and port."""
+    for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL"):
+        for entry in environ.get(name, "").split():
+            index = entry.partition("=")[2] if re.match(r"[\w.-]+=", entry) else entry  # uv accepts name=url
+            if urlsplit(index).netloc.rpartition("@")[2] == urlsplit(url).netloc:
+                return index
+    return None
 
 
 def not_lockable_error(name: str, requirements_source: str, reason: str) -> BundleError:
@@ -152,7 +168,7 @@ def run_tool(
     *,
     timeout_seconds: int,
     runs_builds: bool = False,
-    python_path: str | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run uv or pip without a terminal to prompt on, and capture its output.
 
@@ -162,7 +178,7 @@ def run_tool(
             and uv would read its settings.
         timeout_seconds: After this time it is stopped.
         runs_builds: Whether it may run code of packages, which must not see the keys in the environment.
-        python_path: ``PYTHONPATH``.
+        variables: Further environment variables, which override others.
 
     Raises:
         subprocess.TimeoutExpired: It took too long.
@@ -171,7 +187,7 @@ def run_tool(
     return subprocess.run(
         command,
         cwd=folder,
-        env=_index_environment(environ) | ({} if python_path is None else {"PYTHONPATH": python_path}),
+        env=_index_environment(environ) | dict(variables or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -187,7 +203,7 @@ def run_resolver(
     *,
     timeout_seconds: int,
     runs_builds: bool = False,
-    python_path: str | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a resolver. The arguments are those of ``run_tool``.
 
@@ -196,7 +212,7 @@ def run_resolver(
     """
     try:
         return run_tool(
-            command, folder, timeout_seconds=timeout_seconds, runs_builds=runs_builds, python_path=python_path
+            command, folder, timeout_seconds=timeout_seconds, runs_builds=runs_builds, variables=variables
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError(

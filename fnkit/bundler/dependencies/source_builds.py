@@ -26,17 +26,25 @@ _TIMEOUT_SECONDS = 900
 _COMPILED_SUFFIXES = (".so", ".pyd", ".dylib", ".dll", ".a", ".o")
 
 
+def find_built_wheel(package: LockedPackage, cache: Path) -> Path | None:
+    """Return the wheel that was built from a source distribution, or ``None`` if none was."""
+    wheel = _built_wheel_path(package, cache)
+    return wheel if package.kind == "sdist" and wheel.is_file() else None
+
+
+def _built_wheel_path(package: LockedPackage, cache: Path) -> Path:
+    return cache / "wheels" / f"{package.sha256}.built.whl"
+
+
 def build_wheel(
     package: LockedPackage, source: Path, cache: Path, *, runtime: str, report: ProgressCallback
 ) -> Path:
-    """Return the wheel built from a source distribution; reuse an earlier build from the cache.
+    """Build a wheel from a source distribution, which runs its code, and return its path in the cache.
 
     Raises:
         BundleError: ``source-build`` when it cannot be built, ``source-build-compiled`` when it is not pure Python.
     """
-    cached_wheel = cache / "wheels" / f"{package.sha256}.built.whl"
-    if cached_wheel.is_file():
-        return cached_wheel
+    cached_wheel = _built_wheel_path(package, cache)
     report(BundleProgress(stage="build", runtime=runtime, detail=package.name))
     with tempfile.TemporaryDirectory(prefix="fnkit-build-") as folder:
         source_file = Path(folder, package.filename)  # build tools read name and version from the file's name

@@ -47,6 +47,7 @@ _KEPT_VARIABLES: Final = frozenset(
     }
 )  # fmt: skip
 _KEPT_PREFIXES: Final = ("LC_", "XDG_", "UV_", "PIP_")
+_REMOVED_PREFIX: Final = "UV_PUBLISH_"
 
 
 def project_uv_settings(root: Path) -> UvSettings:
@@ -113,5 +114,6 @@ def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if name.upper() in _KEPT_VARIABLES or name.upper().startswith(_KEPT_PREFIXES)
+        if name.upper() in _KEPT_VARIABLES
+        or (name.upper().startswith(_KEPT_PREFIXES) and not name.upper().startswith(_REMOVED_PREFIX))
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,9 +15,10 @@ from urllib.parse import urlsplit
 import requests
 
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.resolver import run_tool
+from fnkit.bundler.dependencies.resolver import find_index, run_tool
 from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_files
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
+from fnkit.contract.limits import UNPACKED_MAX_BYTES
 from fnkit.errors import BundleError
 
 _MAX_DOWNLOADS = 8
@@ -87,9 +89,13 @@ def _download(session: requests.Session, package: LockedPackage, url: str, path:
         response.raise_for_status()
         digest = hashlib.sha256()
         with atomic_file(path) as file:
+            size = 0
             for chunk in response.iter_content(_CHUNK_BYTES):
                 digest.update(chunk)
                 file.write(chunk)
+                size += len(chunk)
+                if size > (package.size or UNPACKED_MAX_BYTES):
+                    raise _hash_mismatch_error(package)
             if digest.hexdigest() != package.sha256:
                 raise _hash_mismatch_error(package)
 
@@ -105,7 +111,14 @@ def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
         ]
         try:
             is_source = package.kind == "sdist"  # pip runs its build backend to read the metadata
-            done = run_tool(command, Path(folder), timeout_seconds=_PIP_TIMEOUT_SECONDS, runs_builds=is_source)
+            index = find_index(package.url, os.environ) if package.url else None
+            done = run_tool(
+                command,
+                Path(folder),
+                timeout_seconds=_PIP_TIMEOUT_SECONDS,
+                runs_builds=is_source,
+                variables={"PIP_INDEX_URL": index} if index else None,
+            )
             done.check_returncode()
         except (OSError, subprocess.SubprocessError) as error:
             raise _download_error(package, error) from error

@@ -25,11 +25,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Open a temporary file that is renamed to ``path`` when the block succeeds and removed when it raises.
 
     The file is flushed to disk before the rename, so that a crash of the machine cannot leave an empty file under
-    the final name. Missing parent directories are created. The file's mode is 0644.
+    the final name. Missing parent directories are created.
 
     Raises:
         BundleError: ``disk-full`` or ``not-writable``, naming the file and its directory.
@@ -43,7 +43,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException as error:
         if temporary is not None:

@@ -18,6 +18,7 @@ from pathspec import GitIgnoreSpec
 
 from fnkit.errors import BundleError
 
+_WILDCARDS = frozenset("*?[")
 _DIRECTORY_GROUP = "ps_d"
 """The group with which pathspec's expressions end where a line may name a directory."""
 
@@ -38,10 +39,16 @@ BUILT_IN_PATTERNS = (
 
 @dataclass(frozen=True, slots=True)
 class IgnorePattern:
-    """One line of an ignore file. ``excludes`` is true for an ordinary line and false for a negated one (``!``)."""
+    """One line of an ignore file.
+
+    Attributes:
+        excludes: True for an ordinary line, false for a negated one (``!``).
+        is_literal: Whether the line has no wildcard.
+    """
 
     regex: re.Pattern[str]
     excludes: bool
+    is_literal: bool
 
     def matches(self, path: str, *, is_directory: bool) -> bool:
         """Return whether the line matches this very path.
@@ -80,6 +87,13 @@ class IgnoreLayer:
                 return pattern.excludes
         return None
 
+    def names(self, path: str, *, is_directory: bool) -> bool:
+        """Return whether a negated line without wildcards matches the path, relative to the project's root."""
+        return any(
+            pattern.is_literal and not pattern.excludes and pattern.matches(path, is_directory=is_directory)
+            for pattern in self.patterns
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRules:
@@ -100,6 +114,10 @@ class IgnoreRules:
             if is_ignored is not None:
                 return is_ignored
         return False
+
+    def names(self, path: str, *, is_directory: bool) -> bool:
+        """Return whether the project's own layers re-include exactly this path, and not by a wildcard."""
+        return any(layer.names(path, is_directory=is_directory) for layer in self.project_layers)
 
 
 def read_ignore_file(file: Path, base: str, *, project_prefix: str = "") -> IgnoreLayer | None:
@@ -145,7 +163,7 @@ def parse_patterns(lines: Iterable[str], source: str) -> tuple[IgnorePattern, ..
             hint="Write patterns as in a .gitignore file.",
         ) from error
     return tuple(
-        IgnorePattern(one.regex, one.include)
+        IgnorePattern(one.regex, one.include, is_literal=_WILDCARDS.isdisjoint(str(one.pattern)))
         for one in compiled
         if one.regex is not None and one.include is not None
     )

@@ -1,21 +1,24 @@
 """Selects the files of a project that go into its archives.
 
 Ignored directories are never opened. git need not be installed and the project need not be a repository; a test
-compares the result with ``git ls-files -co --exclude-standard``. Saved plans are recognised and left out.
+compares the result with ``git ls-files -co --exclude-standard``. Saved plans and files that usually contain secrets
+are recognised and left out.
 """
 
 # Plain os.path calls: a project has tens of thousands of files, and Path objects double the time.
-# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH119
+# ruff: noqa: PTH110, PTH112, PTH113, PTH118
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import TEMPORARY_PREFIX, unreadable_file_error
+from fnkit.bundler.files.secret_files import DOTENV_PREFIX, is_secret_directory, is_secret_file
 from fnkit.errors import BundleError
 
 _SAVED_PLAN_PREFIX: Final = b'{\n  "fnkit_plan": '
@@ -28,8 +31,7 @@ _PRUNED_DIRECTORIES = frozenset(
     }
 )  # fmt: skip
 """Directories that are never entered, whatever the ignore files contain."""
-_DOTENV_PREFIX = ".env"
-_NEVER_SELECTED_PREFIXES = (_DOTENV_PREFIX, TEMPORARY_PREFIX)
+_NEVER_SELECTED_PREFIXES = (DOTENV_PREFIX, TEMPORARY_PREFIX)
 """Another run may be writing a lock file under a temporary name, which is gone before its content is read."""
 _CONTROL_CHARACTERS = frozenset(chr(code) for code in (*range(32), 127))
 
@@ -49,8 +51,26 @@ def _is_saved_plan(root: Path, path: str) -> bool:
         return False  # hashing the file reports the error with its name
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The files of a project, as paths relative to its root with ``/``, sorted by their UTF-8 bytes.
+
+    Attributes:
+        files: What ships.
+        withheld: What would ship if its name were not that of a secret. Directories end with ``/``.
+    """
+
+    files: tuple[str, ...]
+    withheld: tuple[str, ...]
+
+
 def select_files(root: Path, exclude: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the project's files as paths relative to ``root`` with ``/``, sorted by their UTF-8 bytes.
+    """Return the files of ``select_project``."""
+    return select_project(root, exclude).files
+
+
+def select_project(root: Path, exclude: tuple[str, ...] = ()) -> Selection:
+    """Select the files of a project that go into its archives.
 
     Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*``, saved
     plans and fnkit's own temporary files are never selected.
@@ -72,14 +92,21 @@ def select_files(root: Path, exclude: tuple[str, ...] = ()) -> tuple[str, ...]:
         project_layers=tuple(strongest if project_file is None else [*strongest, project_file]),
     )
     walk = _ProjectWalk(resolved)
-    files = (path for path in walk.files("", rules, ()) if not _is_saved_plan(resolved, path))
-    return tuple(sorted(files, key=os.fsencode))
+    files = [path for path in walk.files("", rules, ()) if not _is_saved_plan(resolved, path)]
+    return Selection(
+        files=tuple(sorted(files, key=os.fsencode)), withheld=tuple(sorted(walk.withheld, key=os.fsencode))
+    )
 
 
 class _ProjectWalk:
-    """One pass over a project's directories."""
+    """One pass over a project's directories.
+
+    Attributes:
+        withheld: What was left out so far because of its name.
+    """
 
     def __init__(self, root: Path) -> None:
+        self.withheld: list[str] = []
         self._root = os.fspath(root)
 
     def files(self, base: str, rules: ignore.IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
@@ -116,6 +143,8 @@ class _ProjectWalk:
         if name in _PRUNED_DIRECTORIES or rules.is_ignored(path, is_directory=True):
             return False
         _check_name(path)
+        if self._withholds(path, rules, is_directory=True):
+            return False
         # Every virtual environment has this file at its root, whatever the directory's name.
         return not os.path.exists(os.path.join(self._root, path, "pyvenv.cfg"))
 
@@ -124,8 +153,18 @@ class _ProjectWalk:
         if name.startswith(_NEVER_SELECTED_PREFIXES) or rules.is_ignored(path, is_directory=False):
             return False
         _check_name(path)
+        if self._withholds(path, rules, is_directory=False):
+            return False
         if not os.access(os.path.join(self._root, path), os.R_OK):
             raise unreadable_file_error(path, PermissionError(13, "permission denied"))
+        return True
+
+    def _withholds(self, path: str, rules: ignore.IgnoreRules, *, is_directory: bool) -> bool:
+        name = path.rpartition("/")[2]
+        is_secret = is_secret_directory(name) if is_directory else is_secret_file(name)
+        if not is_secret or rules.names(path, is_directory=is_directory):
+            return False
+        self.withheld.append(path + "/" if is_directory else path)
         return True
 
     def _follow_link(
@@ -138,14 +177,17 @@ class _ProjectWalk:
         name = path.rpartition("/")[2]
         if (
             name in _PRUNED_DIRECTORIES
-            or name.startswith(_DOTENV_PREFIX)
+            or name.startswith(DOTENV_PREFIX)
             or rules.is_ignored(path, is_directory=False)
         ):
             return
         _check_name(path)
+        if self._withholds(path, rules, is_directory=False):
+            return
         target = self._resolve_link(path)
+        self._check_linked_secret(path, target, rules)
         if os.path.isdir(target):
-            if rules.is_ignored(path, is_directory=True):
+            if not self._includes_directory(path, rules):
                 return
             if target in linked_directories or f"{os.path.join(self._root, path)}/".startswith(f"{target}/"):
                 raise BundleError(
@@ -161,7 +203,7 @@ class _ProjectWalk:
         """Return the real path of a link's target.
 
         Raises:
-            BundleError: ``link-broken``, ``link-outside``, ``link-secret``.
+            BundleError: ``link-broken``, ``link-outside``.
         """
         full = os.path.join(self._root, path)
         try:
@@ -178,13 +220,32 @@ class _ProjectWalk:
                 code="link-outside",
                 hint="Copy its target into the project, or list the link in .fnkitignore.",
             )
-        if os.path.basename(target).startswith(_DOTENV_PREFIX):
+        return target
+
+    def _check_linked_secret(self, path: str, target: str, rules: ignore.IgnoreRules) -> None:
+        """Reject a link under a harmless name to what does not ship under its own.
+
+        Raises:
+            BundleError: ``link-secret``.
+        """
+        location = os.path.relpath(target, self._root).replace(os.sep, "/")
+        *directories, name = location.split("/")
+        if name.startswith(DOTENV_PREFIX):
             raise BundleError(
-                f"The symbolic link {path} points to {os.path.basename(target)}, which is never shipped.",
+                f"The symbolic link {path} points to {name}, which is never shipped.",
                 code="link-secret",
                 hint="Declare secrets by name and read them from the environment.",
             )
-        return target
+        is_directory = os.path.isdir(target)
+        is_secret = is_secret_directory(name) if is_directory else is_secret_file(name)
+        if not is_secret and not any(map(is_secret_directory, directories)):
+            return
+        if not rules.names(path, is_directory=False) and not rules.names(location, is_directory=is_directory):
+            raise BundleError(
+                f"The symbolic link {path} points to {location}, which usually contains secrets.",
+                code="link-secret",
+                hint=f"Remove the link, or name it in .fnkitignore with the line !{path}.",
+            )
 
 
 def _check_name(path: str) -> None:

@@ -8,7 +8,8 @@ from typing import Literal
 
 import click
 
-from fnkit.cli.options import CommonOptions, OptionDecorator, common_options
+from fnkit.cli.build_approval import ask_before_builds
+from fnkit.cli.options import CommonOptions, OptionDecorator, allow_builds_option, common_options
 
 
 def _target_option(text: str) -> OptionDecorator:
@@ -26,8 +27,11 @@ def _target_option(text: str) -> OptionDecorator:
     help="Resolver to use. pip-tools requires an interpreter of the runtime's version on this machine.",
 )
 @_target_option("Resolve for Scaleway or for the local platform.")
+@allow_builds_option
 @common_options
-def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-tools"], target: str) -> int | None:
+def lock(
+    common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-tools"], target: str, allow_builds: bool
+) -> int | None:
     """Resolve dependencies and write the lock files."""
     from fnkit.cli.endpoints import deploy_target_for
     from fnkit.cli.output import deploy_progress
@@ -38,7 +42,14 @@ def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-to
     site = deploy_target_for(common, target)
     project = load_project(common.directory, stage=common.stage, available=site.available_runtimes)
     with deploy_progress(common.output, "Locking") as progress:
-        locks = lock_requirements(project, site, progress.report, upgrade=upgrade, backend=backend)
+        locks = lock_requirements(
+            project,
+            site,
+            progress.report,
+            upgrade=upgrade,
+            backend=backend,
+            allow_builds=ask_before_builds(common.output, progress, allowed=allow_builds),
+        )
     common.output.result(LockView(locks))
     return None
 
@@ -52,8 +63,11 @@ def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-to
     help="Write the archives to this directory.  [default: .fnkit/archives in the project]",
 )
 @_target_option("Build for Scaleway or for the local platform.")
+@allow_builds_option
 @common_options
-def bundle(common: CommonOptions, *, names: tuple[str, ...], out: Path | None, target: str) -> int | None:
+def bundle(
+    common: CommonOptions, *, names: tuple[str, ...], out: Path | None, target: str, allow_builds: bool
+) -> int | None:
     """Build the deployment archives."""
     from fnkit.cli.endpoints import deploy_target_for
     from fnkit.cli.output import deploy_progress
@@ -69,7 +83,13 @@ def bundle(common: CommonOptions, *, names: tuple[str, ...], out: Path | None, t
     folder = out.absolute() if out is not None else project.root / ".fnkit" / "archives"
     with deploy_progress(common.output, "Bundling") as progress:
         bundles = bundle_functions(
-            project, site, open_cache_directory(os.environ), wanted, progress.report, out=folder
+            project,
+            site,
+            open_cache_directory(os.environ),
+            wanted,
+            progress.report,
+            allow_builds=ask_before_builds(common.output, progress, allowed=allow_builds),
+            out=folder,
         )
     common.output.result(BundleView(bundles))
     return None

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+from fnkit.cli.build_approval import ask_before_builds
+from fnkit.cli.options import (
+    ApiOptions,
+    CommonOptions,
+    Confirmations,
+    api_options,
+    common_options,
+    confirmation_options,
+)
 
 if TYPE_CHECKING:
     from fnkit.cli.output import DeployProgress, Output
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Apply this saved plan; fail if it no longer fits.",
 )
-@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
+@confirmation_options
 @click.option(
     "--prune/--no-prune", default=True, help="Delete resources that are no longer in the code.  [default: prune]"
 )
@@ -44,7 +52,7 @@ def deploy(
     *,
     names: tuple[str, ...],
     plan_file: Path | None,
-    yes: bool,
+    confirmed: Confirmations,
     prune: bool,
     refresh: bool,
     no_lock_wait: bool,
@@ -62,14 +70,15 @@ def deploy(
 
     started = time.monotonic()
     saved_plan = _read_plan(plan_file) if plan_file is not None else None
-    request = DeployRequest(
-        directory=common.directory,
-        stage=common.stage,
-        names=frozenset(names) or None,
-        prune=prune,
-        refresh=refresh,
-    )
     with open_api(common, api) as (client, _), deploy_progress(common.output, "Deploying") as progress:
+        request = DeployRequest(
+            directory=common.directory,
+            stage=common.stage,
+            names=frozenset(names) or None,
+            prune=prune,
+            refresh=refresh,
+            allow_builds=ask_before_builds(common.output, progress, allowed=confirmed.allow_builds),
+        )
         prepared, applied = pipeline.deploy(
             request,
             client,
@@ -77,7 +86,7 @@ def deploy(
             cache=open_cache_directory(os.environ),
             report=progress.report,
             approve=lambda plan: _confirm_deletions(
-                plan, common.output, progress, yes=yes or saved_plan is not None
+                plan, common.output, progress, yes=confirmed.yes or saved_plan is not None
             ),
             saved_plan=saved_plan,
             wait=not no_lock_wait,

@@ -15,6 +15,8 @@ import sys
 from . import filters, namespaces, syscalls
 
 _MAX_DESCRIPTORS = 4096
+_BUILD_MEMORY = 1 << 30
+_BUILD_FILE_SIZE = 1 << 26
 _WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 _READABLE_DEVICES = ("/dev/random", "/dev/urandom")
 _PROC_PATHS = tuple(
@@ -119,6 +121,38 @@ def prepare_fork(level: str, deferred_mounts: list[str]) -> None:
         syscalls.bind(f"/proc/self/fd/{descriptor}", directory, readonly=True)
         os.close(descriptor)
     namespaces.mount_proc("")
+
+
+def confine_build(uid: int) -> None:
+    """Confine a process that builds in the current directory, without namespaces and so equally at each level.
+
+    It can write to the directory, and read the system and the interpreter. It has no sockets and no children.
+
+    Args:
+        uid: The user to change to, 0 for none. Modules that are needed must have been imported: this user may be
+            unable to read the interpreter.
+
+    Raises:
+        OSError: The kernel has no landlock, or the machine has no system call filter.
+    """
+    if uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_DATA: _BUILD_MEMORY,
+        resource.RLIMIT_FSIZE: _BUILD_FILE_SIZE,
+    }
+    for kind, wanted in limits.items():
+        _lower_limit(kind, wanted)
+    if sys.platform != "linux":
+        return
+    syscalls.drop_capabilities()
+    _set_process_attributes()
+    readable = [f"/{name}" for name in namespaces.SYSTEM_DIRECTORIES] + namespaces.interpreter_directories()
+    filters.restrict_files(readable, [".", *_WRITABLE_DEVICES], _READABLE_DEVICES)
+    filters.restrict_build()
 
 
 def confine_fork(settings: SandboxSettings) -> None:

@@ -61,6 +61,9 @@ _SOCKET_CALL = {"x86_64": 41, "aarch64": 198}
 _SOCKETPAIR_CALL = {"x86_64": 53, "aarch64": 199}
 _AF_UNIX, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
 
+# socket, clone, fork, vfork, execve, execveat. A builder is one process with one thread.
+_BUILD_CALLS = {"x86_64": (41, 56, 57, 58, 59, 322), "aarch64": (198, 220, 221, 281)}
+
 _SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
 """mount, setns, unshare: a deployment zygote needs them to confine its forks."""
 
@@ -126,13 +129,20 @@ _REFUSE = (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.EPERM)
 _ALLOW = (_BPF_RETURN, 0, 0, _SECCOMP_ALLOW)
 
 
-def _build_program(*, refuses: bool = True, allowed: tuple[int, ...] = (), shares_processes: bool = False) -> bytes:
+def _build_program(
+    *,
+    refuses: bool = True,
+    allowed: tuple[int, ...] = (),
+    shares_processes: bool = False,
+    is_build: bool = False,
+) -> bytes:
     """Return a filter.
 
     Args:
         refuses: Refuse the calls that no instance needs.
         allowed: Exceptions.
         shares_processes: Also refuse what reaches other processes where there are no namespaces.
+        is_build: Also refuse sockets, threads, child processes and other programs.
     """
     # Classic BPF over struct seccomp_data (seccomp(2)): each instruction is (code, jump if true, jump if false,
     # operand). The architecture is checked first because call numbers differ between architectures, then the x32
@@ -145,6 +155,9 @@ def _build_program(*, refuses: bool = True, allowed: tuple[int, ...] = (), share
         (_BPF_LOAD, 0, 0, 0), (_BPF_JUMP_AT_LEAST, 0, 1, _X32_BIT),
         (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
     ]  # fmt: skip
+    if is_build:
+        for number in _BUILD_CALLS[os.uname().machine]:
+            code += [(_BPF_JUMP_EQUAL, 0, 1, number), _REFUSE]
     if shares_processes:
         code += _shared_process_code(os.uname().machine)
     if refuses:
@@ -187,6 +200,7 @@ if _IS_KNOWN_MACHINE:  # built once per zygote, not per instance
         "instance": _build_program(),
         "zygote": _build_program(allowed=_SANDBOX_CALLS[os.uname().machine]),
         "shared-processes": _build_program(refuses=False, shares_processes=True),
+        "build": _build_program(shares_processes=True, is_build=True),
     }
 
 
@@ -209,6 +223,15 @@ def restrict_shared_processes() -> None:
         OSError: There is no filter for this machine's architecture.
     """
     _install("shared-processes")
+
+
+def restrict_build() -> None:
+    """Refuse sockets, threads, child processes, other programs, and what is refused to instances at ``landlock``.
+
+    Raises:
+        OSError: There is no filter for this machine's architecture.
+    """
+    _install("build")
 
 
 def _install(name: str) -> None:

@@ -67,6 +67,35 @@ def test_bundled_handler_runs_from_the_archive(tmp_path: Path, index: PackageInd
     } <= member_names(bundle)
 
 
+def test_wheel_with_fnkit_in_it_gives_no_second_entry(
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun
+) -> None:
+    forged = {"fnkit/__init__.py": "FORGED = 1\n", "fnkit/more.py": "", "pure/__init__.py": "VERSION = '1'\n"}
+    make_wheel(index.folder, "pure", files=forged)
+    bundle = bundling.bundle(shop_project(tmp_path))
+    with zipfile.ZipFile(bundle.path) as archive:
+        names = archive.namelist()
+        assert len(names) == len(set(names))
+        assert b"FORGED" not in archive.read("package/fnkit/__init__.py")
+    assert "package/fnkit/more.py" not in names
+    [note] = bundle.notes
+    assert "of pure is left out" in note
+
+
+def test_archive_is_private_and_withholds_secrets(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
+    make_wheel(index.folder, "pure")
+    project = shop_project(tmp_path)
+    write_files(project.root, {"certs/server.key": "secret", "large.bin": "x" * 300_000})
+    bundle = bundling.bundle(project)
+    assert "certs/server.key" not in member_names(bundle)
+    [note] = bundle.notes
+    assert "certs/server.key. To include one, name it in .fnkitignore: !certs/server.key" in note
+    [deflated] = (bundling.cache / "deflated").iterdir()
+    assert {path.stat().st_mode & 0o777 for path in (bundle.path, deflated)} == {0o600}
+    bundle.path.chmod(0o644)
+    assert bundling.bundle(project).path.stat().st_mode & 0o777 == 0o600
+
+
 def test_unchanged_project_is_not_bundled_again(tmp_path: Path, index: PackageIndex, bundling: BundleRun) -> None:
     make_wheel(index.folder, "pure")
     project = shop_project(tmp_path)

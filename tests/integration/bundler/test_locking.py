@@ -8,6 +8,7 @@ import pytest
 
 from fnkit.bundler import Lock, lock_project
 from fnkit.bundler.dependencies.lockfile import read_lock
+from fnkit.bundler.dependencies.resolver import _index_environment
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
@@ -155,6 +156,26 @@ def test_lock_contains_no_credentials_or_local_paths(
     assert [one.name for one in bundle.dependencies] == ["linked", "pure"]
 
 
+def test_further_index_of_uv_is_not_confused_with_the_public_one(
+    tmp_path: Path, index: PackageIndex, bundling: BundleRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(index.folder, "pure", "99.0")
+    project = shop_project(tmp_path, "pure")
+    with package_index(tmp_path / "private") as private:
+        make_wheel(private.folder, "pure", "1.0")
+        private.credentials = "someone:hidden-word"
+        monkeypatch.setenv("UV_INDEX", "ours=" + private.url_for(private.credentials))
+        with pytest.raises(BundleError) as raised:
+            lock_project(project, LOCAL_TARGETS, kind="local", backend="pip-tools")
+        assert raised.value.code == "pip-indexes"
+        assert "hidden-word" not in raised.value.message
+        bundle = bundling.bundle(project)  # pip fetches the file, with the credentials and from the private index
+        assert [(one.name, one.version) for one in bundle.dependencies] == [("pure", "1.0")]
+    environment = _index_environment({"UV_INDEX": "https://a.test", "UV_EXTRA_INDEX_URL": "https://b.test"})
+    assert "PIP_EXTRA_INDEX_URL" not in environment
+    assert _index_environment({"PIP_EXTRA_INDEX_URL": "https://a.test"})["UV_INDEX"] == "https://a.test"
+
+
 def test_wrong_index_credentials_are_an_error_that_hides_them(
     tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,10 +298,18 @@ def test_allowed_build_sees_no_keys_of_the_environment(
     seen = tmp_path / "seen"
     backend = f"import os\nopen({str(seen)!r}, 'w').write(repr(sorted(os.environ)))\nraise SystemExit(1)\n"
     make_source_distribution(index.folder, "sourced", backend)
-    for name in ("SCW_SECRET_KEY", "CI_TOKEN", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL"):
+    for name in (
+        "SCW_SECRET_KEY",
+        "CI_TOKEN",
+        "GITHUB_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "DATABASE_URL",
+        "UV_PUBLISH_TOKEN",
+    ):
         monkeypatch.setenv(name, "hunter2")
-    with pytest.raises(BundleError):
-        scaleway_lock(shop_project(tmp_path, "sourced", source_builds=("sourced",)))
+    project = shop_project(tmp_path, "sourced", source_builds=("sourced",))
+    with pytest.raises(BundleError, match="sourced"):
+        lock_project(project, {}, kind="scaleway", allow_builds=lambda _: True)
     names = seen.read_text()
     assert "PATH" in names
     assert not [name for name in ("SCW_", "TOKEN", "AWS_", "DATABASE_URL") if name in names]

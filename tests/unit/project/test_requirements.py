@@ -125,3 +125,11 @@ def test_dependencies_in_pyproject_must_be_static_and_valid(tmp_path: Path, proj
 def test_source_builds_setting_is_normalised(tmp_path: Path) -> None:
     project = build_files(tmp_path, {"fnkit.toml": SETTINGS + 'source_builds = ["DocOpt", "odf_py"]'})
     assert project.source_builds == ("docopt", "odf-py")
+
+
+@pytest.mark.parametrize("name", [":all:", "--index-url", "a b", "", "\\u001b[2J"])
+def test_source_builds_setting_lists_names_of_packages(tmp_path: Path, name: str) -> None:
+    settings = {"fnkit.toml": SETTINGS + f'source_builds = ["fine", "{name}"]'}
+    [problem] = problems_of(tmp_path, settings)
+    assert (problem.code, problem.file) == ("bad-package-name", "fnkit.toml")
+    assert problem.message.isprintable()

@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from fnkit import worker
 from fnkit.platform.control.deployments.archive_links import ArchiveLinks
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
 from fnkit.platform.directory_tree import walk_tree
@@ -29,32 +30,8 @@ _MAX_LINK_BYTES: Final = 4096
 _MAX_DEPTH: Final = 200
 """Directories above a member. Programs that walk a tree recursively, as CPython's, cannot enter deeper ones."""
 _SHOWN_NAME: Final = 200
-_COMPILE_PROGRAM: Final = """
-import os, py_compile, resource, sys
-user = int(sys.argv[1])
-if user:
-    os.setgroups([])
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)
-resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-os.nice(5)
-mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-for folder, folders, names in os.walk("."):
-    folders[:] = [name for name in folders if name.isidentifier() and name not in ("__pycache__", "tests")]
-    for name in names:
-        path = os.path.join(folder, name)
-        if name.endswith(".py") and not os.path.islink(path):
-            try:
-                py_compile.compile(path, doraise=True, invalidation_mode=mode)
-            except Exception:
-                pass
-"""
-"""Runs on Python 3.9 and later. It changes the user itself: that user may be unable to execute the interpreter.
-
-The sources of a deployment never change, so imports need not compare the bytecode with them (unchecked hash). Tests
-of packages are skipped: they are two thirds of pandas, and handlers do not import them.
-"""
+_LAUNCHER: Final = Path(worker.__file__).parent / "python" / "launch.py"
+_NO_SANDBOX: Final = 3  # fnkit/worker/python/compile.py
 _ARCHIVE_ERRORS: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -70,7 +47,9 @@ _ARCHIVE_ERRNOS: Final = (None, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 def compile_sources(job: BuildJob, directory: Path) -> None:
-    """Compile every module in a directory that belongs to the job's user.
+    """Compile every module in a directory that belongs to the job's user, in a sandbox without network.
+
+    Without bytecode, a deployment only starts more slowly, so nothing is compiled where the sandbox is impossible.
 
     Raises:
         BuildStopped: The build was stopped.
@@ -79,7 +58,7 @@ def compile_sources(job: BuildJob, directory: Path) -> None:
         return
     try:
         process = subprocess.Popen(
-            [job.interpreter, "-I", "-S", "-c", _COMPILE_PROGRAM, str(job.uid)],
+            [job.interpreter, "-I", "-S", str(_LAUNCHER), "compile", str(job.uid)],
             cwd=directory,
             env={},
             stdin=subprocess.DEVNULL,
@@ -97,6 +76,8 @@ def compile_sources(job: BuildJob, directory: Path) -> None:
     finally:
         process.kill()
         process.wait()
+    if process.returncode == _NO_SANDBOX:
+        job.log.write("Compiled nothing: this machine cannot confine the compiler (it requires Landlock).")
 
 
 def unpack(job: BuildJob, directory: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.bundler.files.content import atomic_file
-from fnkit.bundler.files.selection import select_files
+from fnkit.bundler.files.selection import select_files, select_project
 from fnkit.errors import BundleError
 from tests.support.project_tree import write_files
 
@@ -71,6 +71,55 @@ def test_env_files_and_virtual_environments_cannot_be_reincluded(tmp_path: Path)
         tmp_path, {".fnkitignore": "!.env\n!.env.prod\n!.venv/\n", ".env": "A=1", ".venv/x.py": "", "a.py": ""}
     )
     assert select_files(tmp_path) == ("a.py",)
+
+
+SECRETS = (
+    ".netrc", ".npmrc", ".pypirc", "id_rsa", "deploy/id_ed25519", "certs/Server.PEM", "tls.key", "a/client.p12",
+    "prod.tfstate", "prod.tfstate.backup", ".git-credentials", "prod.tfvars",
+)  # fmt: skip
+HARMLESS = ("id_map.json", "id_rsa.py", "id_rsa.pub", "keys.json", "key", "pem.txt", "main.py")
+
+
+def test_usual_secret_files_are_withheld_and_listed(tmp_path: Path) -> None:
+    directories = (".aws/credentials", "a/.ssh/config", ".gnupg/x", ".kube/config")
+    write_files(tmp_path, dict.fromkeys((*SECRETS, *HARMLESS, *directories, "logs/x.key"), ""))
+    write_files(tmp_path, {".gitignore": "logs/\n", ".env": "A=1"})
+    selection = select_project(tmp_path)
+    assert selection.files == tuple(sorted(HARMLESS))
+    assert selection.withheld == tuple(sorted((*SECRETS, ".aws/", "a/.ssh/", ".gnupg/", ".kube/")))
+
+
+def test_withheld_file_ships_if_a_line_names_it(tmp_path: Path) -> None:
+    write_files(
+        tmp_path, dict.fromkeys(("certs/ca.pem", "certs/server.key", "tls.key", ".ssh/config", ".ssh/id_rsa"), "")
+    )
+    for wildcards in ("!*\n", "!*.pem\n!*.key\n!certs/\n!certs/**\n!c*/ca.pem\n!id_[r]sa\n"):
+        write_files(tmp_path, {".fnkitignore": wildcards})
+        assert not {"certs/ca.pem", "certs/server.key", "tls.key"} & set(select_files(tmp_path))
+    write_files(tmp_path, {".fnkitignore": "*.pem\n!certs/ca.pem\n!.ssh/\n!tls.key\n/tls.key\n"})
+    selection = select_project(tmp_path)
+    assert selection.files == (".ssh/config", "certs/ca.pem")
+    assert selection.withheld == (".ssh/id_rsa", "certs/server.key")
+
+
+@pytest.mark.parametrize("target", ["certs/server.key", ".aws/credentials", ".aws"])
+def test_link_to_a_secret_under_another_name_is_rejected(tmp_path: Path, target: str) -> None:
+    write_files(tmp_path, dict.fromkeys(("certs/server.key", ".aws/credentials", "main.py"), ""))
+    (tmp_path / "settings").symlink_to(target)
+    with pytest.raises(BundleError) as raised:
+        select_files(tmp_path)
+    assert raised.value.code == "link-secret"
+    write_files(tmp_path, {".fnkitignore": "!settings\n"})
+    assert any(path.startswith("settings") for path in select_files(tmp_path))
+
+
+def test_link_with_the_name_of_a_secret_is_withheld(tmp_path: Path) -> None:
+    write_files(tmp_path, {"real/x": "", "real/id_rsa": ""})
+    (tmp_path / "tls.key").symlink_to("real/x")
+    (tmp_path / ".aws").symlink_to("real", target_is_directory=True)
+    selection = select_project(tmp_path)
+    assert selection.files == ("real/x",)
+    assert selection.withheld == (".aws/", "real/id_rsa", "tls.key")
 
 
 def test_lock_file_that_another_run_is_writing_is_not_selected(tmp_path: Path) -> None:

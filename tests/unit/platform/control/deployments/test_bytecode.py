@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -77,7 +79,10 @@ def test_import_uses_the_compiled_bytecode(tmp_path: Path) -> None:
     assert process.stdout.split() == [f"main.{sys.implementation.cache_tag}.pyc", str(source)], process.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run deployments as separate users")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run deployments as separate users")
+
+
+@as_root
 def test_bytecode_is_compiled_as_the_user_of_the_function(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o711)
@@ -86,6 +91,80 @@ def test_bytecode_is_compiled_as_the_user_of_the_function(tmp_path: Path) -> Non
 
     owners = {path.stat().st_uid for path in one.target.rglob("*.pyc")}
     assert (compiled(one.target), owners) == ({"./main", "a/b"}, {54321})
+
+
+_HOSTILE_INTERPRETER = """#!{python}
+import json, os, py_compile, runpy, socket, sys
+
+def attack(*_arguments, **_options):
+    def refused(action):
+        try:
+            action()
+        except Exception as error:
+            return type(error).__name__
+        return "allowed"
+
+    actions = {{
+        "network": lambda: socket.socket().connect(("127.0.0.1", {port})),
+        "datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        "unix": lambda: socket.socket(socket.AF_UNIX).connect({unix!r}),
+        "read": lambda: open({secret!r}).read(),
+        "list": lambda: os.listdir({folder!r}),
+        "write": lambda: open({folder!r} + "/written", "w"),
+        "password": lambda: open("/etc/passwd").read(),
+        "environment": lambda: open("/proc/%d/environ" % os.getppid(), "rb").read(),
+        "fork": lambda: os.fork() or os._exit(0),
+        "execute": lambda: os.execv("/bin/true", ["true"]),
+        "signal": lambda: os.kill(os.getppid(), 0),
+        "root": lambda: os.setuid(0) if os.getuid() else 1 / 0,
+    }}
+    with open("attacks.json", "w") as file:
+        json.dump({{name: refused(action) for name, action in actions.items()}}, file)
+
+py_compile.compile = attack
+sys.argv = sys.argv[3:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("uid", [0, pytest.param(54321, marks=as_root)])
+def test_compiler_of_hostile_sources_is_confined(tmp_path: Path, uid: int) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)
+    secret = tmp_path / "secret"
+    secret.write_text("hidden")
+    secret.chmod(0o644)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(os.fspath(tmp_path / "unix"))
+        unix.listen()
+        text = _HOSTILE_INTERPRETER.format(
+            python=sys.executable,
+            port=server.getsockname()[1],
+            unix=os.fspath(tmp_path / "unix"),
+            secret=os.fspath(secret),
+            folder=os.fspath(tmp_path),
+        )
+        interpreter = tmp_path / "interpreter"
+        interpreter.write_text(text)
+        interpreter.chmod(0o755)
+        one = replace(job(tmp_path, {"main.py": ""}, interpreter=os.fspath(interpreter)), uid=uid)
+        build(one)
+
+    results = json.loads((one.target / "attacks.json").read_text())
+    assert {name for name, result in results.items() if result == "allowed"} == set()
+    assert results["network"] == results["read"] == "PermissionError"
+    assert not (tmp_path / "written").exists()
+
+
+def test_nothing_is_compiled_without_a_sandbox(tmp_path: Path) -> None:
+    interpreter = tmp_path / "interpreter"
+    interpreter.write_text("#!/bin/sh\nexit 3\n")
+    interpreter.chmod(0o755)
+    one = job(tmp_path, {"main.py": ""}, interpreter=os.fspath(interpreter))
+    build(one)
+
+    assert compiled(one.target) == set()
+    assert "requires Landlock" in (tmp_path / "logs" / "build.jsonl").read_text()
 
 
 def test_build_without_interpreter_writes_no_bytecode(tmp_path: Path) -> None:
