@@ -8,11 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from fnkit.contract.distribution import DISTRIBUTION
-from fnkit.contract.enums import Status
-from fnkit.platform.control.cleanup import GarbageCollector
+from fnkit.platform.control.cleanup import GarbageCollector, checkpoint_when_idle
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
@@ -38,10 +35,9 @@ from fnkit.platform.control.resources.triggers import Triggers
 from fnkit.platform.control.secrets import SecretStore
 from fnkit.platform.control.store.api_keys import ApiKeyFile
 from fnkit.platform.control.store.blobs import BlobStore
-from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.store.opening import open_store
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.clock import VirtualClock
-from fnkit.platform.model.records import Deployment
 from fnkit.platform.model.routing import AcceptedCredentials, ClockState
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
@@ -70,8 +66,7 @@ class ControlPlane:
         self.version = version(DISTRIBUTION)
         layout = DataLayout(Path(settings.data_dir))
         layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        vault = Vault(layout.keys_dir / "platform.key")
-        store = Store(layout.database)
+        store, vault = open_store(layout)
         self.clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
         with store.transaction():
             store.key_values.put(CLOCK_KEY, self.clock.state)
@@ -134,6 +129,7 @@ class ControlPlane:
         self._cron_scheduler.load()
         tasks.start(self._cron_scheduler.run(), "cron scheduler")
         tasks.start(run_expiry(self.context, self.functions), "expiry scheduler")
+        tasks.start(checkpoint_when_idle(self.context), "checkpoints of the database")
         self.queue_triggers.start()
 
     async def advance(self, seconds: float) -> float:
@@ -171,21 +167,16 @@ class ControlPlane:
         self._gateway_client.close()
 
     async def _reconcile(self) -> None:
-        """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
+        """Purge resources in status ``deleting``, resume pending ones, and deploy again what cannot be served."""
         resources = (self.functions, self.namespaces, self.crons, self.domains, self.tokens, self.triggers)
         for resource in resources:
             await resource.purge_deleting()
         store = self.context.store
         for function in list(store.functions.all(serving=1)):
-            if function.status is not Status.PENDING and _is_code_missing(function.serving):
-                redeployed = self._deployments.prepare(msgspec.structs.replace(function, serving=None))
+            if (redeployed := self._deployments.repair(function)) is not None:
                 with store.transaction():
                     store.functions.update(redeployed)
         for resource in resources:
             await resource.resume()
         with store.transaction():
             self._delivery_log.mark_interrupted()
-
-
-def _is_code_missing(deployment: Deployment | None) -> bool:
-    return deployment is not None and not Path(deployment.code).is_dir()

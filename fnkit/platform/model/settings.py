@@ -67,6 +67,8 @@ class DataLayout:
         """Configuration and streams of the platform's own NATS broker."""
         self.keys_dir: Final = data_dir / "keys"
         """Encryption and signing keys."""
+        self.key_file: Final = self.keys_dir / "platform.key"
+        """The key that encrypts secrets at rest."""
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from fnkit.contract.enums import RuntimeStatus, Status
 from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
+from fnkit.errors import PlatformError
 from fnkit.platform.control import timestamps
 from fnkit.platform.control.addresses import domain_label, domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
@@ -207,8 +208,9 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             if record.status is Status.PENDING:
                 self._deployments.start(record)
             elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
-                route = build_route(self._context, namespace, record, record.serving)
-                starts.append(self._link.start_deployment(route))
+                with suppress(PlatformError):  # a secret cannot be decrypted: the function's status says so
+                    route = build_route(self._context, namespace, record, record.serving)
+                    starts.append(self._link.start_deployment(route))
         if starts:
             # The data plane never reports a result for a start that a newer generation superseded.
             with suppress(TimeoutError):
