@@ -8,6 +8,7 @@
       run.json                   pids and ports of the running platform (0600)
       platform.db                the SQLite store
       blobs/<sha256>             uploaded archives
+      restore/                   a restored backup whose files are being moved to their places
       deployments/<id>-<gen>/    built code, one directory per deployment
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
       tls/                       the certificate authority of the gateway: key (0600), certificate
@@ -55,6 +56,8 @@ class DataLayout:
         """Private key and certificate of the certificate authority, PEM."""
         self.ca_certificate_file: Final = self.tls_dir / "authority.crt"
         """The CA certificate alone, for clients that should trust it."""
+        self.restore_dir: Final = data_dir / "restore"
+        """The files of a restored backup, until all of them are in their places."""
         self.disks_dir: Final = data_dir / "disks"
         """Disks of running instances that are not in memory (``sandbox: v1``); emptied at each start."""
         self.loki_push_file: Final = data_dir / "log-push.json"

@@ -32,6 +32,7 @@ from fnkit.platform.model.settings import (
     ProcessSettings,
     start_option,
 )
+from fnkit.platform.supervisor.backup import complete_restore, remove_interrupted_backups
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from fnkit.platform.supervisor.data_directory import (
     RunFile,
@@ -232,6 +233,8 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     lock = acquire_lock(layout.data_dir)
     ports = PlatformPorts()
     try:
+        complete_restore(layout)
+        remove_interrupted_backups(layout)
         check_store(layout)
         credentials = load_or_create_credentials(layout.credentials_file)
         (layout.logs_dir / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -186,6 +186,16 @@ class Store:
         rows = self._connection.execute("SELECT DISTINCT archive FROM functions WHERE archive IS NOT NULL")
         return {row[0] for row in rows}
 
+    def check_records(self) -> None:
+        """Read all resources.
+
+        Raises:
+            msgspec.MsgspecError: One of them is not as this version writes it.
+        """
+        for collection in (self.namespaces, self.functions, self.crons, self.domains, self.tokens, self.triggers):
+            for _ in collection.all():
+                pass
+
     def checkpoint_if_idle(self) -> None:
         """Copy the WAL into the database file if nothing was written since the last call.
 
@@ -216,11 +226,7 @@ class Store:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
-            raise PlatformError(
-                f"The database {file} is damaged: {error}.",
-                code="store-damaged",
-                hint=RECOVERY_HINT,
-            ) from None
+            raise store_damaged_error(file, error) from None
         self._migrate(file)
 
     def _schema(self) -> int:
@@ -254,6 +260,11 @@ def check_integrity(connection: sqlite3.Connection) -> None:
     fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if fault != "ok":
         raise sqlite3.DatabaseError(fault)
+
+
+def store_damaged_error(file: Path, error: sqlite3.DatabaseError) -> PlatformError:
+    """Return the error for a database that SQLite cannot read."""
+    return PlatformError(f"The database {file} is damaged: {error}.", code="store-damaged", hint=RECOVERY_HINT)
 
 
 def store_missing_error(file: Path) -> PlatformError:
