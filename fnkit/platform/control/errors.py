@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from fnkit.contract.text import escape_control_characters
 from fnkit.errors import PlatformError
 
 Json: TypeAlias = str | int | list["Json"] | dict[str, "Json"]
@@ -25,6 +26,7 @@ class ControlError(PlatformError):
     default_code = "refused"
 
     def __init__(self, status: int, message: str, **fields: Json) -> None:
+        message = escape_control_characters(message)  # it may quote the request
         super().__init__(message)
         self.status = status
         self.body: dict[str, Json] = {"message": message, **fields}
