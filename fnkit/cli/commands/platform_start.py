@@ -91,6 +91,7 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
 @click.option(
     "--verify-domains", is_flag=True, default=None, help="Require custom domains to resolve to this machine."
 )
+@click.option("--public-metrics", is_flag=True, default=None, help="Serve /metrics without an API key.")
 @click.option(
     "--quota",
     "quotas",

@@ -170,6 +170,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         isolation: The requested isolation level, or ``auto``.
         strict_runtimes: Whether to reject runtimes without an exact match on this machine.
         verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
+        public_metrics: Whether ``GET /metrics`` needs no API key.
         runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
         memory_budget_mb: MB for all instances; 0 for half of the machine's memory.
         cpu_limits: ``weights`` shares CPU time in proportion to mVCPU; ``hard`` also caps each instance at its own.
@@ -192,6 +193,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     strict_runtimes: Annotated[bool, StartOption("--strict-runtimes")] = False
     runtime_table: Annotated[str, StartOption("--runtime-table")] = "2026-07-03"
     verify_domains: Annotated[bool, StartOption("--verify-domains")] = False
+    public_metrics: Annotated[bool, StartOption("--public-metrics")] = False
     quotas: Annotated[Quotas, StartOption("--quota")] = Quotas()
     otlp_url: Annotated[str, StartOption("--otlp", "none")] = ""
     loki_url: Annotated[str, StartOption("--loki-url", "none")] = ""
