@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import sqlite3
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -49,6 +52,10 @@ They lie below the ids that Debian reserves from 60000, and far above the first 
 """
 
 CLOCK_KEY: Final = "clock"
+_RESUME_INTERVAL: Final = 1.0
+_RESUME_TIMEOUT: Final = 5.0
+"""Seconds until the API is served although the work of an earlier process was not resumed, as on a full disk."""
+_logger = logging.getLogger(__name__)
 
 
 class ControlPlane:
@@ -64,11 +71,16 @@ class ControlPlane:
 
     def __init__(self, settings: ProcessSettings) -> None:
         self.version = version(DISTRIBUTION)
+        self.is_read_only = True
+        """Whether the work of an earlier process could not be resumed yet, because the disk is full."""
         layout = DataLayout(Path(settings.data_dir))
         layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         store, vault = open_store(layout)
         self.clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
-        with store.transaction():
+        with (
+            suppress(sqlite3.OperationalError),
+            store.transaction(),
+        ):  # on a full disk the earlier state stays right
             store.key_values.put(CLOCK_KEY, self.clock.state)
         context = self.context = ControlContext(
             settings=settings,
@@ -120,16 +132,31 @@ class ControlPlane:
         self.logs = LogQueries(context)
 
     async def open(self) -> None:
-        """Listen for the data plane, resume the work of an earlier process, and start schedulers and triggers."""
+        """Listen for the data plane, resume the work of an earlier process, and start schedulers and triggers.
+
+        If the disk is full, the platform can be read, and resumes once there is space.
+        """
         await self.link.open()
-        await self._reconcile()
-        self._garbage_collector.collect()
+        self.context.tasks.start(self._signing_keys.generate_later(), "the token key")
+        self.context.tasks.start(checkpoint_when_idle(self.context), "checkpoints of the database")
+        resuming = self.context.tasks.start(self._resume(), "resumption")
+        await asyncio.wait([resuming], timeout=_RESUME_TIMEOUT)
+        if resuming.done():
+            await resuming  # raises what it raised
+
+    async def _resume(self) -> None:
+        while self.is_read_only:
+            try:
+                await self._reconcile()
+                self._garbage_collector.collect()
+                self._cron_scheduler.load()
+                self.is_read_only = False
+            except sqlite3.OperationalError as error:
+                _logger.error("Resuming failed, the platform is read-only: %s", error)  # noqa: TRY400  no stack
+                await asyncio.sleep(_RESUME_INTERVAL)
         tasks = self.context.tasks
-        tasks.start(self._signing_keys.generate_later(), "the token key")
-        self._cron_scheduler.load()
         tasks.start(self._cron_scheduler.run(), "cron scheduler")
         tasks.start(run_expiry(self.context, self.functions), "expiry scheduler")
-        tasks.start(checkpoint_when_idle(self.context), "checkpoints of the database")
         self.queue_triggers.start()
 
     async def advance(self, seconds: float) -> float:

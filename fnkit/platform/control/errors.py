@@ -74,6 +74,11 @@ def quota_exceeded(resource: str, quota: int, current: int) -> ControlError:
     )
 
 
+def disk_full() -> ControlError:
+    """Return a 507 for a write that a full disk prevented."""
+    return ControlError(507, "the platform's disk is full; nothing was changed")
+
+
 def permissions_denied(action: str, resource: str) -> ControlError:
     """Return a 403 in the form recorded from other Scaleway APIs.
 
