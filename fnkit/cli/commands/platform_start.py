@@ -100,6 +100,13 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
     help="Quotas of the account. [default: functions=1000,namespaces=100,memory=600GiB]",
 )
 @click.option(
+    "--project-quota",
+    "project_quotas",
+    callback=parse_quotas,
+    metavar="functions=N,memory=SIZE|none",
+    help="Largest share of these quotas that one project can use. [default: none]",
+)
+@click.option(
     "--otlp",
     "otlp_url",
     metavar="URL",

@@ -116,4 +116,4 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _format_error(text: str) -> str:
-    return escape_control_characters(text)[:_MAX_ERROR_LENGTH]
+    return escape_control_characters(text)[:_MAX_ERROR_LENGTH] if text else ""

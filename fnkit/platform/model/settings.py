@@ -74,6 +74,11 @@ class DataLayout:
         """The key that encrypts secrets at rest."""
 
 
+def _format_quotas(quotas: msgspec.Struct) -> str:
+    limits = msgspec.structs.asdict(quotas)
+    return ",".join(f"{name}={'none' if limit is None else limit}" for name, limit in limits.items())
+
+
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     """Limits per account; ``None`` is unlimited. The defaults are Scaleway's published quotas.
 
@@ -89,8 +94,23 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """Return the quotas as ``--quota`` takes them."""
-        limits = msgspec.structs.asdict(self)
-        return ",".join(f"{name}={'none' if limit is None else limit}" for name, limit in limits.items())
+        return _format_quotas(self)
+
+
+class ProjectQuotas(msgspec.Struct, frozen=True, kw_only=True):
+    """The largest share of an organization's quotas that one project can use; ``None`` is all of it.
+
+    Attributes:
+        functions: Number of functions.
+        memory: MB, the sum of memory × max_scale of its functions.
+    """
+
+    functions: int | None = None
+    memory: int | None = None
+
+    def __str__(self) -> str:
+        """Return the quotas as ``--project-quota`` takes them."""
+        return _format_quotas(self)
 
 
 class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +215,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: Annotated[bool, StartOption("--verify-domains")] = False
     public_metrics: Annotated[bool, StartOption("--public-metrics")] = False
     quotas: Annotated[Quotas, StartOption("--quota")] = Quotas()
+    project_quotas: Annotated[ProjectQuotas, StartOption("--project-quota")] = ProjectQuotas()
     otlp_url: Annotated[str, StartOption("--otlp", "none")] = ""
     loki_url: Annotated[str, StartOption("--loki-url", "none")] = ""
     memory_budget_mb: Annotated[int, StartOption("--memory-budget", "half of this machine's memory")] = 0

@@ -61,8 +61,8 @@ class KeyValueStore:
         )
 
 
-class OrganizationUsage(NamedTuple):
-    """The quota usage of one organization.
+class QuotaUsage(NamedTuple):
+    """The quota usage of one organization or project.
 
     Attributes:
         functions: Number of functions.
@@ -157,12 +157,19 @@ class Store:
                 return uid
         raise PlatformError("All user ids for functions are in use.", code="uids-exhausted")
 
-    def get_usage(self, organization_id: str) -> OrganizationUsage:
+    def get_usage(self, organization_id: str) -> QuotaUsage:
         """Return the current usage of an organization. SQL triggers count it (migration 0002)."""
         row = self._connection.execute(
             "SELECT functions, memory FROM organization_usage WHERE organization_id = ?", (organization_id,)
         ).fetchone()
-        return OrganizationUsage(*(row or ()))
+        return QuotaUsage(*(row or ()))
+
+    def get_project_usage(self, project_id: str) -> QuotaUsage:
+        """Return what one project uses of its organization's quotas. Reads all functions of the project."""
+        row = self._connection.execute(
+            "SELECT COUNT(*), COALESCE(SUM(reserved_memory), 0) FROM functions WHERE project_id = ?", (project_id,)
+        ).fetchone()
+        return QuotaUsage(*row)
 
     def next_expiry(self) -> int | None:
         """Return the earliest ``expires_at`` of all functions, in Unix nanoseconds, or ``None``."""
