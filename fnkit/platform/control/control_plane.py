@@ -152,7 +152,7 @@ class ControlPlane:
                 self._cron_scheduler.load()
                 self.is_read_only = False
             except sqlite3.OperationalError as error:
-                _logger.error("Resuming failed, the platform is read-only: %s", error)  # noqa: TRY400  no stack
+                _logger.warning("Resuming failed, the platform is read-only: %s", error)
                 await asyncio.sleep(_RESUME_INTERVAL)
         tasks = self.context.tasks
         tasks.start(self._cron_scheduler.run(), "cron scheduler")

@@ -81,5 +81,5 @@ def serving_routes(context: ControlContext) -> tuple[Route, ...]:
         try:
             routes.append(build_route(context, namespace, record, record.serving))
         except PlatformError as error:
-            _logger.error("Function %s is not served: %s", record.id, error)  # noqa: TRY400  no stack needed
+            _logger.warning("Function %s is not served: %s", record.id, error)
     return tuple(routes)
