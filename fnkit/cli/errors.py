@@ -17,6 +17,7 @@ from typing import Final
 import click
 
 from fnkit.cli.output import JsonDocument, json_fields
+from fnkit.contract.text import escape_control_characters
 from fnkit.errors import FnkitError, Problem, ProjectInvalid
 
 EXIT_INTERRUPTED: Final = 130
@@ -89,11 +90,15 @@ def _failure_to_json(failure: CommandFailure) -> dict[str, object]:
 
 
 def _echo_problem(problem: Problem, *, colour: bool) -> None:
-    text = f"{problem_location(problem)}{click.style('error:', fg='red', bold=True)} {problem.message}"
+    location, message, hint = (
+        escape_control_characters(text, multiline=True)
+        for text in (problem_location(problem), problem.message, problem.hint or "")
+    )
+    text = f"{location}{click.style('error:', fg='red', bold=True)} {message}"
     if problem.code == "interrupted":
-        text = problem.message
-    if problem.hint:
-        text += f"\n  {click.style('hint:', fg='cyan', bold=True)} {problem.hint}"
+        text = message
+    if hint:
+        text += f"\n  {click.style('hint:', fg='cyan', bold=True)} {hint}"
     click.echo(text, err=True, color=None if colour else False)
 
 

@@ -18,6 +18,7 @@ import click
 from fnkit.cli.output import JsonDocument, Output
 
 _QUOTA_NAMES: Final = ("functions", "namespaces", "memory")
+_PROJECT_QUOTA_NAMES: Final = ("functions", "memory")
 _SIZE_PATTERN: Final = re.compile(r"(\d{1,12}) ?(?:([mgt])i?b?)?", re.IGNORECASE | re.ASCII)
 _COUNT_PATTERN: Final = re.compile(r"\d{1,12}", re.ASCII)
 _UNIT_IN_MEGABYTES: Final = {"m": 1, "g": 1024, "t": 1024 * 1024}
@@ -41,9 +42,9 @@ class FiniteRange(click.FloatRange):
 
 
 def parse_quotas(
-    _context: click.Context, _option: click.Parameter, text: str | None
+    _context: click.Context, option: click.Parameter, text: str | None
 ) -> dict[str, int | None] | None:
-    """Parse ``--quota``, as a click callback.
+    """Parse ``--quota`` or ``--project-quota``, as a click callback.
 
     Returns:
         The limit of each quota named, memory in MB, ``None`` for no limit. Quotas not named keep their published
@@ -54,15 +55,14 @@ def parse_quotas(
     """
     if text is None:
         return None
+    names = _PROJECT_QUOTA_NAMES if option.name == "project_quotas" else _QUOTA_NAMES
     if text == "none":
-        return dict.fromkeys(_QUOTA_NAMES)
+        return dict.fromkeys(names)
     quotas: dict[str, int | None] = {}
     for part in text.split(","):
         name, equals, amount = part.strip().partition("=")
-        if name not in _QUOTA_NAMES or not equals:
-            raise click.BadParameter(
-                f"{part.strip()!r} is not one of {', '.join(f'{one}=N' for one in _QUOTA_NAMES)}."
-            )
+        if name not in names or not equals:
+            raise click.BadParameter(f"{part.strip()!r} is not one of {', '.join(f'{one}=N' for one in names)}.")
         quotas[name] = None if amount == "none" else _parse_quota(name, amount)
     return quotas
 

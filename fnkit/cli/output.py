@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from fnkit.contract.text import escape_control_characters
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class LiveProgressDisplay(ProgressDisplay):
 
     def update(self, text: str, *, advance: int = 0) -> None:
         """Show the current step, and count ``advance`` more steps as finished."""
-        self._progress.update(self._task_id, description=text, advance=advance)
+        self._progress.update(self._task_id, description=escape_control_characters(text), advance=advance)
 
     def add_steps(self, steps: int) -> None:
         """Raise the total number of steps by ``steps``."""
@@ -128,7 +129,8 @@ class Output:
     def item(self, text: str, fields: dict[str, object]) -> None:
         """Write one item of a stream, such as a log line, as text or as one JSON object on one line."""
         self._document.written = True
-        click.echo(json.dumps(fields) if self.as_json else text, color=None if self.colour else False)
+        shown = json.dumps(fields) if self.as_json else escape_control_characters(text, multiline=True)
+        click.echo(shown, color=None if self.colour else False)
 
     def message(self, text: str) -> None:
         """Write a message to stderr, unless ``--quiet`` was given."""
@@ -142,7 +144,7 @@ class Output:
 
     def warning(self, text: str) -> None:
         """Write a warning to stderr, also with ``--quiet``."""
-        self._echo(click.style("warning:", fg="yellow", bold=True) + f" {text}")
+        self._echo(text, head=click.style("warning:", fg="yellow", bold=True) + " ")
 
     def confirm(self, question: str, *, yes: bool) -> bool:
         """Ask for confirmation of a step that cannot be undone.
@@ -160,7 +162,7 @@ class Output:
             raise UsageError(
                 f"Confirmation is required: {question}", code="confirmation-needed", hint="Pass --yes to confirm."
             )
-        return click.confirm(question, err=True)
+        return click.confirm(escape_control_characters(question), err=True)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[ProgressDisplay]:
@@ -177,8 +179,9 @@ class Output:
         with _transient_progress(make_console(stderr=True, colour=self.colour)) as progress:
             yield LiveProgressDisplay(progress, title)
 
-    def _echo(self, text: str) -> None:
-        click.echo(text, err=True, color=None if self.colour else False)
+    def _echo(self, text: str, *, head: str = "") -> None:
+        shown = head + escape_control_characters(text, multiline=True)
+        click.echo(shown, err=True, color=None if self.colour else False)
 
 
 def _transient_progress(console: Console) -> Progress:
@@ -199,16 +202,23 @@ def _transient_progress(console: Console) -> Progress:
 
 
 def make_console(*, stderr: bool, colour: bool) -> Console:
-    """Return a console that prints text as it is, without markup, emoji codes and highlighting.
+    """Return a console that prints text without markup, emoji codes, highlighting and control characters.
 
     Args:
         stderr: Whether the console writes to stderr instead of stdout.
         colour: Whether to allow colours. rich disables them for ``NO_COLOR`` and for pipes in any case.
     """
     from rich.console import Console
+    from rich.text import Text
+
+    class SafeConsole(Console):
+        """Escapes control characters in all text that it is given; rich itself adds the colours afterwards."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(escape_control_characters(text, multiline=True), **options)
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
+    return SafeConsole(
         file=stream,
         width=None if stream.isatty() else PIPE_WIDTH,
         no_color=None if colour else True,

@@ -21,6 +21,9 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 
+NO_KEY = {"X-Auth-Token": ""}
+
+
 class Deployed(NamedTuple):
     platform: PlatformUnderTest
     api: ControlProcess
@@ -36,7 +39,9 @@ class Deployed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    with running_platform(tmp_path_factory.mktemp("metrics") / "home", "--manual-clock") as platform:
+    with running_platform(
+        tmp_path_factory.mktemp("metrics") / "home", "--manual-clock", "--public-metrics"
+    ) as platform:
         api = api_client(platform)
         function = api.create_function(api.create_namespace("shop")["id"])
         yield Deployed(platform, api, api.deploy(function["id"], zip_archive()))
@@ -156,7 +161,7 @@ def test_counters_restart_at_zero_after_a_data_plane_kill(deployed: Deployed) ->
 
 
 def test_control_metrics_are_served_without_a_data_plane(tmp_path: Path) -> None:
-    with running_control(tmp_path) as control:
+    with running_control(tmp_path, public_metrics=True) as control:
         control.request("GET", "/functions/v1beta1/regions/fr-par/runtimes").ok()
         found = scrape(f"http://127.0.0.1:{control.settings.api_port}")
     assert found.value("fnkit_data_plane_up") == 0
@@ -165,7 +170,7 @@ def test_control_metrics_are_served_without_a_data_plane(tmp_path: Path) -> None
 
 
 def test_other_requests_are_counted_by_path(tmp_path: Path) -> None:
-    with running_control(tmp_path) as control:
+    with running_control(tmp_path, public_metrics=True) as control:
         for path in ("/ready", "/loki/api/v1/tail", "/loki/api/v1/unknown"):
             control.request("GET", path)
         found = scrape(f"http://127.0.0.1:{control.settings.api_port}")
@@ -195,9 +200,23 @@ def scrape_status(url: str, headers: dict[str, str]) -> int:
         return error.code
 
 
+def test_public_metrics_are_served_to_own_hosts_only(tmp_path: Path) -> None:
+    """A web page whose name resolves to 127.0.0.1 sends its own name."""
+    hosts = {"localhost:1": 200, "127.0.0.1": 200, "[::1]:8480": 200, "evil.example": 401, "[": 401, "": 401}
+    with running_control(tmp_path, public_metrics=True) as public:
+        found = {host: public.request("GET", "/metrics", headers={"Host": host, **NO_KEY}).status for host in hosts}
+        with_key = public.request("GET", "/metrics", headers={"Host": "metrics.example"}).status
+    with running_control(tmp_path) as closed:
+        without_key = closed.request("GET", "/metrics", headers=NO_KEY).status
+
+    assert found == hosts
+    assert (with_key, without_key) == (200, 401)
+
+
 @pytest.mark.long
-def test_metrics_need_a_key_beyond_loopback(tmp_path: Path) -> None:
-    with running_platform(tmp_path / "home", "--host", "0.0.0.0") as platform:
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_metrics_need_a_key(tmp_path: Path, host: str) -> None:
+    with running_platform(tmp_path / "home", "--host", host) as platform:
         key = platform.secret_key
         project_key = platform.command(
             *("platform", "api-key", "create", "--json", "--project-id", "33333333-3333-3333-3333-333333333333")

@@ -22,7 +22,7 @@ def test_otel_variables_configure_the_export_and_are_not_stored(
     with running_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=s3cret-value")
-        with running_platform(tmp_path / "home") as platform:
+        with running_platform(tmp_path / "home", "--public-metrics") as platform:
             api = api_client(platform)
             function = api.create_function(api.create_namespace("shop")["id"])
             function = api.deploy(function["id"], zip_archive())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,7 +141,7 @@ def test_retry_queue_returns_messages_when_due_and_not_before(
         clock = VirtualClock(ClockState(platform_time=1000.0, real_time=1000.0, speed=0.0))
         queue: RetryQueue[int] = RetryQueue(clock)
         for number, (delay, size) in enumerate(entries):
-            assert queue.put(number, size, 1000.0 + delay)
+            assert queue.put(number, size, delay)
         assert all(entries[number][0] == 0 for number in queue.pop_due())
         clock.advance(advanced)
         due = queue.pop_due()
@@ -147,6 +149,25 @@ def test_retry_queue_returns_messages_when_due_and_not_before(
         assert [entries[number][0] for number in due] == sorted(entries[number][0] for number in due)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_retry_is_due_after_its_delay_when_the_machine_clock_is_set(
+    monkeypatch: pytest.MonkeyPatch, jump: int
+) -> None:
+    """Not an hour later when the clock is set back, and not at once when it is set forward."""
+
+    async def scenario() -> tuple[list[int], list[int]]:
+        clock = VirtualClock.resume(None, 1.0)
+        queue: RetryQueue[int] = RetryQueue(clock)
+        queue.put(1, 1, 600.0)
+        real = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: real() + jump * 10**9)
+        early = queue.pop_due()
+        clock.advance(600.0)
+        return early, queue.pop_due()
+
+    assert asyncio.run(scenario()) == ([], [1])
 
 
 @given(st.lists(st.integers(0, 30), max_size=60))

@@ -221,7 +221,8 @@ class _TracedPlatform:
         self._post("/fnkit/v1/clock", {"advance": seconds})
 
     def _instance_count(self) -> int:
-        with urllib.request.urlopen(f"{self._api_url}/metrics", timeout=60) as response:
+        request = urllib.request.Request(f"{self._api_url}/metrics", headers={"X-Auth-Token": self._secret_key})
+        with urllib.request.urlopen(request, timeout=60) as response:
             text = response.read().decode()
         rows = re.findall(r'^fnkit_function_instances\{[^}]*function="hello"[^}]*\} (\d+)', text, re.MULTILINE)
         return sum(map(int, rows))

@@ -59,8 +59,11 @@ class ManualMachineClock(VirtualClock):
     def now_ns(self) -> int:
         return int(self.wall * 10**9)
 
-    async def wait_until(self, at: float | None) -> None:
-        del at
+    def elapsed(self) -> float:
+        return self.wall
+
+    async def wait(self, seconds: float | None) -> None:
+        del seconds
         await asyncio.Event().wait()
 
 

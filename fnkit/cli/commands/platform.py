@@ -1,4 +1,4 @@
-"""``fnkit platform``: start, stop, status, reset, logs, env, trust, api-key."""
+"""``fnkit platform``: start, stop, status, reset, backup, restore, logs, env, trust, api-key."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "stop": (f"{_MODULE}:stop", "Stop the platform."),
     "status": (f"{_MODULE}:status", "Show the status of the platform."),
     "reset": (f"{_MODULE}:reset", "Stop the platform and delete everything deployed on it."),
+    "backup": (f"{_MODULE}:backup", "Write a backup of the platform to a file."),
+    "restore": (f"{_MODULE}:restore", "Replace the platform's data with a backup."),
     "logs": (f"{_MODULE}:logs", "Show the logs of the platform's processes."),
     "env": (f"{_MODULE}:env", "Print environment variables for other tools."),
     "trust": (f"{_MODULE}:trust", "Show or install the platform's CA certificate."),
@@ -103,6 +105,44 @@ def reset(common: CommonOptions, *, data_dir: Path, yes: bool) -> int | None:
     was_running = launcher.find_running_platform(data_dir) is not None
     launcher.reset_platform(data_dir)
     common.output.result(StoppedView(was_running=was_running, data_dir=data_dir, removed=True))
+    return None
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@data_dir_option
+@common_options
+def backup(common: CommonOptions, *, data_dir: Path, file: Path) -> None:
+    """Write a backup of the platform to a file.
+
+    The platform may be running. The file contains keys and secrets, so only its owner can read it.
+    """
+    from fnkit.cli.views.platform import BackupView
+    from fnkit.platform.supervisor.launcher import backup_platform, check_operating_system
+
+    check_operating_system()
+    common.output.result(BackupView(file, backup_platform(file, data_dir)))
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Replace existing data without asking for confirmation.")
+@data_dir_option
+@common_options
+def restore(common: CommonOptions, *, data_dir: Path, file: Path, yes: bool) -> int | None:
+    """Replace the platform's data with a backup.
+
+    The platform must be stopped. The backup is checked completely before anything is replaced.
+    """
+    from fnkit.cli.views.platform import RestoredView
+    from fnkit.platform.supervisor.launcher import check_operating_system, has_data, restore_platform
+
+    check_operating_system()
+    question = f"Replace everything in {data_dir} with the backup {file}?"
+    if has_data(data_dir) and not common.output.confirm(question, yes=yes):
+        common.output.message("Nothing was replaced.")
+        return 1
+    common.output.result(RestoredView(data_dir, restore_platform(file, data_dir)))
     return None
 
 

@@ -91,12 +91,20 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
 @click.option(
     "--verify-domains", is_flag=True, default=None, help="Require custom domains to resolve to this machine."
 )
+@click.option("--public-metrics", is_flag=True, default=None, help="Serve /metrics without an API key.")
 @click.option(
     "--quota",
     "quotas",
     callback=parse_quotas,
     metavar="functions=N,namespaces=N,memory=SIZE|none",
     help="Quotas of the account. [default: functions=1000,namespaces=100,memory=600GiB]",
+)
+@click.option(
+    "--project-quota",
+    "project_quotas",
+    callback=parse_quotas,
+    metavar="functions=N,memory=SIZE|none",
+    help="Largest share of these quotas that one project can use. [default: none]",
 )
 @click.option(
     "--otlp",

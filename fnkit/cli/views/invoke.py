@@ -37,12 +37,13 @@ class InvokeView:
         }
 
     def render(self, console: Console) -> None:
-        """Write the bytes of the body unchanged, for use in pipes. On a terminal, end with a line break."""
-        response = self.result.response
+        """Write the body: its bytes unchanged, or on a terminal as text with control characters escaped."""
+        body = self.result.response.body
+        if console.is_terminal and body:
+            console.print(body.decode(errors="backslashreplace").removesuffix("\n"))
+            return
         console.file.flush()
-        sys.stdout.buffer.write(response.body)
-        if response.body and not response.body.endswith(b"\n") and console.is_terminal:
-            sys.stdout.buffer.write(b"\n")
+        sys.stdout.buffer.write(body)
 
     def _headers_to_json(self) -> dict[str, str | list[str]]:
         headers: dict[str, str | list[str]] = {}

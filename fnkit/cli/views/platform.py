@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fnkit.contract.platform import ApiKey, ApiKeyList
-    from fnkit.platform.supervisor.launcher import CaCertificate, PlatformStatus, TrustStore
+    from fnkit.platform.supervisor.launcher import BackupManifest, CaCertificate, PlatformStatus, TrustStore
 
 
 def _key_to_json(key: ApiKey) -> dict[str, object]:
@@ -262,6 +262,45 @@ class StoppedView:
             console.print("The platform has stopped.")
         else:
             console.print("The platform was not running.")
+
+
+def _backup_to_json(manifest: BackupManifest) -> dict[str, object]:
+    return json_fields(manifest, "created_at", "functions", "archives", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class BackupView:
+    """The result of ``backup``."""
+
+    file: Path
+    manifest: BackupManifest
+
+    def to_json(self) -> dict[str, object]:
+        """Return ``file, size, created_at, functions, archives, missing``."""
+        return {"file": str(self.file), "size": self.file.stat().st_size, **_backup_to_json(self.manifest)}
+
+    def render(self, console: Console) -> None:
+        """Print one line, and one for each archive that was lost before."""
+        console.print(f"Wrote {self.manifest.functions} functions and the platform's keys to {self.file}.")
+        for sha256 in self.manifest.missing:
+            console.print(f"warning: the archive {sha256} is lost or damaged; deploy its function again.")
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredView:
+    """The result of ``restore``."""
+
+    data_dir: Path
+    manifest: BackupManifest
+
+    def to_json(self) -> dict[str, object]:
+        """Return ``data_dir, created_at, functions, archives, missing``."""
+        return {"data_dir": str(self.data_dir), **_backup_to_json(self.manifest)}
+
+    def render(self, console: Console) -> None:
+        """Print what was restored, and what to do next."""
+        console.print(f"Restored {self.manifest.functions} functions of {self.manifest.created_at}.")
+        console.print("The next `fnkit platform start` deploys them.")
 
 
 @dataclass(frozen=True, slots=True)

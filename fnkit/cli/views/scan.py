@@ -126,6 +126,6 @@ def row_from_declarations(function: ScannedFunction) -> FunctionRow:
 def _render_problem(console: Console, problem: Problem) -> None:
     from rich.text import Text
 
-    console.print(Text.assemble(problem_location(problem), ("problem: ", "bold red"), problem.message))
+    console.print(problem_location(problem), Text("problem: ", "bold red"), problem.message, sep="")
     if problem.hint:
-        console.print(Text.assemble(("  hint: ", "bold cyan"), problem.hint))
+        console.print(Text("  hint: ", "bold cyan"), problem.hint, sep="")

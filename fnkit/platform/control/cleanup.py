@@ -1,9 +1,11 @@
-"""Removal of directories and archives that are no longer needed, once nothing can still be reading them."""
+"""Removal of directories and archives that nothing can still be reading, and checkpoints of the database."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,18 @@ ORPHAN_DELAY_SECONDS: Final = 300.0
 
 A data plane of an earlier run may still serve requests from them.
 """
+
+
+_CHECKPOINT_SECONDS: Final = 2.0
+"""Seconds of real time without a write after which the WAL is copied into the database."""
+
+
+async def checkpoint_when_idle(context: ControlContext) -> None:
+    """Copy the WAL into the database whenever nothing was written for a moment. Never returns."""
+    while True:
+        await asyncio.sleep(_CHECKPOINT_SECONDS)
+        with suppress(sqlite3.OperationalError):  # such as a full disk; the WAL keeps everything
+            context.store.checkpoint_if_idle()
 
 
 class GarbageCollector:

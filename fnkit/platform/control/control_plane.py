@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import sqlite3
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from fnkit.contract.distribution import DISTRIBUTION
-from fnkit.contract.enums import Status
-from fnkit.platform.control.cleanup import GarbageCollector
+from fnkit.platform.control.cleanup import GarbageCollector, checkpoint_when_idle
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
@@ -38,10 +38,9 @@ from fnkit.platform.control.resources.triggers import Triggers
 from fnkit.platform.control.secrets import SecretStore
 from fnkit.platform.control.store.api_keys import ApiKeyFile
 from fnkit.platform.control.store.blobs import BlobStore
-from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.store.opening import open_store
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.clock import VirtualClock
-from fnkit.platform.model.records import Deployment
 from fnkit.platform.model.routing import AcceptedCredentials, ClockState
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
@@ -53,6 +52,10 @@ They lie below the ids that Debian reserves from 60000, and far above the first 
 """
 
 CLOCK_KEY: Final = "clock"
+_RESUME_INTERVAL: Final = 1.0
+_RESUME_TIMEOUT: Final = 5.0
+"""Seconds until the API is served although the work of an earlier process was not resumed, as on a full disk."""
+_logger = logging.getLogger(__name__)
 
 
 class ControlPlane:
@@ -68,12 +71,16 @@ class ControlPlane:
 
     def __init__(self, settings: ProcessSettings) -> None:
         self.version = version(DISTRIBUTION)
+        self.is_read_only = True
+        """Whether the work of an earlier process could not be resumed yet, because the disk is full."""
         layout = DataLayout(Path(settings.data_dir))
         layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        vault = Vault(layout.keys_dir / "platform.key")
-        store = Store(layout.database)
+        store, vault = open_store(layout)
         self.clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
-        with store.transaction():
+        with (
+            suppress(sqlite3.OperationalError),
+            store.transaction(),
+        ):  # on a full disk the earlier state stays right
             store.key_values.put(CLOCK_KEY, self.clock.state)
         context = self.context = ControlContext(
             settings=settings,
@@ -125,13 +132,29 @@ class ControlPlane:
         self.logs = LogQueries(context)
 
     async def open(self) -> None:
-        """Listen for the data plane, resume the work of an earlier process, and start schedulers and triggers."""
+        """Listen for the data plane, resume the work of an earlier process, and start schedulers and triggers.
+
+        If the disk is full, the platform can be read, and resumes once there is space.
+        """
         await self.link.open()
-        await self._reconcile()
-        self._garbage_collector.collect()
+        self.context.tasks.start(self._signing_keys.generate_later(), "the token key")
+        self.context.tasks.start(checkpoint_when_idle(self.context), "checkpoints of the database")
+        resuming = self.context.tasks.start(self._resume(), "resumption")
+        await asyncio.wait([resuming], timeout=_RESUME_TIMEOUT)
+        if resuming.done():
+            await resuming  # raises what it raised
+
+    async def _resume(self) -> None:
+        while self.is_read_only:
+            try:
+                await self._reconcile()
+                self._garbage_collector.collect()
+                self._cron_scheduler.load()
+                self.is_read_only = False
+            except sqlite3.OperationalError as error:
+                _logger.warning("Resuming failed, the platform is read-only: %s", error)
+                await asyncio.sleep(_RESUME_INTERVAL)
         tasks = self.context.tasks
-        tasks.start(self._signing_keys.generate_later(), "the token key")
-        self._cron_scheduler.load()
         tasks.start(self._cron_scheduler.run(), "cron scheduler")
         tasks.start(run_expiry(self.context, self.functions), "expiry scheduler")
         self.queue_triggers.start()
@@ -171,21 +194,16 @@ class ControlPlane:
         self._gateway_client.close()
 
     async def _reconcile(self) -> None:
-        """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
+        """Purge resources in status ``deleting``, resume pending ones, and deploy again what cannot be served."""
         resources = (self.functions, self.namespaces, self.crons, self.domains, self.tokens, self.triggers)
         for resource in resources:
             await resource.purge_deleting()
         store = self.context.store
         for function in list(store.functions.all(serving=1)):
-            if function.status is not Status.PENDING and _is_code_missing(function.serving):
-                redeployed = self._deployments.prepare(msgspec.structs.replace(function, serving=None))
+            if (redeployed := self._deployments.repair(function)) is not None:
                 with store.transaction():
                     store.functions.update(redeployed)
         for resource in resources:
             await resource.resume()
         with store.transaction():
             self._delivery_log.mark_interrupted()
-
-
-def _is_code_missing(deployment: Deployment | None) -> bool:
-    return deployment is not None and not Path(deployment.code).is_dir()

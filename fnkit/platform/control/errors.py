@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from fnkit.contract.text import escape_control_characters
 from fnkit.errors import PlatformError
 
 Json: TypeAlias = str | int | list["Json"] | dict[str, "Json"]
@@ -25,6 +26,7 @@ class ControlError(PlatformError):
     default_code = "refused"
 
     def __init__(self, status: int, message: str, **fields: Json) -> None:
+        message = escape_control_characters(message)  # it may quote the request
         super().__init__(message)
         self.status = status
         self.body: dict[str, Json] = {"message": message, **fields}
@@ -70,6 +72,11 @@ def quota_exceeded(resource: str, quota: int, current: int) -> ControlError:
         type="quotas_exceeded",
         details=[{"resource": resource, "quota": quota, "current": current}],
     )
+
+
+def disk_full() -> ControlError:
+    """Return a 507 for a write that a full disk prevented."""
+    return ControlError(507, "the platform's disk is full; nothing was changed")
 
 
 def permissions_denied(action: str, resource: str) -> ControlError:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import uvicorn
 
+from fnkit.contract.text import escape_control_characters
 from fnkit.errors import PlatformError
 from fnkit.platform.control.api.app import create_application
 from fnkit.platform.control.api.http_protocol import ApiHttpProtocol, raise_descriptor_limit
@@ -35,6 +36,12 @@ _DRAIN_TIMEOUT = 10
 _KEEP_ALIVE_TIMEOUT = 75
 _GIL_SWITCH_INTERVAL = 0.0005
 """Switch interval of the GIL: how long a busy thread, such as a log query, may delay the event loop."""
+
+
+def _escape_message(record: logging.LogRecord) -> bool:
+    """Keep a log message on one line, whatever it quotes. A traceback follows on lines of its own."""
+    record.msg, record.args = escape_control_characters(record.getMessage()), ()
+    return True
 
 
 class _HttpServer(uvicorn.Server):
@@ -111,8 +118,10 @@ def main() -> int:
     """Run the process and return its exit code."""
     gc.freeze()  # imported modules live until the end: exclude their objects from every collection
     gc.set_threshold(_GC_THRESHOLD)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_escape_message)
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler]
     )
     sys.setswitchinterval(_GIL_SWITCH_INTERVAL)
     raise_descriptor_limit()

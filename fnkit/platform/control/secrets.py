@@ -13,6 +13,7 @@ from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES, SECRETS_MAX_ENTRIES
 from fnkit.contract.names import variable_name_error
 from fnkit.contract.requests import Secret
 from fnkit.contract.resources import SecretHashedValue
+from fnkit.errors import PlatformError
 from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import StoredSecret
@@ -88,7 +89,7 @@ class SecretStore:
             if value is None:
                 continue
             old = known.get(key)
-            if old is not None and self._vault.decrypt(owner_id, key, old.ciphertext) == value:
+            if old is not None and self._is_value(owner_id, old, value):
                 put.append(old)
             else:
                 put.append(await self._hash_and_encrypt(owner_id, key, value))
@@ -105,6 +106,12 @@ class SecretStore:
     def close(self) -> None:
         """Shut down the threads without waiting."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _is_value(self, owner_id: str, secret: StoredSecret, value: str) -> bool:
+        try:
+            return self._vault.decrypt(owner_id, secret.key, secret.ciphertext) == value
+        except PlatformError:  # an unreadable secret can be set again
+            return False
 
     async def _hash_and_encrypt(self, owner_id: str, key: str, value: str) -> StoredSecret:
         hashed = await asyncio.get_running_loop().run_in_executor(self._executor, _HASHER.hash, value)

@@ -54,6 +54,7 @@ class VirtualClock:
         self._epoch_ns = int(state.platform_time * _NANOSECONDS_PER_SECOND)
         self._real_ns = int(state.real_time * _NANOSECONDS_PER_SECOND)
         self._speed = state.speed
+        self._advanced = 0.0
         self._change_event = asyncio.Event()
 
     @classmethod
@@ -91,8 +92,17 @@ class VirtualClock:
         """Return platform time in Unix seconds."""
         return self.now_ns() / _NANOSECONDS_PER_SECOND
 
+    def elapsed(self) -> float:
+        """Return platform seconds since a fixed moment of this process, for deadlines.
+
+        It only increases, at the speed of the clock and with ``advance``: unlike ``now``, it does not change when
+        the machine's clock is set.
+        """
+        return time.monotonic() * self._speed + self._advanced
+
     def advance(self, seconds: float) -> ClockState:
         """Move the clock forward, wake every waiter and return the new state."""
+        self._advanced += seconds
         self._epoch_ns = self.now_ns() + int(seconds * _NANOSECONDS_PER_SECOND)
         self._real_ns = time.time_ns()
         # Replaced instead of cleared: a waiter whose task has not run yet holds the old event and must find it set.
@@ -108,9 +118,17 @@ class VirtualClock:
         Args:
             at: Unix seconds; ``None`` waits only for a change of the clock.
         """
+        await self.wait(None if at is None else at - self.now())
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait for platform seconds, until the clock is moved, or for a minute of real time. It may return early.
+
+        Args:
+            seconds: ``None`` waits only for a change of the clock.
+        """
         timeout = _MAX_SLEEP
-        if at is not None and self._speed > 0:
-            timeout = min(timeout, max(0.0, (at - self.now()) / self._speed))
+        if seconds is not None and self._speed > 0:
+            timeout = min(timeout, max(0.0, seconds / self._speed))
         try:
             await asyncio.wait_for(self._change_event.wait(), timeout)
         except TimeoutError:

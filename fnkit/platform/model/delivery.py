@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from fnkit.contract.text import escape_control_characters
+
 ATTEMPTS_KEPT: Final = 10
 """Number of most recent attempts stored with a delivery; ``Delivery.attempts`` counts all of them."""
 
@@ -96,7 +98,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_attempt(self, *, http_status: int | None, duration_ms: float, error: str = "") -> Delivery:
         """Return the delivery with one more attempt. The status is left alone; ``finished`` sets it."""
-        attempt = Attempt(http_status=http_status, duration_ms=duration_ms, error=error[:_MAX_ERROR_LENGTH])
+        attempt = Attempt(http_status=http_status, duration_ms=duration_ms, error=_format_error(error))
         return msgspec.structs.replace(
             self,
             attempts=self.attempts + 1,
@@ -109,5 +111,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     def finished(self, status: str, error: str | None = None) -> Delivery:
         """Return the delivery with ``status``, and with ``error`` in place of the last attempt's if given."""
         return msgspec.structs.replace(
-            self, status=status, error=self.error if error is None else error[:_MAX_ERROR_LENGTH]
+            self, status=status, error=self.error if error is None else _format_error(error)
         )
+
+
+def _format_error(text: str) -> str:
+    return escape_control_characters(text)[:_MAX_ERROR_LENGTH] if text else ""

@@ -12,6 +12,7 @@ from typing import ClassVar, Final, TypeAlias, TypedDict, TypeVar, Unpack
 import msgspec
 
 from fnkit.contract.enums import Status
+from fnkit.contract.text import escape_control_characters
 from fnkit.errors import PlatformError
 
 Record = TypeVar("Record", bound="ResourceRecord")
@@ -434,4 +435,6 @@ def transition(record: Record, status: Status, **changes: Unpack[RecordChanges])
         raise InvalidTransition(
             f"{type(record).__name__} {record.id} cannot change from {record.status} to {status}."
         )
+    if (error := changes.get("error_message")) is not None:
+        changes["error_message"] = escape_control_characters(error)  # a handler or a broker may have written it
     return msgspec.structs.replace(record, status=status, **changes)

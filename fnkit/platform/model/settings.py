@@ -8,6 +8,7 @@
       run.json                   pids and ports of the running platform (0600)
       platform.db                the SQLite store
       blobs/<sha256>             uploaded archives
+      restore/                   a restored backup whose files are being moved to their places
       deployments/<id>-<gen>/    built code, one directory per deployment
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
       tls/                       the certificate authority of the gateway: key (0600), certificate
@@ -55,6 +56,8 @@ class DataLayout:
         """Private key and certificate of the certificate authority, PEM."""
         self.ca_certificate_file: Final = self.tls_dir / "authority.crt"
         """The CA certificate alone, for clients that should trust it."""
+        self.restore_dir: Final = data_dir / "restore"
+        """The files of a restored backup, until all of them are in their places."""
         self.disks_dir: Final = data_dir / "disks"
         """Disks of running instances that are not in memory (``sandbox: v1``); emptied at each start."""
         self.loki_push_file: Final = data_dir / "log-push.json"
@@ -67,6 +70,13 @@ class DataLayout:
         """Configuration and streams of the platform's own NATS broker."""
         self.keys_dir: Final = data_dir / "keys"
         """Encryption and signing keys."""
+        self.key_file: Final = self.keys_dir / "platform.key"
+        """The key that encrypts secrets at rest."""
+
+
+def _format_quotas(quotas: msgspec.Struct) -> str:
+    limits = msgspec.structs.asdict(quotas)
+    return ",".join(f"{name}={'none' if limit is None else limit}" for name, limit in limits.items())
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +94,23 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """Return the quotas as ``--quota`` takes them."""
-        limits = msgspec.structs.asdict(self)
-        return ",".join(f"{name}={'none' if limit is None else limit}" for name, limit in limits.items())
+        return _format_quotas(self)
+
+
+class ProjectQuotas(msgspec.Struct, frozen=True, kw_only=True):
+    """The largest share of an organization's quotas that one project can use; ``None`` is all of it.
+
+    Attributes:
+        functions: Number of functions.
+        memory: MB, the sum of memory × max_scale of its functions.
+    """
+
+    functions: int | None = None
+    memory: int | None = None
+
+    def __str__(self) -> str:
+        """Return the quotas as ``--project-quota`` takes them."""
+        return _format_quotas(self)
 
 
 class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +190,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         isolation: The requested isolation level, or ``auto``.
         strict_runtimes: Whether to reject runtimes without an exact match on this machine.
         verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
+        public_metrics: Whether ``GET /metrics`` needs no API key.
         runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
         memory_budget_mb: MB for all instances; 0 for half of the machine's memory.
         cpu_limits: ``weights`` shares CPU time in proportion to mVCPU; ``hard`` also caps each instance at its own.
@@ -187,7 +213,9 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     strict_runtimes: Annotated[bool, StartOption("--strict-runtimes")] = False
     runtime_table: Annotated[str, StartOption("--runtime-table")] = "2026-07-03"
     verify_domains: Annotated[bool, StartOption("--verify-domains")] = False
+    public_metrics: Annotated[bool, StartOption("--public-metrics")] = False
     quotas: Annotated[Quotas, StartOption("--quota")] = Quotas()
+    project_quotas: Annotated[ProjectQuotas, StartOption("--project-quota")] = ProjectQuotas()
     otlp_url: Annotated[str, StartOption("--otlp", "none")] = ""
     loki_url: Annotated[str, StartOption("--loki-url", "none")] = ""
     memory_budget_mb: Annotated[int, StartOption("--memory-budget", "half of this machine's memory")] = 0

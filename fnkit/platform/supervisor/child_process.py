@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from fnkit.contract.text import escape_control_characters
 from fnkit.platform.supervisor.log_files import RotatingLogFile
 
 _MIN_RESTART_DELAY: Final = 0.1
@@ -133,8 +135,9 @@ class ChildProcess:
             await asyncio.wait_for(copying, timeout=1.0)
 
     async def _copy_output(self, stream: asyncio.StreamReader) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         while chunk := await stream.read(_READ_BYTES):
-            self._output_log.write(chunk)
+            self._output_log.write(escape_control_characters(decoder.decode(chunk), multiline=True).encode())
 
     def _send_signal(self, number: signal.Signals) -> None:
         if self._process is not None:

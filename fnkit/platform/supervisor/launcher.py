@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,6 +26,7 @@ from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApi
 from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import DataLayout, PlatformSettings, SettingDifference
+from fnkit.platform.supervisor.backup_file import BackupManifest
 from fnkit.platform.supervisor.data_directory import (
     PlatformCredentials,
     RunFile,
@@ -48,6 +50,7 @@ from fnkit.platform.supervisor.options import (
 from fnkit.platform.supervisor.trust_store import CaCertificate, TrustStore, find_trust_store, read_ca_certificate
 
 __all__ = [
+    "BackupManifest",
     "CaCertificate",
     "LogFileFollower",
     "PlatformStatus",
@@ -55,6 +58,7 @@ __all__ = [
     "SettingDifference",
     "StartOptions",
     "TrustStore",
+    "backup_platform",
     "check_operating_system",
     "create_api_key",
     "default_data_dir",
@@ -63,10 +67,12 @@ __all__ = [
     "find_conflict",
     "find_running_platform",
     "find_trust_store",
+    "has_data",
     "list_api_keys",
     "platform_status",
     "read_ca_certificate",
     "reset_platform",
+    "restore_platform",
     "run_in_foreground",
     "start_options",
     "stop_platform",
@@ -304,25 +310,75 @@ def reset_platform(data_dir: Path | None = None) -> None:
         PlatformError: ``platform-running`` if it was started again meanwhile; ``platform-not-yours`` and the errors
             of ``create_data_dir``.
     """
-    from fnkit.platform.supervisor.startup import AlreadyLocked, acquire_lock
-
     layout = DataLayout(data_dir or default_data_dir())
     stop_platform(layout.data_dir)
     if not layout.data_dir.is_dir():
         return
     create_data_dir(layout.data_dir)
+    with _exclusive(layout):
+        for entry in layout.data_dir.iterdir():
+            if entry.name not in _FILES_KEPT_BY_RESET:
+                _remove_entry(entry)
+
+
+def backup_platform(target: Path, data_dir: Path) -> BackupManifest:
+    """Write a backup of a platform to a file. The platform may be running.
+
+    Raises:
+        PlatformError: As ``create_backup``.
+        OSError: A file cannot be read or written. ``target`` is unchanged.
+    """
+    from fnkit.platform.supervisor.backup import complete_restore, create_backup
+
+    layout = DataLayout(data_dir)
+    if layout.restore_dir.exists():  # of a restore that was killed; no platform runs in this state
+        with _exclusive(layout):
+            complete_restore(layout)
+    return create_backup(layout, target)
+
+
+def has_data(data_dir: Path) -> bool:
+    """Return whether a data directory contains anything that a restore would replace."""
+    layout = DataLayout(data_dir)
+    return any(
+        one.exists() for one in (layout.credentials_file, layout.database, layout.keys_dir, layout.blobs_dir)
+    )
+
+
+def restore_platform(source: Path, data_dir: Path) -> BackupManifest:
+    """Replace the data of a stopped platform with that of a backup.
+
+    Raises:
+        PlatformError: ``platform-running``; otherwise as ``create_data_dir`` and ``restore_backup``.
+        OSError: A file cannot be read or written.
+    """
+    from fnkit.platform.supervisor.backup import restore_backup
+
+    layout = DataLayout(data_dir)
+    create_data_dir(layout.data_dir)
+    with _exclusive(layout):
+        return restore_backup(layout, source)
+
+
+@contextmanager
+def _exclusive(layout: DataLayout) -> Iterator[None]:
+    """Hold the lock of a data directory.
+
+    Raises:
+        PlatformError: ``platform-running``.
+    """
+    from fnkit.platform.supervisor.startup import AlreadyLocked, acquire_lock
+
     try:
         lock = acquire_lock(layout.data_dir)
     except AlreadyLocked:
         raise PlatformError(
-            "The platform was started while it was being reset.",
+            f"The platform in {layout.data_dir} is running or being changed by another command.",
             code="platform-running",
-            hint="Run `fnkit platform reset` again.",
+            hint="Run `fnkit platform stop`, then try again.",
         ) from None
     try:
-        for entry in layout.data_dir.iterdir():
-            if entry.name not in _FILES_KEPT_BY_RESET:
-                _remove_entry(entry)
+        yield
     finally:
         os.close(lock)
 

@@ -22,6 +22,7 @@ from typing import Final, Literal
 import msgspec
 
 from fnkit.errors import PlatformError
+from fnkit.platform.control.store.opening import check_store
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.listening_sockets import ListenError, listen
 from fnkit.platform.model.settings import (
@@ -31,6 +32,7 @@ from fnkit.platform.model.settings import (
     ProcessSettings,
     start_option,
 )
+from fnkit.platform.supervisor.backup import complete_restore, remove_interrupted_backups
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from fnkit.platform.supervisor.data_directory import (
     RunFile,
@@ -231,6 +233,9 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     lock = acquire_lock(layout.data_dir)
     ports = PlatformPorts()
     try:
+        complete_restore(layout)
+        remove_interrupted_backups(layout)
+        check_store(layout)
         credentials = load_or_create_credentials(layout.credentials_file)
         (layout.logs_dir / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
         before = read_run_file(layout.run_file)

@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from fnkit.contract.enums import Status
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.model.records import transition
 from tests.support.control_process import API, PROJECT, running_control
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="mounting a small file system needs root on Linux"
@@ -32,18 +37,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+def fill(disk: Path) -> Path:
+    """Use all space with one file, and return it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(bytes(4096))
+    return filler
+
+
 def test_full_disk_leaves_no_partial_writes_and_recovers(small_disk: Path) -> None:
     with running_control(small_disk) as control:
         namespace = control.create_namespace()
         function = control.create_function(namespace["id"])
-        filler = small_disk / "filler"
-        with filler.open("wb", buffering=0) as stream:
-            try:
-                while True:
-                    stream.write(bytes(64 * 1024))
-            except OSError:
-                pass
-
+        filler = fill(small_disk)
         query = {"content_length": 3_000_000}
         signed = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query=query).ok()
         url = urlsplit(str(signed["url"]))
@@ -62,3 +69,31 @@ def test_full_disk_leaves_no_partial_writes_and_recovers(small_disk: Path) -> No
         assert control.request("GET", f"{API}/functions/{function['id']}/download-url").status == 404
         assert not list(Path(small_disk, "blobs").iterdir())
         assert control.create_namespace("after")["status"] == "ready"
+
+
+def test_control_killed_on_a_full_disk_is_readable_and_resumes_when_there_is_space(
+    small_disk: Path,
+) -> None:
+    with running_control(small_disk) as control:
+        kept, deleted = (control.create_namespace(name)["id"] for name in ("kept", "deleted"))
+        store = Store(small_disk / "platform.db")  # as if the kill came right after the request to delete it
+        store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # its file has no space to use again
+        record = store.namespaces.get(str(deleted))
+        assert record is not None
+        with store.transaction():
+            store.namespaces.update(transition(record, Status.DELETING))
+        control.kill()
+        filler = fill(small_disk)
+
+        control.start()
+        assert control.get("namespaces", kept)["name"] == "kept"
+        assert control.get("namespaces", deleted)["status"] == "deleting"
+        refused = control.request("POST", f"{API}/namespaces", {"name": "new", "project_id": PROJECT})
+        filler.unlink()
+        control.wait_until_deleted("namespaces", deleted)
+        wait_until(
+            lambda: control.request("POST", f"{API}/namespaces", {"name": "n", "project_id": PROJECT}).status == 200
+        )
+        store.close()
+
+    assert refused.status == 507

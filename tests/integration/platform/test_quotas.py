@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.store.database import OrganizationUsage, Store
-from fnkit.platform.model.settings import Quotas
+from fnkit.platform.control.store.database import QuotaUsage, Store
+from fnkit.platform.model.settings import ProjectQuotas, Quotas
 from tests.support.command import Command
 from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, running_control
 from tests.support.http_response import HttpResponse
@@ -45,6 +45,24 @@ def test_namespace_quota_is_per_project_across_regions(limited: ControlProcess) 
     limited.request("DELETE", f"{API}/namespaces/{first['id']}").ok()
     limited.wait_until_deleted("namespaces", first["id"])
     limited.create_namespace("c")
+
+
+def test_one_project_cannot_use_up_the_quotas_of_its_organization(tmp_path: Path) -> None:
+    shares = ProjectQuotas(functions=2, memory=2048)
+    with running_control(tmp_path, quotas=LIMITED, project_quotas=shares) as control:
+        own = control.create_namespace("a")["id"]
+        other = control.create_namespace("a", project_id=str(uuid.uuid4()))["id"]
+        first = control.create_function(own, "x", memory_limit=512, max_scale=2)
+        body = {"name": "y", "namespace_id": own, "runtime": "python311", "memory_limit": 512}
+        too_large = control.request("POST", f"{API}/functions", {**body, "max_scale": 3})
+        grown = control.request("PATCH", f"{API}/functions/{first['id']}", {"max_scale": 5})
+        control.create_function(own, "y", memory_limit=128, max_scale=1)
+        too_many = control.request("POST", f"{API}/functions", {**body, "name": "z", "max_scale": 1})
+        control.create_function(other, "x", memory_limit=512, max_scale=2)
+
+    assert_quota_exceeded(too_large, "functions_memory", 2048, 1024)
+    assert_quota_exceeded(grown, "functions_memory", 2048, 1024)
+    assert_quota_exceeded(too_many, "functions", 2, 2)
 
 
 def test_function_quota_is_enforced_until_one_is_deleted(limited: ControlProcess) -> None:
@@ -111,8 +129,8 @@ def test_usage_counters_match_the_stored_functions(limited: ControlProcess) -> N
     usage = store.get_usage(PROJECT)
     store.close()
 
-    assert usage == OrganizationUsage(2, sum(one.settings.memory * one.settings.max_scale for one in functions))
-    assert usage == OrganizationUsage(2, 512 * 3 + 128 * 4)
+    assert usage == QuotaUsage(2, sum(one.settings.memory * one.settings.max_scale for one in functions))
+    assert usage == QuotaUsage(2, 512 * 3 + 128 * 4)
 
 
 def test_migration_counts_existing_functions(tmp_path: Path) -> None:
@@ -128,7 +146,7 @@ def test_migration_counts_existing_functions(tmp_path: Path) -> None:
     usage = store.get_usage(PROJECT)
     store.close()
 
-    assert usage == OrganizationUsage(1, 1024)
+    assert usage == QuotaUsage(1, 1024)
 
 
 def _downgrade_to_first_schema(file: Path) -> None:

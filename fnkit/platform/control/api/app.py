@@ -21,7 +21,7 @@ from fnkit.platform.control.api.http import ApiRequest, error_response, json_res
 from fnkit.platform.control.api.operations import LEGACY_OPERATIONS, OPERATIONS, Operation
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.counters import ControlCounters
-from fnkit.platform.control.errors import ControlError, unauthenticated
+from fnkit.platform.control.errors import ControlError, disk_full, unauthenticated
 from fnkit.platform.control.resources.access import AccessScope, resource_name
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -117,6 +117,8 @@ def _public(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awai
 
     async def endpoint(request: Request) -> Response:
         try:
+            if plane.is_read_only and request.method not in {"GET", "HEAD"}:
+                return error_response(disk_full())
             return await handler(plane, request)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
             return error_response(error)

@@ -18,7 +18,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from fnkit.platform.control.errors import ControlError
+from fnkit.platform.control.errors import ControlError, disk_full
 from fnkit.platform.control.resources.access import AccessScope, Principal
 
 T = TypeVar("T")
@@ -108,9 +108,9 @@ def error_response(error: Exception) -> Response:
         # A full disk surfaces as OSError from files and as OperationalError from SQLite, which has no error class
         # of its own for it (SQLITE_FULL: "database or disk is full").
         case OSError(errno=code) if code in (ENOSPC, EDQUOT):
-            return json_response({"message": "the platform's disk is full; nothing was changed"}, 507)
+            return error_response(disk_full())
         case sqlite3.OperationalError() if "full" in str(error):
-            return json_response({"message": "the platform's disk is full; nothing was changed"}, 507)
+            return error_response(disk_full())
         case sqlite3.OperationalError():
             _logger.error("Store unavailable: %s", error)
             return json_response({"message": "the platform's store cannot be used; nothing was changed"}, 503)

@@ -1,14 +1,15 @@
 """``GET /metrics`` for Prometheus: the metrics of the platform and its functions (``docs/metrics.md``).
 
-It needs no API key on a loopback address. Gathering asks the data plane once; rendering runs in a thread.
+It needs an API key, since it names all functions of all projects, unless the platform was started with
+``--public-metrics``. Gathering asks the data plane once; rendering runs in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,9 +26,9 @@ async def get_metrics(plane: ControlPlane, request: Request) -> Response:
     """Return the metrics.
 
     Raises:
-        ControlError: Other hosts can reach the platform, and the API key is missing, invalid or of one project.
+        ControlError: The API key is missing, invalid or of one project, and is needed.
     """
-    if not _is_loopback(plane.context.settings.host):
+    if not (plane.context.settings.public_metrics and _is_own_host(request, plane.context.settings.host)):
         _require_key(plane, request)
     measurements = await collect(plane.context, plane.link, plane.version)
     accept, encoding = (request.headers.get(name, "") for name in ("accept", "accept-encoding"))
@@ -53,14 +54,13 @@ def _require_key(plane: ControlPlane, request: Request) -> None:
     caller.require_unscoped("read", "metrics")
 
 
-def _is_loopback(host: str) -> bool:
-    """Return whether an address, or every address that a host name resolves to, is a loopback address."""
+def _is_own_host(request: Request, listening: str) -> bool:
+    """Return whether the Host of a request is an address, ``localhost`` or the host that the API listens on.
+
+    The requests of a web page whose name was made to resolve to this machine (DNS rebinding) have its name in Host.
+    """
     try:
-        return ipaddress.ip_address(host).is_loopback
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        return host in {"localhost", listening} or bool(ipaddress.ip_address(host))
     except ValueError:
-        pass
-    try:
-        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
         return False
-    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in addresses)

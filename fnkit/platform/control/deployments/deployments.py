@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -71,6 +72,24 @@ class Deployments:
             build_message=None,
             updated_at=self._context.clock.now_ns(),
         )
+
+    def repair(self, record: FunctionRecord) -> FunctionRecord | None:
+        """Return the record to deploy again if the serving deployment lacks its code or a secret, else ``None``.
+
+        A secret that still cannot be decrypted then becomes the function's error. Code outside this data directory
+        counts as missing: the database was restored from another directory's backup.
+        """
+        namespace = self._context.store.namespaces.get(record.namespace_id)
+        if record.serving is None or namespace is None or record.status is Status.PENDING:
+            return None
+        code = Path(record.serving.code)
+        if code.parent != self._context.layout.deployments_dir or not code.is_dir():
+            return self.prepare(msgspec.structs.replace(record, serving=None))
+        try:
+            build_route(self._context, namespace, record, record.serving)
+        except PlatformError:
+            return self.prepare(record)
+        return None
 
     def start(self, record: FunctionRecord) -> None:
         """Build and start a stored, pending record in the background. Cancel the function's older deployment."""
@@ -169,7 +188,7 @@ class Deployments:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
         target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
-        with self._context.blobs.open(archive) as stream:
+        with await loop.run_in_executor(self._executor, self._context.blobs.open, archive) as stream:
             job = BuildJob(
                 runtime=record.settings.runtime,
                 handler=record.settings.handler,
@@ -198,7 +217,12 @@ class Deployments:
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if namespace is None:
             return
-        error = await self._link.start_deployment(build_route(self._context, namespace, record, deployment))
+        try:
+            route = build_route(self._context, namespace, record, deployment)
+        except PlatformError as unreadable:
+            log.write(f"{unreadable.message} {unreadable.hint or ''}")
+            raise _DeploymentFailed(unreadable.message) from None
+        error = await self._link.start_deployment(route)
         if error is not None:
             log.write(f"Starting an instance failed: {error}")
             raise _DeploymentFailed(error)

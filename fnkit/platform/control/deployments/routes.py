@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import is_preload_enabled
 from fnkit.contract.runtimes import find_runtime
+from fnkit.errors import PlatformError
 from fnkit.platform.control.addresses import default_hostnames, path_prefix
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
 from fnkit.platform.model.routing import Route
+
+_logger = logging.getLogger(__name__)
 
 
 def function_hosts(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
@@ -25,6 +30,9 @@ def build_route(
 
     A function's variables take precedence over its namespace's; at the same level, secrets take precedence over
     plain variables.
+
+    Raises:
+        PlatformError: ``secret-unreadable``.
     """
     settings = deployment.settings
     runtime = find_runtime(settings.runtime)
@@ -63,11 +71,15 @@ def build_route(
 
 
 def serving_routes(context: ControlContext) -> tuple[Route, ...]:
-    """Return the routes of all serving deployments."""
+    """Return the routes of all serving deployments, except those with a secret that cannot be decrypted."""
     namespaces = {namespace.id: namespace for namespace in context.store.namespaces.all()}
     routes = []
     for record in context.store.functions.all(serving=1):
         namespace = namespaces.get(record.namespace_id)
-        if namespace is not None and record.serving is not None and record.status is not Status.DELETING:
+        if namespace is None or record.serving is None or record.status is Status.DELETING:
+            continue
+        try:
             routes.append(build_route(context, namespace, record, record.serving))
+        except PlatformError as error:
+            _logger.warning("Function %s is not served: %s", record.id, error)
     return tuple(routes)

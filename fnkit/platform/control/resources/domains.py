@@ -170,14 +170,15 @@ class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
     async def _wait_until_points_here(self, record: DomainRecord) -> bool:
         """Resolve the hostname repeatedly until it points here, for up to three minutes of platform time."""
         clock = self._context.clock
-        end = record.created_at / _NANOSECONDS_PER_SECOND + VERIFY_TIMEOUT
+        age = max(0.0, clock.now() - record.created_at / _NANOSECONDS_PER_SECOND)  # not 0 after a restart
+        end = clock.elapsed() + VERIFY_TIMEOUT - age
         while (current := self._records.get(record.id)) is not None and current.status is Status.PENDING:
             function = FUNCTIONS.require(self._context.store, record.region, record.function_id)
             if await self._dns_verifier.points_here(record.hostname, self._default_hostname(function)):
                 return True
-            if clock.now() >= end:
+            if (remaining := end - clock.elapsed()) <= 0:
                 return False
-            await clock.wait_until(min(end, clock.now() + _POLL_INTERVAL))
+            await clock.wait(min(remaining, _POLL_INTERVAL))
         return False
 
     def _mark_failed(self, record: DomainRecord) -> None:

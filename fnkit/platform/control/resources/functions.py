@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +16,7 @@ from fnkit.contract.enums import RuntimeStatus, Status
 from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
+from fnkit.errors import PlatformError
 from fnkit.platform.control import timestamps
 from fnkit.platform.control.addresses import domain_label, domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
@@ -32,12 +33,14 @@ from fnkit.platform.control.resources.lists import ListResponse, parse_list_quer
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
 from fnkit.platform.control.store.collection import Page
+from fnkit.platform.control.store.database import QuotaUsage
 from fnkit.platform.model.records import (
     FunctionRecord,
     FunctionSettings,
     NamespaceRecord,
     RecordChanges,
 )
+from fnkit.platform.model.settings import ProjectQuotas, Quotas
 
 _UNPAGED_SIZE: Final = 2**31 - 1
 _REDEPLOY_TIMEOUT: Final = 30.0
@@ -207,8 +210,9 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             if record.status is Status.PENDING:
                 self._deployments.start(record)
             elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
-                route = build_route(self._context, namespace, record, record.serving)
-                starts.append(self._link.start_deployment(route))
+                with suppress(PlatformError):  # a secret cannot be decrypted: the function's status says so
+                    route = build_route(self._context, namespace, record, record.serving)
+                    starts.append(self._link.start_deployment(route))
         if starts:
             # The data plane never reports a result for a start that a newer generation superseded.
             with suppress(TimeoutError):
@@ -292,12 +296,11 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         await self.stop_serving([record])
 
     def _check_new(self, namespace: NamespaceRecord, record: FunctionRecord) -> None:
-        store, quota = self._context.store, self._context.settings.quotas.functions
         if self._records.count({"namespace_id": namespace.id, "name": record.name}):
             raise already_exists("Function")
-        current = store.get_usage(record.organization_id).functions
-        if quota is not None and current >= quota:
-            raise quota_exceeded("functions", quota, current)
+        for quotas, usage in self._quotas(record):
+            if quotas.functions is not None and usage.functions >= quotas.functions:
+                raise quota_exceeded("functions", quotas.functions, usage.functions)
         self._check_quota(namespace, record, None)
 
     def _check_quota(
@@ -310,12 +313,18 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
                 f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries together with the namespace's",
             )
         additional = _reserved_memory(record.settings) - (_reserved_memory(before.settings) if before else 0)
-        quota = self._context.settings.quotas.memory
-        if additional <= 0 or quota is None:
+        if additional <= 0:
             return
-        current = self._context.store.get_usage(record.organization_id).memory
-        if current + additional > quota:
-            raise quota_exceeded("functions_memory", quota, current)
+        for quotas, usage in self._quotas(record):
+            if quotas.memory is not None and usage.memory + additional > quotas.memory:
+                raise quota_exceeded("functions_memory", quotas.memory, usage.memory)
+
+    def _quotas(self, record: FunctionRecord) -> Iterator[tuple[Quotas | ProjectQuotas, QuotaUsage]]:
+        """Yield the quotas that apply to a function, each with its current usage."""
+        settings, store = self._context.settings, self._context.store
+        yield settings.quotas, store.get_usage(record.organization_id)
+        if settings.project_quotas != ProjectQuotas():
+            yield settings.project_quotas, store.get_project_usage(record.project_id)
 
 
 def _reserved_memory(settings: FunctionSettings) -> int:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+from fnkit.errors import PlatformError
+
+_ARCHIVE_NAME: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,8 @@ class BlobStore:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in folder.glob(".incoming-*"):
-            leftover.unlink(missing_ok=True)
+            with suppress(IsADirectoryError):
+                leftover.unlink(missing_ok=True)
 
     def writer(self) -> BlobWriter:
         """Return a writer for a new archive."""
@@ -98,12 +104,24 @@ class BlobStore:
         return self._folder / sha256
 
     def open(self, sha256: str) -> BinaryIO:
-        """Open an archive for reading. The open file stays readable after ``remove``.
+        """Open an archive for reading, after checking it. The open file stays readable after ``remove``.
+
+        Reads the whole file, so call it in a thread.
 
         Raises:
-            FileNotFoundError: There is no such archive.
+            PlatformError: ``archive-missing`` or ``archive-damaged``.
+            OSError: The archive cannot be read.
         """
-        return self.path(sha256).open("rb")
+        hint = "Deploy the function again, or restore a backup with `fnkit platform restore`."
+        try:
+            stream = self.path(sha256).open("rb")
+        except (FileNotFoundError, IsADirectoryError):
+            raise PlatformError(f"The archive {sha256} is missing.", code="archive-missing", hint=hint) from None
+        if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+            stream.close()
+            raise PlatformError(f"The archive {sha256} is damaged.", code="archive-damaged", hint=hint)
+        stream.seek(0)
+        return stream
 
     def remove(self, sha256: str) -> None:
         """Delete an archive if it exists."""
@@ -111,4 +129,13 @@ class BlobStore:
 
     def hashes(self) -> set[str]:
         """Return the hashes of all archives."""
-        return {entry.name for entry in self._folder.iterdir() if not entry.name.startswith(".")}
+        return archive_names(self._folder)
+
+
+def archive_names(folder: Path) -> set[str]:
+    """Return the names of the archives in a directory, an empty set if there is none. Other entries are ignored."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    return {one.name for one in entries if _ARCHIVE_NAME.fullmatch(one.name) and one.is_file(follow_symlinks=False)}

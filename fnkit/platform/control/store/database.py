@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,6 +32,10 @@ from fnkit.platform.model.records import (
 T = TypeVar("T")
 
 _BUSY_TIMEOUT = 5.0
+
+RECOVERY_HINT: Final = (
+    "Restore a backup with `fnkit platform restore`, or delete what is left with `fnkit platform reset`."
+)
 
 
 class KeyValueStore:
@@ -57,8 +61,8 @@ class KeyValueStore:
         )
 
 
-class OrganizationUsage(NamedTuple):
-    """The quota usage of one organization.
+class QuotaUsage(NamedTuple):
+    """The quota usage of one organization or project.
 
     Attributes:
         functions: Number of functions.
@@ -73,22 +77,24 @@ class Store:
     """The database of the control plane. Not thread-safe.
 
     Args:
-        file: The database file. Created if it does not exist, and migrated to the current schema.
+        file: The database file, which is migrated to the current schema.
+        create: Whether to create the tables if there are none.
 
     Raises:
-        PlatformError: ``store-newer``: a newer fnkit wrote the file.
-        sqlite3.Error: The file cannot be used.
+        PlatformError: ``store-newer``: a newer fnkit wrote the file. ``store-damaged``: it is not a complete
+            database. ``store-missing``: it has no tables, and ``create`` is false.
+        sqlite3.OperationalError: The file cannot be used now: the disk is full, or the database is locked.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_TIMEOUT)
-        file.chmod(0o600)
-        # In WAL mode, synchronous=FULL is what makes a commit survive a power cut; NORMAL only survives a crash of
-        # the process (https://sqlite.org/pragma.html#pragma_synchronous).
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        self._migrate(file)
-        connection = self._connection
+    def __init__(self, file: Path, *, create: bool = True) -> None:
+        self._connection = connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_TIMEOUT)
+        try:
+            file.chmod(0o600)
+            self._open(file, create=create)
+        except BaseException:
+            connection.close()
+            raise
+        self._seen_changes = self._checkpointed_changes = connection.total_changes
         self.namespaces = Collection(
             connection, "namespaces", NamespaceRecord, ("project_id", "organization_id", "name")
         )
@@ -151,12 +157,19 @@ class Store:
                 return uid
         raise PlatformError("All user ids for functions are in use.", code="uids-exhausted")
 
-    def get_usage(self, organization_id: str) -> OrganizationUsage:
+    def get_usage(self, organization_id: str) -> QuotaUsage:
         """Return the current usage of an organization. SQL triggers count it (migration 0002)."""
         row = self._connection.execute(
             "SELECT functions, memory FROM organization_usage WHERE organization_id = ?", (organization_id,)
         ).fetchone()
-        return OrganizationUsage(*(row or ()))
+        return QuotaUsage(*(row or ()))
+
+    def get_project_usage(self, project_id: str) -> QuotaUsage:
+        """Return what one project uses of its organization's quotas. Reads all functions of the project."""
+        row = self._connection.execute(
+            "SELECT COUNT(*), COALESCE(SUM(reserved_memory), 0) FROM functions WHERE project_id = ?", (project_id,)
+        ).fetchone()
+        return QuotaUsage(*row)
 
     def next_expiry(self) -> int | None:
         """Return the earliest ``expires_at`` of all functions, in Unix nanoseconds, or ``None``."""
@@ -175,15 +188,61 @@ class Store:
         ).fetchall()
         return [record for row in rows if (record := self.functions.get(row[0])) is not None]
 
+    def archives(self) -> set[str]:
+        """Return the SHA-256 of all archives that functions refer to."""
+        rows = self._connection.execute("SELECT DISTINCT archive FROM functions WHERE archive IS NOT NULL")
+        return {row[0] for row in rows}
+
+    def check_records(self) -> None:
+        """Read all resources.
+
+        Raises:
+            msgspec.MsgspecError: One of them is not as this version writes it.
+        """
+        for collection in (self.namespaces, self.functions, self.crons, self.domains, self.tokens, self.triggers):
+            for _ in collection.all():
+                pass
+
+    def checkpoint_if_idle(self) -> None:
+        """Copy the WAL into the database file if nothing was written since the last call.
+
+        SQLite does so by itself only after 1,000 pages, so that the file could stay almost empty for weeks.
+        """
+        changes = self._connection.total_changes
+        if changes == self._seen_changes != self._checkpointed_changes:
+            # PASSIVE, since the other modes wait for readers, such as a backup.
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._checkpointed_changes = changes
+        self._seen_changes = changes
+
     def close(self) -> None:
-        """Write the WAL back into the database file and close the connection."""
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Copy the WAL into the database file, if the disk is not full, and close the connection."""
+        with suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
+
+    def _open(self, file: Path, *, create: bool) -> None:
+        try:
+            if not create and not self._schema():
+                raise store_missing_error(file)
+            # In WAL mode, synchronous=FULL is what makes a commit survive a power cut; NORMAL only survives a crash
+            # of the process (https://sqlite.org/pragma.html#pragma_synchronous).
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                self._connection.execute(f"PRAGMA {pragma}")
+            check_integrity(self._connection)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise store_damaged_error(file, error) from None
+        self._migrate(file)
+
+    def _schema(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def _migrate(self, file: Path) -> None:
         entries = files("fnkit.platform.control.store.migrations").iterdir()
         scripts = sorted((entry for entry in entries if entry.name.endswith(".sql")), key=attrgetter("name"))
-        present = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        present = self._schema()
         if present > len(scripts):
             raise PlatformError(
                 f"{file} was written by a newer fnkit (schema {present}, this version supports {len(scripts)}).",
@@ -195,3 +254,30 @@ class Store:
             # executescript commits an open transaction first, so the script opens its own. user_version is part of
             # the transaction: a migration is applied completely or not at all.
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version={number};\nCOMMIT;")
+        if present < len(scripts):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def check_integrity(connection: sqlite3.Connection) -> None:
+    """Read the whole database, about 1 GB a second, and check its structure.
+
+    Raises:
+        sqlite3.DatabaseError: It is damaged.
+    """
+    fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if fault != "ok":
+        raise sqlite3.DatabaseError(fault)
+
+
+def store_damaged_error(file: Path, error: sqlite3.DatabaseError) -> PlatformError:
+    """Return the error for a database that SQLite cannot read."""
+    return PlatformError(f"The database {file} is damaged: {error}.", code="store-damaged", hint=RECOVERY_HINT)
+
+
+def store_missing_error(file: Path) -> PlatformError:
+    """Return the error for a database that is missing although other files of its platform exist."""
+    return PlatformError(
+        f"The database {file} is missing or empty, but its platform's key or archives exist.",
+        code="store-missing",
+        hint=RECOVERY_HINT,
+    )

@@ -37,6 +37,8 @@ class Vault:
     def __init__(self, file: Path) -> None:
         self._master_key = _load_or_create_key(file)
         self._cipher = AESGCM(self.derive_key("secrets at rest"))
+        self.fingerprint: Final = self.derive_key("fingerprint").hex()
+        """Identifies the key file without revealing the key."""
 
     def derive_key(self, purpose: str) -> bytes:
         """Return a 32-byte key for ``purpose``, derived from the key file with HKDF (RFC 5869)."""

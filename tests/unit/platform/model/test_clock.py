@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from fnkit.platform.model.clock import VirtualClock
 from fnkit.platform.model.routing import ClockState
 
@@ -52,3 +54,16 @@ def test_fast_clock_shortens_the_wait() -> None:
         return time.monotonic() - started
 
     assert asyncio.run(scenario()) < 60
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600, -(10**8), 10**8])
+def test_deadlines_do_not_move_when_the_machine_clock_is_set(monkeypatch: pytest.MonkeyPatch, jump: int) -> None:
+    clock = VirtualClock.resume(None, 1.0)
+    began, shown = clock.elapsed(), clock.now()
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + jump * 10**9)
+
+    assert abs(clock.now() - shown - jump) < 60
+    assert 0 <= clock.elapsed() - began < 60
+    clock.advance(100)
+    assert 100 <= clock.elapsed() - began < 160

@@ -354,8 +354,7 @@ class QueueConsumer:
             Whether the message is still held. Otherwise the broker holds it, since the retry queue is full.
         """
         self._log.record(self._record.id, delivery, entry.message.body)
-        due = self._clock.now() + self._source.retry_delay
-        if self._retry_queue.put(entry, len(entry.message.body), due):
+        if self._retry_queue.put(entry, len(entry.message.body), self._source.retry_delay):
             return True
         await entry.message.nack(self._real_retry_delay())
         return False

@@ -74,13 +74,13 @@ class RetryQueue(Generic[T]):
         self._sequence = itertools.count()
         self._changed = asyncio.Event()
 
-    def put(self, item: T, size: int, due: float) -> bool:
+    def put(self, item: T, size: int, delay: float) -> bool:
         """Add an item.
 
         Args:
             item: The item.
             size: Its size in bytes.
-            due: When it is due, in Unix seconds of platform time.
+            delay: Seconds of platform time until it is due.
 
         Returns:
             False if the queue is full. An item larger than the limit is accepted if the queue is empty.
@@ -88,13 +88,13 @@ class RetryQueue(Generic[T]):
         if len(self._heap) >= _MAX_QUEUED_MESSAGES or (self._heap and self._total_bytes + size > _MAX_QUEUED_BYTES):
             return False
         self._total_bytes += size
-        heapq.heappush(self._heap, (due, next(self._sequence), size, item))
+        heapq.heappush(self._heap, (self._clock.elapsed() + delay, next(self._sequence), size, item))
         self._changed.set()
         return True
 
     def pop_due(self) -> list[T]:
         """Remove and return all items that are due."""
-        items, now = [], self._clock.now()
+        items, now = [], self._clock.elapsed()
         while self._heap and self._heap[0][0] <= now:
             _, _, size, item = heapq.heappop(self._heap)
             self._total_bytes -= size
@@ -104,5 +104,5 @@ class RetryQueue(Generic[T]):
     async def wait_until_due(self) -> None:
         """Return when an item may be due, or when one was added."""
         self._changed.clear()
-        first_due = self._heap[0][0] if self._heap else None
-        await wait_for_first(self._clock.wait_until(first_due), self._changed.wait())
+        delay = self._heap[0][0] - self._clock.elapsed() if self._heap else None
+        await wait_for_first(self._clock.wait(delay), self._changed.wait())

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from fnkit.errors import PlatformError
 from fnkit.platform.brokers.model import SqsBroker
 from fnkit.platform.control.events.queues.interface import Message, Prefetch, missing_extra
 from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS
@@ -119,7 +120,11 @@ class SqsBackend:
             return reason
         match record.source:
             case SqsSource() as source:
-                return endpoint_of_source(source, self._secret_key(record), record.region)
+                try:
+                    secret_key = self._secret_key(record)
+                except PlatformError as error:
+                    return f"{error.message} Set it again."
+                return endpoint_of_source(source, secret_key, record.region)
             case QueueSource() as source:
                 broker = self._broker_for(source.project_id, source.region)
                 return broker if isinstance(broker, str) else endpoint_at_broker(source, broker)

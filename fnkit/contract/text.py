@@ -1,0 +1,27 @@
+"""Text from elsewhere, such as a handler's error, made safe to show in a terminal, a log or an error message."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ESCAPED: Final = (
+    *range(0x20),  # C0: line breaks, escape sequences, backspaces
+    *range(0x7F, 0xA0),  # DEL and C1, in which 0x9B begins an escape sequence
+    *(0x2028, 0x2029),  # line and paragraph separator
+    *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),  # change the direction of text
+)
+_REPLACEMENTS: Final = {code: chr(code).encode("unicode_escape").decode() for code in _ESCAPED}
+_REPLACEMENTS_IN_LINES: Final = {code: text for code, text in _REPLACEMENTS.items() if chr(code) not in "\t\n"}
+
+
+def escape_control_characters(text: str, *, multiline: bool = False) -> str:
+    r"""Return the text with control characters, and characters that reorder text, as escapes.
+
+    Args:
+        text: Any text.
+        multiline: Whether to leave tabs and line feeds.
+
+    >>> escape_control_characters("\x1b[2Jdone\n2026-01-01 forged")
+    '\\x1b[2Jdone\\n2026-01-01 forged'
+    """
+    return text.translate(_REPLACEMENTS_IN_LINES if multiline else _REPLACEMENTS)
