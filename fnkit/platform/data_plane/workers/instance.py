@@ -14,7 +14,7 @@ import asyncio
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from time import monotonic
 from typing import Final, cast
@@ -251,7 +251,7 @@ class Instance(asyncio.Protocol):
 
     # Output
 
-    def _log(self, stream: LogStream, lines: Iterable[bytes]) -> None:
+    def _log(self, stream: LogStream, lines: Collection[bytes]) -> None:
         self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
 
     # Requests
