@@ -26,6 +26,7 @@ from fnkit.platform.data_plane.gateway.request import (
     ClientRequest,
     encode_delivery,
     encode_invocation,
+    is_host,
     new_request_id,
 )
 from fnkit.platform.data_plane.gateway.response import json_message, overload_response
@@ -218,6 +219,8 @@ class Gateway:
                 return b"/"
             raise RequestRejected(json_message(400, "the request target is not a path"))
         host, _, path = rest.partition(b"/")
+        if not is_host(host):
+            raise RequestRejected(json_message(400, "the request target has no valid host"))
         request.host = host
         return b"/" + path
 

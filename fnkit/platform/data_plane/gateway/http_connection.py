@@ -14,10 +14,11 @@ from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, 
 from fnkit.platform.data_plane.gateway.gateway import Gateway, RequestRejected, RoutedRequest
 from fnkit.platform.data_plane.gateway.invocation import HttpInvocation
 from fnkit.platform.data_plane.gateway.proxy import ESTABLISHED_RESPONSE, Tunnel
-from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES, ClientRequest
+from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES, ClientRequest, is_host
 from fnkit.platform.data_plane.gateway.response import encode_response, json_message, overload_response
 from fnkit.platform.peers import is_own_process
 
+_SLOWEST_BODY: Final = 16 * 1024  # bytes per second, after the time for a request
 _LINGER_SECONDS: Final = 2.0  # for the client to read its response before the socket is closed
 _MAX_PIPELINED: Final = 16  # requests read ahead; each may hold a body in memory
 _CONTINUE_RESPONSE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -100,12 +101,13 @@ class HttpConnection(asyncio.Protocol):
     def check_timeouts(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Close the connection if its client stalls within a request or is idle; return whether it did.
 
-        The time of a head counts from its first byte, that of a body from the last one received. Otherwise a client
-        that sends a header byte now and then could hold the connection forever (slowloris).
+        The time counts from the first byte of a request. Otherwise a client that sends a byte now and then could
+        hold the connection, and the memory of a body, forever (slowloris).
 
         Args:
             now: Time of the event loop.
-            request_timeout: Seconds for a head, and between two reads of a body.
+            request_timeout: Seconds for a request, without those for its body at 16 KiB per second, and between two
+                reads.
             idle_timeout: Seconds without a request, or without the client reading its response.
         """
         inactive = now - self._last_activity
@@ -115,10 +117,10 @@ class HttpConnection(asyncio.Protocol):
         ):
             return False
         if self._in_request and not self._is_write_paused:
-            if (
-                not self._read_closed
-                and (now - self._request_began_at if self._in_head else inactive) > request_timeout
-            ):
+            body = self._request.body
+            allowed = request_timeout + (body.size / _SLOWEST_BODY if body is not None else 0)
+            is_late = inactive > request_timeout or now - self._request_began_at > allowed
+            if is_late and not self._read_closed:
                 self._fail_connection(json_message(408, "the request did not arrive in time"))
                 return True
         elif inactive > idle_timeout and self._transport is not None:
@@ -274,12 +276,17 @@ class HttpConnection(asyncio.Protocol):
             RequestRejected: The head is rejected.
         """
         # http.client and others send CONNECT as HTTP/1.0. The requests inside the tunnel are checked on their own.
-        if self._parser.get_http_version() == "1.0" and request.method != "CONNECT":
-            problem = json_message(426, "HTTP/1.1 or newer is required")
+        version = self._parser.get_http_version()
+        if version == "1.0" and request.method != "CONNECT":
+            problem = json_message(426, "HTTP/1.1 is required")
+        elif version not in ("1.0", "1.1"):
+            problem = json_message(400, "this is not an HTTP/1.1 request")
         elif request.head_bytes + len(request.target) > HEAD_MAX_BYTES:
             problem = json_message(431, f"the headers exceed {HEAD_MAX_BYTES} bytes")
         elif request.host_count != 1 and request.method != "CONNECT":
             problem = json_message(400, "a request must have exactly one Host header")
+        elif not is_host(request.host):
+            problem = json_message(400, "the Host header is not a name or address with an optional port")
         elif request.transfer_encoding not in (b"", b"chunked"):
             problem = json_message(501, "the only supported transfer encoding is chunked")
         elif request.upgrade_protocol == b"websocket":
@@ -405,6 +412,7 @@ class HttpConnection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.abort()
         elif request is not None and not request.keep_alive:
+            self._pipeline.clear()  # nothing may follow this response, not even an error
             self._close_after_linger()
         elif self._pipeline:
             self._loop.call_soon(self._start_next)  # not called directly: pipelined errors would recurse

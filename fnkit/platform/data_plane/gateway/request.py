@@ -21,6 +21,7 @@ _DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
 
 MAX_REQUEST_BODY_BYTES: Final = 32 * 1024 * 1024
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(:[0-9]*)?")
 _HOP_BY_HOP: Final = frozenset(
     {
         *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
@@ -40,6 +41,11 @@ _INSPECTED_HEADERS: Final = frozenset(
 """Headers that the gateway uses itself."""
 _DELIVERY_USER_AGENT: Final = (b"user-agent", USER_AGENT.encode())
 _encoder: Final = msgspec.json.Encoder()
+
+
+def is_host(text: bytes) -> bool:
+    """Return whether this is the value of a Host header (RFC 9110 section 7.2), possibly empty."""
+    return _HOST.fullmatch(text) is not None
 
 
 def new_request_id() -> str:
