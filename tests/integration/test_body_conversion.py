@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,25 @@ def test_memory_is_counted_until_the_result_is_dropped_and_the_process_ends() ->
         del result
         assert converter.memory.used == 0
         await wait_for(lambda: converter.pid is None)
+
+    run(convert, idle_seconds=0)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_of_large_bodies_is_given_back_to_the_system() -> None:
+    async def convert(converter: BodyConverter) -> None:
+        before = resident_bytes()
+        # Each is followed by something that stays: a gateway that serves others allocates all the time.
+        bodies = [(os.urandom(60_000), os.urandom(600)) for _ in range(2000)]
+        others = [other for _, other in bodies]
+        assert resident_bytes() > before + 100 * _MEBIBYTE
+        bodies.clear()
+        await converter.encode_event(large_event(converter.memory, 131_072))
+        await wait_for(lambda: resident_bytes() < before + 30 * _MEBIBYTE)
+        assert len(others) == 2000
 
     run(convert, idle_seconds=0)
 

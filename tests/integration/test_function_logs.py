@@ -14,6 +14,8 @@ from fnkit.platform.model.log_record import (
     MAX_SEGMENT_BYTES,
     MAX_SEGMENTS,
     LogRecord,
+    format_time,
+    format_times,
     parse_time,
     segment_number,
 )
@@ -138,6 +140,12 @@ def test_lines_above_the_rate_are_counted_and_not_read(tmp_path: Path) -> None:
     writer.write("f", "i", "r", "stdout", CountedLines())
     assert writer.dropped == {"f": 65_536}
     writer.close()
+
+
+@pytest.mark.parametrize("start", [0, 1_782_997_433_828_896_696, 1_782_997_433_999_999_998])
+def test_times_of_many_lines_are_those_of_single_ones(start: int) -> None:
+    moments = range(start, start + 3)
+    assert format_times(moments) == [format_time(moment) for moment in moments]
 
 
 def test_dropped_line_count_is_logged_a_minute_later(tmp_path: Path) -> None:

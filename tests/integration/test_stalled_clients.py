@@ -7,18 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.engine.engine import LocalEngine
-from fnkit.platform.data_plane.engine.scaler import EngineSettings
-from fnkit.platform.data_plane.gateway.auth import Authorizer
-from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.http_connection import HttpConnection
-from fnkit.platform.data_plane.gateway.listeners import open_listeners
-from fnkit.platform.data_plane.gateway.router import Router
-from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.listening_sockets import listen
-from fnkit.platform.model.clock import SyncedClock
-from tests.support.ports import free_port
-from tests.support.routes import make_route
+from tests.support.open_gateway import open_gateway
 
 
 def has_received(connection: HttpConnection, sent: bytes) -> bool:
@@ -33,35 +23,21 @@ async def response_after_silence(folder: Path, sent: bytes, silence: float, elap
 
     The result is ``open`` if the connection was not closed. ``elapsed``: seconds that the request took so far.
     """
-    settings = EngineSettings(
-        level=Level.NONE, runtime_directory=folder, logs_directory=folder / "logs", prewarmed=0
-    )
-    engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
-    router = Router()
-    router.put(make_route())
-    gateway = Gateway(engine, router, Authorizer("key"))
-    gateway.has_snapshot = True
-    port = free_port()
-    public = listen("127.0.0.1", port)
-    listeners = await open_listeners(gateway, public, folder / "private.sock", folder / "delivery.sock")
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(sent)
-    loop = asyncio.get_running_loop()
-    before = loop.time()
-    while not (clients := [one for one in gateway.connections if isinstance(one, HttpConnection)]) or (
-        not has_received(clients[0], sent)
-    ):
-        assert loop.time() < before + 10
-        await asyncio.sleep(0)
-    [connection] = clients
-    connection._request_began_at -= elapsed
-    closed = connection.check_timeouts(loop.time() + silence, request_timeout=60, idle_timeout=300)
-    answer = await asyncio.wait_for(reader.read(), 10) if closed else b"open"
-    writer.close()
-    for listener in listeners:
-        listener.close()
-    gateway.close()
-    engine.close()
+    async with open_gateway(folder) as (gateway, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        while not (clients := [one for one in gateway.connections if isinstance(one, HttpConnection)]) or (
+            not has_received(clients[0], sent)
+        ):
+            assert loop.time() < before + 10
+            await asyncio.sleep(0)
+        [connection] = clients
+        connection._request_began_at -= elapsed
+        closed = connection.check_timeouts(loop.time() + silence, request_timeout=60, idle_timeout=300)
+        answer = await asyncio.wait_for(reader.read(), 10) if closed else b"open"
+        writer.close()
     return answer
 
 

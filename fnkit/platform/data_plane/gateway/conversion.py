@@ -197,7 +197,11 @@ class BodyConverter:
                     conversion.result.set_result(result)
             del conversion  # its body takes memory
         self._task = None
-        self._idle_timer = self._loop.call_later(self._idle_seconds, self._end_process)
+        self._idle_timer = self._loop.call_later(self._idle_seconds, self._on_idle)
+
+    def _on_idle(self) -> None:
+        self._end_process()
+        self.memory.give_back()
 
     async def _exchange(self, conversion: _Conversion) -> Result:
         if self._process is not None and self._process.has_ended:

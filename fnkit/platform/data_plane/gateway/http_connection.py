@@ -78,6 +78,7 @@ class HttpConnection(asyncio.Protocol):
         """Abandon the current invocation; otherwise its instance would stay busy forever."""
         self._gateway.connections.discard(self)
         self._pipeline.clear()
+        self._request = ClientRequest()  # the parser refers to this object, and it to the body that has arrived
         self._unparsed = b""
         self._read_closed = True
         invocation, self.invocation = self.invocation, None

@@ -22,7 +22,7 @@ from fnkit.platform.model.log_record import (
     MAX_SEGMENTS,
     LogRecord,
     LogStream,
-    format_time,
+    format_times,
     parse_time,
     segment_name,
     segment_number,
@@ -208,18 +208,19 @@ class LogWriter:
     ) -> None:
         with contextlib.suppress(OSError):
             segment = self._open_segment(function_id)
-            lines = (
+            times = format_times(segment.next_times(self._now_ns(), len(messages)))
+            lines = [
                 LogRecord(
-                    time=format_time(moment),
+                    time=time,
                     function_id=function_id,
                     instance=instance,
                     request_id=request_id,
                     stream=stream,
                     message=message,
                 )
-                for moment, message in zip(segment.next_times(self._now_ns(), len(messages)), messages, strict=True)
-            )
-            segment.append(b"".join(_encoder.encode(line) + b"\n" for line in lines))
+                for time, message in zip(times, messages, strict=True)
+            ]
+            segment.append(_encoder.encode_lines(lines))
 
     def _open_segment(self, function_id: str) -> _Segment:
         segment = self._segments.get(function_id)
