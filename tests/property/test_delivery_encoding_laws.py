@@ -9,7 +9,7 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.data_plane.body_buffer import BodyMemory
+from fnkit.platform.data_plane.body_buffer import BodyBuffer, BodyMemory
 from fnkit.platform.data_plane.gateway.request import (
     ClientRequest,
     encode_delivery,
@@ -31,7 +31,9 @@ def test_message_event_equals_that_of_an_equal_http_request(
     route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
 ) -> None:
     delivery, typed_route = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
-    request = ClientRequest.from_delivery(delivery, BodyMemory())
+    request = ClientRequest.from_delivery(delivery)
+    request.body = BodyBuffer(BodyMemory())
+    request.body.append(body)
     request.id = request_id
     http_event = encode_invocation(request, typed_route, "/", "", hide_credentials=False)
 

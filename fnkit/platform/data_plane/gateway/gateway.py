@@ -17,7 +17,7 @@ import msgspec
 
 from fnkit.contract.invocation.event import decode_path
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
-from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyMemory, BodyMemoryExhausted
+from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemory, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.conversion import BodyConverter, LargeEvent
 from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
@@ -271,8 +271,10 @@ class Gateway:
         payload: bytes | LargeEvent
         if route is None or self.tracer is not None or len(delivery.body) > LARGE_BODY_BYTES:
             # As a request: this creates the error responses, adds the trace headers and splits the event.
+            request = ClientRequest.from_delivery(delivery)
+            request.body = BodyBuffer(self.body_memory)
             try:
-                request = ClientRequest.from_delivery(delivery, self.body_memory)
+                request.body.append(delivery.body)
             except BodyMemoryExhausted:
                 raise RequestRejected(overload_response()) from None
             routed = self.route_request(request, is_private=True)

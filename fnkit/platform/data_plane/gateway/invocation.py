@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from fnkit.contract.invocation.response import MappedResponse, needs_complete_body
-from fnkit.platform.data_plane.body_buffer import BodyBuffer, BodyMemoryExhausted
+from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.conversion import BodyConverter, ConversionError, LargeEvent
 from fnkit.platform.data_plane.gateway.request import ClientRequest
 from fnkit.platform.data_plane.gateway.response import (
@@ -104,7 +104,7 @@ class Invocation:
         self._response_headers: ResponseHeaders = ()  # without Content-Length
         self._content_length: int | None = None
         self._is_mapped: bool | None = None  # unknown before the first byte of the body
-        self._body = BodyBuffer(converter.memory)
+        self._body: bytes | BodyBuffer = b""
         self._body_size = 0
 
     def start(self) -> None:
@@ -170,23 +170,34 @@ class Invocation:
             self._is_mapped = needs_complete_body(start[0])
         if self._body_size <= _MAX_BUFFERED_BYTES:
             try:
-                self._body.append(data)
+                self._buffer(data)
             except BodyMemoryExhausted:
                 self._abandon(overload_response())
+
+    def _buffer(self, data: bytes) -> None:
+        if isinstance(self._body, bytes):
+            if self._body_size == len(data) <= LARGE_BODY_BYTES:
+                self._body = data  # most responses have one piece
+                return
+            first, self._body = self._body, BodyBuffer(self._converter.memory)
+            self._body.append(first)
+        self._body.append(data)
 
     def on_response_end(self) -> None:
         """Send the response."""
         self._pending_request = None
+        body, self._body = self._body, b""
+        if isinstance(body, BodyBuffer) and not body.is_large:
+            body = body.join()
         if not self._is_mapped or self._body_size > _MAX_BUFFERED_BYTES:
-            self._send_body(*pass_through_head(self._response_status, self._response_headers), self._body)
-        elif self._body.is_large:
-            self._conversion = asyncio.get_running_loop().create_task(self._map_and_send())
+            self._send_body(*pass_through_head(self._response_status, self._response_headers), body)
+        elif isinstance(body, BodyBuffer):
+            self._conversion = asyncio.get_running_loop().create_task(self._map_and_send(body))
         else:
-            response = map_worker_response(self._response_status, self._response_headers, self._body.join())
+            response = map_worker_response(self._response_status, self._response_headers, body)
             self._end(response, from_function=True)
 
-    async def _map_and_send(self) -> None:
-        body, self._body = self._body, BodyBuffer(self._converter.memory)
+    async def _map_and_send(self, body: BodyBuffer) -> None:
         try:
             status, headers, content = await self._converter.map_response(
                 self._response_status, self._response_headers, body
@@ -204,7 +215,7 @@ class Invocation:
         if pending_request is not None:
             self._engine.cancel(pending_request)
         self._is_cancelled = True
-        self._body = BodyBuffer(self._converter.memory)
+        self._body = b""
         self._end(response)
 
     def on_failure(self, failure: RequestFailure) -> None:
@@ -229,7 +240,7 @@ class Invocation:
         """Send a complete response: the mapped one of the function, or an error of the gateway."""
         raise NotImplementedError
 
-    def _send_body(self, status: int, head: bytes, body: BodyBuffer) -> None:
+    def _send_body(self, status: int, head: bytes, body: bytes | BodyBuffer) -> None:
         """Send a complete response of the function with its encoded head, and count it."""
         raise NotImplementedError
 
@@ -338,16 +349,20 @@ class HttpInvocation(Invocation):
         self._writer.write(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head_request))
         self._writer.end_response(complete=True)
 
-    def _send_body(self, status: int, head: bytes, body: BodyBuffer) -> None:
-        head = complete_head(head, status, body.size, keep_alive=self._keep_alive)
+    def _send_body(self, status: int, head: bytes, body: bytes | BodyBuffer) -> None:
+        size = len(body) if isinstance(body, bytes) else body.size
+        head = complete_head(head, status, size, keep_alive=self._keep_alive)
         self._client_status = status
-        if body.is_large and not self._is_head_request:
+        if self._is_head_request:
+            self._writer.write(head)
+            self._finish()
+        elif isinstance(body, bytes):
+            self._writer.write(head + body)
+            self._finish()
+        else:
             self._writer.write(head)
             self._unsent = body.drain()
             self._write_unsent(self._unsent)
-        else:
-            self._writer.write(head if self._is_head_request else head + body.join())
-            self._finish()
 
     def _write_unsent(self, pieces: Iterator[bytes]) -> None:
         while not self._is_paused:
@@ -368,11 +383,12 @@ class HttpInvocation(Invocation):
         self._is_chunked = self._content_length is None and not self._is_head_request
         self._is_streaming = True
         self._writer.write(complete_head(head, status, self._content_length, keep_alive=self._keep_alive))
-        for piece in self._body.drain():
+        body, self._body = self._body, b""
+        for piece in (body,) if isinstance(body, bytes) else body.drain():
             self._write_body(piece)
 
     def _write_body(self, data: bytes) -> None:
-        if not self._is_head_request:
+        if data and not self._is_head_request:
             self._writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
 
 
@@ -407,9 +423,9 @@ class DeliveryInvocation(Invocation):
     def _send_response(self, response: MappedResponse, *, from_function: bool) -> None:
         self._report(response.status, response.body, from_function=from_function)
 
-    def _send_body(self, status: int, head: bytes, body: BodyBuffer) -> None:
+    def _send_body(self, status: int, head: bytes, body: bytes | BodyBuffer) -> None:
         del head
-        self._report(status, bytes(next(body.drain(), b"")), from_function=True)
+        self._report(status, body if isinstance(body, bytes) else next(body.drain(), b""), from_function=True)
         self._count_response(status)
 
     def _report(self, status: int, body: bytes, *, from_function: bool) -> None:

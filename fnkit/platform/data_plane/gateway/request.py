@@ -10,7 +10,7 @@ from typing import Final, cast
 import msgspec
 
 from fnkit.contract.invocation.event import build_context, build_event, decode_text, is_base64
-from fnkit.platform.data_plane.body_buffer import BodyBuffer, BodyMemory
+from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.data_plane.gateway.conversion import LargeEvent
 from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest
@@ -125,11 +125,10 @@ class ClientRequest:
         self.keep_alive = True
 
     @classmethod
-    def from_delivery(cls, delivery: DeliveryRequest, memory: BodyMemory) -> ClientRequest:
-        """Return the request for a message, with the headers recorded from Scaleway's deliveries.
+    def from_delivery(cls, delivery: DeliveryRequest) -> ClientRequest:
+        """Return the request for a message, without its body.
 
-        Raises:
-            BodyMemoryExhausted: There is no memory for its body.
+        The headers are those recorded from Scaleway's deliveries.
         """
         request = cls()
         request.method = "POST"
@@ -143,8 +142,6 @@ class ClientRequest:
             (b"content-type", delivery.content_type),
             (b"content-length", b"%d" % len(delivery.body)),
         ]
-        request.body = BodyBuffer(memory)
-        request.body.append(delivery.body)
         request.is_complete = True
         return request
 
@@ -284,7 +281,7 @@ def encode_delivery(delivery: DeliveryRequest, route: Route, request_id: str) ->
 @lru_cache(maxsize=1024)
 def _delivery_event(content_type: bytes) -> tuple[dict[str, object], dict[str, str]]:
     """Return the event of an empty message and its headers. An event does not contain the Host header."""
-    request = ClientRequest.from_delivery(DeliveryRequest(b"", content_type, b""), BodyMemory())
+    request = ClientRequest.from_delivery(DeliveryRequest(b"", content_type, b""))
     event = _build_request_event(request, "/", "", b"", hide_credentials=False)
     event.pop("isBase64Encoded", None)
     return event, cast("dict[str, str]", event["headers"])
