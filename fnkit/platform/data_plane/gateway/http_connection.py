@@ -19,6 +19,7 @@ from fnkit.platform.data_plane.gateway.response import encode_response, json_mes
 from fnkit.platform.peers import is_own_process
 
 _SLOWEST_BODY: Final = 16 * 1024  # bytes per second, after the time for a request
+_PARSED_AT_ONCE: Final = 16 * 1024  # bytes of a large read
 _LINGER_SECONDS: Final = 2.0  # for the client to read its response before the socket is closed
 _MAX_PIPELINED: Final = 16  # requests read ahead; each may hold a body in memory
 _CONTINUE_RESPONSE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -142,7 +143,7 @@ class HttpConnection(asyncio.Protocol):
     # Requests
 
     def data_received(self, data: bytes) -> None:
-        """Parse received bytes, at most 64 KiB in an iteration of the event loop.
+        """Parse received bytes, a large read in pieces, of which others need not wait for more than one.
 
         A read may bring 256 KiB, in which tens of thousands of chunks of a body fit. And libuv would read up to 32
         times before others get their turn.
@@ -157,7 +158,7 @@ class HttpConnection(asyncio.Protocol):
             self._parse(data)
 
     def _parse_piece(self) -> None:
-        piece, self._unparsed = self._unparsed[:LARGE_BODY_BYTES], self._unparsed[LARGE_BODY_BYTES:]
+        piece, self._unparsed = self._unparsed[:_PARSED_AT_ONCE], self._unparsed[_PARSED_AT_ONCE:]
         if piece:
             self._parse(piece)
             self._loop.call_soon(self._parse_piece)

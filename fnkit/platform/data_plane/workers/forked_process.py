@@ -30,6 +30,7 @@ from fnkit.platform.model.log_record import MAX_LINE_BYTES, LogStream
 
 _UCRED: Final = struct.Struct("3i")  # ucred: process, user, group
 _PIPE_BYTES: Final = 65536  # the capacity of a pipe: one read empties it
+_READ_BYTES: Final = 8192  # in an iteration of the event loop: as many empty lines take milliseconds to log
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -206,7 +207,7 @@ class OutputReader:
         self._poll = select.poll()
         for descriptor in self._splitters:
             os.set_blocking(descriptor, False)
-            loop.add_reader(descriptor, self._read, descriptor)
+            loop.add_reader(descriptor, self._read, descriptor, _READ_BYTES)
             self._poll.register(descriptor, select.POLLIN)
 
     def read_pending(self) -> None:
@@ -226,9 +227,9 @@ class OutputReader:
             self._read(descriptor)
             self._close(descriptor)
 
-    def _read(self, descriptor: int) -> None:
+    def _read(self, descriptor: int, size: int = _PIPE_BYTES) -> None:
         try:
-            data = os.read(descriptor, _PIPE_BYTES)
+            data = os.read(descriptor, size)
         except BlockingIOError:
             return
         except OSError:
