@@ -31,6 +31,7 @@ from benchmarks import (
     scanning,
     sqs,
     start_up,
+    worst_latency,
 )
 from benchmarks.charts import draw_charts
 from benchmarks.measurement import BenchmarkSkipped, Comparison, Figure
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "sqs": sqs.run,
     "sqs-whole": sqs.run_whole,
     "logs": logs.run,
+    "worst-latency": worst_latency.run,
 }
 
 

@@ -11,6 +11,8 @@ ARCHIVE_MAX_BYTES: Final = 100 * 1024 * 1024  # DOC: zip 100 MiB
 UNPACKED_MAX_BYTES: Final = 500 * 1024 * 1024  # DOC: code unzipped 500 MiB
 DISK_MAX_BYTES: Final = 1024 * 1024 * 1024  # DOC: ephemeral disk per instance
 PAYLOAD_MAX_BYTES: Final = 6 * 1024 * 1024  # DOC and core runtime: 6291456
+HEAD_MAX_BYTES: Final = 60 * 1024  # Envoy's default max_request_headers_kb, and the same for responses
+RESPONSE_HEADERS_MAX: Final = 100  # Envoy's default max_headers_count
 
 CPU_BY_MEMORY: Final = {128: 70, 256: 140, 512: 280, 1024: 560, 2048: 1120, 3072: 1680, 4096: 2240}
 """CPU in mVCPU by memory in MB; no other memory sizes exist (DOC, vCPU and memory tiers, 2026-02; REC 128, 256)."""

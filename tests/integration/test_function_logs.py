@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,8 @@ from fnkit.platform.model.log_record import (
     MAX_SEGMENT_BYTES,
     MAX_SEGMENTS,
     LogRecord,
+    format_time,
+    format_times,
     parse_time,
     segment_number,
 )
@@ -117,6 +119,33 @@ def test_endless_output_does_not_block_other_functions(plane: DataPlaneProcess) 
         peer.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
         assert plane.call("other").body == b"fine"
         assert peer.recv(100).startswith(b"HTTP/1.1 504 ")
+
+
+class CountedLines(Collection[bytes]):
+    """Lines that must not be read."""
+
+    def __len__(self) -> int:
+        return 65_536
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise AssertionError("the lines are split")
+
+    def __contains__(self, line: object) -> bool:
+        raise NotImplementedError
+
+
+def test_lines_above_the_rate_are_counted_and_not_read(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+    writer.write("f", "i", "r", "stdout", [b"x"] * 30_000)
+    writer.write("f", "i", "r", "stdout", CountedLines())
+    assert writer.dropped == {"f": 65_536}
+    writer.close()
+
+
+@pytest.mark.parametrize("start", [0, 1_782_997_433_828_896_696, 1_782_997_433_999_999_998])
+def test_times_of_many_lines_are_those_of_single_ones(start: int) -> None:
+    moments = range(start, start + 3)
+    assert format_times(moments) == [format_time(moment) for moment in moments]
 
 
 def test_dropped_line_count_is_logged_a_minute_later(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_unescaped_target_error_suggests_percent_encoding(plane: DataPlaneProces
     assert b"percent-encode" in raw
 
 
-@pytest.mark.parametrize("target", [b"/%zz", b"nothing"])
+@pytest.mark.parametrize("target", [b"/%zz", b"nothing", b"http://a@echo.test/"])
 def test_invalid_target_returns_400(plane: DataPlaneProcess, target: bytes) -> None:
     raw = plane.send_raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 ")

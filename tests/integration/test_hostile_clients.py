@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,12 @@ AMBIGUOUS = {
     "chunks with bare line feeds": post(CHUNKED, b"1\nx\n0\n\n"),
     "chunk extension ending in line feed": post(CHUNKED, b"1;a\nx\r\n0\r\n\r\n"),
     "unknown version": b"GET /first HTTP/1.2\r\n" + HOST + b"\r\n",
+    "version of HTTP/2": b"GET /first HTTP/2.0\r\n" + HOST + b"\r\n",
+    "version of HTTP/0.9": b"GET /first HTTP/0.9\r\n" + HOST + b"\r\n",
+    "host behind a user": b"GET /first HTTP/1.1\r\nHost: a:80@echo.test\r\n\r\n",
+    "host with a path": b"GET /first HTTP/1.1\r\nHost: echo.test/x\r\n\r\n",
+    "host with a space": b"GET /first HTTP/1.1\r\nHost: echo.test x\r\n\r\n",
+    "host with a port that is no number": b"GET /first HTTP/1.1\r\nHost: echo.test:http\r\n\r\n",
     "HTTP/2 prior knowledge": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": bytes.fromhex("16030100a5010000a10303") + b"x" * 160,
 }
@@ -154,6 +161,13 @@ def test_ten_thousand_headers_are_a_431(plane: DataPlaneProcess) -> None:
     many = b"".join(b"X-%d: y\r\n" % number for number in range(10_000))
     raw = plane.send_raw(b"GET /many HTTP/1.1\r\n" + HOST + many + b"\r\n")
     assert raw.startswith(b"HTTP/1.1 431 ")
+
+
+def test_nothing_follows_the_response_after_which_the_client_closes(plane: DataPlaneProcess) -> None:
+    raw = plane.send_raw(post(b"") + NEXT.replace(b"/next", b"/robots.txt") + b"x")
+    assert re.findall(rb"HTTP/1.1 (\d+)", raw) == [b"200", b"404"]
+    assert plane.call("echo").status == 200
+    assert "Traceback" not in (plane.folder / "stderr.log").read_text()
 
 
 def test_hundred_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fnkit.platform.data_plane.body_buffer import BodyBuffer, BodyMemory
 from fnkit.platform.data_plane.gateway.request import (
     ClientRequest,
     encode_delivery,
@@ -31,7 +32,10 @@ def test_message_event_equals_that_of_an_equal_http_request(
 ) -> None:
     delivery, typed_route = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
     request = ClientRequest.from_delivery(delivery)
+    request.body = BodyBuffer(BodyMemory())
+    request.body.append(body)
     request.id = request_id
     http_event = encode_invocation(request, typed_route, "/", "", hide_credentials=False)
 
+    assert isinstance(http_event, bytes)
     assert json.loads(encode_delivery(delivery, typed_route, request_id)) == json.loads(http_event)

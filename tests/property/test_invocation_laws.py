@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 
 import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fnkit.contract.invocation.event import build_event, canonical_header, is_base64
+from fnkit.contract.invocation.event import build_event, canonical_header, decode_text, encode_text, is_base64
 from fnkit.contract.invocation.response import map_response, needs_complete_body
 
 JSON_VALUES = st.recursive(
@@ -86,3 +87,20 @@ def test_canonical_header_is_idempotent_and_ignores_case(name: str) -> None:
     once = canonical_header(name)
     assert canonical_header(once) == once
     assert canonical_header(name.upper()) == once
+
+
+def replace_each_invalid_byte(raw: bytes) -> str:
+    return re.sub("[\udc80-\udcff]", "\ufffd", raw.decode("utf-8", "surrogateescape"))
+
+
+UTF_8_FRAGMENTS = st.sampled_from(
+    [b"?", b"\0", b"\n", b'"', b"\\", b"\xc3\xa9", b"\xe2\x82", b"\xf0\x9f\x98\x80", b"\xff"]
+)
+
+
+@given(st.lists(st.binary(max_size=4) | UTF_8_FRAGMENTS, max_size=20))
+def test_each_invalid_byte_is_replaced_however_the_text_is_split(pieces: list[bytes]) -> None:
+    raw = b"".join(pieces)
+    expected = replace_each_invalid_byte(raw)
+    assert decode_text(raw) == expected
+    assert json.loads(b"".join(encode_text(pieces))) == expected

@@ -42,7 +42,7 @@ class SentRequest:
         self.handler = RecordingHandler()
         self.reader = reader
         reader.expect(self.handler)
-        found = re.search(rb"\r\nfnkit-request: (\w+)\r\n", reader.encode_request(b"{}"))
+        found = re.search(rb"\r\nfnkit-request: (\w+)\r\n", reader.encode_head(2))
         assert found is not None
         self.nonce = found.group(1)
 

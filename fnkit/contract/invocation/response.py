@@ -24,7 +24,7 @@ from fnkit.contract.invocation.event import (
     is_header_name,
     sanitize_header_value,
 )
-from fnkit.contract.limits import PAYLOAD_MAX_BYTES
+from fnkit.contract.limits import HEAD_MAX_BYTES, PAYLOAD_MAX_BYTES, RESPONSE_HEADERS_MAX
 
 CORS_DEFAULTS: Final = (
     ("Access-Control-Allow-Origin", "*"),
@@ -37,6 +37,9 @@ HANDLER_MISSING: Final = (
 )
 """Message of the Python and Node runtimes for a missing handler. Python appends ``, check your function logs``."""
 
+_HEAD_TOO_LARGE: Final = msgspec.json.encode(
+    {"message": f"the response has more than {RESPONSE_HEADERS_MAX} headers, or {HEAD_MAX_BYTES} bytes of them"}
+)
 _TRUE_VALUES: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
 _FAILURE_PREFIX: Final = "An error occured during handler execution: "  # misspelled in the core runtime
 _STATUS_MIN: Final = 200
@@ -153,18 +156,18 @@ def _parse_headers(raw: bytes, headers: dict[str, str | list[str]]) -> None:
 def _parse_document(members: dict[str, msgspec.Raw]) -> _ResponseDocument:
     document = _ResponseDocument()
     for key, value in members.items():
-        raw = bytes(value)
         match key.lower():
             case "statuscode":
+                raw = bytes(value)
                 # Go ignores the member unless it is a 64-bit integer: not for "201", 201.0 or null.
                 if raw.lstrip(b"-").isdigit() and len(raw) <= _INT64_DIGITS_MAX and -_INT64 <= int(raw) < _INT64:
                     document.status = int(raw)
             case "body":
-                document.body = raw
+                document.body = bytes(value)
             case "headers":
-                _parse_headers(raw, document.headers)
+                _parse_headers(bytes(value), document.headers)
             case "isbase64encoded":
-                if raw in (b"true", b"false"):
+                if (raw := bytes(value)) in (b"true", b"false"):
                     document.is_base64 = raw == b"true"
             case _:
                 pass
@@ -241,6 +244,18 @@ def _decode_base64(raw: bytes) -> bytes:
     return binascii.a2b_base64(encoded)
 
 
+def _has_too_large_head(headers: dict[str, str | list[str]]) -> bool:
+    """Return whether a handler's headers are more than Envoy accepts, which then answers with a 502."""
+    count = size = 0
+    for name, value in headers.items():
+        values = [value] if isinstance(value, str) else value
+        count += len(values)
+        size += sum(len(name) + len(item) for item in values)
+        if count > RESPONSE_HEADERS_MAX or size > HEAD_MAX_BYTES:
+            return True
+    return False
+
+
 def map_response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> MappedResponse:
     """Return the client's response for a worker's status, headers and body."""
     first = body.lstrip(_JSON_WHITE_SPACE)[:1]
@@ -262,6 +277,8 @@ def _encode_string(body: bytes) -> bytes:
 def _map_document(
     status: int, headers: Iterable[tuple[str, str]], complete_body: bytes, document: _ResponseDocument
 ) -> MappedResponse:
+    if _has_too_large_head(document.headers):
+        return MappedResponse(502, [("Content-Type", "application/json")], _HEAD_TOO_LARGE)
     raw = complete_body if document.body is None else document.body
     if document.is_base64 and raw not in (b"null", b'""'):
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.counters import CounterRegistry
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
 from fnkit.platform.model.routing import Route
@@ -82,7 +83,7 @@ class PendingRequest(Protocol):
     def cold_start(self) -> ColdStart | None:
         """The start that it waited for; ``None`` if its instance existed before."""
 
-    def send(self, document: bytes) -> None:
+    def send(self, document: bytes | BodyBuffer) -> None:
         """Send the request once: event and context as JSON."""
 
     def pause(self) -> None:

@@ -17,17 +17,19 @@ import msgspec
 
 from fnkit.contract.invocation.event import decode_path
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
-from fnkit.contract.limits import PAYLOAD_MAX_BYTES
+from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemory, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.auth import Authorizer
+from fnkit.platform.data_plane.gateway.conversion import BodyConverter, LargeEvent
 from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy, Tunnel
 from fnkit.platform.data_plane.gateway.request import (
     ClientRequest,
     encode_delivery,
     encode_invocation,
+    is_host,
     new_request_id,
 )
-from fnkit.platform.data_plane.gateway.response import json_message
+from fnkit.platform.data_plane.gateway.response import json_message, overload_response
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tracing import Trace, Tracer, propagate
 from fnkit.platform.data_plane.interface import Engine
@@ -129,6 +131,7 @@ class Gateway:
         tls_port: The TLS port, 0 without one.
         connect_proxy: Resolves CONNECT requests, if enabled.
         connections: The open connections, which register themselves.
+        body_memory: The memory of large bodies.
     """
 
     def __init__(self, engine: Engine, router: Router, authorizer: Authorizer) -> None:
@@ -143,6 +146,8 @@ class Gateway:
         self.tls_port = 0
         self.connect_proxy: ConnectProxy | None = None
         self.connections: set[GatewayConnection] = set()
+        self.body_memory = BodyMemory()
+        self._converter = BodyConverter(self.body_memory)
         self._loop = asyncio.get_running_loop()
         self._reap_timer = self._loop.call_later(_REAP_INTERVAL, self._reap_connections)
 
@@ -214,6 +219,8 @@ class Gateway:
                 return b"/"
             raise RequestRejected(json_message(400, "the request target is not a path"))
         host, _, path = rest.partition(b"/")
+        if not is_host(host):
+            raise RequestRejected(json_message(400, "the request target has no valid host"))
         request.host = host
         return b"/" + path
 
@@ -245,7 +252,7 @@ class Gateway:
         """
         request.id = request.resolve_request_id()
         payload, trace = self._encode_request(request, routed)
-        return HttpInvocation(self.engine, routed.route, payload, trace, request, writer)
+        return HttpInvocation(self.engine, self._converter, routed.route, payload, trace, request, writer)
 
     def create_delivery(
         self, delivery: DeliveryRequest, on_done: Callable[[DeliveryResponse], None]
@@ -261,18 +268,26 @@ class Gateway:
         """
         route, trace = self.router.find_by_host(delivery.host), None
         request_id = new_request_id()
-        if route is None or self.tracer is not None or len(delivery.body) > PAYLOAD_MAX_BYTES:
-            # As a request: this creates the error responses and adds the trace headers.
+        payload: bytes | LargeEvent
+        if route is None or self.tracer is not None or len(delivery.body) > LARGE_BODY_BYTES:
+            # As a request: this creates the error responses, adds the trace headers and splits the event.
             request = ClientRequest.from_delivery(delivery)
+            request.body = BodyBuffer(self.body_memory)
+            try:
+                request.body.append(delivery.body)
+            except BodyMemoryExhausted:
+                raise RequestRejected(overload_response()) from None
             routed = self.route_request(request, is_private=True)
             route = routed.route
             request.id = request_id
             payload, trace = self._encode_request(request, routed)
         else:
             payload = encode_delivery(delivery, route, request_id)
-        return DeliveryInvocation(self.engine, route, request_id, payload, trace, on_done)
+        return DeliveryInvocation(self.engine, self._converter, route, request_id, payload, trace, on_done)
 
-    def _encode_request(self, request: ClientRequest, routed: RoutedRequest) -> tuple[bytes, Trace | None]:
+    def _encode_request(
+        self, request: ClientRequest, routed: RoutedRequest
+    ) -> tuple[bytes | LargeEvent, Trace | None]:
         """Return the encoded event and context, and the trace if it is recorded."""
         route = routed.route
         hide = request.token is not None and (
@@ -283,7 +298,9 @@ class Gateway:
             trace = self.tracer.start_trace(request, route)
         elif request.has_trace_headers:
             propagate(request)
-        return encode_invocation(request, route, routed.path, routed.query, hide_credentials=hide), trace
+        payload = encode_invocation(request, route, routed.path, routed.query, hide_credentials=hide)
+        request.body = None  # the connection keeps the request until the next one
+        return payload, trace
 
     def _reap_connections(self) -> None:
         """Close connections whose client stalls or is idle."""
@@ -301,6 +318,7 @@ class Gateway:
     def close(self) -> None:
         """Close every connection."""
         self._reap_timer.cancel()
+        self._converter.close()
         if self.connect_proxy is not None:
             self.connect_proxy.close()
         for connection in list(self.connections):

@@ -9,14 +9,17 @@ from typing import Final, cast
 import httptools
 
 from fnkit.contract.invocation.response import MappedResponse
+from fnkit.contract.limits import HEAD_MAX_BYTES
+from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.gateway import Gateway, RequestRejected, RoutedRequest
 from fnkit.platform.data_plane.gateway.invocation import HttpInvocation
 from fnkit.platform.data_plane.gateway.proxy import ESTABLISHED_RESPONSE, Tunnel
-from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES, ClientRequest
-from fnkit.platform.data_plane.gateway.response import encode_response, json_message
+from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES, ClientRequest, is_host
+from fnkit.platform.data_plane.gateway.response import encode_response, json_message, overload_response
 from fnkit.platform.peers import is_own_process
 
-_MAX_HEAD_BYTES: Final = 60 * 1024  # the default of Envoy's max_request_headers_kb
+_SLOWEST_BODY: Final = 16 * 1024  # bytes per second, after the time for a request
+_PARSED_AT_ONCE: Final = 16 * 1024  # bytes of a large read
 _LINGER_SECONDS: Final = 2.0  # for the client to read its response before the socket is closed
 _MAX_PIPELINED: Final = 16  # requests read ahead; each may hold a body in memory
 _CONTINUE_RESPONSE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -55,6 +58,7 @@ class HttpConnection(asyncio.Protocol):
         self._current_request: ClientRequest | None = None
         self._read_closed = False  # input is ignored from here on
         self._is_read_paused = False
+        self._unparsed = b""  # the rest of a large read
         self._is_write_paused = False  # the write buffer is above its high-water mark
         self._last_activity = self._loop.time()
 
@@ -75,6 +79,8 @@ class HttpConnection(asyncio.Protocol):
         """Abandon the current invocation; otherwise its instance would stay busy forever."""
         self._gateway.connections.discard(self)
         self._pipeline.clear()
+        self._request = ClientRequest()  # the parser refers to this object, and it to the body that has arrived
+        self._unparsed = b""
         self._read_closed = True
         invocation, self.invocation = self.invocation, None
         if invocation is not None:
@@ -97,12 +103,13 @@ class HttpConnection(asyncio.Protocol):
     def check_timeouts(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Close the connection if its client stalls within a request or is idle; return whether it did.
 
-        The time of a head counts from its first byte, that of a body from the last one received. Otherwise a client
-        that sends a header byte now and then could hold the connection forever (slowloris).
+        The time counts from the first byte of a request. Otherwise a client that sends a byte now and then could
+        hold the connection, and the memory of a body, forever (slowloris).
 
         Args:
             now: Time of the event loop.
-            request_timeout: Seconds for a head, and between two reads of a body.
+            request_timeout: Seconds for a request, without those for its body at 16 KiB per second, and between two
+                reads.
             idle_timeout: Seconds without a request, or without the client reading its response.
         """
         inactive = now - self._last_activity
@@ -112,10 +119,10 @@ class HttpConnection(asyncio.Protocol):
         ):
             return False
         if self._in_request and not self._is_write_paused:
-            if (
-                not self._read_closed
-                and (now - self._request_began_at if self._in_head else inactive) > request_timeout
-            ):
+            body = self._request.body
+            allowed = request_timeout + (body.size / _SLOWEST_BODY if body is not None else 0)
+            is_late = inactive > request_timeout or now - self._request_began_at > allowed
+            if is_late and not self._read_closed:
                 self._fail_connection(json_message(408, "the request did not arrive in time"))
                 return True
         elif inactive > idle_timeout and self._transport is not None:
@@ -136,6 +143,29 @@ class HttpConnection(asyncio.Protocol):
     # Requests
 
     def data_received(self, data: bytes) -> None:
+        """Parse received bytes, a large read in pieces, of which others need not wait for more than one.
+
+        A read may bring 256 KiB, in which tens of thousands of chunks of a body fit. And libuv would read up to 32
+        times before others get their turn.
+        """
+        if self._unparsed:
+            self._unparsed += data
+        elif len(data) > LARGE_BODY_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+            self._unparsed = data
+            self._parse_piece()
+        else:
+            self._parse(data)
+
+    def _parse_piece(self) -> None:
+        piece, self._unparsed = self._unparsed[:_PARSED_AT_ONCE], self._unparsed[_PARSED_AT_ONCE:]
+        if piece:
+            self._parse(piece)
+            self._loop.call_soon(self._parse_piece)
+        else:
+            self._resume_reading()
+
+    def _parse(self, data: bytes) -> None:
         """Feed the parser, and enforce the limits that it does not have.
 
         llhttp limits neither the size of a head nor that of chunk extensions and trailers. A head is counted here
@@ -147,7 +177,8 @@ class HttpConnection(asyncio.Protocol):
         self._last_activity = self._loop.time()
         if self._in_head:
             self._head_bytes += len(data)
-        request, size = self._request, self._request.body_bytes
+        request, body = self._request, self._request.body
+        size = body.size if body is not None else 0
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -156,11 +187,12 @@ class HttpConnection(asyncio.Protocol):
             if not self._read_closed:
                 self._fail_connection(json_message(400, _parse_error_message(error)))
         else:
-            if self._in_head and self._head_bytes > _MAX_HEAD_BYTES and not self._read_closed:
-                self._fail_connection(json_message(431, f"the headers exceed {_MAX_HEAD_BYTES} bytes"))
+            if self._in_head and self._head_bytes > HEAD_MAX_BYTES and not self._read_closed:
+                self._fail_connection(json_message(431, f"the headers exceed {HEAD_MAX_BYTES} bytes"))
             elif not self._in_head and request is self._request:
-                self._framing_bytes = self._framing_bytes + len(data) if size == request.body_bytes else 0
-                if self._framing_bytes > _MAX_HEAD_BYTES and not self._read_closed:
+                has_grown = request.body is not None and request.body.size > size
+                self._framing_bytes = 0 if has_grown else self._framing_bytes + len(data)
+                if self._framing_bytes > HEAD_MAX_BYTES and not self._read_closed:
                     self._fail_connection(json_message(400, "the chunk framing of the body is too long"))
 
     def _continue_after_upgrade(self, remaining: bytes) -> None:
@@ -175,7 +207,7 @@ class HttpConnection(asyncio.Protocol):
             self._is_reparsing = True
             self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._request.framing_header)
         if remaining and not self._read_closed:
-            self.data_received(remaining)
+            self._parse(remaining)
 
     def on_message_begin(self) -> None:
         """Start a new request."""
@@ -246,12 +278,17 @@ class HttpConnection(asyncio.Protocol):
             RequestRejected: The head is rejected.
         """
         # http.client and others send CONNECT as HTTP/1.0. The requests inside the tunnel are checked on their own.
-        if self._parser.get_http_version() == "1.0" and request.method != "CONNECT":
-            problem = json_message(426, "HTTP/1.1 or newer is required")
-        elif request.head_bytes + len(request.target) > _MAX_HEAD_BYTES:
-            problem = json_message(431, f"the headers exceed {_MAX_HEAD_BYTES} bytes")
+        version = self._parser.get_http_version()
+        if version == "1.0" and request.method != "CONNECT":
+            problem = json_message(426, "HTTP/1.1 is required")
+        elif version not in ("1.0", "1.1"):
+            problem = json_message(400, "this is not an HTTP/1.1 request")
+        elif request.head_bytes + len(request.target) > HEAD_MAX_BYTES:
+            problem = json_message(431, f"the headers exceed {HEAD_MAX_BYTES} bytes")
         elif request.host_count != 1 and request.method != "CONNECT":
             problem = json_message(400, "a request must have exactly one Host header")
+        elif not is_host(request.host):
+            problem = json_message(400, "the Host header is not a name or address with an optional port")
         elif request.transfer_encoding not in (b"", b"chunked"):
             problem = json_message(501, "the only supported transfer encoding is chunked")
         elif request.upgrade_protocol == b"websocket":
@@ -266,11 +303,15 @@ class HttpConnection(asyncio.Protocol):
         request = self._request
         if self._read_closed:
             return
-        request.body_bytes += len(data)
-        if request.body_bytes > MAX_REQUEST_BODY_BYTES:
-            self._fail_connection(json_message(413, f"the body exceeds {MAX_REQUEST_BODY_BYTES} bytes"))
-        else:
+        if request.body is None:
+            request.body = BodyBuffer(self._gateway.body_memory)
+        try:
             request.body.append(data)
+        except BodyMemoryExhausted:
+            self._fail_connection(overload_response())
+        else:
+            if request.body.size > MAX_REQUEST_BODY_BYTES:
+                self._fail_connection(json_message(413, f"the body exceeds {MAX_REQUEST_BODY_BYTES} bytes"))
 
     def on_message_complete(self) -> None:
         """Start the request if it is next; stop reading if the pipeline is full."""
@@ -310,8 +351,11 @@ class HttpConnection(asyncio.Protocol):
                 self._open_tunnel(target)
         if self._is_read_paused and len(self._pipeline) < _MAX_PIPELINED and self._transport is not None:
             self._is_read_paused = False
-            if self._is_open():
-                self._transport.resume_reading()
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and self._is_open() and not self._is_read_paused and not self._unparsed:
+            self._transport.resume_reading()
 
     def _respond_directly(self, request: ClientRequest, response: MappedResponse) -> None:
         if not self._is_private:
@@ -337,6 +381,7 @@ class HttpConnection(asyncio.Protocol):
         self._read_closed = True
         if self._pipeline and not self._pipeline[-1][0].is_complete:
             self._pipeline.pop()  # its rest will not be read
+            self._request.body = None
         request = ClientRequest()
         request.method = self._request.method
         request.keep_alive = False
@@ -369,6 +414,7 @@ class HttpConnection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.abort()
         elif request is not None and not request.keep_alive:
+            self._pipeline.clear()  # nothing may follow this response, not even an error
             self._close_after_linger()
         elif self._pipeline:
             self._loop.call_soon(self._start_next)  # not called directly: pipelined errors would recurse

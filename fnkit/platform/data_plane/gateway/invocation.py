@@ -7,16 +7,24 @@ Subclasses say how a response is sent: ``HttpInvocation`` writes it to an HTTP c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final, Protocol
 
-from fnkit.contract.invocation.response import MappedResponse, map_failure, map_response, needs_complete_body
+from fnkit.contract.invocation.response import MappedResponse, needs_complete_body
+from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemoryExhausted
+from fnkit.platform.data_plane.gateway.conversion import BodyConverter, ConversionError, LargeEvent
 from fnkit.platform.data_plane.gateway.request import ClientRequest
 from fnkit.platform.data_plane.gateway.response import (
     complete_head,
+    encode_head,
     encode_response,
     failure_response,
+    is_handler_error,
+    json_message,
+    map_worker_response,
+    overload_response,
     pass_through_head,
     without_length,
 )
@@ -30,7 +38,6 @@ MAX_ERROR_EXCERPT_BYTES: Final = 300
 
 _CLIENT_CLOSED_REQUEST: Final = 499  # nginx's status for a client that closed its connection before the response
 _MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
-_HANDLER_ERROR_STATUS: Final = 500
 _FAILURE_STATUS: Final = 300
 _JSON_WHITESPACE: Final = b" \t\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -40,24 +47,29 @@ class Invocation:
     """Base class of invocations, and the ``ResponseHandler`` of the engine.
 
     A response whose body is a JSON object, a string or ``null`` is mapped, and so is every error of a handler. All
-    others are sent unchanged, as are those of more than 32 MiB.
+    others are sent unchanged, as are those of more than 32 MiB. Large bodies are converted in a task meanwhile.
 
     Args:
         engine: Assigns the instance.
+        converter: Converts large bodies.
         route: The deployment.
         request_id: The id of the request.
-        payload: Event and context as JSON.
+        payload: Event and context as JSON, or what they are made of if the body is large.
         trace: The trace to record, if any.
     """
 
     __slots__ = (
-        "_body_parts",
+        "_body",
         "_body_size",
         "_content_length",
+        "_conversion",
+        "_converter",
         "_counters",
         "_engine",
+        "_event",
         "_function_id",
         "_is_cancelled",
+        "_is_mapped",
         "_payload",
         "_pending_request",
         "_request_id",
@@ -67,12 +79,23 @@ class Invocation:
         "_trace",
     )
 
-    def __init__(self, engine: Engine, route: Route, request_id: str, payload: bytes, trace: Trace | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        converter: BodyConverter,
+        route: Route,
+        request_id: str,
+        payload: bytes | LargeEvent,
+        trace: Trace | None,
+    ) -> None:
         self._engine = engine
+        self._converter = converter
         self._counters = engine.counters.get_or_create(route)
         self._function_id = route.function_id
         self._request_id = request_id
-        self._payload = payload
+        self._event = payload if isinstance(payload, LargeEvent) else None
+        self._payload: bytes | BodyBuffer = payload if isinstance(payload, bytes) else b""
+        self._conversion: asyncio.Task[None] | None = None
         self._trace = trace
         self._started_at = monotonic()
         self._pending_request: PendingRequest | None = None
@@ -80,11 +103,29 @@ class Invocation:
         self._response_status = 0
         self._response_headers: ResponseHeaders = ()  # without Content-Length
         self._content_length: int | None = None
-        self._body_parts: list[bytes] = []
+        self._is_mapped: bool | None = None  # unknown before the first byte of the body
+        self._body: bytes | BodyBuffer = b""
         self._body_size = 0
 
     def start(self) -> None:
         """Request an instance from the engine."""
+        event, self._event = self._event, None
+        if event is None:
+            self._acquire()
+        else:
+            self._conversion = asyncio.get_running_loop().create_task(self._encode_and_acquire(event))
+
+    async def _encode_and_acquire(self, event: LargeEvent) -> None:
+        try:
+            self._payload = await self._converter.encode_event(event)
+        except BodyMemoryExhausted:
+            self._end(overload_response())
+        except ConversionError as error:
+            self._end(json_message(502, str(error)))
+        else:
+            self._acquire()
+
+    def _acquire(self) -> None:
         pending_request = self._engine.acquire(self._function_id, self._request_id, self)
         # ``acquire`` may call back at once, and the callback may cancel this invocation.
         if pending_request is not None and not self._is_cancelled:
@@ -97,6 +138,9 @@ class Invocation:
         """
         self._is_cancelled = True
         self._count_response(_CLIENT_CLOSED_REQUEST)
+        if self._conversion is not None:
+            self._conversion.cancel()
+            self._conversion = None
         if self._pending_request is not None:
             self._engine.cancel(self._pending_request)
             self._pending_request = None
@@ -116,45 +160,74 @@ class Invocation:
         """Store the head of the response."""
         self._response_status = status
         self._content_length, self._response_headers = without_length(headers)
+        if is_handler_error(status):
+            self._is_mapped = True
 
     def on_response_data(self, data: bytes) -> None:
         """Buffer a piece of the body; discard it beyond the size up to which a body is mapped."""
         self._body_size += len(data)
+        if self._is_mapped is None and (start := data.lstrip(_JSON_WHITESPACE)):
+            self._is_mapped = needs_complete_body(start[0])
         if self._body_size <= _MAX_BUFFERED_BYTES:
-            self._body_parts.append(data)
+            try:
+                self._buffer(data)
+            except BodyMemoryExhausted:
+                self._abandon(overload_response())
+
+    def _buffer(self, data: bytes) -> None:
+        if isinstance(self._body, bytes):
+            if self._body_size == len(data) <= LARGE_BODY_BYTES:
+                self._body = data  # most responses have one piece
+                return
+            first, self._body = self._body, BodyBuffer(self._converter.memory)
+            self._body.append(first)
+        self._body.append(data)
 
     def on_response_end(self) -> None:
         """Send the response."""
         self._pending_request = None
-        parts = self._body_parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        if self._response_status == _HANDLER_ERROR_STATUS:
-            response = map_failure(body.decode("utf-8", "replace"))
-        elif self._is_mapped(body):
-            headers = [
-                (name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in self._response_headers
-            ]
-            response = map_response(self._response_status, headers, body)
+        body, self._body = self._body, b""
+        if isinstance(body, BodyBuffer) and not body.is_large:
+            body = body.join()
+        if not self._is_mapped or self._body_size > _MAX_BUFFERED_BYTES:
+            self._send_body(*pass_through_head(self._response_status, self._response_headers), body)
+        elif isinstance(body, BodyBuffer):
+            self._conversion = asyncio.get_running_loop().create_task(self._map_and_send(body))
         else:
-            status, head = pass_through_head(self._response_status, self._response_headers)
-            self._send_unmapped(status, head, body)
-            self._count_response(status)
-            return
-        self._send_response(response, from_function=True)
-        self._count_response(response.status)
+            response = map_worker_response(self._response_status, self._response_headers, body)
+            self._end(response, from_function=True)
+
+    async def _map_and_send(self, body: BodyBuffer) -> None:
+        try:
+            status, headers, content = await self._converter.map_response(
+                self._response_status, self._response_headers, body
+            )
+        except BodyMemoryExhausted:
+            self._end(overload_response())
+        except ConversionError as error:
+            self._end(json_message(502, str(error)))
+        else:
+            self._send_body(status, encode_head(status, headers), content)
+
+    def _abandon(self, response: MappedResponse) -> None:
+        """Send this response instead of the instance's."""
+        pending_request, self._pending_request = self._pending_request, None
+        if pending_request is not None:
+            self._engine.cancel(pending_request)
+        self._is_cancelled = True
+        self._body = b""
+        self._end(response)
 
     def on_failure(self, failure: RequestFailure) -> None:
         """Send the gateway's error response."""
         self._pending_request = None
         if self._is_cancelled:
             return
-        response = failure_response(failure)
-        self._send_response(response, from_function=False)
-        self._count_response(response.status)
+        self._end(failure_response(failure))
 
-    def _is_mapped(self, body: bytes) -> bool:
-        start = body.lstrip(_JSON_WHITESPACE)
-        return bool(start) and needs_complete_body(start[0]) and self._body_size <= _MAX_BUFFERED_BYTES
+    def _end(self, response: MappedResponse, *, from_function: bool = False) -> None:
+        self._send_response(response, from_function=from_function)
+        self._count_response(response.status)
 
     def _count_response(self, status: int) -> None:
         self._counters.count_response(status, monotonic() - self._started_at)
@@ -167,8 +240,8 @@ class Invocation:
         """Send a complete response: the mapped one of the function, or an error of the gateway."""
         raise NotImplementedError
 
-    def _send_unmapped(self, status: int, head: bytes, body: bytes) -> None:
-        """Send a complete response whose body needs no mapping, with its encoded head."""
+    def _send_body(self, status: int, head: bytes, body: bytes | BodyBuffer) -> None:
+        """Send a complete response of the function with its encoded head, and count it."""
         raise NotImplementedError
 
 
@@ -190,75 +263,72 @@ class HttpInvocation(Invocation):
 
     Args:
         engine: Assigns the instance.
+        converter: Converts large bodies.
         route: The deployment.
-        payload: Event and context as JSON.
+        payload: Event and context as JSON, or what they are made of if the body is large.
         trace: The trace to record, if any.
         request: The request.
         writer: The connection that the response is written to.
     """
 
     __slots__ = (
-        "_buffers_body",
         "_client_status",
         "_is_chunked",
         "_is_head_request",
+        "_is_paused",
         "_is_streaming",
         "_keep_alive",
+        "_unsent",
         "_writer",
     )
 
     def __init__(
         self,
         engine: Engine,
+        converter: BodyConverter,
         route: Route,
-        payload: bytes,
+        payload: bytes | LargeEvent,
         trace: Trace | None,
         request: ClientRequest,
         writer: ResponseWriter,
     ) -> None:
-        super().__init__(engine, route, request.id, payload, trace)
+        super().__init__(engine, converter, route, request.id, payload, trace)
         self._writer = writer
         self._is_head_request = request.method == "HEAD"
         self._keep_alive = request.keep_alive
-        self._buffers_body: bool | None = None  # whether to buffer and map the body; unknown before its first byte
+        self._is_paused = False  # the client reads too slowly
+        self._unsent: Iterator[bytes] | None = None  # what is left of a complete body
         self._is_streaming = False
         self._is_chunked = False
         self._client_status = 0  # of a streamed response
 
     def pause(self) -> None:
-        """Stop reading from the instance, once streaming: before that, the buffer has its own limit."""
+        """Stop writing, and reading from the instance once streaming: before, the buffer has its own limit."""
+        self._is_paused = True
         if self._pending_request is not None and self._is_streaming:
             self._pending_request.pause()
 
     def resume(self) -> None:
-        """Read from the instance again."""
+        """Write and read again."""
+        self._is_paused = False
         if self._pending_request is not None:
             self._pending_request.resume()
-
-    def on_response_start(self, status: int, headers: ResponseHeaders) -> None:
-        """Store the head of the response."""
-        super().on_response_start(status, headers)
-        if status == _HANDLER_ERROR_STATUS:
-            self._buffers_body = True
+        elif self._unsent is not None:
+            self._write_unsent(self._unsent)
 
     def on_response_data(self, data: bytes) -> None:
         """Buffer or stream a piece of the body."""
         if self._is_streaming:
             self._write_body(data)
             return
-        self._body_parts.append(data)
-        self._body_size += len(data)
-        if self._buffers_body is None:
-            start = data.lstrip(_JSON_WHITESPACE)
-            if start:
-                self._buffers_body = needs_complete_body(start[0])
-            elif self._body_size <= _MAX_BUFFERED_BYTES:
-                return
-        if self._buffers_body:
-            if self._body_size > _MAX_BUFFERED_BYTES:
-                self._start_streaming()
+        super().on_response_data(data)
+        if self._is_cancelled:
+            return
+        if self._body_size > _MAX_BUFFERED_BYTES:
+            self._start_streaming()
+            self._write_body(data)  # which was too much to be buffered
         # A complete body is not streamed: its end follows at once, and head and body go out in one write.
-        elif self._body_size != self._content_length:
+        elif self._is_mapped is False and self._body_size != self._content_length:
             self._start_streaming()
 
     def on_response_end(self) -> None:
@@ -269,8 +339,7 @@ class HttpInvocation(Invocation):
         self._pending_request = None
         if self._is_chunked:
             self._writer.write(_LAST_CHUNK)
-        self._writer.end_response(complete=True)
-        self._count_response(self._client_status)
+        self._finish()
 
     def _send_response(self, response: MappedResponse, *, from_function: bool) -> None:
         del from_function
@@ -280,10 +349,33 @@ class HttpInvocation(Invocation):
         self._writer.write(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head_request))
         self._writer.end_response(complete=True)
 
-    def _send_unmapped(self, status: int, head: bytes, body: bytes) -> None:
-        head = complete_head(head, status, len(body), keep_alive=self._keep_alive)
-        self._writer.write(head if self._is_head_request else head + body)
+    def _send_body(self, status: int, head: bytes, body: bytes | BodyBuffer) -> None:
+        size = len(body) if isinstance(body, bytes) else body.size
+        head = complete_head(head, status, size, keep_alive=self._keep_alive)
+        self._client_status = status
+        if self._is_head_request:
+            self._writer.write(head)
+            self._finish()
+        elif isinstance(body, bytes):
+            self._writer.write(head + body)
+            self._finish()
+        else:
+            self._writer.write(head)
+            self._unsent = body.drain()
+            self._write_unsent(self._unsent)
+
+    def _write_unsent(self, pieces: Iterator[bytes]) -> None:
+        while not self._is_paused:
+            piece = next(pieces, None)
+            if piece is None:
+                self._unsent = None
+                self._finish()
+                return
+            self._writer.write(piece)
+
+    def _finish(self) -> None:
         self._writer.end_response(complete=True)
+        self._count_response(self._client_status)
 
     def _start_streaming(self) -> None:
         status, head = pass_through_head(self._response_status, self._response_headers)
@@ -291,12 +383,12 @@ class HttpInvocation(Invocation):
         self._is_chunked = self._content_length is None and not self._is_head_request
         self._is_streaming = True
         self._writer.write(complete_head(head, status, self._content_length, keep_alive=self._keep_alive))
-        parts, self._body_parts = self._body_parts, []
-        for part in parts:
-            self._write_body(part)
+        body, self._body = self._body, b""
+        for piece in (body,) if isinstance(body, bytes) else body.drain():
+            self._write_body(piece)
 
     def _write_body(self, data: bytes) -> None:
-        if not self._is_head_request:
+        if data and not self._is_head_request:
             self._writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
 
 
@@ -305,9 +397,10 @@ class DeliveryInvocation(Invocation):
 
     Args:
         engine: Assigns the instance.
+        converter: Converts large bodies.
         route: The deployment.
         request_id: The id of the request.
-        payload: Event and context as JSON.
+        payload: Event and context as JSON, or what they are made of if the body is large.
         trace: The trace to record, if any.
         on_done: Called once with the outcome, unless the invocation is cancelled.
     """
@@ -317,21 +410,23 @@ class DeliveryInvocation(Invocation):
     def __init__(
         self,
         engine: Engine,
+        converter: BodyConverter,
         route: Route,
         request_id: str,
-        payload: bytes,
+        payload: bytes | LargeEvent,
         trace: Trace | None,
         on_done: Callable[[DeliveryResponse], None],
     ) -> None:
-        super().__init__(engine, route, request_id, payload, trace)
+        super().__init__(engine, converter, route, request_id, payload, trace)
         self._on_done = on_done
 
     def _send_response(self, response: MappedResponse, *, from_function: bool) -> None:
         self._report(response.status, response.body, from_function=from_function)
 
-    def _send_unmapped(self, status: int, head: bytes, body: bytes) -> None:
+    def _send_body(self, status: int, head: bytes, body: bytes | BodyBuffer) -> None:
         del head
-        self._report(status, body, from_function=True)
+        self._report(status, body if isinstance(body, bytes) else next(body.drain(), b""), from_function=True)
+        self._count_response(status)
 
     def _report(self, status: int, body: bytes, *, from_function: bool) -> None:
         excerpt = body[:MAX_ERROR_EXCERPT_BYTES] if status >= _FAILURE_STATUS else b""

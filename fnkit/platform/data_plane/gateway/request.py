@@ -10,7 +10,9 @@ from typing import Final, cast
 import msgspec
 
 from fnkit.contract.invocation.event import build_context, build_event, decode_text, is_base64
+from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
+from fnkit.platform.data_plane.gateway.conversion import LargeEvent
 from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest
 from fnkit.platform.model.routing import Route
 
@@ -19,6 +21,7 @@ _DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
 
 MAX_REQUEST_BODY_BYTES: Final = 32 * 1024 * 1024
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(:[0-9]*)?")
 _HOP_BY_HOP: Final = frozenset(
     {
         *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
@@ -38,6 +41,11 @@ _INSPECTED_HEADERS: Final = frozenset(
 """Headers that the gateway uses itself."""
 _DELIVERY_USER_AGENT: Final = (b"user-agent", USER_AGENT.encode())
 _encoder: Final = msgspec.json.Encoder()
+
+
+def is_host(text: bytes) -> bool:
+    """Return whether this is the value of a Host header (RFC 9110 section 7.2), possibly empty."""
+    return _HOST.fullmatch(text) is not None
 
 
 def new_request_id() -> str:
@@ -63,14 +71,12 @@ class ClientRequest:
         token: The credential of highest priority.
         content_length: Value of Content-Length, 0 without one.
         has_trace_headers: Whether there is a ``traceparent`` or ``tracestate`` header.
-        body: Pieces of the body.
-        body_bytes: Bytes of the body so far.
+        body: The body, or what has arrived of it.
         is_complete: Whether the request was received completely.
     """
 
     __slots__ = (
         "body",
-        "body_bytes",
         "client_host",
         "content_length",
         "expects_continue",
@@ -114,27 +120,28 @@ class ClientRequest:
         self.content_length = 0
         self.expects_continue = False
         self.has_trace_headers = False
-        self.body: list[bytes] = []
-        self.body_bytes = 0
+        self.body: BodyBuffer | None = None
         self.is_complete = False
         self.keep_alive = True
 
     @classmethod
     def from_delivery(cls, delivery: DeliveryRequest) -> ClientRequest:
-        """Return the request for a message, with the headers recorded from Scaleway's deliveries."""
+        """Return the request for a message, without its body.
+
+        The headers are those recorded from Scaleway's deliveries.
+        """
         request = cls()
         request.method = "POST"
         request.target = b"/"
         request.host = delivery.host
         request.host_count = 1
-        request.content_length = request.body_bytes = len(delivery.body)
+        request.content_length = len(delivery.body)
         request.headers = [
             (b"host", delivery.host),
             _DELIVERY_USER_AGENT,
             (b"content-type", delivery.content_type),
             (b"content-length", b"%d" % len(delivery.body)),
         ]
-        request.body = [delivery.body]
         request.is_complete = True
         return request
 
@@ -210,8 +217,10 @@ def _encode(event: dict[str, object], route: Route) -> bytes:
 
 def encode_invocation(
     request: ClientRequest, route: Route, path: str, query: str, *, hide_credentials: bool
-) -> bytes:
+) -> bytes | LargeEvent:
     """Encode the event and the context of a request as JSON, for the worker of an instance.
+
+    A large body is not encoded yet.
 
     Args:
         request: The complete request.
@@ -221,11 +230,21 @@ def encode_invocation(
         hide_credentials: Whether to omit the credential headers. They belong to the caller, and a handler must
             not be able to use it.
     """
-    return _encode(_build_request_event(request, path, query, hide_credentials=hide_credentials), route)
+    body = request.body
+    if body is None or not body.is_large:
+        content = b"" if body is None else body.join()
+        return _encode(
+            _build_request_event(request, path, query, content, hide_credentials=hide_credentials), route
+        )
+    event = _build_request_event(request, path, query, b"", hide_credentials=hide_credentials)
+    for member in ("body", "isBase64Encoded"):
+        del event[member]
+    before, separator, after = _encode(event, route).rpartition(b'},"context":')
+    return LargeEvent(before + b',"body":', body, separator + after)
 
 
 def _build_request_event(
-    request: ClientRequest, path: str, query: str, *, hide_credentials: bool
+    request: ClientRequest, path: str, query: str, body: bytes, *, hide_credentials: bool
 ) -> dict[str, object]:
     headers = [
         (name.decode("latin-1"), decode_text(value))
@@ -239,7 +258,6 @@ def _build_request_event(
         ("x-request-id", request.id),
         ("x-envoy-external-address", host),
     )
-    body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
     return build_event(method=request.method, path=path, query=query, headers=headers, body=body)
 
 
@@ -264,6 +282,6 @@ def encode_delivery(delivery: DeliveryRequest, route: Route, request_id: str) ->
 def _delivery_event(content_type: bytes) -> tuple[dict[str, object], dict[str, str]]:
     """Return the event of an empty message and its headers. An event does not contain the Host header."""
     request = ClientRequest.from_delivery(DeliveryRequest(b"", content_type, b""))
-    event = _build_request_event(request, "/", "", hide_credentials=False)
+    event = _build_request_event(request, "/", "", b"", hide_credentials=False)
     event.pop("isBase64Encoded", None)
     return event, cast("dict[str, str]", event["headers"])

@@ -9,12 +9,13 @@ from typing import Final
 
 import msgspec
 
-from fnkit.contract.invocation.response import MappedResponse, map_response
+from fnkit.contract.invocation.response import Headers, MappedResponse, map_failure, map_response
 from fnkit.platform.data_plane.interface import FailureKind, RequestFailure, ResponseHeaders
 
 _REASON_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _MAX_CACHED_HEADS: Final = 1024
 _BODILESS_STATUSES: Final = (204, 304)
+_HANDLER_ERROR_STATUS: Final = 500
 _STATUS_BY_FAILURE: Final = {
     FailureKind.UNKNOWN: 404,
     FailureKind.QUEUE_FULL: 503,
@@ -38,9 +39,26 @@ def _date_headers() -> bytes:
     return _date_cache[1]
 
 
-def _encode_head(response: MappedResponse) -> bytes:
-    lines = [f"HTTP/1.1 {response.status} {_REASON_PHRASES.get(response.status, 'Unknown')}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in response.headers]
+def is_handler_error(status: int) -> bool:
+    """Return whether a worker's status says that its handler failed."""
+    return status == _HANDLER_ERROR_STATUS
+
+
+def map_worker_response(status: int, headers: ResponseHeaders, body: bytes) -> MappedResponse:
+    """Return the client's response for a worker's, which is a handler's error or has a body that is converted."""
+    if is_handler_error(status):
+        return map_failure(body.decode("utf-8", "replace"))
+    return map_response(status, _decode_headers(headers), body)
+
+
+def _decode_headers(headers: ResponseHeaders) -> Headers:
+    return [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers]
+
+
+def encode_head(status: int, headers: Headers) -> bytes:
+    """Encode a head for ``complete_head``."""
+    lines = [f"HTTP/1.1 {status} {_REASON_PHRASES.get(status, 'Unknown')}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
     return "".join(lines).encode("utf-8", "replace")
 
 
@@ -63,9 +81,8 @@ def pass_through_head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> 
     """
     known = _head_cache.get((status, headers))
     if known is None:
-        texts = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers]
-        response = map_response(status, texts, b"")
-        known = response.status, _encode_head(response)
+        response = map_response(status, _decode_headers(headers), b"")
+        known = response.status, encode_head(response.status, response.headers)
         if len(_head_cache) < _MAX_CACHED_HEADS:
             _head_cache[status, headers] = known
     return known
@@ -81,7 +98,8 @@ def complete_head(head: bytes, status: int, length: int | None, *, keep_alive: b
 
 def encode_response(response: MappedResponse, *, keep_alive: bool, is_head: bool = False) -> bytes:
     """Encode a complete response. ``is_head``: omit the body, as the response to HEAD."""
-    head = complete_head(_encode_head(response), response.status, len(response.body), keep_alive=keep_alive)
+    head = encode_head(response.status, response.headers)
+    head = complete_head(head, response.status, len(response.body), keep_alive=keep_alive)
     return head if is_head else head + response.body
 
 
@@ -89,6 +107,12 @@ def json_message(status: int, message: str) -> MappedResponse:
     """Return a response of the gateway itself: a JSON message without CORS headers."""
     body = msgspec.json.encode({"message": message})
     return MappedResponse(status, [("Content-Type", "application/json")], body)
+
+
+def overload_response() -> MappedResponse:
+    """Return the response to a request for which there is no memory."""
+    response = json_message(503, "the bodies of other requests take up the memory for them")
+    return MappedResponse(response.status, [*response.headers, ("Retry-After", "1")], response.body)
 
 
 def failure_response(failure: RequestFailure) -> MappedResponse:

@@ -8,7 +8,7 @@ the reasons. ``fnkit/worker/python/preload.py`` is the other end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -62,7 +62,7 @@ class DeploymentZygoteClient(ForkServerClient):
         self,
         loop: asyncio.AbstractEventLoop,
         process: ForkedProcess,
-        on_lines: Callable[[LogStream, Iterable[bytes]], None],
+        on_lines: Callable[[LogStream, Collection[bytes]], None],
         owner_uid: int,
     ) -> None:
         super().__init__(loop, process.zygote.interpreter)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -129,7 +129,7 @@ class WorkerFactory:
         """
         process = await self._fork_process(self._get_zygote(route.interpreter))
 
-        def on_lines(stream: LogStream, lines: Iterable[bytes]) -> None:
+        def on_lines(stream: LogStream, lines: Collection[bytes]) -> None:
             self._logs.write(route.function_id, process.name, "", stream, lines)
 
         zygote = DeploymentZygoteClient(self._loop, process, on_lines, self._settings.target_uid(route))

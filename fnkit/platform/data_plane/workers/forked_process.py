@@ -18,7 +18,7 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,7 @@ from fnkit.platform.model.log_record import MAX_LINE_BYTES, LogStream
 
 _UCRED: Final = struct.Struct("3i")  # ucred: process, user, group
 _PIPE_BYTES: Final = 65536  # the capacity of a pipe: one read empties it
+_READ_BYTES: Final = 8192  # in an iteration of the event loop: as many empty lines take milliseconds to log
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -198,7 +199,7 @@ class OutputReader:
         self,
         loop: asyncio.AbstractEventLoop,
         streams: Iterable[tuple[int, LogStream]],
-        on_lines: Callable[[LogStream, Iterable[bytes]], None],
+        on_lines: Callable[[LogStream, Collection[bytes]], None],
     ) -> None:
         self._loop = loop
         self._on_lines = on_lines
@@ -206,7 +207,7 @@ class OutputReader:
         self._poll = select.poll()
         for descriptor in self._splitters:
             os.set_blocking(descriptor, False)
-            loop.add_reader(descriptor, self._read, descriptor)
+            loop.add_reader(descriptor, self._read, descriptor, _READ_BYTES)
             self._poll.register(descriptor, select.POLLIN)
 
     def read_pending(self) -> None:
@@ -226,9 +227,9 @@ class OutputReader:
             self._read(descriptor)
             self._close(descriptor)
 
-    def _read(self, descriptor: int) -> None:
+    def _read(self, descriptor: int, size: int = _PIPE_BYTES) -> None:
         try:
-            data = os.read(descriptor, _PIPE_BYTES)
+            data = os.read(descriptor, size)
         except BlockingIOError:
             return
         except OSError:
@@ -252,6 +253,28 @@ class OutputReader:
             self._on_lines(splitter.stream, (rest,))
 
 
+class _Lines(Collection[bytes]):
+    """Lines, which are split only if somebody iterates over them. To count them is a hundred times as fast.
+
+    Args:
+        text: The lines, without the last line break.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def __len__(self) -> int:
+        return self._text.count(b"\n") + 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._text.split(b"\n"))
+
+    def __contains__(self, line: object) -> bool:
+        return line in self._text.split(b"\n")
+
+
 class _LineSplitter:
     """Splits a stream into lines. A line over the limit is cut, and the rest of it skipped."""
 
@@ -262,18 +285,18 @@ class _LineSplitter:
         self._partial_line = b""
         self._is_skipping = False
 
-    def split(self, data: bytes) -> list[bytes]:
+    def split(self, data: bytes) -> Collection[bytes]:
         """Return the lines that are complete with this data."""
-        *lines, self._partial_line = (self._partial_line + data).split(b"\n")
-        if self._is_skipping and lines:
+        text, line_break, self._partial_line = (self._partial_line + data).rpartition(b"\n")
+        if self._is_skipping and line_break:
             self._is_skipping = False
-            del lines[0]  # the rest of a line that was too long
+            _, line_break, text = text.partition(b"\n")  # the first is the rest of a line that was too long
         if len(self._partial_line) > MAX_LINE_BYTES:
             if not self._is_skipping:
-                lines.append(self._partial_line)
+                text, line_break = text + line_break + self._partial_line, b"\n"
             self._is_skipping = True
             self._partial_line = b""
-        return lines
+        return _Lines(text) if line_break else ()
 
     def take_rest(self) -> bytes:
         """Return the unfinished line, which the next data does not continue."""

@@ -17,13 +17,13 @@ from typing import Final
 
 import httptools
 
+from fnkit.contract.limits import HEAD_MAX_BYTES, RESPONSE_HEADERS_MAX
 from fnkit.platform.data_plane.interface import ResponseHandler, ResponseHeaders
 
 _NONCE_HEADER: Final = b"fnkit-request"
 _NONCE_BYTES: Final = 8  # a handler cannot guess 64 bits from earlier nonces
-_REQUEST_TEMPLATE: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b\r\ncontent-length: %d\r\n\r\n"
+_REQUEST_HEAD: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b\r\ncontent-length: %d\r\n\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
-_MAX_HEAD_BYTES: Final = 1024 * 1024  # Go's HTTP client, which the real platform's runtime uses, has this default
 _MAX_CACHED_HEADS: Final = 1024  # handlers choose their headers, so the cache must be bounded
 _MAX_CACHED_HEAD_BYTES: Final = 1024
 _FIRST_FINAL_STATUS: Final = 200
@@ -50,7 +50,8 @@ class ResponseReader:
         self.has_trailing_data = False
         self.connection_close = False
         self._nonce_line = b""  # the header line that the head of the current response must end with
-        self._is_nonce_wrong = False  # the head carries the nonce of another request
+        self._violation = ""  # what is wrong with the head
+        self._body_parts: list[bytes] = []  # of the current read: a body in tiny chunks is delivered at once
         self._is_in_body = False
         self._is_complete = False
         self._head_bytes = 0
@@ -63,12 +64,13 @@ class ResponseReader:
         self.handler = handler
         self._nonce_line = b"\r\n%b: %b" % (_NONCE_HEADER, os.urandom(_NONCE_BYTES).hex().encode())
         self._is_in_body = False
+        self._body_parts.clear()
         self._head = None
         self._head_bytes = 0
 
-    def encode_request(self, document: bytes) -> bytes:
-        """Return the bytes of the request, with its nonce."""
-        return _REQUEST_TEMPLATE % (self._nonce_line, len(document)) + document
+    def encode_head(self, content_length: int) -> bytes:
+        """Return the head of the request, with its nonce."""
+        return _REQUEST_HEAD % (self._nonce_line, content_length)
 
     def feed(self, data: bytes) -> bool:
         """Parse received bytes.
@@ -90,11 +92,11 @@ class ResponseReader:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.has_trailing_data = True
             if not self._is_complete:
-                reason = "it answered another request" if self._is_nonce_wrong else "its response was not HTTP"
-                raise ProtocolViolation(reason) from None
+                raise ProtocolViolation(self._violation or "its response was not HTTP") from None
+        self._deliver_body()
         if not self._is_complete:
-            if not self._is_in_body and self._head_bytes > _MAX_HEAD_BYTES:
-                raise ProtocolViolation(f"the head of its response exceeds {_MAX_HEAD_BYTES} bytes")
+            if not self._is_in_body and self._head_bytes > HEAD_MAX_BYTES:
+                raise ProtocolViolation(f"the head of its response exceeds {HEAD_MAX_BYTES} bytes")
             return False
         if is_first and self._head is not None and not self.has_trailing_data and not self.connection_close:
             store_head(data, self._nonce_line, *self._head)
@@ -107,6 +109,13 @@ class ResponseReader:
         if body and self.handler is not None:
             self.handler.on_response_data(body)
 
+    def _deliver_body(self) -> None:
+        if self._body_parts:
+            body = self._body_parts[0] if len(self._body_parts) == 1 else b"".join(self._body_parts)
+            self._body_parts.clear()
+            if self.handler is not None:
+                self.handler.on_response_data(body)
+
     # Callbacks of the parser
 
     def on_message_begin(self) -> None:
@@ -114,7 +123,10 @@ class ResponseReader:
         self.has_trailing_data = self._is_complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header."""
+        """Collect a header, up to Envoy's limit for their number; the nonce is one more."""
+        if len(self._headers) > RESPONSE_HEADERS_MAX:
+            self._violation = f"its response has more than {RESPONSE_HEADERS_MAX} headers"
+            raise httptools.HttpParserError(self._violation)
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -127,18 +139,18 @@ class ResponseReader:
             raise httptools.HttpParserError("an interim response")
         nonces = [value for name, value in headers if name.lower() == _NONCE_HEADER]
         # The whole list is compared: a second nonce header is a violation too.
-        self._is_nonce_wrong = nonces != [self._nonce_line.rpartition(b" ")[2]]
-        if self._is_nonce_wrong:
-            raise httptools.HttpParserError("a response to another request")
+        if nonces != [self._nonce_line.rpartition(b" ")[2]]:
+            self._violation = "it answered another request"
+            raise httptools.HttpParserError(self._violation)
         self._is_in_body = True
         self._head = (status, tuple(header for header in headers if header[0].lower() != _NONCE_HEADER))
         if self.handler is not None:
             self.handler.on_response_start(*self._head)
 
     def on_body(self, data: bytes) -> None:
-        """Deliver a part of the body."""
-        if not self._is_complete and self.handler is not None:
-            self.handler.on_response_data(data)
+        """Collect a part of the body."""
+        if not self._is_complete:
+            self._body_parts.append(data)
 
     def on_message_complete(self) -> None:
         """Note the end of the response."""

@@ -14,13 +14,14 @@ import asyncio
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from time import monotonic
 from typing import Final, cast
 
 import msgspec
 
+from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer
 from fnkit.platform.data_plane.interface import ColdStart, RequestFailure, ResponseHandler
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
 from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
@@ -62,7 +63,7 @@ class LocalPendingRequest:
         """Whether the request was queued."""
         return self.queued_at > 0
 
-    def send(self, document: bytes) -> None:
+    def send(self, document: bytes | BodyBuffer) -> None:
         """Send the request to its instance."""
         if self.instance is not None:
             self.instance.send(document)
@@ -167,6 +168,8 @@ class Instance(asyncio.Protocol):
         self._is_reaped = False
         self._is_disconnected = False
         self._is_paused = False
+        self._is_write_paused = False
+        self._unsent: Iterator[bytes] = iter(())  # what is left of a large request
         self._is_finished = False
         self._response_reader = ResponseReader()
         self._output = OutputReader(self._loop, process.streams(), self._log)
@@ -248,7 +251,7 @@ class Instance(asyncio.Protocol):
 
     # Output
 
-    def _log(self, stream: LogStream, lines: Iterable[bytes]) -> None:
+    def _log(self, stream: LogStream, lines: Collection[bytes]) -> None:
         self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
 
     # Requests
@@ -262,10 +265,33 @@ class Instance(asyncio.Protocol):
         self.request = request
         self._response_reader.expect(request.handler)
 
-    def send(self, document: bytes) -> None:
+    def send(self, document: bytes | BodyBuffer) -> None:
         """Send the request: event and context as JSON."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(self._response_reader.encode_request(document))
+        if self._transport is None or self._transport.is_closing():
+            return
+        if isinstance(document, bytes):
+            self._transport.write(self._response_reader.encode_head(len(document)) + document)
+        else:
+            self._transport.write(self._response_reader.encode_head(document.size))
+            self._unsent = document.drain()
+            self._write_unsent()
+
+    def _write_unsent(self, *, at_once: bool = False) -> None:
+        while self._transport is not None and (at_once or not self._is_write_paused):
+            piece = next(self._unsent, None)
+            if piece is None:
+                return
+            if not self._transport.is_closing():
+                self._transport.write(piece)
+
+    def pause_writing(self) -> None:
+        """Stop writing until the instance has read."""
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        """Continue with the request."""
+        self._is_write_paused = False
+        self._write_unsent()
 
     def discard_response(self) -> None:
         """Discard the rest of the response."""
@@ -280,13 +306,20 @@ class Instance(asyncio.Protocol):
     def resume(self) -> None:
         """Resume reading."""
         self._is_paused = False
-        if self._transport is not None and not self._transport.is_closing():
+        self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing() and not self._is_paused:
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Handle the start line, or a part of a response."""
         if self.reason:
             return  # it is being killed
+        if len(data) > LARGE_BODY_BYTES and self._transport is not None:
+            # libuv would read up to 32 times before others get their turn.
+            self._transport.pause_reading()
+            self._loop.call_soon(self._resume_reading)
         if self.state is WorkerState.BUSY:
             try:
                 if self._response_reader.feed(data):
@@ -307,6 +340,7 @@ class Instance(asyncio.Protocol):
         # Now, so that the log attributes what the handler has written to this request.
         self._output.read_pending()
         self._output.flush()
+        self._write_unsent(at_once=True)  # it answered before it had read the request, and may read it yet
         if self._is_paused:  # by the last part of this response; the next one must be read
             self.resume()
         request, self.request = self.request, None
@@ -347,6 +381,7 @@ class Instance(asyncio.Protocol):
         if self._is_finished:
             return
         self._is_finished = True
+        self._unsent = iter(())
         self.state = WorkerState.ENDED
         if self._transport is not None:
             self._transport.abort()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from fnkit.platform.model.log_record import (
     MAX_SEGMENTS,
     LogRecord,
     LogStream,
-    format_time,
+    format_times,
     parse_time,
     segment_name,
     segment_number,
@@ -152,21 +153,29 @@ class LogWriter:
         self.dropped: dict[str, int] = {}  # number of lines by function
 
     def write(
-        self, function_id: str, instance: str, request_id: str, stream: LogStream, messages: Iterable[bytes]
+        self, function_id: str, instance: str, request_id: str, stream: LogStream, messages: Collection[bytes]
     ) -> None:
-        """Append lines of one stream. Lines above the rate are dropped, and lines over 64 KiB are cut."""
+        """Append lines of one stream. Lines above the rate are dropped, and lines over 64 KiB are cut.
+
+        Args:
+            function_id: The function.
+            instance: The name of the instance.
+            request_id: The request that it handles.
+            stream: The stream.
+            messages: The lines. Those that are dropped are only counted.
+        """
         rate = self._current_rate(function_id)
-        texts: list[str] = []
-        for message in messages:
-            if rate.written >= _LINES_PER_MINUTE:
-                if not rate.dropped:
-                    self._call_later(max(0.0, rate.since + _RATE_PERIOD - self._seconds()), self.log_dropped_lines)
-                rate.dropped += 1
-                self.dropped[function_id] = self.dropped.get(function_id, 0) + 1
-                continue
-            rate.written += 1
-            texts.append(message[:MAX_LINE_BYTES].decode("utf-8", "replace"))
-        if texts:
+        allowed = _LINES_PER_MINUTE - rate.written
+        dropped = max(0, len(messages) - allowed)
+        if dropped:
+            if not rate.dropped:
+                self._call_later(max(0.0, rate.since + _RATE_PERIOD - self._seconds()), self.log_dropped_lines)
+            rate.dropped += dropped
+            self.dropped[function_id] = self.dropped.get(function_id, 0) + dropped
+        if allowed:
+            lines = [message[:MAX_LINE_BYTES] for message in islice(messages, allowed)]
+            rate.written += len(lines)
+            texts = [line.decode("utf-8", "replace") for line in lines]
             self._append(function_id, instance, request_id, stream, texts)
 
     def write_system(self, function_id: str, message: str, *, instance: str = "", request_id: str = "") -> None:
@@ -199,18 +208,19 @@ class LogWriter:
     ) -> None:
         with contextlib.suppress(OSError):
             segment = self._open_segment(function_id)
-            lines = (
+            times = format_times(segment.next_times(self._now_ns(), len(messages)))
+            lines = [
                 LogRecord(
-                    time=format_time(moment),
+                    time=time,
                     function_id=function_id,
                     instance=instance,
                     request_id=request_id,
                     stream=stream,
                     message=message,
                 )
-                for moment, message in zip(segment.next_times(self._now_ns(), len(messages)), messages, strict=True)
-            )
-            segment.append(b"".join(_encoder.encode(line) + b"\n" for line in lines))
+                for time, message in zip(times, messages, strict=True)
+            ]
+            segment.append(_encoder.encode_lines(lines))
 
     def _open_segment(self, function_id: str) -> _Segment:
         segment = self._segments.get(function_id)

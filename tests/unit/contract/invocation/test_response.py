@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fnkit.contract.invocation.response import CORS_DEFAULTS, immediate_response, map_failure, map_response
@@ -134,3 +136,21 @@ def test_runtime_rejects_request_without_calling_the_handler(
 )
 def test_runtime_passes_request_to_the_handler(path: str, length: int, trigger: str, favicon: str) -> None:
     assert immediate_response(path, length, trigger, favicon) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({f"x-{number}": "" for number in range(100)}, 200),
+        ({f"x-{number}": "" for number in range(101)}, 502),
+        ({"set-cookie": [""] * 100}, 200),
+        ({"set-cookie": [""] * 60, "x": [""] * 41}, 502),
+        ({"x": "a" * (60 * 1024 - 1)}, 200),
+        ({"x": "a" * (60 * 1024)}, 502),
+    ],
+    ids=["100 headers", "101 headers", "100 values", "101 values", "60 KiB", "more than 60 KiB"],
+)
+def test_more_headers_than_envoy_accepts_are_a_502(headers: dict[str, object], status: int) -> None:
+    response = map_response(200, [], json.dumps({"headers": headers, "body": "x"}).encode())
+    assert response.status == status
+    assert (response.body == b"x") == (status == 200)

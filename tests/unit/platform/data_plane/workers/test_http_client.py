@@ -7,7 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from fnkit.platform.data_plane.workers import http_client
-from fnkit.platform.data_plane.workers.http_client import CachedHead, lookup_head, store_head
+from fnkit.platform.data_plane.workers.http_client import (
+    CachedHead,
+    ProtocolViolation,
+    ResponseReader,
+    lookup_head,
+    store_head,
+)
 
 HEADERS = ((b"content-type", b"text/html"), (b"Content-Length", b"5"))
 NONCE_LINE = b"\r\nfnkit-request: 01"
@@ -86,3 +92,17 @@ def test_cache_size_is_limited() -> None:
     store_head(b"HTTP/1.1 200 OK\r\n" + b"x" * 2000 + NONCE_LINE + b"\r\n\r\nhello", NONCE_LINE, 200, HEADERS)
 
     assert len(http_client._cached_heads) == http_client._MAX_CACHED_HEADS
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (b"a: b\r\n" * 110, "more than 100 headers"),
+        (b"a: %b\r\n" % (b"b" * 61_440), "exceeds 61440 bytes"),
+    ],
+)
+def test_head_that_envoy_would_reject_is_a_violation(lines: bytes, reason: str) -> None:
+    reader = ResponseReader()
+    reader.expect(None)
+    with pytest.raises(ProtocolViolation, match=reason):
+        reader.feed(b"HTTP/1.1 200 OK\r\n" + lines)
