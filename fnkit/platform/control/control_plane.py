@@ -90,7 +90,10 @@ class ControlPlane:
             blobs=BlobStore(layout.blobs_dir),
             secrets=SecretStore(vault),
         )
-        self._signing_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
+        token_key_file = layout.keys_dir / "tokens.pem"
+        if not token_key_file.exists() and store.tokens.count({}):
+            _logger.warning("%s is missing: existing tokens are invalid, create new ones", token_key_file)
+        self._signing_keys = SigningKeyStore(token_key_file)
         key_file = ApiKeyFile(layout.api_keys_file)
         self.link = DataPlaneLink(
             Path(settings.control_socket),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
 import socket
 import sqlite3
@@ -20,13 +19,13 @@ from collections.abc import Callable, Iterator
 import msgspec
 import uvicorn
 
-from fnkit.contract.text import escape_control_characters
 from fnkit.errors import PlatformError
 from fnkit.platform.control.api.app import create_application
 from fnkit.platform.control.api.http_protocol import ApiHttpProtocol, raise_descriptor_limit
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.logs.push import LokiPush
 from fnkit.platform.listening_sockets import inherit, listen
+from fnkit.platform.model.process_log import log_to_standard_error
 from fnkit.platform.model.settings import ProcessSettings
 
 _GC_THRESHOLD = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
@@ -36,12 +35,6 @@ _DRAIN_TIMEOUT = 10
 _KEEP_ALIVE_TIMEOUT = 75
 _GIL_SWITCH_INTERVAL = 0.0005
 """Switch interval of the GIL: how long a busy thread, such as a log query, may delay the event loop."""
-
-
-def _escape_message(record: logging.LogRecord) -> bool:
-    """Keep a log message on one line, whatever it quotes. A traceback follows on lines of its own."""
-    record.msg, record.args = escape_control_characters(record.getMessage()), ()
-    return True
 
 
 class _HttpServer(uvicorn.Server):
@@ -118,11 +111,7 @@ def main() -> int:
     """Run the process and return its exit code."""
     gc.freeze()  # imported modules live until the end: exclude their objects from every collection
     gc.set_threshold(_GC_THRESHOLD)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_escape_message)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler]
-    )
+    log_to_standard_error()
     sys.setswitchinterval(_GIL_SWITCH_INTERVAL)
     raise_descriptor_limit()
     try:

@@ -38,6 +38,7 @@ from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.listening_sockets import inherit, listen
 from fnkit.platform.model import routing
 from fnkit.platform.model.clock import SyncedClock
+from fnkit.platform.model.process_log import log_to_standard_error
 from fnkit.platform.model.routing import Route
 from fnkit.platform.model.settings import DataLayout, OtlpSettings, ProcessSettings
 
@@ -290,7 +291,7 @@ async def _serve(settings: ProcessSettings) -> None:
 
 def main() -> int:
     """Run the process and return its exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_standard_error()
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
     except msgspec.MsgspecError:

@@ -102,3 +102,16 @@ def test_start_names_the_lost_database_and_reset_begins_anew(tmp_path: Path) -> 
     assert (refused.code, refused.json()["error"]["code"]) == (1, "store-missing")
     assert "fnkit platform restore" in refused.json()["error"]["hint"]
     assert started.code == 0
+
+
+def test_lost_key_of_tokens_is_reported_and_replaced(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        with connected_data_plane(control.settings.control_socket):
+            function = control.create_function(control.create_namespace()["id"])["id"]
+            token = control.request("POST", f"{API}/tokens", {"function_id": function}).ok()["id"]
+            control.wait_until_settled("tokens", token)
+        control.stop()
+        (tmp_path / "keys" / "tokens.pem").unlink()
+        control.start()
+        assert "tokens.pem is missing: existing tokens are invalid" in control.log
+        assert control.request("POST", f"{API}/tokens", {"function_id": function}).status == 200
