@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 from fnkit.contract.text import escape_control_characters
 
 
 def log_to_standard_error() -> None:
     """Log from level ``INFO`` on, one line per message."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler()  # standard error
     handler.addFilter(_escape_message)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler]
