@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import socket
 import sqlite3
@@ -25,7 +26,7 @@ from fnkit.platform.control.api.http_protocol import ApiHttpProtocol, raise_desc
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.logs.push import LokiPush
 from fnkit.platform.listening_sockets import inherit, listen
-from fnkit.platform.model.process_log import log_to_standard_error
+from fnkit.platform.model.process_log import standard_error_handler
 from fnkit.platform.model.settings import ProcessSettings
 
 _GC_THRESHOLD = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
@@ -111,7 +112,7 @@ def main() -> int:
     """Run the process and return its exit code."""
     gc.freeze()  # imported modules live until the end: exclude their objects from every collection
     gc.set_threshold(_GC_THRESHOLD)
-    log_to_standard_error()
+    logging.basicConfig(level=logging.INFO, handlers=[standard_error_handler()])
     sys.setswitchinterval(_GIL_SWITCH_INTERVAL)
     raise_descriptor_limit()
     try:

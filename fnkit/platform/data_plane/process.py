@@ -38,7 +38,7 @@ from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.listening_sockets import inherit, listen
 from fnkit.platform.model import routing
 from fnkit.platform.model.clock import SyncedClock
-from fnkit.platform.model.process_log import log_to_standard_error
+from fnkit.platform.model.process_log import standard_error_handler
 from fnkit.platform.model.routing import Route
 from fnkit.platform.model.settings import DataLayout, OtlpSettings, ProcessSettings
 
@@ -291,7 +291,7 @@ async def _serve(settings: ProcessSettings) -> None:
 
 def main() -> int:
     """Run the process and return its exit code."""
-    log_to_standard_error()
+    logging.basicConfig(level=logging.INFO, handlers=[standard_error_handler()])
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
     except msgspec.MsgspecError:

@@ -7,13 +7,12 @@ import logging
 from fnkit.contract.text import escape_control_characters
 
 
-def log_to_standard_error() -> None:
-    """Log from level ``INFO`` on, one line per message."""
-    handler = logging.StreamHandler()  # standard error
+def standard_error_handler() -> logging.Handler:
+    """Return a handler that writes each message on one line."""
+    handler = logging.StreamHandler()
     handler.addFilter(_escape_message)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler]
-    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
 
 
 def _escape_message(record: logging.LogRecord) -> bool:

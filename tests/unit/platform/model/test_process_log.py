@@ -7,8 +7,8 @@ import sys
 
 PROGRAM = """
 import logging
-from fnkit.platform.model.process_log import log_to_standard_error
-log_to_standard_error()
+from fnkit.platform.model.process_log import standard_error_handler
+logging.basicConfig(level=logging.INFO, handlers=[standard_error_handler()])
 logging.getLogger("example").warning("a%s", "\\n2026-01-01 forged \\x1b[2J")
 """
 
