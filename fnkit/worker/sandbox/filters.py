@@ -64,8 +64,8 @@ _AF_UNIX, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
 # socket, clone, fork, vfork, execve, execveat. A builder is one process with one thread.
 _BUILD_CALLS = {"x86_64": (41, 56, 57, 58, 59, 322), "aarch64": (198, 220, 221, 281)}
 
-_SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
-"""mount, setns, unshare: a deployment zygote needs them to confine its forks."""
+_SANDBOX_CALLS = {"x86_64": (165, 166, 155, 308, 272), "aarch64": (40, 39, 41, 268, 97)}
+"""mount, umount2, pivot_root, setns, unshare: a deployment zygote needs them to confine its forks."""
 
 
 def landlock_version() -> int:

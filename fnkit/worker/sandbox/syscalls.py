@@ -91,11 +91,21 @@ def bind(source: str, target: str, *, readonly: bool) -> None:
     """
     mount(source, target, None, MS_BIND | MS_REC)
     if readonly:
-        present = os.statvfs(target).f_flag
-        flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | (present & _FLAGS_SHARED_WITH_STATVFS)
-        if present & _STATVFS_RELATIME:
-            flags |= MS_RELATIME
-        mount(None, target, None, flags)
+        make_readonly(target)
+
+
+def make_readonly(target: str) -> None:
+    """Make a mount read-only, with the other flags that it has."""
+    present = os.statvfs(target).f_flag
+    flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | (present & _FLAGS_SHARED_WITH_STATVFS)
+    if present & _STATVFS_RELATIME:
+        flags |= MS_RELATIME
+    mount(None, target, None, flags)
+
+
+def unmount(target: str) -> None:
+    """Detach a mount."""
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount of {target}")
 
 
 def change_root(new_root: str) -> None:
@@ -107,8 +117,14 @@ def change_root(new_root: str) -> None:
     # pivot_root(".", ".") stacks the old root on the new one, so no directory is needed to hold it
     # (pivot_root(2)).
     syscall(number, b".", b".")
-    _check(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
+    unmount(".")
     os.chdir("/")
+
+
+def is_in_user_namespace() -> bool:
+    """Return whether this process is in a user namespace other than the machine's."""
+    with open("/proc/self/uid_map") as uid_map:
+        return uid_map.read().split() != ["0", "0", "4294967295"]
 
 
 def sethostname(name: str) -> None:
