@@ -5,6 +5,7 @@ At each isolation level with a root directory of its own, for both sandboxes and
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import subprocess
@@ -310,6 +311,29 @@ def test_code_is_read_only_where_it_is_shared() -> None:
         deploy(plane, "shared", "v2")
         for directory in ("/home/app/function", "/etc", "/opt"):
             assert plane.call("shared", f"/exercise?directory={directory}").status == 500
+
+
+KEYRING = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def handle(event, context):
+    call = {"x86_64": 250, "aarch64": 219}[__import__("os").uname().machine]
+    key = libc.syscall(call, 10, -3, b"user", b"%s", 0)
+    return {"body": {"result": key > 0}}
+"""
+
+
+@pytest.mark.parametrize("sandbox", ["v1", "v2"])
+@pytest.mark.parametrize(("user", "level"), [*LEVELS, (LEVELS[-1][0], "landlock"), (0, "none")], ids=str)
+def test_session_keyring_of_the_platform_is_out_of_reach(user: int, level: str, sandbox: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    numbers = {"x86_64": (250, 248), "aarch64": (219, 217)}[os.uname().machine]
+    if libc.syscall(numbers[0], 1, None) < 0:
+        pytest.skip("this machine has no kernel keys")
+    assert libc.syscall(numbers[1], b"user", b"fnkit-test", b"secret", 6, -3) > 0
+    with running_data_plane(isolation=level, user=user) as plane:
+        plane.deploy("keys", KEYRING % "fnkit-test", sandbox=sandbox)
+        assert call(plane, "keys", "search") is False
 
 
 def test_code_that_is_deployed_after_a_root_was_mounted_is_seen(plane: DataPlaneProcess) -> None:

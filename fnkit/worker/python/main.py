@@ -32,7 +32,7 @@ import socket
 import sys
 import typing
 
-from ..sandbox import confine, namespaces
+from ..sandbox import confine, namespaces, syscalls
 from ..sandbox.rootfs import RootFilesystem
 from . import fork_server, preload, serve, warm_up
 
@@ -74,6 +74,7 @@ class InterpreterZygote:
         # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
         has_namespaces = namespaces.has_namespaces(self.level)
         namespaces.enter_zygote_namespaces(self.level)
+        syscalls.join_session_keyring()
         if has_namespaces:
             self.root.build()
             self.root.detect_storage(self.disk)

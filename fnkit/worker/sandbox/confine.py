@@ -68,12 +68,13 @@ def enter_root(level: str, root: RootFilesystem) -> None:
 
 
 def _leave_session(level: str) -> bool:
-    """Leave the session and the namespaces of the zygote.
+    """Leave the session, the keyring and the namespaces of the zygote.
 
     Returns:
         Whether this process has namespaces of its own now.
     """
     os.setsid()
+    syscalls.join_session_keyring()
     if not namespaces.has_namespaces(level):
         namespaces.become_subreaper()
         return False
