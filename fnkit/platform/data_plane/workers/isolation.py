@@ -212,6 +212,7 @@ class Protection(Enum):
     DISK = "disk of the instance"
     PIDS = "number of processes"
     DESCRIPTORS = "number of open descriptors"
+    USERS = "the user of other deployments (as root)"
 
 
 TABLE: Final[dict[Level, frozenset[Protection]]] = {
