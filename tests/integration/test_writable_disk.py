@@ -9,7 +9,9 @@ import ctypes
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ import pytest
 from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.isolation_levels import level_parameters
+from tests.support.resource_counts import PREWARMED
 from tests.support.waiting import DEADLINE, wait_until
 
 USER = 54330
@@ -154,7 +157,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
 
 def deploy(plane: DataPlaneProcess, name: str, kind: str, **changes: object) -> Route:
     """Deploy a function; a preloaded one is ready when its instances are forked from a zygote of its own."""
-    uid = FUNCTION_USER + int(hashlib.sha256(name.encode()).hexdigest()[:4], 16)
+    uid = FUNCTION_USER + name_number(name)
     sandbox = "v1" if kind == "v1" else "v2"
     files = FILES if kind != "preloaded" else {**FILES, "package/heavy.py": HEAVY}
     settings = {"max_scale": 1, "memory": 512, "uid": 0 if plane.owner else uid, "sandbox": sandbox, **changes}
@@ -162,6 +165,10 @@ def deploy(plane: DataPlaneProcess, name: str, kind: str, **changes: object) -> 
     if kind == "preloaded":
         wait_until(lambda: is_preloaded(plane, name), what=f"{name} preloaded")
     return route
+
+
+def name_number(name: str) -> int:
+    return int(hashlib.sha256(name.encode()).hexdigest()[:4], 16)
 
 
 def is_preloaded(plane: DataPlaneProcess, name: str) -> bool:
@@ -273,6 +280,31 @@ def test_hostile_files_stay_inside_and_are_removed(plane: DataPlaneProcess, kind
     wait_until(lambda: not nested_disks(plane), what="disk removed")
 
 
+def test_import_in_a_zygote_sees_no_code_of_others(plane: DataPlaneProcess) -> None:
+    found = "import os\nSEEN = {name: os.listdir('/run/fnkit/' + name) for name in ('codes', 'original-codes')}\n"
+    handler = HANDLER.replace("TOKEN = heavy.TOKEN", "TOKEN = [heavy.TOKEN, heavy.SEEN]")
+    files = {
+        **FILES,
+        "handler.py": handler,
+        "package/heavy.py": HEAVY + "import os\nSEEN = None\n" + guarded(found),
+    }
+    uid = 0 if plane.owner else FUNCTION_USER
+    plane.deploy("curious", files, max_scale=1, memory=512, uid=uid)
+
+    def tokens() -> object:
+        end_instance(plane, "curious")
+        answer = call(plane, "curious", "token")
+        assert isinstance(answer, list)
+        return answer[1]
+
+    assert wait_until(tokens, what="preloaded") == {"codes": [], "original-codes": []}
+
+
+def guarded(source: str) -> str:
+    """Return source code of which errors are ignored: only zygotes have the directories that it lists."""
+    return "try:\n" + "".join(f"    {line}\n" for line in source.splitlines()) + "except OSError: pass\n"
+
+
 def nested_disks(plane: DataPlaneProcess) -> list[Path]:
     """Return the directories that the attack has made in the codes of functions."""
     disks = plane.folder / "disks"
@@ -304,6 +336,71 @@ def test_nothing_is_left_after_a_stop_or_a_kill() -> None:
         assert list(disks.glob("*"))
         assert plane.stop() == 0
         assert not list(disks.glob("*"))
+
+
+def test_files_of_preloaded_modules_are_in_each_instance(plane: DataPlaneProcess) -> None:
+    """Wherever imports create them. A module that deletes files is imported by each instance instead."""
+    creating = "open('/opt/created', 'w').write('a')\nopen(__file__ + '.cache', 'w').write('b')\n"
+    deleting = "import os\nos.path.exists('/etc/hosts') and os.unlink('/etc/hosts')\n"
+    handler = (
+        "import deleting, heavy, os\n"
+        "def handle(event, context):\n"
+        "    if event['path'] == '/end': os._exit(3)\n"
+        "    found = [open('/opt/created').read(), open('package/heavy.py.cache').read()]\n"
+        "    found.append(os.path.exists('/etc/hosts'))\n"
+        "    return {'body': {'result': found if event['path'] == '/found' else heavy.TOKEN}}\n"
+    )
+    files = {"handler.py": handler.replace("'package", "'/home/app/function/package"),
+             "package/heavy.py": HEAVY + creating, "package/deleting.py": deleting}  # fmt: skip
+    route = plane.deploy("created", files, max_scale=1, memory=512, uid=0 if plane.owner else FUNCTION_USER)
+    wait_until(lambda: is_preloaded(plane, "created"), what="preloaded")
+    assert call(plane, "created", "found") == ["a", "b", False]
+    logged = [line.message for line in plane.log_lines(route) if line.message.startswith("preload:")]
+    assert logged == ["preload: excluded deleting: leaves files behind"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting an overlay needs root")
+@pytest.mark.parametrize("kind", KINDS)
+def test_instances_write_to_memory_if_the_data_directory_is_on_an_overlay(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # short, because it will contain the path of a socket
+        for name in ("lower", "upper", "work", "m"):
+            Path(folder, name).mkdir()
+        options = ",".join(f"{name}dir={folder}/{name}" for name in ("lower", "upper", "work"))
+        merged = f"{folder}/m"
+        if subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", merged], check=False).returncode:
+            pytest.skip("this root user may not mount overlays")
+        monkeypatch.setattr(tempfile, "tempdir", merged)
+        try:
+            with running_data_plane() as plane:
+                assert "instances write to memory" in (plane.folder / "stderr.log").read_text()
+                deploy(plane, "memory", kind)
+                for directory in DIRECTORIES:
+                    assert call(plane, "memory", "exercise", directory=directory) == "two"
+                assert call(plane, "memory", "change") is True
+        finally:
+            subprocess.run(["umount", "--lazy", merged], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.parametrize("kind", KINDS)
+def test_instances_start_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", tmp_path], check=False).returncode:
+        pytest.skip("this root user may not mount file systems")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    try:
+        with running_data_plane() as plane:
+            deploy(plane, "full", kind)
+            with (tmp_path / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+                while True:
+                    filler.write(bytes(65536))
+            for _ in range(PREWARMED + 1):  # those that were made before the disk was full come first
+                end_instance(plane, "full")
+                assert call(plane, "full", "uid") == FUNCTION_USER + name_number("full")
+            assert call(plane, "full", "exercise", directory="/opt") == "two"
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 def test_code_is_read_only_where_it_is_shared() -> None:

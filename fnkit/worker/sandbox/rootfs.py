@@ -87,7 +87,7 @@ class RootFilesystem:
         """Mount a root for this process at ``path``, in its own mount namespace.
 
         Args:
-            disk: A directory for what is written.
+            disk: A directory for what is written; empty if it is kept in memory.
             is_zygote: The process becomes a deployment zygote: it keeps its own files in memory, and its forks
                 theirs in directories of ``disk``.
         """
@@ -96,7 +96,7 @@ class RootFilesystem:
         for name, mode in (("tmp", 0o1777), ("shm", 0o1777), ("app", 0o755), ("layers", 0o755)):
             os.mkdir(f"{memory}/{name}")
             os.chmod(f"{memory}/{name}", mode)
-        layers = disk if self.storage == DISK and not is_zygote else memory + "/layers"
+        layers = disk if self.storage == DISK and disk and not is_zygote else memory + "/layers"
         if self.storage == READ_ONLY:
             syscalls.mount(self.base + "/skeleton", self.path, None, syscalls.MS_BIND)
             syscalls.make_readonly(self.path)
@@ -129,7 +129,8 @@ class RootFilesystem:
             syscalls.bind(self._codes, inside + "/codes", readonly=True)
         else:
             _mount_overlay(inside + "/codes", [self._codes], layers + "/code")
-        syscalls.bind(disk, inside + "/disk", readonly=False)
+        if disk:
+            syscalls.bind(disk, inside + "/disk", readonly=False)
         if is_zygote:
             syscalls.bind(layers, inside + "/layers", readonly=False)
             syscalls.bind(self._codes, inside + "/original-codes", readonly=True)
@@ -153,7 +154,9 @@ class RootFilesystem:
         syscalls.bind(source, skeleton.CODE_PATH, readonly=self.storage == READ_ONLY)
 
     def move_tmp_to_disk(self) -> None:
-        """Replace ``/tmp``, and a home directory that is in memory, by directories on the disk."""
+        """Replace ``/tmp``, and a home directory that is in memory, by directories on the disk, if there is one."""
+        if not os.path.ismount(skeleton.OUTSIDE_PATH + "/disk"):
+            return
         moved = [("tmp", "/tmp", 0o1777)]
         if self.storage == READ_ONLY:
             moved.append(("app", skeleton.HOME_PATH, 0o755))

@@ -30,6 +30,7 @@ from fnkit.platform.model.routing import Route
 _ZYGOTE_ATTEMPTS: Final = 3
 _GROUP_REMOVAL_ATTEMPTS: Final = 50
 _GROUP_REMOVAL_INTERVAL: Final = 0.1
+_MIN_FREE_BYTES: Final = 8 * 1024 * 1024  # far more than a root directory needs that is not written to
 _DISKS_IN_ZYGOTE: Final = "/run/fnkit/disk"  # fnkit/worker/sandbox/rootfs.py
 
 
@@ -202,13 +203,17 @@ class WorkerFactory:
         return process
 
     def _locate_disk(self, zygote: ForkServerClient, name: str) -> tuple[str | None, str]:
-        """Return the directory for the files of a process, and its path as the zygote sees it."""
-        if not self.level.has_namespaces:
+        """Return the directory for the files of a process, and its path as the zygote sees it.
+
+        There is none without a root of its own, nor while the disk is full: files are kept in memory then.
+        """
+        if not self.level.has_namespaces or not _has_space(self._disks_directory):
             return None, ""
-        if isinstance(zygote, DeploymentZygoteClient):
-            return f"{zygote.process.host_directory}/{name}", f"{_DISKS_IN_ZYGOTE}/{name}"
-        directory = str(self._disks_directory / name)
-        return directory, directory
+        if not isinstance(zygote, DeploymentZygoteClient):
+            directory = str(self._disks_directory / name)
+            return directory, directory
+        parent = zygote.process.host_directory
+        return (f"{parent}/{name}", f"{_DISKS_IN_ZYGOTE}/{name}") if parent is not None else (None, "")
 
     def _clean_up(self, groups: InstanceGroups | None, host_directory: str | None) -> None:
         """Remove what belonged to a process that has ended."""
@@ -234,6 +239,11 @@ class WorkerFactory:
 
 def _is_prewarmed(instance: Instance | None) -> bool:
     return instance is not None and instance.is_prewarmed
+
+
+def _has_space(directory: Path) -> bool:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize >= _MIN_FREE_BYTES
 
 
 def _create_disk(directory: Path, *, owner: int, mode: int) -> None:
