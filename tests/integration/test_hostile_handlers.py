@@ -12,6 +12,7 @@ import http.client
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ from fnkit.platform.data_plane.workers.isolation import TABLE, Level, Protection
 from fnkit.platform.model import routing
 from fnkit.platform.model.log_record import MAX_LINE_BYTES
 from fnkit.platform.model.routing import Route
-from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.isolation_levels import level_parameters
 from tests.support.misbehaving_handlers import (
     MISBEHAVING_IMPORTS,
@@ -48,6 +49,11 @@ def levels() -> list[tuple[int, str]]:
     ]
 
 
+def is_measured(plane: DataPlaneProcess) -> bool:
+    """Return whether the meter of what instances use runs, which starts after the first instance."""
+    return any(b"usage_meter" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(plane.process.pid))
+
+
 class SharedPlane:
     """A data plane with a neighbour function that must not be affected, and the resources it held initially."""
 
@@ -57,6 +63,7 @@ class SharedPlane:
         plane.deploy("neighbour", "def handle(event, context):\n    return 'good day'\n", min_scale=1)
         assert plane.call("neighbour").body == b"good day"
         wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
+        wait_until(lambda: is_measured(plane), what="the neighbour measured")
         self.before: ResourceCounts = resource_counts(plane)
         self.deployed: list[Route] = []
 

@@ -37,7 +37,11 @@ async def running_listeners(
     """A gateway with a plain and a TLS port; yields both ports and the TLS listener."""
     ensure_certificate_authority(DataLayout(folder))
     settings = EngineSettings(
-        level=Level.NONE, runtime_directory=folder, logs_directory=folder / "logs", prewarmed=0
+        level=Level.NONE,
+        runtime_directory=folder,
+        logs_directory=folder / "logs",
+        code_directory=folder,
+        prewarmed=0,
     )
     engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
     table = Router()

@@ -19,7 +19,9 @@ from fnkit.platform.data_plane.workers.zygote import ForkServerClient, Interpret
 
 
 async def expect_loss_when_stopped(folder: Path, *, kill: bool) -> None:
-    zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, folder)
+    zygote = InterpreterZygoteClient(
+        asyncio.get_running_loop(), sys.executable, Level.NONE, root=folder, disk=folder, codes=folder
+    )
     local, remote = socket.socketpair()
     with local, remote:
         local.settimeout(60)
@@ -88,7 +90,9 @@ def test_zygote_is_lost_when_a_message_cannot_be_sent(loop: Callable[[], asyncio
 
 def test_responsive_zygote_is_kept(tmp_path: Path) -> None:
     async def serve() -> None:
-        zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, tmp_path)
+        zygote = InterpreterZygoteClient(
+            asyncio.get_running_loop(), sys.executable, Level.NONE, root=tmp_path, disk=tmp_path, codes=tmp_path
+        )
         local, remote = socket.socketpair()
         with local, remote:
             exited = zygote.request_fork(1, [remote.fileno()] * 3)

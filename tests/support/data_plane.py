@@ -156,7 +156,8 @@ class DataPlaneProcess:
         }
         return make_route(name, **{**fixed, **changes})
 
-    def write_code(self, name: str, files: Mapping[str, str]) -> Path:
+    def write_code(self, name: str, files: Mapping[str, str], uid: int = 0) -> Path:
+        """Write the code of a function, as the user ``uid`` if that is not 0."""
         folder = self.folder / "deployments" / f"{name}-{uuid.uuid4().hex[:8]}"
         for path, text in files.items():
             target = folder / path
@@ -164,13 +165,15 @@ class DataPlaneProcess:
             target.write_text(text)
         for entry in [folder, *folder.rglob("*")]:
             entry.chmod(0o755)
-            if self.owner:
-                os.chown(entry, self.owner, self.owner)
+            if owner := uid or self.owner:
+                os.chown(entry, owner, owner)
         return folder
 
     def send_deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
         files = {"handler.py": source} if isinstance(source, str) else source
-        route = self.route(name, self.write_code(name, files), **changes)
+        uid = changes.get("uid", 0)
+        assert isinstance(uid, int)
+        route = self.route(name, self.write_code(name, files, uid), **changes)
         self.control.send(routing.UpsertRoute(version=self.control.next_version(), route=route))
         return route
 

@@ -23,7 +23,11 @@ from tests.support.routes import make_route
 async def open_gateway(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
     """Serve ``f.test`` on a port."""
     settings = EngineSettings(
-        level=Level.NONE, runtime_directory=folder, logs_directory=folder / "logs", prewarmed=0
+        level=Level.NONE,
+        runtime_directory=folder,
+        logs_directory=folder / "logs",
+        code_directory=folder,
+        prewarmed=0,
     )
     engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
     router = Router()

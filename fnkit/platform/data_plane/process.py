@@ -34,6 +34,7 @@ from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.gateway.tracing import Tracer
 from fnkit.platform.data_plane.interface import DeployResult
 from fnkit.platform.data_plane.workers.isolation import Level, unenforced
+from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.listening_sockets import inherit, listen
 from fnkit.platform.model import routing
@@ -66,13 +67,15 @@ class DataPlane:
         self._settings = settings
         self._isolation_level = isolation_level
         self._clock = SyncedClock()
+        layout = DataLayout(Path(settings.data_dir))
         engine_settings = EngineSettings(
             level=isolation_level,
             runtime_directory=runtime_dir,
-            logs_directory=DataLayout(Path(settings.data_dir)).logs_dir,
+            logs_directory=layout.logs_dir,
+            code_directory=layout.deployments_dir,
             memory_budget=settings.memory_budget_mb,
             hard_cpu=settings.cpu_limits == "hard",
-            disks_directory=DataLayout(Path(settings.data_dir)).disks_dir,
+            disks_directory=layout.disks_dir,
             scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
         )
         self._engine = LocalEngine(engine_settings, self._clock, self._on_instance_exit)
@@ -266,6 +269,13 @@ def _remove_stale_dirs(parent: Path) -> None:
                 continue  # the pid now belongs to a process of another user
 
 
+_STORAGE_LACKS: Final = {
+    Storage.DISK: "",
+    Storage.MEMORY: "; the file system of the data directory refuses overlays, so instances write to memory",
+    Storage.READ_ONLY: "; the kernel refuses overlays, so instances can write to /home/app, /tmp and /dev/shm only",
+}
+
+
 async def _serve(settings: ProcessSettings) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -279,9 +289,11 @@ async def _serve(settings: ProcessSettings) -> None:
     prefix = f"{_RUNTIME_DIR_PREFIX}{os.getpid()}-"
     folder = tempfile.mkdtemp(dir=base, prefix=prefix)
     try:
-        level = await best_level(settings.isolation, Path(folder))
+        disks_directory = DataLayout(Path(settings.data_dir)).disks_dir
+        level, storage = await best_level(settings.isolation, Path(folder), disks_directory)
         open_aspects = ", ".join(aspect.value for aspect in unenforced(level)) or "nothing"
-        _log.info("isolation: %s; not enforced: %s", level.value, open_aspects)
+        lack = _STORAGE_LACKS[storage] if level.has_namespaces else ""
+        _log.info("isolation: %s; not enforced: %s%s", level.value, open_aspects, lack)
         if settings.cpu_limits == "hard" and level is not Level.CGROUP:
             _log.warning("--cpu-limits=hard is not enforced: isolation %s has no control groups", level.value)
         await DataPlane(settings, level, Path(folder)).run(public, tls, stop)

@@ -2,8 +2,8 @@
 
 Standard library only, Python 3.8 and later. Messages have twelve bytes: a kind, the number of an instance, a value.
 The data plane sends ``FORK``, with three descriptors (the instance's socket, the pipes of stdout and stderr), and
-``KILL``. The zygote sends ``READY`` once, ``FORK`` with the process id of a new instance, ``EXIT`` with a wait
-status, and ``FORK_FAILED`` with an error number.
+``KILL``. The zygote sends ``READY`` once, with the storage of its forks' roots (``sandbox/rootfs.py``), ``FORK``
+with the process id of a new instance, ``EXIT`` with a wait status, and ``FORK_FAILED`` with an error number.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class ForkServer:
         control: The socket to the data plane.
         namespaces: Whether each fork is process 1 of a PID namespace of its own.
         run_child: Turns a fresh child into an instance, given its descriptors. Never returns.
+        storage: Where the roots of forks are written to.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class ForkServer:
         *,
         namespaces: bool,
         run_child: typing.Callable[[list[int]], None],
+        storage: int = 0,
     ) -> None:
         self.control = control
         self.namespaces = namespaces
         self.run_child = run_child
+        self.storage = storage
         self.numbers_by_pid = {}  # type: dict[int, int]
         self.own_pid_namespace = -1
 
@@ -68,7 +71,7 @@ class ForkServer:
         poller = select.poll()
         poller.register(self.control, select.POLLIN)
         poller.register(wakeup_reader, select.POLLIN)
-        self.send(READY, 0, 0)
+        self.send(READY, 0, self.storage)
         while True:
             for descriptor, _ in poller.poll():
                 if descriptor == wakeup_reader.fileno():

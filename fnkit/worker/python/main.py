@@ -2,13 +2,15 @@
 
 A zygote (Android's term) is a process that has loaded an interpreter and its common modules once. Its forks start
 in about a millisecond and share its memory pages. The function's own interpreter runs this file (Python 3.8 and
-later, standard library only): ``python -I -S launch.py main FD LEVEL ROOT``. FD is the control socket, whose
-messages ``fork_server`` describes. Settings and secrets never pass through it: the memory of a zygote is shared
-with the instances of every function. Each fork has a socket of its own instead:
+later, standard library only): ``python -I -S launch.py main FD LEVEL ROOT DISK CODES``. FD is the control socket,
+whose messages ``fork_server`` describes; DISK is a path at which the zygote may try overlays; CODES contains the
+code of all functions. Settings and secrets never pass through it: the memory of a zygote is shared with the
+instances of every function. Each fork has a socket of its own instead:
 
 1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
-2. The data plane sends JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...]}`` at once;
-   when the fork is assigned to a deployment, the settings of its sandbox, and its environment with the secrets.
+2. The data plane sends JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...], "disk":
+   "...", "is_zygote": false}`` at once; when the fork is assigned to a deployment, the settings of its sandbox, and
+   its environment with the secrets.
 3. The fork applies its sandbox before it reads the environment: code that a deployment zygote has imported cannot
    use the rights of a fork that is not confined yet together with secrets.
 4. The fork answers with one line, ``{"ready": true}`` or ``{"error": "..."}``.
@@ -30,7 +32,8 @@ import socket
 import sys
 import typing
 
-from ..sandbox import confine, namespaces
+from ..sandbox import confine, namespaces, syscalls
+from ..sandbox.rootfs import RootFilesystem
 from . import fork_server, preload, serve, warm_up
 
 PRELOADED_MODULES = (
@@ -60,21 +63,25 @@ HANDSHAKE_BYTE = b"\n"
 class InterpreterZygote:
     """The zygote of one interpreter."""
 
-    def __init__(self, control: socket.socket, level: str, root: str) -> None:
+    def __init__(self, control: socket.socket, level: str, root: str, disk: str, codes: str) -> None:
         self.control = control
         self.level = level
-        self.root = root
-        self.deferred_mounts = []  # type: list[str]
+        self.root = RootFilesystem(root, codes)
+        self.disk = disk
 
     def run(self) -> None:
         """Serve fork messages until the data plane closes its end."""
         # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
         has_namespaces = namespaces.has_namespaces(self.level)
         namespaces.enter_zygote_namespaces(self.level)
+        syscalls.join_session_keyring()
         if has_namespaces:
-            self.deferred_mounts = namespaces.build_root(self.root)
+            self.root.build()
+            self.root.detect_storage(self.disk)
         serve.add_site_builtins()
-        fork_server.ForkServer(self.control, namespaces=has_namespaces, run_child=self.run_child).run()
+        fork_server.ForkServer(
+            self.control, namespaces=has_namespaces, run_child=self.run_child, storage=self.root.storage
+        ).run()
 
     def run_child(self, descriptors: list[int]) -> None:
         """Run one instance or one deployment zygote in a fresh fork. Never returns.
@@ -91,12 +98,19 @@ class InterpreterZygote:
             program = os.open(os.path.join(WORKER_DIRECTORY, "serve.py"), os.O_RDONLY | os.O_CLOEXEC)
             # The first document is the same for every function. What follows it (cgroups, mounts, warm-up) is done
             # while the fork waits for a deployment, off the path of any request.
-            cgroups_document = serve.receive_document(connection)
-            confine.prepare(self.level, self.root, cgroups_document["cgroups"], self.deferred_mounts)
+            document = serve.receive_document(connection)
+            confine.prepare(
+                self.level, self.root, document["cgroups"], document["disk"], is_zygote=document["is_zygote"]
+            )
             warm_up.warm_up(WORKER_DIRECTORY)
+            confine.enter_root(self.level, self.root)
             settings = serve.receive_document(connection)
-            apply_sandbox = confine.confine_zygote if settings.get("preload") else confine.confine
-            apply_sandbox(confine.SandboxSettings(settings), self.root, tuple(descriptors[1:]))
+            sandbox = confine.SandboxSettings(settings)
+            root = self.root
+            if settings.get("preload"):
+                root = confine.confine_zygote(sandbox, root, tuple(descriptors[1:]))
+            else:
+                confine.confine(sandbox, root, tuple(descriptors[1:]))
             redirect_stdio(descriptors[1:])
             os.chdir(settings["home"])
             environment = serve.receive_document(connection)
@@ -105,7 +119,7 @@ class InterpreterZygote:
             os.close(program)
             guard.is_started = True
             if settings.get("preload"):
-                DeploymentZygote(connection, self).run(settings, environment)
+                DeploymentZygote(connection, self.level, root).run(settings, environment)
             else:
                 serve.apply_environment(environment)
                 guard.exit_code = serve.serve(connection, settings)
@@ -114,15 +128,21 @@ class InterpreterZygote:
 class DeploymentZygote:
     """The zygote of one deployment, with the deployment's third-party modules imported."""
 
-    def __init__(self, control: socket.socket, parent: InterpreterZygote) -> None:
+    def __init__(self, control: socket.socket, level: str, root: RootFilesystem) -> None:
         self.control = control
-        self.parent = parent
+        self.level = level
+        self.root = root
         self.preloaded_modules = preload.PreloadedModules()
 
     def run(self, settings: dict[str, typing.Any], environment: dict[str, str]) -> None:
         """Preload modules, report the result, and serve fork messages until the data plane closes its end."""
-        has_namespaces = namespaces.has_namespaces(self.parent.level)
-        result = preload.preload_and_report(self.control, settings, environment, keeps_files=has_namespaces)
+        has_namespaces = namespaces.has_namespaces(self.level)
+        written = [(settings["home"], settings["home"])]
+        if has_namespaces:
+            written = self.root.written_directories(settings["code"])
+        result = preload.preload_and_report(
+            self.control, settings, environment, written=written, keeps_files=has_namespaces
+        )
         if result is not None:
             self.preloaded_modules = result
             fork_server.ForkServer(self.control, namespaces=has_namespaces, run_child=self.run_child).run()
@@ -137,12 +157,12 @@ class DeploymentZygote:
         with _ExitGuard(connection) as guard:
             connection.settimeout(None)
             connection.sendall(HANDSHAKE_BYTE)
-            # The handshake precedes the mounts so that the data plane can move this process into its cgroups
-            # meanwhile: the fork cannot reach their files from the root of its deployment.
-            confine.prepare_fork(self.parent.level, self.parent.deferred_mounts)
-            if namespaces.has_namespaces(self.parent.level):
+            # The data plane sends it when it has moved this process into its cgroups, whose files cannot be reached
+            # from the root of the deployment.
+            document = serve.receive_document(connection)
+            confine.prepare_fork(self.level, self.root, document["disk"])
+            if namespaces.has_namespaces(self.level):
                 preload.restore_created_files(self.preloaded_modules.created_files)
-            serve.receive_document(connection)  # its list of cgroups is empty: the data plane has moved it
             settings = serve.receive_document(connection)
             confine.confine_fork(confine.SandboxSettings(settings))
             redirect_stdio(descriptors[1:])
@@ -209,6 +229,6 @@ def exec_fresh(
 
 
 def main(arguments: list[str]) -> None:
-    """Run the zygote: a control descriptor, an isolation level, and the directory of the root."""
-    descriptor, level, root = arguments
-    InterpreterZygote(socket.socket(fileno=int(descriptor)), level, root).run()
+    """Run the zygote with the arguments that the module describes."""
+    descriptor, level, root, disk, codes = arguments
+    InterpreterZygote(socket.socket(fileno=int(descriptor)), level, root, disk, codes).run()

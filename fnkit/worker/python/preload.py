@@ -75,14 +75,18 @@ class PreloadedModules:
 
 
 def preload_modules(
-    settings: dict[str, typing.Any], environment: dict[str, str], *, keeps_files: bool
+    settings: dict[str, typing.Any],
+    environment: dict[str, str],
+    *,
+    written: list[tuple[str, str]],
+    keeps_files: bool,
 ) -> PreloadedModules:
     """Import what the handler imports.
 
     Args:
-        settings: ``handler``, ``root``, ``secrets`` (their names), ``excluded`` (modules to skip), ``writable``
-            (directories).
+        settings: ``handler``, ``root``, ``secrets`` (their names), ``excluded`` (modules to skip).
         environment: The variables of the function, without secrets.
+        written: The directories that show what this process has written, each with the path that it has.
         keeps_files: Whether each instance has a disk of its own at the same path, on which files that imports
             created can be restored.
 
@@ -92,9 +96,11 @@ def preload_modules(
     serve.apply_environment(environment)
     sys.path[:] = serve.module_search_path(settings["handler"], settings["root"])
     result = PreloadedModules()
-    writable = settings["writable"]
+    file_audit = _FileAudit(written, keeps_files=keeps_files)
     with _single_threaded_blas(), _EnvironmentAudit(frozenset(settings["secrets"])) as environment_audit:
         process_audit = _ProcessAudit(settings["root"])
+        # Forks must not get a copy of each file that a compilation leaves behind.
+        setting, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         for statement in handler_imports(settings["handler"], settings["root"]):
             if statement.name in settings["excluded"]:
                 continue
@@ -111,7 +117,8 @@ def preload_modules(
                 result.modules.append(statement.name)
             environment_audit.check(statement.name)
             process_audit.check(statement.name, set(sys.modules) - loaded_before)
-            result.created_files = collect_created_files(writable, statement.name, keeps_files=keeps_files)
+            result.created_files = file_audit.check(statement.name)
+        sys.dont_write_bytecode = setting
     current = dict(os.environ)
     result.changed_variables = {
         name: current.get(name) for name in {*current, *environment} if current.get(name) != environment.get(name)
@@ -120,7 +127,12 @@ def preload_modules(
 
 
 def preload_and_report(
-    connection: socket.socket, settings: dict[str, typing.Any], environment: dict[str, str], *, keeps_files: bool
+    connection: socket.socket,
+    settings: dict[str, typing.Any],
+    environment: dict[str, str],
+    *,
+    written: list[tuple[str, str]],
+    keeps_files: bool,
 ) -> PreloadedModules | None:
     """Preload and report the result to the data plane.
 
@@ -128,7 +140,7 @@ def preload_and_report(
         ``None`` if this zygote is to exit.
     """
     try:
-        result = preload_modules(settings, environment, keeps_files=keeps_files)
+        result = preload_modules(settings, environment, written=written, keeps_files=keeps_files)
     except PreloadRejected as rejection:
         serve.send_status(connection, {"excluded": rejection.module, "reason": rejection.reason})
         return None
@@ -293,43 +305,61 @@ class CreatedFile:
         self.content = content
 
 
-def collect_created_files(directories: list[str], module: str, *, keeps_files: bool) -> list[CreatedFile]:
-    """Return everything in these directories, parents first, without the function's code.
+class _FileAudit:
+    """Finds the files that imports created, changed or deleted.
 
     Args:
-        directories: The directories that the function may write to.
-        module: The module that was imported last, for the exception.
+        written: The directories that show what this process has written, each with the path that it has.
         keeps_files: Whether created files are allowed.
-
-    Raises:
-        PreloadRejected: Files may not be created, or are too large to be copied to each fork.
     """
-    found = []  # type: list[CreatedFile]
-    size = 0
-    for directory in directories:
-        for parent, names, files in os.walk(directory):
-            if parent == directory and directory.endswith("/app"):
-                names[:] = [name for name in names if name != "function"]
-            for name in (*names, *files):
-                entry = _read_entry(os.path.join(parent, name))
-                if entry is None or not keeps_files:
-                    raise PreloadRejected(module, "leaves files behind")
-                size += len(entry.content or b"")
-                if size > _MAX_CREATED_BYTES:
-                    raise PreloadRejected(module, "leaves more than 1 MiB of files behind")
-                found.append(entry)
-    return found
+
+    def __init__(self, written: list[tuple[str, str]], *, keeps_files: bool) -> None:
+        self.written = written
+        self.keeps_files = keeps_files
+        self.existing = {path for _, path in self._entries()}
+
+    def check(self, module: str) -> list[CreatedFile]:
+        """Return everything that imports created, parents first.
+
+        Args:
+            module: The module that was imported last, for the exception.
+
+        Raises:
+            PreloadRejected: Files may not be created, or are too large to be copied to each fork, or were deleted.
+        """
+        found = []  # type: list[CreatedFile]
+        size = 0
+        for location, path in self._entries():
+            if path in self.existing:
+                continue
+            entry = _read_entry(location, path)
+            if entry is None or not self.keeps_files:
+                raise PreloadRejected(module, "leaves files behind")
+            size += len(entry.content or b"")
+            if size > _MAX_CREATED_BYTES:
+                raise PreloadRejected(module, "leaves more than 1 MiB of files behind")
+            found.append(entry)
+        return found
+
+    def _entries(self) -> typing.Iterator[tuple[str, str]]:
+        """Yield where each entry lies and which path it has, parents first."""
+        for directory, shown in self.written:
+            for parent, names, files in os.walk(directory):
+                names[:] = [name for name in names if not os.path.ismount(os.path.join(parent, name))]
+                for name in (*names, *files):
+                    location = os.path.join(parent, name)
+                    yield location, shown + location[len(directory) :]
 
 
-def _read_entry(path: str) -> CreatedFile | None:
-    mode = os.lstat(path).st_mode
+def _read_entry(location: str, path: str) -> CreatedFile | None:
+    mode = os.lstat(location).st_mode
     if stat.S_ISDIR(mode):
         return CreatedFile(path, mode, None)
     if stat.S_ISLNK(mode):
-        return CreatedFile(path, mode, os.readlink(os.fsencode(path)))
-    if not stat.S_ISREG(mode) or os.path.getsize(path) > _MAX_CREATED_BYTES:
+        return CreatedFile(path, mode, os.readlink(os.fsencode(location)))
+    if not stat.S_ISREG(mode) or os.path.getsize(location) > _MAX_CREATED_BYTES:
         return None
-    with open(path, "rb") as file:
+    with open(location, "rb") as file:
         return CreatedFile(path, mode, file.read())
 
 
@@ -340,6 +370,8 @@ def restore_created_files(entries: list[CreatedFile]) -> None:
             os.makedirs(created.path, exist_ok=True)
             os.chmod(created.path, stat.S_IMODE(created.mode))
         elif stat.S_ISLNK(created.mode):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(created.path)
             os.symlink(created.content, os.fsencode(created.path))
         else:
             with open(created.path, "wb") as file:

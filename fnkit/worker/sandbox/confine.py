@@ -1,8 +1,8 @@
 """The sandbox of one instance, applied by the instance itself before any user code runs.
 
-A zygote enters its namespaces and builds a root once. Each fork calls ``prepare`` while it waits for a deployment,
-and ``confine`` when it is assigned to one. ``docs/isolation.md`` lists what each level enforces. Standard library
-only, Python 3.8 and later, Linux only.
+A zygote enters its namespaces and builds a root (``rootfs``) once. Each fork calls ``prepare`` while it waits for
+a deployment, and ``confine`` when it is assigned to one. ``docs/isolation.md`` lists what each level enforces.
+Standard library only, Python 3.8 and later, Linux only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import resource
 import signal
 import sys
 
-from . import filters, namespaces, syscalls
+from . import filters, namespaces, skeleton, syscalls
+from .rootfs import RootFilesystem
 
 _MAX_DESCRIPTORS = 4096
 _BUILD_MEMORY = 1 << 30
@@ -37,56 +38,75 @@ class SandboxSettings:
         self.uid = int(str(values["uid"]))
         self.hostname = str(values["hostname"])
         self.filter = bool(values["filter"])
-        self.disk_folder = str(values.get("disk_folder") or "")
+        self.fresh = bool(values["fresh"])
 
 
-def prepare(level: str, root: str, cgroups: list[str], deferred_mounts: list[str]) -> None:
-    """Do the slow part of a sandbox, which depends on no deployment: join cgroups, mount a disk and ``/proc``.
+def prepare(level: str, root: RootFilesystem, cgroups: list[str], disk: str, *, is_zygote: bool = False) -> None:
+    """Begin the slow part of a sandbox, which depends on no deployment: join cgroups, mount a root and ``/proc``.
 
     Args:
         level: The isolation level.
-        root: The root directory built by the zygote.
+        root: The root that the zygote has built.
         cgroups: The ``cgroup.procs`` files to join.
-        deferred_mounts: Interpreter directories that the disk hides, to be bound again on top of it.
+        disk: A directory for what the process writes.
+        is_zygote: The process becomes a deployment zygote.
     """
-    # Cgroups first: memory of the tmpfs below is charged to the group of the process that fills it, and the
-    # group's files are out of reach once the root has changed.
+    # Cgroups first: memory of a tmpfs is charged to the group of the process that fills it, and the group's files
+    # are out of reach once the root has changed.
     for path in cgroups:
         namespaces.write_kernel_file(path, "0")
+    if not _leave_session(level):
+        return
+    root.mount(disk, is_zygote=is_zygote)
+    namespaces.mount_proc(root.path)
+
+
+def enter_root(level: str, root: RootFilesystem) -> None:
+    """Complete the slow part. No path leads outside after this, except to the code of functions."""
+    if namespaces.has_namespaces(level):
+        root.enter()
+
+
+def _leave_session(level: str) -> bool:
+    """Leave the session, the keyring and the namespaces of the zygote.
+
+    Returns:
+        Whether this process has namespaces of its own now.
+    """
     os.setsid()
+    syscalls.join_session_keyring()
     if not namespaces.has_namespaces(level):
         namespaces.become_subreaper()
-        return
+        return False
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS)
-    namespaces.mount_disk(root)
-    os.mkdir(root + namespaces.CODE_PATH)
-    for directory in deferred_mounts:
-        namespaces.bind_directory(directory, root)
-    namespaces.mount_proc(root)
+    return True
 
 
-def confine(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
+def confine(settings: SandboxSettings, root: RootFilesystem, descriptors: tuple[int, ...]) -> None:
     """Complete the sandbox. After this no code of the process can undo it.
 
     Args:
         settings: The settings of the instance.
-        root: The root directory built by the zygote.
+        root: The root that this process has entered.
         descriptors: The stdout and stderr pipes. They are given to the instance's user so that it can reopen them.
     """
-    _enter_root(settings, root, descriptors)
+    _assign(settings, root, descriptors)
     _drop_privileges(settings)
 
 
-def confine_zygote(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
+def confine_zygote(settings: SandboxSettings, root: RootFilesystem, descriptors: tuple[int, ...]) -> RootFilesystem:
     """Complete the sandbox of a deployment zygote: that of an instance, but able to give each fork its own.
 
     The zygote gets capabilities over a user namespace that contains only itself and its forks, and keeps the system
     calls that confine forks. Not possible at level ``landlock``: its rules name the inode of ``/proc/self``, which
     is another one in a fork.
+
+    Returns:
+        The root of its forks.
     """
-    _enter_root(settings, root, descriptors)
+    _assign(settings, root, descriptors, is_zygote=True)
     if sys.platform != "linux":
-        return
+        return root
     _set_process_attributes()
     # The user namespace comes before the others, so that its owner, the function's user, has capabilities over
     # them. A PID namespace takes effect in the next fork only, and its /proc has to be mounted from inside.
@@ -95,32 +115,31 @@ def confine_zygote(settings: SandboxSettings, root: str, descriptors: tuple[int,
         syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
         namespaces.continue_as_pid_1()
         namespaces.mount_proc("")
+        root = root.for_forks()
     if settings.level == "namespaces" and _is_nproc_per_user_namespace():
         resource.setrlimit(
             resource.RLIMIT_NPROC, (settings.processes, resource.getrlimit(resource.RLIMIT_NPROC)[1])
         )
     if settings.filter:
         filters.restrict_system_calls(allow_sandbox_calls=True)
+    return root
 
 
-def prepare_fork(level: str, deferred_mounts: list[str]) -> None:
-    """Mount a disk and ``/proc`` in namespaces of its own, for a fork of a deployment zygote."""
-    os.setsid()
-    if not namespaces.has_namespaces(level):
-        namespaces.become_subreaper()
+def prepare_fork(level: str, root: RootFilesystem, disk: str) -> None:
+    """Enter namespaces and a root of its own, for a fork of a deployment zygote.
+
+    Args:
+        level: The isolation level.
+        root: The root that the zygote has built for its forks.
+        disk: A directory for what the process writes.
+    """
+    if not _leave_session(level):
         return
-    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS)
-    # The new disk hides the code and the deferred mounts. Descriptors opened before keep them reachable.
-    hidden = [
-        (directory, os.open(directory, os.O_PATH | os.O_CLOEXEC))
-        for directory in (namespaces.CODE_PATH, *deferred_mounts)
-    ]
-    namespaces.mount_disk("")
-    for directory, descriptor in hidden:
-        os.makedirs(directory, exist_ok=True)
-        syscalls.bind(f"/proc/self/fd/{descriptor}", directory, readonly=True)
-        os.close(descriptor)
-    namespaces.mount_proc("")
+    root.mount(disk)
+    namespaces.mount_proc(root.path)
+    root.enter()
+    root.mount_code(".", 0)
+    root.leave_outside()
 
 
 def confine_build(uid: int) -> None:
@@ -150,7 +169,7 @@ def confine_build(uid: int) -> None:
         return
     syscalls.drop_capabilities()
     _set_process_attributes()
-    readable = [f"/{name}" for name in namespaces.SYSTEM_DIRECTORIES] + namespaces.interpreter_directories()
+    readable = [f"/{name}" for name in skeleton.SYSTEM_DIRECTORIES] + skeleton.interpreter_directories()
     filters.restrict_files(readable, [".", *_WRITABLE_DEVICES], _READABLE_DEVICES)
     filters.restrict_build()
 
@@ -168,18 +187,20 @@ def confine_fork(settings: SandboxSettings) -> None:
     _drop_privileges(settings)
 
 
-def _enter_root(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
-    """Change to the root, the limits and the user of the instance."""
+def _assign(
+    settings: SandboxSettings, root: RootFilesystem, descriptors: tuple[int, ...], *, is_zygote: bool = False
+) -> None:
+    """Change to the code, the limits and the user of the deployment."""
     own_root = namespaces.has_namespaces(settings.level)
     if own_root:
-        if settings.disk_folder:
-            for name, path in (("tmp", "/tmp"), ("app", namespaces.HOME_PATH)):
-                syscalls.bind(f"{settings.disk_folder}/{name}", root + path, readonly=False)
-        syscalls.bind(settings.code, root + namespaces.CODE_PATH, readonly=True)
-        if settings.uid and os.geteuid() == 0:
-            os.chown(root + namespaces.HOME_PATH, settings.uid, settings.uid)
+        if settings.fresh:
+            root.move_tmp_to_disk()
+        root.mount_code(settings.code, settings.uid if os.geteuid() == 0 else 0)
+        if is_zygote:
+            root.leave_other_codes(settings.code)
+        else:
+            root.leave_outside()
         syscalls.sethostname(settings.hostname)
-        syscalls.change_root(root)
     _set_limits(settings)
     if settings.uid and own_root and os.geteuid() == 0:
         for descriptor in descriptors:
@@ -224,10 +245,10 @@ def _drop_privileges(settings: SandboxSettings) -> None:
 
 
 def _readable_paths(settings: SandboxSettings) -> list[str]:
-    system = [f"/{name}" for name in namespaces.SYSTEM_DIRECTORIES] + [
-        f"/etc/{name}" for name in namespaces.ETC_ENTRIES
+    system = [f"/{name}" for name in skeleton.SYSTEM_DIRECTORIES] + [
+        f"/etc/{name}" for name in skeleton.ETC_ENTRIES
     ]
-    return [*system, *_PROC_PATHS, settings.code, *namespaces.interpreter_directories()]
+    return [*system, *_PROC_PATHS, settings.code, *skeleton.interpreter_directories()]
 
 
 def _set_limits(settings: SandboxSettings) -> None:

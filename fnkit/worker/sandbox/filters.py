@@ -43,11 +43,11 @@ _X32_BIT = 0x40000000
 
 # System calls that reach other processes of the same user if an instance has no namespaces, by machine.
 # Always refused: System V shared memory, semaphores and queues and POSIX message queues, whose objects outlive the
-# instance (shmget, shmat, …, mq_open, mq_unlink), I/O priorities (ioprio_set), and io_uring_setup: io_uring opens
-# sockets that this filter does not see.
+# instance (shmget, shmat, …, mq_open, mq_unlink), the user's keys (add_key, request_key, keyctl), I/O priorities
+# (ioprio_set), and io_uring_setup: io_uring opens sockets that this filter does not see.
 _SHARED_OBJECT_CALLS = {
-    "x86_64": (29, 30, 31, 64, 65, 66, 67, 68, 69, 70, 71, 220, 240, 241, 251, 425),
-    "aarch64": (194, 195, 196, 197, 190, 191, 192, 193, 186, 187, 188, 189, 180, 181, 30, 425),
+    "x86_64": (29, 30, 31, 64, 65, 66, 67, 68, 69, 70, 71, 220, 240, 241, 248, 249, 250, 251, 425),
+    "aarch64": (194, 195, 196, 197, 190, 191, 192, 193, 186, 187, 188, 189, 180, 181, 217, 218, 219, 30, 425),
 }
 # Refused unless these arguments are zero, which means the calling process: prlimit64, setpriority,
 # sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr, migrate_pages, move_pages.
@@ -64,8 +64,8 @@ _AF_UNIX, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
 # socket, clone, fork, vfork, execve, execveat. A builder is one process with one thread.
 _BUILD_CALLS = {"x86_64": (41, 56, 57, 58, 59, 322), "aarch64": (198, 220, 221, 281)}
 
-_SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
-"""mount, setns, unshare: a deployment zygote needs them to confine its forks."""
+_SANDBOX_CALLS = {"x86_64": (165, 166, 155, 308, 272), "aarch64": (40, 39, 41, 268, 97)}
+"""mount, umount2, pivot_root, setns, unshare: a deployment zygote needs them to confine its forks."""
 
 
 def landlock_version() -> int:

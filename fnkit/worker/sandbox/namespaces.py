@@ -1,7 +1,6 @@
-"""The namespaces of a zygote and of its forks: what they see of the machine, and whose children they are.
+"""The namespaces of a zygote and of its forks: which processes they see, and whose children they are.
 
-An instance sees a read-only root that its zygote builds once, and a disk of its own. Standard library only, Python
-3.8 and later; mounts and namespaces are Linux only.
+Standard library only, Python 3.8 and later; namespaces are Linux only.
 """
 
 from __future__ import annotations
@@ -11,17 +10,6 @@ import signal
 import sys
 
 from . import syscalls
-
-SCRATCH_PATH = "/run"
-HOME_PATH = "/home/app"
-CODE_PATH = "/home/app/function"
-SYSTEM_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store")
-ETC_ENTRIES = (
-    "alternatives", "ca-certificates", "ca-certificates.conf", "gai.conf", "host.conf", "hosts", "ld.so.cache",
-    "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release", "pki", "protocols",
-    "resolv.conf", "services", "ssl", "timezone",
-)  # fmt: skip
-_DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 def has_namespaces(level: str) -> bool:
@@ -105,95 +93,6 @@ def _read_children() -> list[int]:
             return [int(pid) for pid in file.read().split()]
     except OSError:
         return []
-
-
-def interpreter_directories() -> list[str]:
-    """Return the directories of this interpreter and of the libraries that it has loaded."""
-    directories = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
-    executable = os.path.realpath(sys.executable)
-    if not any(executable.startswith(directory + "/") for directory in directories):
-        directories.add(os.path.dirname(executable))
-    # Executable mappings are shared libraries, which may lie anywhere.
-    with open("/proc/self/maps") as maps:
-        for line in maps:
-            fields = line.split(None, 5)
-            if fields[-1].startswith("/") and "x" in fields[1]:
-                directories.add(os.path.dirname(fields[-1].strip()))
-    covered = tuple(f"/{name}/" for name in SYSTEM_DIRECTORIES)
-    wanted = sorted(f for f in directories if f != "/" and not (f + "/").startswith(covered))
-    return [f for f in wanted if not any(f != g and f.startswith(g + "/") for g in wanted)]
-
-
-def build_root(root: str) -> list[str]:
-    """Build the read-only root that all instances of this zygote see, on a tmpfs mounted over ``root``.
-
-    Returns:
-        Interpreter directories that the disk of an instance hides. They are bound after it is mounted.
-    """
-    syscalls.mount("tmpfs", root, "tmpfs", syscalls.MS_NOSUID, "size=4m,mode=0755")
-    for name in SYSTEM_DIRECTORIES:
-        source = "/" + name
-        if os.path.islink(source):
-            os.symlink(os.readlink(source), root + source)
-        elif os.path.isdir(source):
-            bind_directory(source, root)
-    for name in ETC_ENTRIES:
-        _bind_existing("/etc/" + name, root)
-    for name in _DEVICES:
-        _bind_file("/dev/" + name, root, readonly=False)
-    for link, target in (
-        ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
-        ("/dev/stderr", "/proc/self/fd/2"), ("/dev/shm", SCRATCH_PATH + "/shm"), ("/var/tmp", "/tmp"),
-    ):  # fmt: skip
-        os.makedirs(os.path.dirname(root + link), exist_ok=True)
-        os.symlink(target, root + link)
-    for directory in ("/proc", "/tmp", SCRATCH_PATH, HOME_PATH):
-        os.makedirs(root + directory, exist_ok=True)
-    deferred_mounts = []
-    for directory in interpreter_directories():
-        if (directory + "/").startswith(("/tmp/", SCRATCH_PATH + "/", HOME_PATH + "/")):
-            deferred_mounts.append(directory)
-        else:
-            bind_directory(directory, root)
-    # Read-only last: the mount points above are created on it.
-    syscalls.mount(
-        None, root, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID
-    )
-    return deferred_mounts
-
-
-def _bind_existing(source: str, root: str) -> None:
-    if os.path.isdir(source):
-        bind_directory(source, root)
-    elif os.path.exists(source):
-        _bind_file(source, root, readonly=True)
-
-
-def bind_directory(source: str, root: str) -> None:
-    """Bind a directory, read-only, to the same path below ``root``."""
-    os.makedirs(root + source, exist_ok=True)
-    syscalls.bind(os.path.realpath(source), root + source, readonly=True)
-
-
-def _bind_file(source: str, root: str, *, readonly: bool) -> None:
-    os.makedirs(os.path.dirname(root + source), exist_ok=True)
-    os.close(os.open(root + source, os.O_CREAT | os.O_WRONLY, 0o644))
-    syscalls.bind(os.path.realpath(source), root + source, readonly=readonly)
-
-
-def mount_disk(root: str) -> None:
-    """Mount a tmpfs that belongs to one instance, and bind its parts to the paths where the instance may write.
-
-    Args:
-        root: The root directory; empty if it is ``/``.
-    """
-    scratch = root + SCRATCH_PATH
-    syscalls.mount("tmpfs", scratch, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "size=1024m,mode=0755")
-    for name, mode, path in (("tmp", 0o1777, "/tmp"), ("app", 0o755, HOME_PATH), ("shm", 0o1777, "")):
-        os.mkdir(f"{scratch}/{name}")
-        os.chmod(f"{scratch}/{name}", mode)
-        if path:
-            syscalls.bind(f"{scratch}/{name}", root + path, readonly=False)
 
 
 def mount_proc(root: str) -> None:

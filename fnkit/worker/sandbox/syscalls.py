@@ -5,9 +5,11 @@ Standard library only, Python 3.8 and later.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
+import sys
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -37,8 +39,10 @@ PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
-# Numbers of system calls; the first one differs between machines.
+# Numbers of system calls; the first two differ between machines.
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -91,11 +95,21 @@ def bind(source: str, target: str, *, readonly: bool) -> None:
     """
     mount(source, target, None, MS_BIND | MS_REC)
     if readonly:
-        present = os.statvfs(target).f_flag
-        flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | (present & _FLAGS_SHARED_WITH_STATVFS)
-        if present & _STATVFS_RELATIME:
-            flags |= MS_RELATIME
-        mount(None, target, None, flags)
+        make_readonly(target)
+
+
+def make_readonly(target: str) -> None:
+    """Make a mount read-only, with the other flags that it has."""
+    present = os.statvfs(target).f_flag
+    flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | (present & _FLAGS_SHARED_WITH_STATVFS)
+    if present & _STATVFS_RELATIME:
+        flags |= MS_RELATIME
+    mount(None, target, None, flags)
+
+
+def unmount(target: str) -> None:
+    """Detach a mount."""
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount of {target}")
 
 
 def change_root(new_root: str) -> None:
@@ -107,8 +121,26 @@ def change_root(new_root: str) -> None:
     # pivot_root(".", ".") stacks the old root on the new one, so no directory is needed to hold it
     # (pivot_root(2)).
     syscall(number, b".", b".")
-    _check(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
+    unmount(".")
     os.chdir("/")
+
+
+def is_in_user_namespace() -> bool:
+    """Return whether this process is in a user namespace other than the machine's."""
+    with open("/proc/self/uid_map") as uid_map:
+        return uid_map.read().split() != ["0", "0", "4294967295"]
+
+
+def join_session_keyring() -> None:
+    """Replace the session keyring, which a process inherits from whoever started the platform, by an empty one.
+
+    Does nothing where the kernel has no keys or refuses calls about them, or where the user may have no more
+    keyrings: that of the zygote, which is empty too, stays then.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, KeyError):
+        syscall(_KEYCTL[os.uname().machine], _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def sethostname(name: str) -> None:

@@ -76,11 +76,12 @@ def build(job: BuildJob) -> None:
 def _change_owner(directory: Path, uid: int) -> None:
     """Make a user the owner of a tree, so that its instances can read the code and those of other functions cannot.
 
-    The platform's own group keeps access: without namespaces instances run as the platform's user, without the
-    capabilities that ignore permissions.
+    The platform's own group keeps access to the directory: without namespaces, instances run as the platform's
+    user, without the capabilities that ignore permissions. Everything in it gets the group of the user, because
+    instances with preloaded modules know no other group, and could not write to the files.
     """
     group = os.getgid()
     directory.chmod(0o750)
     os.chown(directory, uid, group)
     for entry in walk_tree(directory):
-        os.chown(entry.name, uid, group, dir_fd=entry.parent, follow_symlinks=False)
+        os.chown(entry.name, uid, uid, dir_fd=entry.parent, follow_symlinks=False)

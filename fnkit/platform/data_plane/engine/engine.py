@@ -27,6 +27,7 @@ from fnkit.platform.data_plane.interface import (
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.instance import LocalPendingRequest
 from fnkit.platform.data_plane.workers.logs import LogWriter
+from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
 from fnkit.platform.model.routing import Route
@@ -52,6 +53,7 @@ class LocalEngine:
             settings.level,
             settings.runtime_directory,
             settings.disks_directory or settings.runtime_directory / "disks",
+            settings.code_directory,
             self.logs,
             hard_cpu=settings.hard_cpu,
         )
@@ -60,6 +62,11 @@ class LocalEngine:
         self._pools: dict[str, Pool] = {}  # by function; each serves its requests
         self._pending: dict[str, Pool] = {}  # by function; each proves a deployment with its first instance
         self._metrics = EngineMetrics(self.counters, self._pools, self._budget, self.logs)
+
+    @property
+    def storage(self) -> Storage:
+        """Where the roots of instances are written to; known once one has started."""
+        return self._factory.storage
 
     def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
         """Start one instance and switch to this deployment when it is ready.

@@ -16,6 +16,7 @@ from fnkit.platform.data_plane.engine.engine import LocalEngine
 from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from fnkit.platform.data_plane.interface import DeployResult
 from fnkit.platform.data_plane.workers.isolation import Level, candidate_levels
+from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
 
@@ -51,8 +52,8 @@ def _probe_route(code: Path) -> Route:
     )
 
 
-async def _try_level(settings: EngineSettings, code: Path) -> str | None:
-    """Return why no instance could be started at this level, ``None`` if one could."""
+async def _try_level(settings: EngineSettings, code: Path) -> Storage | str:
+    """Start an instance at this level. Return where it can write to, or why it could not be started."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[DeployResult] = loop.create_future()
 
@@ -67,19 +68,20 @@ async def _try_level(settings: EngineSettings, code: Path) -> str | None:
     try:
         engine.deploy(_probe_route(code), on_done)
         async with asyncio.timeout(_PROBE_TIMEOUT):
-            return (await result).failure
+            return (await result).failure or engine.storage
     except TimeoutError:
         return f"no instance started within {_PROBE_TIMEOUT:g} s"
     finally:
         engine.close()
 
 
-async def best_level(wanted: str, runtime_directory: Path) -> Level:
-    """Return the strongest level that works.
+async def best_level(wanted: str, runtime_directory: Path, disks_directory: Path) -> tuple[Level, Storage]:
+    """Return the strongest level that works, and where its instances can write to.
 
     Args:
         wanted: A level by name; ``auto`` or empty for the strongest.
         runtime_directory: Where the probes may create files.
+        disks_directory: Where instances keep their files.
 
     Raises:
         PlatformError: No level works that hides the platform's data, or there is no such level.
@@ -103,14 +105,16 @@ async def best_level(wanted: str, runtime_directory: Path) -> Level:
             level=Level.NONE,
             runtime_directory=Path(directory),
             logs_directory=Path(directory) / "logs",
+            code_directory=Path(directory),
+            disks_directory=disks_directory,
             prewarmed=0,
         )
         for level in levels:
-            failure = await _try_level(replace(settings, level=level), code)
-            if failure is None:
-                return level
-            _log.warning("isolation level %s is not available: %s", level.value, failure)
-            reasons.append(f"{level.value}: {failure}")
+            outcome = await _try_level(replace(settings, level=level), code)
+            if isinstance(outcome, Storage):
+                return level, outcome
+            _log.warning("isolation level %s is not available: %s", level.value, outcome)
+            reasons.append(f"{level.value}: {outcome}")
     raise PlatformError(
         f"No isolation level that protects the platform's data works on this machine ({'; '.join(reasons)}).",
         code="isolation-unavailable",

@@ -15,6 +15,8 @@ from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.workers.instance import Instance
 
 _CHECK_INTERVAL: Final = 0.25
+_WATCH_DELAY: Final = 0.05
+"""Seconds before an instance is measured: until then it is busy with its start, which must not share its CPU."""
 _MIB: Final = 1024 * 1024
 _METER: Final = "fnkit.platform.data_plane.workers.usage_meter"
 _METER_RESTART_DELAY: Final = 0.25
@@ -98,17 +100,23 @@ class LimitMonitor:
         process = instance.process
         self._instances[process.number] = instance
         instance.ended.add_done_callback(lambda _: self._remove(process.number))
+        self._loop.call_later(_WATCH_DELAY, self._watch, instance, memory)
+        if self._timer is None and process.groups is not None:
+            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check_groups)
+
+    def _watch(self, instance: Instance, memory: int) -> None:
+        process = instance.process
+        if process.number not in self._instances:
+            return  # it has ended
         self._usage.watch(
             process.number,
             process.pid,
             memory=memory if self._counts_memory and process.pid else None,
             disk=(process.host_directory, DISK_MAX_BYTES) if process.host_directory is not None else None,
         )
-        if self._timer is None and process.groups is not None:
-            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check_groups)
 
     def _remove(self, number: int) -> None:
-        del self._instances[number]
+        self._instances.pop(number, None)
         self._usage.forget(number)
 
     def _on_exceeded(self, number: int, exceeded: str) -> None:
@@ -125,6 +133,7 @@ class LimitMonitor:
         """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
+        self._instances.clear()
         self._usage.close()
 
 

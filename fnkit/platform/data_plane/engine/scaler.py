@@ -55,6 +55,7 @@ class EngineSettings:
         level: The isolation level.
         runtime_directory: Private to this process; holds what lives as long as it.
         logs_directory: Holds the logs of functions.
+        code_directory: Contains the code of all functions.
         scale_down: When idle instances end.
         queue_per_instance: How many requests may be queued per instance of ``max_scale`` before requests fail with
             503.
@@ -62,12 +63,13 @@ class EngineSettings:
         start_seconds: How long the import of a handler may take (5 minutes on the real platform).
         memory_budget: MB for all instances; 0 for half of the machine's memory.
         hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
-        disks_directory: Holds disks that are not in memory; ``None`` for a part of the runtime directory.
+        disks_directory: Holds what instances write to a disk; ``None`` for a part of the runtime directory.
     """
 
     level: Level
     runtime_directory: Path
     logs_directory: Path
+    code_directory: Path
     scale_down: ScaleDown = field(default_factory=ScaleDown)
     queue_per_instance: int = 100
     prewarmed: int = 4

@@ -52,6 +52,7 @@ class DeploymentZygoteClient(ForkServerClient):
         on_lines: Receives what the imports print.
 
     Attributes:
+        process: The process.
         owner_uid: The user of the deployment; 0 if it is the platform's own.
         prewarmed: A fork made ahead of use, because joining cgroups takes longest.
     """
@@ -68,7 +69,7 @@ class DeploymentZygoteClient(ForkServerClient):
         super().__init__(loop, process.zygote.interpreter)
         self.owner_uid = owner_uid
         self.prewarmed: Instance | None = None
-        self._process = process
+        self.process = process
         self._claimed: set[Instance] = set()
         self._is_closing = False
         self._output = OutputReader(loop, process.streams(), on_lines)
@@ -83,7 +84,7 @@ class DeploymentZygoteClient(ForkServerClient):
         Raises:
             OSError: It ended before it reported a result.
         """
-        connection = self._process.connection
+        connection = self.process.connection
         try:
             await self._loop.sock_sendall(connection, settings)
             result = await self._read_result()
@@ -99,7 +100,7 @@ class DeploymentZygoteClient(ForkServerClient):
     async def _read_result(self) -> PreloadResult:
         line = b""
         while not line.endswith(b"\n"):  # a fork message may follow in the same read
-            part = await self._loop.sock_recv(self._process.connection, _MAX_LINE_BYTES)
+            part = await self._loop.sock_recv(self.process.connection, _MAX_LINE_BYTES)
             if not part or len(line) > _MAX_LINE_BYTES:
                 raise ChildProcessError("it ended during its imports")
             head, separator, rest = part.partition(b"\n")
@@ -142,7 +143,7 @@ class DeploymentZygoteClient(ForkServerClient):
         self._on_lost()
 
     def _kill(self) -> None:
-        self._process.kill()
+        self.process.kill()
 
     def _reap(self) -> None:
-        self._process.kill()
+        self.process.kill()

@@ -45,18 +45,36 @@ def disk_usage(directory: str, pid: int) -> Generator[int, None, None]:
 def _unlinked_bytes(directory: str, pid: int) -> int:
     """Sum the sizes of removed files on this disk that processes of the instance hold open, each once.
 
+    A file of an overlay, whose upper layer is on the disk, shows a device that exists for that overlay only.
+
     Raises:
         OSError: The disk has just been removed.
         PermissionError: See ``open_files``.
     """
-    sizes: dict[int, int] = {}
+    sizes: dict[tuple[int, int], int] = {}
     device = os.stat(directory).st_dev  # noqa: PTH116  (hot path; no Path objects)
+    in_memory = _memory_devices(pid)
     for process in process_tree(pid):
         for path in open_files(process):
             try:
                 status = os.stat(path)  # noqa: PTH116  (hot path; no Path objects)
             except OSError:
                 continue
-            if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
-                sizes[status.st_ino] = status.st_blocks * BLOCK_BYTES
+            is_virtual = os.major(status.st_dev) == 0 and status.st_dev not in in_memory
+            if status.st_nlink == 0 and (status.st_dev == device or is_virtual) and stat.S_ISREG(status.st_mode):
+                sizes[status.st_dev, status.st_ino] = status.st_blocks * BLOCK_BYTES
     return sum(sizes.values())
+
+
+def _memory_devices(pid: int) -> set[int]:
+    """Return the devices of files that an instance keeps in memory: on a tmpfs, or made by ``memfd_create``."""
+    nameless = os.memfd_create("device")
+    found = {os.fstat(nameless).st_dev}
+    os.close(nameless)
+    with open(f"/proc/{pid}/mountinfo", encoding="ascii", errors="replace") as mounts:  # noqa: PTH123  (as above)
+        for line in mounts:
+            fields, _, described = line.partition(" - ")
+            if described.startswith("tmpfs "):
+                major, minor = fields.split()[2].split(":")
+                found.add(os.makedev(int(major), int(minor)))
+    return found

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,7 @@ from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.isolation import ControlGroups, InstanceGroups, Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.settings import StartupConfig
-from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient
+from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient, Storage
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.log_record import LogStream
 from fnkit.platform.model.routing import Route
@@ -28,6 +30,8 @@ from fnkit.platform.model.routing import Route
 _ZYGOTE_ATTEMPTS: Final = 3
 _GROUP_REMOVAL_ATTEMPTS: Final = 50
 _GROUP_REMOVAL_INTERVAL: Final = 0.1
+_MIN_FREE_BYTES: Final = 8 * 1024 * 1024  # far more than a root directory needs that is not written to
+_DISKS_IN_ZYGOTE: Final = "/run/fnkit/disk"  # fnkit/worker/sandbox/rootfs.py
 
 
 class WorkerFactory:
@@ -36,7 +40,8 @@ class WorkerFactory:
     Args:
         level: The isolation level.
         runtime_directory: Private to this process and short-lived; holds roots and home directories.
-        disks_directory: Holds the disks of functions with ``sandbox: v1``. On a disk, and private to this process.
+        disks_directory: Holds what instances write. On a disk, and private to this process. Emptied first.
+        code_directory: Contains the code of all functions.
         logs: Receives the output of instances, and of imports in deployment zygotes.
         hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
 
@@ -49,6 +54,7 @@ class WorkerFactory:
         level: Level,
         runtime_directory: Path,
         disks_directory: Path,
+        code_directory: Path,
         logs: LogWriter,
         *,
         hard_cpu: bool = False,
@@ -57,11 +63,21 @@ class WorkerFactory:
         self._loop = asyncio.get_running_loop()
         self._groups = ControlGroups() if level is Level.CGROUP else None
         self._runtime_directory = runtime_directory
-        self._settings = StartupConfig(level, runtime_directory, disks_directory, hard_cpu=hard_cpu)
+        self._disks_directory = disks_directory
+        self._code_directory = code_directory
+        remove_tree(disks_directory)  # left by a data plane that was killed
+        self._settings = StartupConfig(level, runtime_directory, disks_directory, code_directory, hard_cpu=hard_cpu)
         self._logs = logs
         self._zygotes: dict[str, InterpreterZygoteClient] = {}
         self._last_number = 0
         self._is_closed = False
+        # One thread: the disk of a deployment zygote contains those of its forks.
+        self._removals = ThreadPoolExecutor(1, "fnkit-removal")
+
+    @property
+    def storage(self) -> Storage:
+        """Where the roots of instances are written to, as far as known from the zygotes that were started."""
+        return min((zygote.storage for zygote in self._zygotes.values()), key=lambda storage: storage.value)
 
     async def fork(self, interpreter: str) -> Instance:
         """Fork an instance from the zygote of this interpreter.
@@ -127,7 +143,7 @@ class WorkerFactory:
         Raises:
             OSError: It ended before it reported a result.
         """
-        process = await self._fork_process(self._get_zygote(route.interpreter))
+        process = await self._fork_process(self._get_zygote(route.interpreter), is_zygote=True)
 
         def on_lines(stream: LogStream, lines: Collection[bytes]) -> None:
             self._logs.write(route.function_id, process.name, "", stream, lines)
@@ -147,8 +163,17 @@ class WorkerFactory:
             raise ChildProcessError(errno.ECHILD, "the engine is closed")
         zygote = self._zygotes.get(interpreter)
         if zygote is None or zygote.is_closed:  # one that has ended is replaced
-            root = self._runtime_directory / f"root-{len(self._zygotes)}"
-            zygote = self._zygotes[interpreter] = InterpreterZygoteClient(self._loop, interpreter, self.level, root)
+            name = f"root-{len(self._zygotes)}"
+            self._disks_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._code_directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            zygote = self._zygotes[interpreter] = InterpreterZygoteClient(
+                self._loop,
+                interpreter,
+                self.level,
+                root=self._runtime_directory / name,
+                disk=self._disks_directory / name,
+                codes=self._code_directory,
+            )
         return zygote
 
     async def _fork_instance(self, zygote: ForkServerClient) -> Instance:
@@ -157,17 +182,38 @@ class WorkerFactory:
         await instance.connect()
         return instance
 
-    async def _fork_process(self, zygote: ForkServerClient, *, owner: int = 0) -> ForkedProcess:
+    async def _fork_process(
+        self, zygote: ForkServerClient, *, owner: int = 0, is_zygote: bool = False
+    ) -> ForkedProcess:
         self._last_number += 1
-        number = self._last_number
-        groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
+        name = f"{self._last_number:08x}"
+        groups = self._groups.create(name) if self._groups is not None else None
+        directory, path = self._locate_disk(zygote, name)
         try:
-            process = await fork_process(zygote, number, groups, owner=owner)
+            if directory is not None:
+                _create_disk(Path(directory), owner=owner, mode=0o711 if is_zygote else 0o700)
+            process = await fork_process(
+                zygote, self._last_number, groups, disk=path, is_zygote=is_zygote, owner=owner
+            )
         except BaseException:
-            self._clean_up(groups, None)
+            self._clean_up(groups, directory)
             raise
+        process.host_directory = directory
         process.exited.add_done_callback(lambda _: self._clean_up(groups, process.host_directory))
         return process
+
+    def _locate_disk(self, zygote: ForkServerClient, name: str) -> tuple[str | None, str]:
+        """Return the directory for the files of a process, and its path as the zygote sees it.
+
+        There is none without a root of its own, nor while the disk is full: files are kept in memory then.
+        """
+        if not self.level.has_namespaces or not _has_space(self._disks_directory):
+            return None, ""
+        if not isinstance(zygote, DeploymentZygoteClient):
+            directory = str(self._disks_directory / name)
+            return directory, directory
+        parent = zygote.process.host_directory
+        return (f"{parent}/{name}", f"{_DISKS_IN_ZYGOTE}/{name}") if parent is not None else (None, "")
 
     def _clean_up(self, groups: InstanceGroups | None, host_directory: str | None) -> None:
         """Remove what belonged to a process that has ended."""
@@ -176,7 +222,7 @@ class WorkerFactory:
         if groups is not None:
             self._loop.call_later(_GROUP_REMOVAL_INTERVAL, self._remove_groups, groups, _GROUP_REMOVAL_ATTEMPTS)
         if host_directory is not None:
-            self._loop.run_in_executor(None, remove_tree, host_directory)
+            self._removals.submit(remove_tree, host_directory)
 
     def _remove_groups(self, groups: InstanceGroups, tries: int) -> None:
         if not self._is_closed and not groups.remove() and tries:
@@ -193,3 +239,15 @@ class WorkerFactory:
 
 def _is_prewarmed(instance: Instance | None) -> bool:
     return instance is not None and instance.is_prewarmed
+
+
+def _has_space(directory: Path) -> bool:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize >= _MIN_FREE_BYTES
+
+
+def _create_disk(directory: Path, *, owner: int, mode: int) -> None:
+    directory.mkdir(mode)
+    directory.chmod(mode)  # mkdir's mode is subject to the umask
+    if owner:
+        os.chown(directory, owner, owner)

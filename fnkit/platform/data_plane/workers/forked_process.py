@@ -4,7 +4,8 @@
 
 1. A socket pair and two pipes are opened, and their other ends are sent to the zygote with the order to fork.
 2. The fork sends one byte over its socket, to which the kernel attaches its process id.
-3. The data plane adds the fork to its cgroups, or sends it their names so that it joins them itself.
+3. The data plane adds the fork to its cgroups, or sends it their names so that it joins them itself. It also sends
+   the path of its disk.
 4. The caller gets a ``ForkedProcess``. Its ``exited`` is done when the zygote has reaped it.
 """
 
@@ -72,7 +73,13 @@ class ForkedProcess:
 
 
 async def fork_process(
-    zygote: ForkServerClient, number: int, groups: InstanceGroups | None, *, owner: int = 0
+    zygote: ForkServerClient,
+    number: int,
+    groups: InstanceGroups | None,
+    *,
+    disk: str = "",
+    is_zygote: bool = False,
+    owner: int = 0,
 ) -> ForkedProcess:
     """Fork a process, which waits for its settings afterwards.
 
@@ -80,6 +87,8 @@ async def fork_process(
         zygote: The zygote to fork.
         number: The number of the new process.
         groups: The cgroups of the new process.
+        disk: Its directory for files, as the zygote sees it; empty if it has no root of its own.
+        is_zygote: It becomes a deployment zygote, and the directory is for its forks.
         owner: The user that gets the pipes, if the process has no right to give them to its user itself; 0 for
             none.
 
@@ -110,7 +119,8 @@ async def fork_process(
             await loop.run_in_executor(None, groups.add_process, pid)
         joined = groups.procs_files if groups is not None and joins_by_itself else []
         with contextlib.suppress(OSError):  # it ended at once, which ``exited`` shows
-            await loop.sock_sendall(connection, encode_document({"cgroups": joined}))
+            document = encode_document({"cgroups": joined, "disk": disk, "is_zygote": is_zygote})
+            await loop.sock_sendall(connection, document)
         if exited.done():
             raise ChildProcessError(errno.ECHILD, "the zygote ended while it forked")  # noqa: TRY301  (cleans up)
     except BaseException:

@@ -190,6 +190,11 @@ class Level(Enum):
     LANDLOCK = "landlock"  # where user namespaces are refused: filtered files, limits per process
     NONE = "none"  # on request only: a child process with a clean environment
 
+    @property
+    def has_namespaces(self) -> bool:
+        """Whether instances have namespaces, and a root directory of their own."""
+        return self in (Level.CGROUP, Level.NAMESPACES)
+
 
 class Protection(Enum):
     """What a handler cannot reach or exceed."""
@@ -207,6 +212,7 @@ class Protection(Enum):
     DISK = "disk of the instance"
     PIDS = "number of processes"
     DESCRIPTORS = "number of open descriptors"
+    USERS = "the user of other deployments (as root)"
 
 
 TABLE: Final[dict[Level, frozenset[Protection]]] = {

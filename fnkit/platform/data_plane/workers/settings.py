@@ -19,13 +19,11 @@ from fnkit.contract.invocation.environment import (
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, encode_document
 from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.routing import Route
 
 _MAX_PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
 _FIRST_OWN_UID: Final = 0x1000_0000  # above the ranges of people, services and containers
-_DISK_PATHS: Final = ("/tmp", "/dev/shm")  # noqa: S108  (paths inside an instance's own root)
 _INSTANCE_VARIABLES: Final = ("HOME", "TMPDIR")
 """Variables that differ between the instances of a deployment if they have no root of their own."""
 
@@ -36,16 +34,26 @@ class StartupConfig:
     Args:
         level: The isolation level.
         runtime_directory: Holds the working directories of instances without a root of their own.
-        disks_directory: Holds the disks of functions with ``sandbox: v1``. On a disk, and private to this process.
+        disks_directory: Holds the working directories of those with ``sandbox: v1``. On a disk, and private to this
+            process.
+        code_directory: Contains the code of all functions.
         hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
     """
 
-    def __init__(self, level: Level, runtime_directory: Path, disks_directory: Path, *, hard_cpu: bool) -> None:
+    def __init__(
+        self,
+        level: Level,
+        runtime_directory: Path,
+        disks_directory: Path,
+        code_directory: Path,
+        *,
+        hard_cpu: bool,
+    ) -> None:
         self._level = level
-        self._has_namespaces = level in (Level.CGROUP, Level.NAMESPACES)
+        self._has_namespaces = level.has_namespaces
         self._runtime_directory = runtime_directory
         self._disks_directory = disks_directory
-        remove_tree(disks_directory)  # left by a data plane that was killed
+        self._code_directory = code_directory
         self._hard_cpu = hard_cpu
         self._uids: dict[str, int] = {}
 
@@ -80,7 +88,6 @@ class StartupConfig:
             "preload": True,
             "secrets": sorted(hidden),
             "excluded": sorted(excluded),
-            "writable": [*_DISK_PATHS, home] if self._has_namespaces else [home],
         }
         environment = self._environment(route, home)
         visible = {name: value for name, value in environment.items() if name not in secrets}
@@ -96,31 +103,29 @@ class StartupConfig:
 
     def _sandbox_settings(self, route: Route, process: ForkedProcess) -> dict[str, object]:
         on_disk = route.sandbox == "v1"
-        disk = ""
-        if self._has_namespaces:
-            home = HOME_DIRECTORY
-            disk = str(self._create_disk(process)) if on_disk else ""
-        else:
-            home = str(self._create_home(process, on_disk=on_disk))
+        home = HOME_DIRECTORY if self._has_namespaces else str(self._create_home(process, on_disk=on_disk))
         if process.groups is not None:
             process.groups.limit(
                 memory=route.memory, cpu=route.cpu, processes=_MAX_PROCESSES, hard_cpu=self._hard_cpu
             )
         return {
             "level": self._level.value,
-            "code": route.code_dir,
+            "code": self._code(route),
             "root": self._root(route),
             "home": home,
             "handler": route.handler,
             "memory": route.memory,
             "disk": DISK_MAX_BYTES // _MIB,
-            "disk_folder": disk,
             "processes": _MAX_PROCESSES,
             "uid": self._deployment_uid(route),
             "hostname": route.name,
             "filter": not on_disk and self._level is not Level.NONE,
             "fresh": on_disk,
         }
+
+    def _code(self, route: Route) -> str:
+        """Return the path of the function's code, below the directory of all codes if roots are of their own."""
+        return os.path.relpath(route.code_dir, self._code_directory) if self._has_namespaces else route.code_dir
 
     def _root(self, route: Route) -> str:
         """Return the path of the function's code, as the function sees it."""
@@ -141,16 +146,6 @@ class StartupConfig:
         if not self._has_namespaces:
             environment["TMPDIR"] = home
         return environment
-
-    def _create_disk(self, process: ForkedProcess) -> Path:
-        """Create the directory that becomes ``/tmp`` and the working directory of an instance with its own root."""
-        directory = self._disks_directory / process.name
-        directory.mkdir(mode=0o700, parents=True)
-        process.host_directory = str(directory)
-        for name, mode in (("tmp", 0o1777), ("app", 0o755), ("app/function", 0o755)):
-            (directory / name).mkdir()
-            (directory / name).chmod(mode)  # mkdir's mode is subject to the umask
-        return directory
 
     def _create_home(self, process: ForkedProcess, *, on_disk: bool) -> Path:
         """Create the working directory of an instance that has no root of its own."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import os
 import socket
 import struct
 import subprocess
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ from fnkit import worker
 from fnkit.platform.data_plane.workers.isolation import Level
 
 _MESSAGE: Final = struct.Struct("!4sIi")
+_READY: Final = b"REDY"
 _FORK: Final = b"FORK"
 _FORK_FAILED: Final = b"FAIL"
 _EXIT: Final = b"EXIT"
@@ -30,6 +33,14 @@ _STOP_TIMEOUT: Final = 2.0
 _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 
 
+class Storage(Enum):
+    """Where the root of an instance is written to. The values are those of ``fnkit/worker/sandbox/rootfs.py``."""
+
+    READ_ONLY = 0
+    MEMORY = 1
+    DISK = 2
+
+
 class ForkServerClient:
     """The data plane's end of a zygote.
 
@@ -37,6 +48,7 @@ class ForkServerClient:
         moves_itself_to_cgroup: Whether forks can join their cgroups themselves.
         reply_timeout: Seconds after which a zygote that has not confirmed an order is considered stuck.
         lost: Done when the zygote ended without ``close``.
+        storage: Where the roots of its forks are written to; of no meaning before the first fork.
     """
 
     moves_itself_to_cgroup = True
@@ -44,6 +56,7 @@ class ForkServerClient:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str) -> None:
         self.interpreter = interpreter
+        self.storage = Storage.READ_ONLY
         self.lost: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._buffer = b""
@@ -153,6 +166,9 @@ class ForkServerClient:
             kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
             self._buffer = self._buffer[_MESSAGE.size :]
             self._pending.discard((_FORK, number))
+            if kind == _READY:
+                with contextlib.suppress(ValueError):
+                    self.storage = Storage(value)
             # A deployment zygote runs third-party code, so its messages are untrusted: it can report only its own
             # forks, and those only once.
             if kind in (_EXIT, _FORK_FAILED) and number in self._exits:
@@ -176,6 +192,14 @@ class ForkServerClient:
 class InterpreterZygoteClient(ForkServerClient):
     """Starts the zygote of one interpreter and talks to it.
 
+    Args:
+        loop: The event loop.
+        interpreter: The interpreter.
+        level: The isolation level.
+        root: Where it mounts what its forks share.
+        disk: A path at which it may create a directory on the disk, and remove it again.
+        codes: The directory that contains the code of all functions.
+
     Raises:
         OSError: The interpreter cannot be executed.
     """
@@ -185,7 +209,10 @@ class InterpreterZygoteClient(ForkServerClient):
         loop: asyncio.AbstractEventLoop,
         interpreter: str,
         level: Level,
+        *,
         root: Path,
+        disk: Path,
+        codes: Path,
     ) -> None:
         super().__init__(loop, interpreter)
         root.mkdir(mode=0o700, exist_ok=True)
@@ -203,6 +230,8 @@ class InterpreterZygoteClient(ForkServerClient):
                     str(zygote_end.fileno()),
                     level.value,
                     root,
+                    disk,
+                    codes,
                 ],
                 pass_fds=(zygote_end.fileno(),),
                 stdin=subprocess.DEVNULL,

@@ -20,9 +20,9 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 import launch
 main = launch.load("main")
-child = main.InterpreterZygote(None, "none", "/")
+child = main.InterpreterZygote(None, "none", "/", "/", "/")
 if sys.argv[2] == "deployment":
-    child = main.DeploymentZygote(None, child)
+    child = main.DeploymentZygote(None, "none", child.root)
 connection = int(sys.argv[3])
 
 def confined(*_):
@@ -48,7 +48,7 @@ def test_environment_is_read_after_the_sandbox_is_applied(tmp_path: Path, zygote
     settings = {
         "level": "none", "code": str(tmp_path), "root": str(tmp_path), "home": str(tmp_path),
         "handler": "handler.handle", "memory": 128, "disk": 16, "processes": 16, "uid": 0, "hostname": "x",
-        "filter": False,
+        "filter": False, "fresh": False,
     }  # fmt: skip
     with (
         subprocess.Popen(command, pass_fds=[child_end.fileno()]) as process,
@@ -57,7 +57,7 @@ def test_environment_is_read_after_the_sandbox_is_applied(tmp_path: Path, zygote
     ):
         child_end.close()
         assert lines.readline() == b"\n"
-        parent_end.sendall(document({"cgroups": []}) + document(settings))
+        parent_end.sendall(document({"cgroups": [], "disk": "", "is_zygote": False}) + document(settings))
         assert lines.readline() == b"confined\n"  # its secrets have not been sent yet
         parent_end.sendall(document({"SECRET": "hidden", "PATH": os.defpath}))
         assert json.loads(lines.readline()) == {"ready": True}

@@ -83,6 +83,20 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run deploy
 
 
 @as_root
+def test_files_belong_to_the_user_of_the_function_and_its_group(tmp_path: Path) -> None:
+    """The platform's group can enter the directory; no other group is known where modules are preloaded."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)
+    one = replace(job(tmp_path, {"main.py": "", "a/b.py": ""}), uid=54321)
+    build(one)
+
+    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in one.target.rglob("*")}
+    top = one.target.stat()
+    assert owners == {(54321, 54321)}
+    assert (top.st_uid, top.st_gid, stat.S_IMODE(top.st_mode)) == (54321, os.getgid(), 0o750)
+
+
+@as_root
 def test_bytecode_is_compiled_as_the_user_of_the_function(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o711)

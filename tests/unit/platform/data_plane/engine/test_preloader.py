@@ -45,7 +45,7 @@ class FakeWorkerFactory(WorkerFactory):
 
     def __init__(self, folder: Path, dead: Iterable[int]) -> None:
         logs = LogWriter(folder / "logs", lambda: 0, lambda: 0.0)
-        super().__init__(Level.NONE, folder, folder / "disks", logs)
+        super().__init__(Level.NONE, folder, folder / "disks", folder, logs)
         self.dead = set(dead)
         self.zygotes: list[DeploymentZygoteClient] = []
 
