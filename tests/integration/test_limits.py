@@ -54,7 +54,7 @@ def handle(event, context):
     time.sleep(300)
 """
 DISK = """
-import os, time
+import mmap, os, time
 def handle(event, context):
     if event["path"] == "/fill":
         for number in range(3):
@@ -68,6 +68,20 @@ def handle(event, context):
             held.append(open("big%d" % number, "wb"))
             os.unlink(held[-1].name)
             os.posix_fallocate(held[-1].fileno(), 0, 400 << 20)
+        time.sleep(300)
+    if event["path"] == "/map":
+        held = []
+        for number in range(3):
+            with open("big%d" % number, "wb+") as file:
+                os.posix_fallocate(file.fileno(), 0, 400 << 20)
+                held.append(mmap.mmap(file.fileno(), 400 << 20))
+                os.unlink(file.name)
+        for number in os.listdir("/proc/self/fd"):  # mmap keeps a duplicate
+            try:
+                if os.readlink("/proc/self/fd/" + number).endswith("(deleted)"):
+                    os.close(int(number))
+            except OSError:
+                pass
         time.sleep(300)
     mounts = open("/proc/mounts").readlines() if os.path.exists("/proc/mounts") else []
     kinds = {line.split()[1]: line.split()[2] for line in mounts}
@@ -131,9 +145,9 @@ def test_sandbox_v1_uses_fresh_process_without_the_filter_of_v2(plane: DataPlane
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("path", ["/fill", "/hide"])
+@pytest.mark.parametrize("path", ["/fill", "/hide", "/map"])
 def test_sandbox_v1_disk_usage_is_limited(plane: DataPlaneProcess, path: str) -> None:
-    """No single file exceeds the limit; deleted files count while they are open."""
+    """No single file exceeds the limit; deleted files count while they are open or mapped."""
     route = plane.deploy(f"full-{path[1:]}", DISK, sandbox="v1", memory=2048, timeout=2 * DEADLINE)
     assert plane.call(route.name, path).status == 502
     wait_until(lambda: plane.exit_reasons(route.function_id) == ["out of disk: more than 1024 MiB"])

@@ -105,7 +105,7 @@ def _open_shared_memory(pid: int) -> Iterator[tuple[int, int]]:
 def _mapped_shared_memory(pid: int) -> dict[int, int]:
     """Return the length of the mappings of each shared memory object by its inode."""
     lengths: dict[int, int] = {}
-    for fields in _mappings(pid, "maps"):
+    for fields in mapping_lines(pid, "maps"):
         if _is_shared_memory(fields):
             start, end = fields[0].split(b"-")
             inode = int(fields[4])
@@ -117,7 +117,7 @@ def _proportional_bytes(pid: int) -> int:
     """Return the proportional set size of a process without shared memory objects."""
     total = 0
     is_counted = True
-    for fields in _mappings(pid, "smaps"):
+    for fields in mapping_lines(pid, "smaps"):
         if fields[0] == b"Pss:":
             total += int(fields[1]) * 1024 if is_counted else 0
         elif not fields[0].endswith(b":"):
@@ -125,8 +125,8 @@ def _proportional_bytes(pid: int) -> int:
     return total or resident_bytes(pid)
 
 
-def _mappings(pid: int, name: str) -> Iterator[list[bytes]]:
-    """Yield the lines of a file that describes the mappings of a process, in fields; none if it has ended."""
+def mapping_lines(pid: int, name: str) -> Iterator[list[bytes]]:
+    """Yield the lines of ``maps`` or ``smaps`` of a process, in fields; none if it has ended."""
     try:
         with open(f"/proc/{pid}/{name}", "rb") as lines:  # noqa: PTH123  (hot path; no Path objects)
             for line in lines:
