@@ -20,6 +20,7 @@ A data plane of an earlier run may still serve requests from them.
 """
 
 
+_BACKUP_POLL_SECONDS: Final = 1.0
 _CHECKPOINT_SECONDS: Final = 2.0
 """Seconds of real time without a write after which the WAL is copied into the database."""
 
@@ -51,13 +52,19 @@ class GarbageCollector:
         self._run_later(lambda: remove_tree(path), seconds, f"removal of {path.name}")
 
     def remove_archive(self, sha256: str | None) -> None:
-        """Remove an archive unless a function still refers to it.
+        """Remove an archive unless a function still refers to it; later, if a backup is being made.
 
         Args:
             sha256: The archive, or ``None`` to do nothing.
         """
-        if sha256 is not None and not self._context.store.functions.count({"archive": sha256}):
-            self._context.blobs.remove(sha256)
+        if sha256 is None or self._context.store.functions.count({"archive": sha256}):
+            return
+        if not self._context.blobs.remove(sha256):
+            self._context.tasks.start(self._remove_archive_later(sha256), f"removal of archive {sha256[:8]}")
+
+    async def _remove_archive_later(self, sha256: str) -> None:
+        await asyncio.sleep(_BACKUP_POLL_SECONDS)
+        self.remove_archive(sha256)
 
     def remove_old_builds(self, record: FunctionRecord, kept_path: str | None, seconds: float) -> None:
         """Remove the function's builds up to its current generation in the background after a delay.

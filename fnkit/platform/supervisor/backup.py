@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from fnkit.errors import PlatformError
-from fnkit.platform.control.store.blobs import archive_names
+from fnkit.platform.control.store.blobs import archive_names, kept_archives
 from fnkit.platform.control.store.database import Store, store_damaged_error, store_missing_error
 from fnkit.platform.control.store.opening import open_store
 from fnkit.platform.directory_tree import remove_tree
@@ -41,7 +41,6 @@ from fnkit.platform.supervisor.backup_file import (
     write_backup,
 )
 
-_SNAPSHOT_ATTEMPTS: Final = 20
 _TEMPORARY_PREFIX: Final = ".incomplete-"
 _RESTORED: Final = (*(name for name in SINGLE_FILES if "/" not in name and name != "platform.db"), *DIRECTORIES)
 """What a restore replaces besides the database, which is the last."""
@@ -149,25 +148,15 @@ def _temporary_directory(layout: DataLayout) -> Iterator[Path]:
 
 
 def _copy_store(layout: DataLayout, copy: DataLayout) -> None:
-    """Copy the database, and link the archives that the copy refers to.
-
-    The platform deletes an archive when no function refers to it any longer. If one was deleted between the copy
-    and the link, a newer copy does not refer to it; one that is missing in two copies was lost before.
-    """
-    missing: set[str] = set()
-    referenced: set[str] = set()
-    for _ in range(_SNAPSHOT_ATTEMPTS):
+    """Copy the database, and link the archives that the copy refers to. Those that are missing were lost before."""
+    layout.blobs_dir.mkdir(mode=0o700, exist_ok=True)
+    with kept_archives(layout.blobs_dir):
         _copy_database(layout.database, copy.database)
         with closing(Store(copy.database)) as store:
             referenced = store.archives()
-        for sha256 in referenced - archive_names(copy.blobs_dir):
+        for sha256 in referenced:
             with suppress(FileNotFoundError):
                 _link(layout.blobs_dir / sha256, copy.blobs_dir / sha256)
-        before, missing = missing, referenced - archive_names(copy.blobs_dir)
-        if missing <= before:
-            break
-    for unreferenced in archive_names(copy.blobs_dir) - referenced:
-        (copy.blobs_dir / unreferenced).unlink()
 
 
 def _copy_database(file: Path, target: Path) -> None:

@@ -54,12 +54,14 @@ def delivery_log(platform: QueuePlatform, trigger: str) -> list[dict[str, object
 
 def finished_deliveries(platform: QueuePlatform, trigger: str, seconds: float = 60) -> list[dict[str, object]]:
     """Return the delivery log once no delivery is pending."""
-    wait_until(
-        lambda: all(one["status"] != "pending" for one in delivery_log(platform, trigger)),
-        seconds,
-        what=f"an outcome of {[one for one in delivery_log(platform, trigger) if one['status'] == 'pending']}",
-    )
-    return delivery_log(platform, trigger)
+    rows: list[dict[str, object]] = []
+
+    def is_finished() -> bool:
+        rows[:] = delivery_log(platform, trigger)  # these rows: a message may be redelivered at any time
+        return all(one["status"] != "pending" for one in rows)
+
+    wait_until(is_finished, seconds, what="an outcome of every delivery")
+    return rows
 
 
 def wait_until_handled(platform: QueuePlatform, function: str, number: int) -> None:

@@ -5,11 +5,13 @@ An archive is written to a temporary file, synced and renamed, so that a file un
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -123,13 +125,32 @@ class BlobStore:
         stream.seek(0)
         return stream
 
-    def remove(self, sha256: str) -> None:
-        """Delete an archive if it exists."""
-        self.path(sha256).unlink(missing_ok=True)
+    def remove(self, sha256: str) -> bool:
+        """Delete an archive if it exists. Return ``False`` if a backup has to keep all of them now."""
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path(sha256).unlink(missing_ok=True)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(folder)
+        return True
 
     def hashes(self) -> set[str]:
         """Return the hashes of all archives."""
         return archive_names(self._folder)
+
+
+@contextmanager
+def kept_archives(folder: Path) -> Iterator[None]:
+    """Keep the platform, which may be running, from removing archives meanwhile. Ends with this process at last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # the platform holds its lock for one removal only
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def archive_names(folder: Path) -> set[str]:
