@@ -148,7 +148,7 @@ class _MeterProcess:
 
 
 class UsageMonitor:
-    """Runs the usage meter while there are instances to measure, and starts it again if it ends.
+    """Runs the usage meter from the first instance on, and starts it again if it ends.
 
     Args:
         on_exceeded: Called with the number of an instance and with what it exceeds: ``memory`` or ``disk``, or
@@ -184,12 +184,8 @@ class UsageMonitor:
 
     def forget(self, number: int) -> None:
         """Stop measuring this instance, if it is measured."""
-        if self._watched.pop(number, None) is None or self._meter is None:
-            return
-        if self._watched:
+        if self._watched.pop(number, None) is not None and self._meter is not None:
             self._send(self._meter, f"forget {number}\n".encode())
-        else:
-            self.close()
 
     def _start(self) -> None:
         if self._meter is not None or not self._watched:

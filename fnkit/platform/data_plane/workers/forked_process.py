@@ -264,7 +264,7 @@ class OutputReader:
 
 
 class _Lines(Collection[bytes]):
-    """Lines, which are split only if somebody iterates over them. To count them is a hundred times as fast.
+    """Lines that are split only when iterated over. Counting them is a hundred times faster.
 
     Args:
         text: The lines, without the last line break.

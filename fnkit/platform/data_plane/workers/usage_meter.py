@@ -16,7 +16,7 @@ import os
 import select
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from itertools import islice
 from typing import Final
 
@@ -114,46 +114,60 @@ class MemoryMeter(Meter):
         return memory_usage(self._pid, self._limit)
 
 
+def file_system_usage(directory: str) -> int:
+    """Return the bytes that everything on this directory's file system uses, with one block for each inode."""
+    try:
+        status = os.statvfs(directory)
+    except OSError:
+        return 0  # the directory has just been removed
+    blocks = (status.f_blocks - status.f_bfree) * status.f_frsize
+    return blocks + (status.f_files - status.f_ffree) * BLOCK_BYTES
+
+
 class DiskMeter(Meter):
     """Measures the disk of an instance.
 
-    An instance that writes nothing costs next to nothing: its disk is measured when the file system has grown so
-    much that the rest of its limit may be half used up, or when the last measurement is five seconds old.
+    An instance that writes nothing costs next to nothing: its disk is measured when the usage of the file system has
+    changed so much that the rest of the limit may be half used up, or when the last measurement is five seconds old.
+    What others remove counts like what they write; otherwise it would hide what this instance writes meanwhile.
 
     Args:
         directory: The disk.
         pid: The instance's process; 0 if unknown.
         limit: Bytes.
         now: Seconds of a monotonic clock.
+        read_usage: See ``file_system_usage``.
     """
 
     exceeded = "disk"
     steps_per_turn = 500
 
-    def __init__(self, directory: str, pid: int, limit: int, now: float) -> None:
+    def __init__(
+        self,
+        directory: str,
+        pid: int,
+        limit: int,
+        now: float,
+        read_usage: Callable[[str], int] = file_system_usage,
+    ) -> None:
         super().__init__(limit, now)
         self._directory = directory
         self._pid = pid
-        self._file_system_before = self._file_system_usage()
+        self._read_usage = read_usage
+        self._file_system_usage = read_usage(directory)
+        self._changes = 0
+        """Bytes that were written or removed on the file system since the last measurement began."""
 
     def _measure(self) -> Generator[int, None, None]:
-        self._file_system_before = self._file_system_usage()
+        self._changes = 0
         return disk_usage(self._directory, self._pid)
 
     def _is_due(self, now: float) -> bool:
         if not super()._is_due(now):
             return False
-        growth = self._file_system_usage() - self._file_system_before
-        return growth * 2 >= self._limit - self._usage or now - self._began_at >= _MAX_AGE
-
-    def _file_system_usage(self) -> int:
-        """Return the bytes that everything on the file system uses, with one block for each inode."""
-        try:
-            status = os.statvfs(self._directory)
-        except OSError:
-            return 0  # the disk has just been removed
-        blocks = (status.f_blocks - status.f_bfree) * status.f_frsize
-        return blocks + (status.f_files - status.f_ffree) * BLOCK_BYTES
+        before, self._file_system_usage = self._file_system_usage, self._read_usage(self._directory)
+        self._changes += abs(self._file_system_usage - before)
+        return self._changes * 2 >= self._limit - self._usage or now - self._began_at >= _MAX_AGE
 
 
 def main() -> None:

@@ -48,12 +48,21 @@ def test_disk_is_reported_when_it_exceeds_its_limit(tmp_path: Path) -> None:
     assert is_exceeded(disk, now=2)
 
 
-def test_disk_is_not_walked_before_its_file_system_has_grown(tmp_path: Path) -> None:
+def test_disk_is_not_walked_before_its_file_system_has_changed(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"x" * 2 * MIB)
-    disk = DiskMeter(str(tmp_path), 0, MIB // 1024, now=0)  # the file system has not grown since
+    disk = DiskMeter(str(tmp_path), 0, MIB, now=0, read_usage=lambda _: 8 * MIB)
     assert disk.seconds_until_turn(0) > 0
     walked_at = next(second for second in range(1, 10) if is_exceeded(disk, now=second))
     assert walked_at == 5
+
+
+def test_removals_of_others_do_not_hide_what_an_instance_writes(tmp_path: Path) -> None:
+    usages = iter([8 * MIB, 6 * MIB, 8 * MIB, 6 * MIB])
+    disk = DiskMeter(str(tmp_path), 0, 10 * MIB, now=0, read_usage=lambda _: next(usages))
+    assert not is_exceeded(disk, now=1)  # 2 MiB have changed: not walked
+    (tmp_path / "data").write_bytes(b"x" * 11 * MIB)
+    assert not is_exceeded(disk, now=2)  # 4 MiB
+    assert is_exceeded(disk, now=3)  # 6 MiB, although the file system uses less than at first
 
 
 def test_large_tree_takes_several_turns(tmp_path: Path) -> None:
