@@ -1,6 +1,6 @@
 """Compares the CPU time per warm request of the data plane with that of nginx in front of the same workers.
 
-Both servers listen on a Unix socket, keep connections open, run in one process, and have as many workers as there
+Both servers listen on a loopback port, keep connections open, run in one process, and have as many workers as there
 are clients. nginx receives the request in the form that a worker expects (``event`` and ``context`` as JSON) and
 forwards it without logging. The gateway receives a plain request and does all its work: routing, authorization,
 event, response mapping, logging, metrics. Only the CPU time of the server's own process counts, user and system.
@@ -40,8 +40,10 @@ def run(rounds: int, folder: Path) -> list[Comparison]:
         plain = build_request(domain)
         comparisons: list[Comparison] = []
         for connections in CONNECTIONS:
-            ours = _MeasuredServer(platform.private_socket, plain, platform.data_plane_pid, connections)
-            theirs = _MeasuredServer(nginx.socket, encode_invocation(domain), nginx.worker, connections)
+            ours = _MeasuredServer(platform.gateway, plain, platform.data_plane_pid, connections)
+            theirs = _MeasuredServer(
+                ("127.0.0.1", nginx.port), encode_invocation(domain), nginx.worker, connections
+            )
             comparisons += _compare(rounds, ours, theirs, connections)
     return comparisons
 

@@ -77,12 +77,6 @@ class LocalPlatform:
         return str(parts.hostname), int(parts.port or 80)
 
     @property
-    def private_socket(self) -> Path:
-        """The gateway's private listener, which skips the token check and nothing else."""
-        run = json.loads((Path(self.status["data_dir"]) / "run.json").read_text(encoding="utf-8"))
-        return Path(run["socket_folder"]) / "gateway.sock"
-
-    @property
     def data_plane_pid(self) -> int:
         """The pid of the data plane."""
         pid: int = self.status["processes"]["data_plane"]
