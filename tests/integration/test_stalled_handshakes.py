@@ -10,21 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.engine.engine import LocalEngine
-from fnkit.platform.data_plane.engine.scaler import EngineSettings
-from fnkit.platform.data_plane.gateway.auth import Authorizer
-from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.listeners import TlsListener, open_listeners
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy
-from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
-from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.listening_sockets import listen
-from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
+from tests.support.open_gateway import create_gateway
 from tests.support.ports import free_port
-from tests.support.routes import make_route
 
 HANDSHAKE_TIMEOUT = 0.2
 WAIT_SECONDS = 60.0
@@ -36,23 +29,12 @@ async def running_listeners(
 ) -> AsyncIterator[tuple[int, int, TlsListener]]:
     """A gateway with a plain and a TLS port; yields both ports and the TLS listener."""
     ensure_certificate_authority(DataLayout(folder))
-    settings = EngineSettings(
-        level=Level.NONE,
-        runtime_directory=folder,
-        logs_directory=folder / "logs",
-        code_directory=folder,
-        prewarmed=0,
-    )
-    engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
-    table = Router()
-    table.put(make_route("f"))
-    gateway = Gateway(engine, table, Authorizer("key"))
-    gateway.has_snapshot = True
+    engine, gateway = create_gateway(folder)
     certificates = CertificateStore(
-        DataLayout(folder).ca_file, folder, gateway_names=("localhost",), is_routed=table.find_by_host
+        DataLayout(folder).ca_file, folder, gateway_names=("localhost",), is_routed=gateway.router.find_by_host
     )
     plain, tls = free_port(), free_port()
-    gateway.connect_proxy = ConnectProxy(table, plain, certificates, handshake_timeout=handshake_timeout)
+    gateway.connect_proxy = ConnectProxy(gateway.router, plain, certificates, handshake_timeout=handshake_timeout)
     public = listen("127.0.0.1", plain)
     opened = await open_listeners(gateway, public, folder / "private.sock", folder / "delivery.sock")
     [tls_socket, *unused] = listen("127.0.0.1", tls)

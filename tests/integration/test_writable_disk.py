@@ -1,4 +1,4 @@
-"""The writable disk of instances: everything but ``/usr`` can be changed, and nobody else sees the changes.
+"""The writable disk of instances: everything except ``/usr`` can be changed, and no other instance sees it.
 
 At each isolation level with a root directory of its own, for both sandboxes and for preloaded deployments.
 """

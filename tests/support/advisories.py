@@ -118,7 +118,7 @@ def _applies(version: str | None, affected: _Affected) -> bool:
 def _is_in_range(version: str, affected: _Range) -> bool:
     """Evaluate the events of a range in the order of their versions, as the specification of OSV describes.
 
-    Versions that cannot be compared count as affected: somebody has to look.
+    Versions that cannot be compared count as affected, so that they are reviewed.
     """
     is_affected = False
     try:

@@ -19,9 +19,8 @@ from tests.support.ports import free_port
 from tests.support.routes import make_route
 
 
-@asynccontextmanager
-async def open_gateway(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
-    """Serve ``f.test`` on a port."""
+def create_gateway(folder: Path) -> tuple[LocalEngine, Gateway]:
+    """Return an engine without isolation, and a gateway that routes ``f.test`` to it."""
     settings = EngineSettings(
         level=Level.NONE,
         runtime_directory=folder,
@@ -34,6 +33,13 @@ async def open_gateway(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
     router.put(make_route())
     gateway = Gateway(engine, router, Authorizer("key"))
     gateway.has_snapshot = True
+    return engine, gateway
+
+
+@asynccontextmanager
+async def open_gateway(folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
+    """Serve ``f.test`` on a port."""
+    engine, gateway = create_gateway(folder)
     port = free_port()
     public = listen("127.0.0.1", port)
     listeners = await open_listeners(gateway, public, folder / "private.sock", folder / "delivery.sock")

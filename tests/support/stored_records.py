@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from fnkit.contract.enums import Status
+from fnkit.platform.control.store.blobs import BlobStore
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.model.records import (
     CronRecord,
@@ -19,6 +20,7 @@ from fnkit.platform.model.records import (
 __all__ = [
     "cron_record",
     "function_record",
+    "insert_functions",
     "namespace_record",
     "nats_source",
     "nats_trigger_record",
@@ -135,3 +137,13 @@ def store_cron(
     with store.transaction():
         store.crons.insert(record)
     return record
+
+
+def insert_functions(store: Store, blobs: BlobStore, *names: str) -> None:
+    """Insert functions of the namespace ``n1`` whose archives contain their names. Call this in a transaction."""
+    for name in names:
+        writer = blobs.writer()
+        writer.write(name.encode())
+        archive = writer.finish().sha256
+        writer.commit()
+        store.functions.insert(function_record(name, namespace_id="n1", name=name, archive=archive))

@@ -1,4 +1,4 @@
-"""Control characters in what the command line shows are escaped, whoever wrote them; JSON escapes by itself."""
+"""Control characters in printed text are escaped; JSON output uses its own escapes."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from fnkit.platform.control.store.opening import open_store
 from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.backup import complete_restore, create_backup, restore_backup
 from fnkit.platform.supervisor.backup_file import BackupManifest
-from tests.support.stored_records import function_record, namespace_record
+from tests.support.stored_records import function_record, insert_functions, namespace_record
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 
@@ -30,17 +30,11 @@ Members = list[tuple[tarfile.TarInfo, bytes]]
 def add_functions(layout: DataLayout, *names: str) -> None:
     """Add functions whose archive contains their name; one namespace has a secret."""
     store, vault = open_store(layout)
-    blobs = BlobStore(layout.blobs_dir)
     with store.transaction():
         if store.namespaces.get("n1") is None:
             store.namespaces.insert(namespace_record("n1"))
             store.key_values.put("secret", vault.encrypt("n1", "K", "value").hex())
-        for name in names:
-            writer = blobs.writer()
-            writer.write(name.encode())
-            archive = writer.finish().sha256
-            writer.commit()
-            store.functions.insert(function_record(name, namespace_id="n1", name=name, archive=archive))
+        insert_functions(store, BlobStore(layout.blobs_dir), *names)
     store.close()
 
 

@@ -14,7 +14,7 @@ from fnkit.platform.control.store.blobs import BlobStore
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.store.opening import open_store
 from fnkit.platform.model.settings import DataLayout
-from tests.support.stored_records import function_record, namespace_record
+from tests.support.stored_records import insert_functions, namespace_record
 
 
 @pytest.fixture
@@ -22,15 +22,9 @@ def layout(tmp_path: Path) -> DataLayout:
     """A data directory with a namespace and two functions, whose archives exist."""
     layout = DataLayout(tmp_path)
     store, _ = open_store(layout)
-    blobs = BlobStore(layout.blobs_dir)
     with store.transaction():
         store.namespaces.insert(namespace_record("n1"))
-        for name in ("a", "b"):
-            writer = blobs.writer()
-            writer.write(name.encode())
-            archive = writer.finish().sha256
-            writer.commit()
-            store.functions.insert(function_record(name, namespace_id="n1", name=name, archive=archive))
+        insert_functions(store, BlobStore(layout.blobs_dir), "a", "b")
     store.close()
     return layout
 
