@@ -268,6 +268,10 @@ def _backup_to_json(manifest: BackupManifest) -> dict[str, object]:
     return json_fields(manifest, "created_at", "functions", "archives", "missing")
 
 
+def _functions(manifest: BackupManifest) -> str:
+    return f"{manifest.functions} function{'s' if manifest.functions != 1 else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class BackupView:
     """The result of ``backup``."""
@@ -281,7 +285,7 @@ class BackupView:
 
     def render(self, console: Console) -> None:
         """Print one line, and one for each archive that was lost before."""
-        console.print(f"Wrote {self.manifest.functions} functions and the platform's keys to {self.file}.")
+        console.print(f"Wrote {_functions(self.manifest)} and the platform's keys to {self.file}.")
         for sha256 in self.manifest.missing:
             console.print(f"warning: the archive {sha256} is lost or damaged; deploy its function again.")
 
@@ -299,7 +303,7 @@ class RestoredView:
 
     def render(self, console: Console) -> None:
         """Print what was restored, and what to do next."""
-        console.print(f"Restored {self.manifest.functions} functions of {self.manifest.created_at}.")
+        console.print(f"Restored {_functions(self.manifest)} of {self.manifest.created_at}.")
         console.print("The next `fnkit platform start` deploys them.")
 
 

@@ -132,10 +132,10 @@ def is_in_user_namespace() -> bool:
 
 
 def join_session_keyring() -> None:
-    """Replace the session keyring, which a process inherits from whoever started the platform, by an empty one.
+    """Join a new, empty session keyring. The inherited one belongs to the user who started the platform.
 
-    Does nothing where the kernel has no keys or refuses calls about them, or where the user may have no more
-    keyrings: that of the zygote, which is empty too, stays then.
+    Does nothing if the kernel has no key store or refuses the call. If the user's quota of keyrings is used up, the
+    keyring of the zygote stays, which is empty too.
     """
     if sys.platform != "linux":
         return

@@ -210,7 +210,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             if record.status is Status.PENDING:
                 self._deployments.start(record)
             elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
-                with suppress(PlatformError):  # a secret cannot be decrypted: the function's status says so
+                with suppress(PlatformError):  # a secret cannot be decrypted; the function's status reports it
                     route = build_route(self._context, namespace, record, record.serving)
                     starts.append(self._link.start_deployment(route))
         if starts:

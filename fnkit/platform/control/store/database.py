@@ -206,7 +206,8 @@ class Store:
     def checkpoint_if_idle(self) -> None:
         """Copy the WAL into the database file if nothing was written since the last call.
 
-        SQLite does so by itself only after 1,000 pages, so that the file could stay almost empty for weeks.
+        On its own, SQLite does this only after 1,000 pages, so with few writes the file could stay almost empty for
+        weeks.
         """
         changes = self._connection.total_changes
         if changes == self._seen_changes != self._checkpointed_changes:
