@@ -127,9 +127,9 @@ def file_system_usage(directory: str) -> int:
 class DiskMeter(Meter):
     """Measures the disk of an instance.
 
-    An instance that writes nothing costs next to nothing: its disk is measured when the usage of the file system has
-    changed so much that the rest of the limit may be half used up, or when the last measurement is five seconds old.
-    What others remove counts like what they write; otherwise it would hide what this instance writes meanwhile.
+    An instance that writes nothing costs next to nothing: its disk is measured when the usage of the file system
+    has changed so much that the rest of the limit may be half used up, or when the last measurement is five seconds
+    old. What others remove counts like what they write; otherwise it would hide what this instance writes meanwhile.
 
     Args:
         directory: The disk.
