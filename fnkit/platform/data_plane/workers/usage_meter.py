@@ -129,7 +129,7 @@ class DiskMeter(Meter):
 
     An instance that writes nothing costs next to nothing: its disk is measured when the usage of the file system
     has changed so much that the rest of the limit may be half used up, or when the last measurement is five seconds
-    old. What others remove counts like what they write; otherwise it would hide what this instance writes meanwhile.
+    old. What others remove counts like what they write; otherwise it would hide what this instance writes then.
 
     Args:
         directory: The disk.
