@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.soak.actions import Actions
+from tests.soak.idle_functions import IdleFunctions
 from tests.soak.leaked_resources import LeakedResources, find_leaked_resources, process_usage
 from tests.soak.load import LoadClient
 from tests.soak.oracle import Oracle
@@ -24,6 +26,7 @@ _GROWTH_MAX_KIB = 64 * 1024
 _SETTLE_SECONDS = 30.0
 _LEAK_SECONDS = 5.0
 _FAULTS_MAX = 20
+_SAMPLES = 6
 
 
 @dataclass
@@ -39,6 +42,8 @@ class SoakReport:
     actions: list[str] = field(default_factory=list)
     action_counts: dict[str, int] = field(default_factory=dict)
     memory: dict[str, str] = field(default_factory=dict)
+    samples: list[str] = field(default_factory=list)
+    idle: str = ""
     leaked: LeakedResources | None = None
     seconds: float = 0.0
 
@@ -56,6 +61,8 @@ class SoakReport:
             f"actions: {len(self.actions)} ({actions})",
             f"responses by status (0: none): {dict(sorted(self.status_counts.items()))}",
             *(f"{name}: {text}" for name, text in self.memory.items()),
+            *self.samples,
+            f"idle functions: {self.idle}",
             f"leaked: {self.leaked or 'nothing'}",
             f"faults: {len(self.faults)}",
         ]
@@ -64,18 +71,37 @@ class SoakReport:
         return "\n".join(lines) + "\n"
 
 
-def soak(*, seconds: float, seed: int, isolation: str = "auto", clients: int = 6) -> SoakReport:
-    """Run for about this many seconds."""
+def soak(
+    *,
+    seconds: float,
+    seed: int,
+    isolation: str = "auto",
+    clients: int = 6,
+    clock_speed: float = 10,
+    idle_functions: int = 0,
+) -> SoakReport:
+    """Run for about this many seconds.
+
+    Args:
+        seconds: Length of the run, without the deployment of idle functions.
+        seed: Determines the actions.
+        isolation: Isolation level.
+        clients: Number of clients that call functions.
+        clock_speed: Seconds of platform time per second.
+        idle_functions: Number of functions that exist besides and are not called.
+    """
     report = SoakReport(seed)
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="fnkit-soak-"))
     home = folder / "home"
     known_pids: set[int] = set()
     try:
-        platform = start(home, "--clock-speed", "10", "--isolation", isolation)
+        platform = start(home, "--clock-speed", f"{clock_speed:g}", "--isolation", isolation, "--quota", "none")
         try:
             report.isolation = platform.isolation
-            _run_load(platform, report, began + seconds, clients, known_pids)
+            idle = IdleFunctions(platform, idle_functions)
+            began = time.monotonic()
+            _run_load(platform, report, began + seconds, clients, known_pids, idle)
         finally:
             platform.stop()
         _find_leaks(home, report, known_pids)
@@ -85,7 +111,9 @@ def soak(*, seconds: float, seed: int, isolation: str = "auto", clients: int = 6
     return report
 
 
-def _run_load(platform: SoakPlatform, report: SoakReport, end: float, clients: int, known_pids: set[int]) -> None:
+def _run_load(
+    platform: SoakPlatform, report: SoakReport, end: float, clients: int, known_pids: set[int], idle: IdleFunctions
+) -> None:
     oracle = Oracle()
     actions = Actions(platform, oracle, report.seed)
     actions.create()
@@ -105,6 +133,7 @@ def _run_load(platform: SoakPlatform, report: SoakReport, end: float, clients: i
             client.stop()
     if before:
         _check_growth(platform, report, oracle, before)
+        report.idle = idle.check(oracle)
     report.status_counts, report.faults, report.actions = oracle.counts, oracle.faults, actions.log
     report.action_counts = actions.counts
 
@@ -122,11 +151,29 @@ def _run_actions(
         oracle.add_fault(f"a rolling update lost requests: {report.rolling_update_counts}")
     known_pids |= set(platform.processes().values())
     before = {name: (pid, process_usage(pid)) for name, pid in platform.processes().items()}
+    began = time.monotonic()
+    sample_times = [began + (end - began) * number / _SAMPLES for number in range(_SAMPLES)]
     while time.monotonic() < end and len(oracle.faults) < _FAULTS_MAX:
+        if sample_times and time.monotonic() >= sample_times[0]:
+            report.samples.append(f"after {time.monotonic() - began:.0f} s: {_usage(platform)}")
+            del sample_times[0]
         actions.run_random_action()
         known_pids |= set(platform.processes().values())
     platform.wait_until_healthy()
+    report.samples.append(f"at the end: {_usage(platform)}")
     return before
+
+
+def _usage(platform: SoakPlatform) -> str:
+    """Return the memory of the processes and the size of the data directory."""
+    platform.wait_until_healthy()
+    resident = [f"{name} {process_usage(pid)[1] // 1024} MiB" for name, pid in platform.processes().items()]
+    blocks = 0
+    for folder, _, names in os.walk(platform.home):
+        for name in names:
+            with suppress(OSError):  # it has just been removed
+                blocks += Path(folder, name).lstat().st_blocks
+    return f"{', '.join(resident)}, data directory {blocks // 2048} MiB"
 
 
 def _check_growth(
