@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import PoolManager
 
+from fnkit.client.bounded_responses import RESPONSE_MAX_BYTES, BoundedAdapter, ResponseTooLarge, read_body
 from fnkit.client.endpoint import is_loopback
 from fnkit.client.transport import no_auth
 from fnkit.contract.invocation.response import MappedResponse
@@ -24,10 +23,11 @@ from fnkit.errors import InvokeError
 from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _CONNECT_SECONDS: Final = 10.0
-_MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
+_RESPONSE_SECONDS: Final = 3660.0
+"""For the whole response. The longest timeout of a function is an hour, to which its start may add."""
 
 
-class HostOverrideAdapter(HTTPAdapter):
+class HostOverrideAdapter(BoundedAdapter):
     """Sends ``name`` as the TLS server name and trusts a single certificate authority.
 
     The name need not resolve on this machine. The host name in the certificate is not checked: the local authority
@@ -54,24 +54,17 @@ class HostOverrideAdapter(HTTPAdapter):
             ) from None
         super().__init__(max_retries=0)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: object) -> None:  # noqa: FBT001, FBT002  (the base class's)
-        """Create the connection pool. Called by the base class; adds the TLS context and the server name."""
-        del more
-        self.poolmanager = PoolManager(
-            num_pools=connections,
-            maxsize=maxsize,
-            block=block,
-            ssl_context=self._ssl_context,
-            server_hostname=self._server_name,
-            assert_hostname=False,
-        )
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Create the connection pools. Called by the base class; adds the TLS context and the server name."""
+        options.update(ssl_context=self._ssl_context, server_hostname=self._server_name, assert_hostname=False)
+        super().init_poolmanager(*args, **options)
 
 
 def invoke_remote(info: PlatformInfo | None, function: Function, request: InvocationRequest) -> InvocationResult:
     """Send one request to a function: directly on Scaleway, through the gateway on a local platform.
 
-    The target is sent unchanged, and repeated headers are joined with commas. Of a local platform the HTTPS port is
-    used, if it has one, for functions that redirect plain HTTP.
+    The target is sent unchanged, and repeated headers are joined with commas. A compressed body stays compressed.
+    Of a local platform the HTTPS port is used, if it has one, for functions that redirect plain HTTP.
 
     Args:
         info: Description of the local platform; ``None`` for Scaleway.
@@ -82,7 +75,7 @@ def invoke_remote(info: PlatformInfo | None, function: Function, request: Invoca
         The response, without log lines. Repeated headers are repeated pairs.
 
     Raises:
-        InvokeError: There was no response.
+        InvokeError: There was no response, or it is too large.
     """
     started_at = time.perf_counter()
     domain_name = function.domain_name
@@ -95,18 +88,28 @@ def invoke_remote(info: PlatformInfo | None, function: Function, request: Invoca
     with requests.Session() as session:
         session.trust_env = not is_loopback(base)
         session.auth = no_auth
-        session.mount("http://", HTTPAdapter(max_retries=0))
+        session.mount("http://", BoundedAdapter())
+        session.mount("https://", BoundedAdapter())
         if info is not None and info.ca_certificate:
             session.mount("https://", HostOverrideAdapter(domain_name, info.ca_certificate))
         prepared = session.prepare_request(
             requests.Request(request.method, base, headers=sent_headers, data=request.body or None)
         )
         prepared.url = base + request.target
-        settings = session.merge_environment_settings(base, {}, None, None, None)
+        settings = session.merge_environment_settings(base, {}, stream=True, verify=None, cert=None)
         try:
             response = session.send(
-                prepared, timeout=(_CONNECT_SECONDS, _MAX_FUNCTION_TIMEOUT), allow_redirects=False, **settings
+                prepared,
+                timeout=(_CONNECT_SECONDS, _RESPONSE_SECONDS),
+                allow_redirects=False,
+                **settings,
             )
+            body = read_body(response)
+        except ResponseTooLarge:
+            raise InvokeError(
+                f"The response of {domain_name} is larger than {RESPONSE_MAX_BYTES >> 20} MiB.",
+                code="response-too-large",
+            ) from None
         except requests.RequestException as error:
             host = urlsplit(base).netloc
             raise InvokeError(
@@ -116,7 +119,7 @@ def invoke_remote(info: PlatformInfo | None, function: Function, request: Invoca
             ) from None
     headers = [(str(name), str(value)) for name, value in response.raw.headers.items()]
     return InvocationResult(
-        response=MappedResponse(response.status_code, headers, response.content),
+        response=MappedResponse(response.status_code, headers, body),
         duration_ms=round((time.perf_counter() - started_at) * 1000, 3),
         logs=(),
     )

@@ -20,8 +20,11 @@ import urllib3
 from fnkit.client import Endpoint, FunctionsApi
 from fnkit.client.bounded_responses import BoundedAdapter, BoundedRetry, read_body
 from fnkit.client.transport import Transport
-from fnkit.contract.resources import Cron
-from fnkit.errors import ApiUnreachable
+from fnkit.contract.platform import PlatformInfo
+from fnkit.contract.resources import Cron, Function
+from fnkit.errors import ApiUnreachable, InvokeError
+from fnkit.invoke.model import InvocationRequest
+from fnkit.invoke.remote import invoke_remote
 from tests.support.certificates import CertificateAuthority
 from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
@@ -29,6 +32,27 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 _LENGTH = b"Content-Length: 99999999999\r\n\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 _RESPONSE_SECONDS = 0.6
+FUNCTION = Function(
+    id="f",
+    name="f",
+    namespace_id="n",
+    status="ready",
+    environment_variables={},
+    min_scale=0,
+    max_scale=1,
+    runtime="python311",
+    memory_limit=128,
+    cpu_limit=70,
+    timeout="300s",
+    handler="handler.handle",
+    privacy="public",
+    domain_name="f.test",
+    secret_environment_variables=[],
+    http_option="enabled",
+    sandbox="v2",
+    tags=[],
+    region="fr-par",
+)
 
 
 def endpoint_at(url: str) -> Endpoint:
@@ -118,6 +142,16 @@ def endless(start: bytes, piece: bytes) -> Callable[[socket.socket, threading.Ev
 def test_endless_response_is_cut_off(start: bytes, piece: bytes, code: str) -> None:
     with raw_server(endless(start, piece)) as url, pytest.raises(ApiUnreachable) as raised:
         Transport(endpoint_at(url), response_seconds=30).request("POST", "crons", Cron)
+    assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("start", "code"), [(_HEAD + _LENGTH, "response-too-large"), (b"HTTP/1.1 200 ", "function-unreachable")]
+)
+def test_endless_response_of_function_is_cut_off(start: bytes, code: str) -> None:
+    request = InvocationRequest(method="GET", target="/", headers=(), body=b"")
+    with raw_server(endless(start, b" " * 65536)) as url, pytest.raises(InvokeError) as raised:
+        invoke_remote(PlatformInfo(version="1", gateway_url=url), FUNCTION, request)
     assert raised.value.code == code
 
 

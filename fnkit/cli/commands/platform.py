@@ -135,13 +135,14 @@ def restore(common: CommonOptions, *, data_dir: Path, file: Path, yes: bool) -> 
     The platform must be stopped. The backup is checked completely before anything is replaced.
     """
     from fnkit.cli.views.platform import RestoredView
-    from fnkit.platform.supervisor.launcher import check_operating_system, has_data, restore_platform
+    from fnkit.platform.supervisor.launcher import check_operating_system, check_stopped, has_data, restore_platform
 
     check_operating_system()
-    question = f"Replace everything in {data_dir} with the backup {file}?"
-    if has_data(data_dir) and not common.output.confirm(question, yes=yes):
-        common.output.message("Nothing was replaced.")
-        return 1
+    if has_data(data_dir):
+        check_stopped(data_dir)
+        if not common.output.confirm(f"Replace everything in {data_dir} with the backup {file}?", yes=yes):
+            common.output.message("Nothing was replaced.")
+            return 1
     common.output.result(RestoredView(data_dir, restore_platform(file, data_dir)))
     return None
 

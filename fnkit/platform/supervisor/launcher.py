@@ -345,6 +345,16 @@ def has_data(data_dir: Path) -> bool:
     )
 
 
+def check_stopped(data_dir: Path) -> None:
+    """Check that nothing uses an existing data directory.
+
+    Raises:
+        PlatformError: ``platform-running``.
+    """
+    with _exclusive(DataLayout(data_dir)):
+        pass
+
+
 def restore_platform(source: Path, data_dir: Path) -> BackupManifest:
     """Replace the data of a stopped platform with that of a backup.
 

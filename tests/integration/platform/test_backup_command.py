@@ -39,7 +39,7 @@ def test_backup_of_a_busy_platform_is_restored_in_another_directory(tmp_path: Pa
             stop.set()
             thread.join()
         assert [(one["functions"], one["missing"]) for one in backups] == [(2, [])] * 5
-        refused = platform.command("platform", "restore", str(file), "--yes", "--json")
+        refused = platform.command("platform", "restore", str(file), "--json")  # not: confirmation-needed
         assert refused.json()["error"]["code"] == "platform-running"
         credentials = platform.secret_key
 
