@@ -114,8 +114,8 @@ SQSBackend.receive_message = receive_message
 ThreadedMotoServer(ip_address="127.0.0.1", port=int(sys.argv[1]), verbose=False).start()
 threading.Event().wait()
 """
-"""moto reads which groups are in progress before it looks for messages, and locks neither: of two requests at once, one
-can receive the second message of a group before the other one has received the first."""
+"""moto reads which groups are in progress before it looks for messages, and locks neither. Of two requests at once,
+one can receive the second message of a group before the other has received the first."""
 
 
 def _fauxqs_directory() -> Path:
