@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
+from fnkit.platform.data_plane.helper_process import start_helper
 from fnkit.platform.data_plane.workers.instance import Instance
 
 _CHECK_INTERVAL: Final = 0.25
@@ -191,7 +192,7 @@ class UsageMonitor:
         if self._meter is not None or not self._watched:
             return
         try:
-            self._meter = _start_meter()
+            self._meter = _MeterProcess(*start_helper(_METER))
         except OSError:  # no descriptors or processes are left
             self._loop.call_later(_METER_RESTART_DELAY, self._start)
             return
@@ -242,22 +243,3 @@ class UsageMonitor:
             meter.connection.close()
             meter.process.kill()
             meter.process.wait()
-
-
-def _start_meter() -> _MeterProcess:
-    connection, theirs = socket.socketpair()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", _METER],
-            stdin=theirs.fileno(),
-            stdout=theirs.fileno(),
-            cwd="/",
-            start_new_session=True,
-        )
-    except OSError:
-        connection.close()
-        raise
-    finally:
-        theirs.close()
-    connection.settimeout(0)
-    return _MeterProcess(process, connection)

@@ -10,9 +10,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import socket
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +27,7 @@ from fnkit.platform.data_plane.gateway.conversion_process import (
     OutOfMemory,
     Result,
 )
+from fnkit.platform.data_plane.helper_process import start_helper
 from fnkit.platform.data_plane.interface import ResponseHeaders
 
 _PROGRAM: Final = "fnkit.platform.data_plane.gateway.conversion_process"
@@ -72,11 +70,7 @@ class _Process:
     """The running program, at the other end of a socket."""
 
     def __init__(self) -> None:
-        self.socket, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-P", "-m", _PROGRAM]
-            end = theirs.fileno()
-            self._process = subprocess.Popen(command, stdin=end, stdout=end, start_new_session=True)
+        self._process, self.socket = start_helper(_PROGRAM)
         self.pid = self._process.pid
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
