@@ -49,7 +49,7 @@ coverage: $(READY) ## Measure what unit and property tests cover.
 	@$(PYTEST) --hypothesis-profile quick --cov --cov-report term tests/unit tests/property
 
 docs: $(READY) ## Write the generated pages, and check links, references and examples in the documentation.
-	@$(IN)/python -m tests.support.error_page
+	@$(IN)/python -m tests.support.error_page && $(IN)/python -m tests.support.limits_page
 	@$(IN)/python -m pytest tests/docs tests/unit/test_error_page.py
 
 metrics: $(READY) ## Print figures of the source tree: sizes, import cycles, duplicate names, comments.

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
+from fnkit.contract.limits import BUILD_MAX_SECONDS
 from fnkit.contract.resources import Function, Namespace
 from fnkit.errors import ApiError, ApiUnreachable, DeployError, NotFoundError
 
@@ -29,7 +30,7 @@ _CONFLICT: Final = 409
 _UNAVAILABLE: Final = (502, 503, 504)
 
 _TRANSIENT_STATUSES: Final = frozenset({Status.PENDING, Status.CREATING})
-_BUILD_TIMEOUT_SECONDS: Final = 45 * 60.0  # Scaleway documents a limit of 40 minutes for builds
+_BUILD_TIMEOUT_SECONDS: Final = BUILD_MAX_SECONDS + 300.0  # and the start of an instance
 _NAMESPACE_TIMEOUT_SECONDS: Final = 300.0
 _NUMBER_WORDS: Final = {2: "two", 5: "five"}
 
