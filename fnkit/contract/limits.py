@@ -96,7 +96,9 @@ UPLOAD_URL_SECONDS: Final[Annotated[int, Limit("validity of an upload URL", "sec
 BUILD_MAX_SECONDS: Final[Annotated[int, Limit("the build of a function", "seconds", LIMITATIONS_NOW)]] = 40 * 60
 
 DISK_MAX_BYTES: Final[Annotated[int, Limit("the disk of an instance", "bytes", LIMITATIONS)]] = 1024 * 1024 * 1024
-PAYLOAD_MAX_BYTES: Final[Annotated[int, Limit("the body of a request", "bytes", LIMITATIONS)]] = 6 * 1024 * 1024
+PAYLOAD_MAX_BYTES: Final[
+    Annotated[int, Limit("the body of a request, if it declares its length", "bytes", LIMITATIONS)]
+] = 6 * 1024 * 1024
 HEAD_MAX_BYTES: Final[Annotated[int, Limit("the headers of a request or response", "bytes", ENVOY)]] = 60 * 1024
 RESPONSE_HEADERS_MAX: Final[Annotated[int, Limit("headers of a response", "headers", ENVOY)]] = 100
 LOG_LINES_PER_MINUTE: Final[
