@@ -15,7 +15,7 @@ CONSTRAINTS ?=
 PYTEST := $(IN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
+.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz scaleway \
 	soak constraints audit sbom clean
 
 help: ## Print this list.
@@ -69,6 +69,9 @@ fuzz: $(READY) ## Send 2,000 generated requests to every operation of the API.
 
 attack: $(READY) ## Attack parsers, gateway, API, sandbox and storage for a few minutes (ATTACK='--minutes 60').
 	@$(IN)/python -m tests.attack $(ATTACK)
+
+scaleway: $(READY) ## Record one run against the real API, in a namespace of its own; needs a key.
+	@$(IN)/python -m tests.scaleway $(SCALEWAY)
 
 soak: $(READY) ## Deploy, call and kill at random for five minutes.
 	@$(IN)/python -m tests.soak
