@@ -169,7 +169,7 @@ def wait_for_function(
         on_step: Called with each new build message.
 
     Raises:
-        DeployError: The function did not reach a final status in 45 minutes.
+        DeployError: The function did not reach a final status in 45 minutes: 5 more than a build may take.
     """
     last_message: str | None = None
 
@@ -185,7 +185,10 @@ def wait_for_function(
 
     final = limiter.poll(settled, timeout_seconds=_BUILD_TIMEOUT_SECONDS, max_interval=_max_poll_interval(api, 5.0))
     if final is None:
-        raise DeployError(f"{function.name} is still {function.status} after 45 minutes.", code="still-pending")
+        raise DeployError(
+            f"{function.name} is still {function.status} after {_BUILD_TIMEOUT_SECONDS // 60:.0f} minutes.",
+            code="still-pending",
+        )
     return final
 
 

@@ -46,6 +46,7 @@ def recording(platform: PlatformUnderTest, tmp_path_factory: pytest.TempPathFact
     return file
 
 
+@pytest.mark.slow
 def test_recording_has_every_step_and_no_secret(platform: PlatformUnderTest, recording: Path) -> None:
     text = recording.read_text()
     for private in (platform.secret_key, platform.project_id, platform.access_key, "signature="):
@@ -59,11 +60,13 @@ def test_recording_has_every_step_and_no_secret(platform: PlatformUnderTest, rec
     assert namespaces(platform) == {}
 
 
+@pytest.mark.slow
 def test_recording_can_be_replayed(platform: PlatformUnderTest, recording: Path) -> None:
     replayed = replay(conformance_directory(), platform, [str(recording)])
     assert replayed.returncode == 0, replayed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["The namespace", "The function is ready", "A cron"])
 def test_interrupted_run_leaves_nothing(platform: PlatformUnderTest, tmp_path: Path, step: str) -> None:
     lines: list[str] = []

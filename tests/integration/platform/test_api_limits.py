@@ -165,6 +165,7 @@ def test_variables_of_a_function_and_its_namespace_are_counted_together(control:
     assert control.get("namespaces", namespace["id"])["environment_variables"] == numbered("N", half)
 
 
+@pytest.mark.slow
 def test_upload_url_is_valid_for_an_hour_of_platform_time(tmp_path: Path) -> None:
     with running_control(tmp_path, speed=0.0) as control:
         function = control.create_function(control.create_namespace()["id"])
@@ -183,6 +184,7 @@ def test_upload_url_is_valid_for_an_hour_of_platform_time(tmp_path: Path) -> Non
 
 
 # The second one is longer than what Linux passes to a new program, which is what an instance of sandbox v1 is.
+@pytest.mark.slow
 @pytest.mark.parametrize(("sandbox", "character"), [("v1", "x"), ("v2", "é")])
 def test_longest_variable_reaches_the_handler(platform: PlatformUnderTest, sandbox: str, character: str) -> None:
     control = api_client(platform)

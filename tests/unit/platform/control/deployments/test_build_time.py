@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 import sys
@@ -9,10 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from fnkit.contract.enums import Status
 from fnkit.contract.limits import BUILD_MAX_SECONDS
+from fnkit.platform.control.control_plane import ControlPlane
+from fnkit.platform.control.deployments import build as build_module
 from fnkit.platform.control.deployments.build import build
 from fnkit.platform.control.deployments.build_job import BUILD_ERROR, BuildFailed, BuildJob, BuildLog
-from tests.support.control_process import zip_archive
+from fnkit.platform.model.records import FunctionRecord
+from tests.support.control_process import control_settings, zip_archive
+from tests.support.stored_records import function_record, namespace_record
+from tests.support.waiting import wait_until_async
 
 
 class Clock:
@@ -75,3 +82,39 @@ def test_time_before_the_build_does_not_count(tmp_path: Path) -> None:
     clock.move()
     build(one)
     assert one.target.is_dir()
+
+
+async def deploy(home: Path) -> FunctionRecord:
+    """Deploy a function without a data plane, which a build does not need, and return its final record."""
+    plane = ControlPlane(control_settings(home))
+    store = plane.context.store
+    writer = plane.context.blobs.writer()
+    writer.write(zip_archive())
+    blob = writer.finish()
+    writer.commit()
+    with store.transaction():
+        store.namespaces.insert(namespace_record(status=Status.READY))
+        store.functions.insert(function_record(archive=blob.sha256))
+    plane.functions.deploy("fr-par", "f-1")
+
+    def stored() -> FunctionRecord:
+        record = store.functions.get("f-1")
+        assert record is not None
+        return record
+
+    try:
+        await wait_until_async(lambda: stored().status is not Status.PENDING)
+        return stored()
+    finally:
+        await plane.close()
+
+
+@pytest.mark.slow
+def test_function_whose_build_takes_too_long_is_in_error_and_its_log_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_module, "BUILD_MAX_SECONDS", -1)
+    record = asyncio.run(deploy(tmp_path))
+    assert (record.status, record.error_message, record.build_message) == (Status.ERROR, BUILD_ERROR, None)
+    log = (tmp_path / "logs" / "f-1" / "build.jsonl").read_text()
+    assert "The build was ended: it took longer than 40 minutes." in log
