@@ -36,6 +36,7 @@ def app(arguments: str = "", signature: str = "def hello(event, context): ...") 
         ("min_scale=6, max_scale=5", "bad-scale"),
         ("timeout=9", "bad-timeout"),
         ("timeout='61m'", "bad-timeout"),
+        ("timeout=3601", "bad-timeout"),
         ("timeout='soon'", "bad-timeout"),
         ("timeout=1e400 - 1e400", "bad-timeout"),
         ("privacy='secret'", "bad-choice"),
