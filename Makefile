@@ -15,7 +15,7 @@ CONSTRAINTS ?=
 PYTEST := $(IN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
+.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz scaleway \
 	soak constraints audit sbom clean
 
 help: ## Print this list.
@@ -49,7 +49,7 @@ coverage: $(READY) ## Measure what unit and property tests cover.
 	@$(PYTEST) --hypothesis-profile quick --cov --cov-report term tests/unit tests/property
 
 docs: $(READY) ## Write the generated pages, and check links, references and examples in the documentation.
-	@$(IN)/python -m tests.support.error_page
+	@$(IN)/python -m tests.support.error_page && $(IN)/python -m tests.support.limits_page
 	@$(IN)/python -m pytest tests/docs tests/unit/test_error_page.py
 
 metrics: $(READY) ## Print figures of the source tree: sizes, import cycles, duplicate names, comments.
@@ -69,6 +69,9 @@ fuzz: $(READY) ## Send 2,000 generated requests to every operation of the API.
 
 attack: $(READY) ## Attack parsers, gateway, API, sandbox and storage for a few minutes (ATTACK='--minutes 60').
 	@$(IN)/python -m tests.attack $(ATTACK)
+
+scaleway: $(READY) ## Record one run against the real API, in a namespace of its own; needs a key.
+	@$(IN)/python -m tests.scaleway $(SCALEWAY)
 
 soak: $(READY) ## Deploy, call and kill at random for five minutes.
 	@$(IN)/python -m tests.soak

@@ -170,11 +170,16 @@ class FunctionsClient(ResourceClient[Function, CreateFunction, UpdateFunction]):
 
 
 class FunctionsApi:
-    """The operations of one endpoint, grouped by resource. A context manager; thread-safe."""
+    """The operations of one endpoint, grouped by resource. A context manager; thread-safe.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    Args:
+        endpoint: The endpoint.
+        transport: Sends the requests; by default a new one.
+    """
+
+    def __init__(self, endpoint: Endpoint, transport: Transport | None = None) -> None:
         self.endpoint = endpoint
-        self.transport = Transport(endpoint)
+        self.transport = transport or Transport(endpoint)
         self.namespaces = ResourceClient[Namespace, CreateNamespace, UpdateNamespace](
             self.transport, "namespaces", Namespace, "project_id"
         )

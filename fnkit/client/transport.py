@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -152,6 +152,15 @@ def _key_hint(endpoint: Endpoint, status: int) -> str:
     return f"The key is from {endpoint.key_origin}; it lacks permissions for project {endpoint.project_id}."
 
 
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """A response of the API; ``content_type`` is empty if it has none."""
+
+    status: int
+    content_type: str
+    content: bytes
+
+
 class Transport:
     """Sends requests to one endpoint. Thread-safe.
 
@@ -196,18 +205,37 @@ class Transport:
         """
         if not path.startswith("/"):
             path = f"/functions/v1beta1/regions/{self.endpoint.region}/{path}"
-        url = self.endpoint.api_url + path
-        operation = f"{method} {_operation_path(url)}"
-        headers = {"X-Auth-Token": self.endpoint.secret_key}
         payload = None
         if body is not None or method in ("POST", "PATCH"):
             payload = b"{}" if body is None else msgspec.json.encode(body)
+        given = {key: str(value) for key, value in (query or {}).items() if value is not None}
+        response = self.exchange(method, path, given, payload)
+        if not _is_success(response.status):
+            operation = _operation(method, path)
+            raise _error_from_response(response.status, response.content, self.endpoint, operation)
+        return self._decode(response.status, response.content, response_type)
+
+    def exchange(self, method: str, path: str, query: Mapping[str, str], payload: bytes | None) -> RawResponse:
+        """Send a request and return its response, whatever the status.
+
+        Args:
+            method: The HTTP method.
+            path: The whole path.
+            query: Query parameters.
+            payload: A JSON document, or ``None`` for no body.
+
+        Raises:
+            ApiError: There was no complete response.
+        """
+        url = self.endpoint.api_url + path
+        headers = {"X-Auth-Token": self.endpoint.secret_key}
+        if payload is not None:
             headers["Content-Type"] = "application/json"
         try:
             response = self._session.request(
                 method,
                 url,
-                params={key: value for key, value in (query or {}).items() if value is not None},
+                params=query,
                 data=payload,
                 headers=headers,
                 auth=no_auth,
@@ -217,10 +245,8 @@ class Transport:
             )
             content = read_body(response)
         except requests.RequestException as error:
-            raise _error_from_exception(error, self.endpoint, operation) from None
-        if not _is_success(response):
-            raise _error_from_response(response.status_code, content, self.endpoint, operation)
-        return self._decode(response.status_code, content, response_type)
+            raise _error_from_exception(error, self.endpoint, _operation(method, path)) from None
+        return RawResponse(response.status_code, response.headers.get("Content-Type", ""), content)
 
     def upload(self, url: str, headers: Mapping[str, str], archive: IO[bytes], size: int) -> None:
         """PUT an archive to a signed URL, which contains its own authorization.
@@ -260,7 +286,7 @@ class Transport:
             raise _error_from_exception(error, self.endpoint, "the upload") from None
         finally:
             session.close()
-        if not _is_success(response):
+        if not _is_success(response.status_code):
             raise _error_from_response(response.status_code, content, self.endpoint, "the upload")
 
     def close(self) -> None:
@@ -278,13 +304,13 @@ class Transport:
             raise _error_from_response(status, content, self.endpoint, "the answer") from None
 
 
-def _is_success(response: requests.Response) -> bool:
+def _is_success(status: int) -> bool:
     """Return whether a status is 2xx.
 
     The API itself returns 200 only; other object stores may return other 2xx statuses for a signed URL. A redirect
     is a failure, because following it could send the token to another host.
     """
-    return HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
 
 
 def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -292,6 +318,6 @@ def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _operation_path(url: str) -> str:
-    """Return the part of the path after the region, for messages."""
-    return urlsplit(url).path.split("/regions/", 1)[-1].split("/", 1)[-1]
+def _operation(method: str, path: str) -> str:
+    """Return the method and the part of the path after the region, for messages."""
+    return f"{method} {path.split('/regions/', 1)[-1].split('/', 1)[-1]}"

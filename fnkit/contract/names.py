@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fnkit.contract.limits import ENVIRONMENT_VALUE_MAX_CHARS, FUNCTION_NAME_MAX
+from fnkit.contract.limits import (
+    FUNCTION_NAME_MAX,
+    NATS_SUBJECT_MAX,
+    QUEUE_NAME_MAX,
+    TRIGGER_NAME_MAX,
+    VARIABLE_NAME_MAX_CHARS,
+)
 
 FUNCTION_NAME_RULE: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 """Source: the text of the API's 400 response (https://github.com/pulumiverse/pulumi-scaleway/issues/254)."""
 
-TRIGGER_NAME_RULE: Final = re.compile(r"[a-zA-Z0-9-]{2,100}")
-"""Source: ``validate.js`` of Scaleway's plugin for the Serverless Framework."""
+TRIGGER_NAME_RULE: Final = re.compile(rf"[a-zA-Z0-9-]{{1,{TRIGGER_NAME_MAX}}}")
+"""The rule of the kit: the API limits the length alone, Scaleway's plugin for the Serverless Framework the rest."""
 
 NATS_ACCOUNT_RULE: Final = re.compile(r"[A-Z0-9]{56}")
 """Source: ``validate.js`` of Scaleway's plugin for the Serverless Framework; recorded IDs match it."""
@@ -22,8 +28,7 @@ UUID_RULE: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{1
 
 _HOSTNAME_MAX: Final = 253
 _HOSTNAME_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?")
-_QUEUE_NAME_MAX: Final = 80
+_QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9_-]+(\.fifo)?")
 _SUBJECT_TOKEN: Final = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
 
 
@@ -49,7 +54,7 @@ def variable_name_error(name: str) -> str | None:
     >>> variable_name_error("A=B")
     "'A=B' is not a valid name of a variable"
     """
-    if not name or "=" in name or "\0" in name or len(name) > ENVIRONMENT_VALUE_MAX_CHARS:
+    if not name or "=" in name or "\0" in name or len(name) > VARIABLE_NAME_MAX_CHARS:
         return f"{name[:64]!r} is not a valid name of a variable"
     return None
 
@@ -69,19 +74,23 @@ def is_hostname(name: str) -> bool:
 def is_queue_name(name: str) -> bool:
     """Return whether this is a valid SQS queue name.
 
-    A name has at most 80 characters: letters, digits, ``-`` and ``_``. The name of a FIFO queue ends in ``.fifo``.
+    A name consists of at most 100 letters, digits, ``-`` and ``_``. The name of a FIFO queue ends in ``.fifo``. The
+    API limits the length alone; SQS allows no other characters.
     """
-    return len(name) <= _QUEUE_NAME_MAX and _QUEUE_NAME.fullmatch(name) is not None
+    return len(name) <= QUEUE_NAME_MAX and _QUEUE_NAME.fullmatch(name) is not None
 
 
 def is_nats_subject(subject: str) -> bool:
     """Return whether this is a valid NATS subject for a subscription.
 
-    A subject consists of tokens joined with dots. ``*`` matches one token, a final ``>`` all remaining tokens.
+    A subject has at most 100 characters: tokens joined with dots. ``*`` matches one token, a final ``>`` all
+    remaining tokens.
 
     >>> is_nats_subject("orders.*.created"), is_nats_subject("orders.>"), is_nats_subject("orders..x")
     (True, True, False)
     """
+    if len(subject) > NATS_SUBJECT_MAX:
+        return False
     *inner, last = subject.split(".")
     return all(part == "*" or _SUBJECT_TOKEN.fullmatch(part) for part in inner) and (
         last in ("*", ">") or _SUBJECT_TOKEN.fullmatch(last) is not None

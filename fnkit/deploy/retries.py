@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
+from fnkit.contract.limits import BUILD_MAX_SECONDS
 from fnkit.contract.resources import Function, Namespace
 from fnkit.errors import ApiError, ApiUnreachable, DeployError, NotFoundError
 
@@ -29,7 +30,7 @@ _CONFLICT: Final = 409
 _UNAVAILABLE: Final = (502, 503, 504)
 
 _TRANSIENT_STATUSES: Final = frozenset({Status.PENDING, Status.CREATING})
-_BUILD_TIMEOUT_SECONDS: Final = 45 * 60.0  # Scaleway documents a limit of 40 minutes for builds
+_BUILD_TIMEOUT_SECONDS: Final = BUILD_MAX_SECONDS + 300.0  # and the start of an instance
 _NAMESPACE_TIMEOUT_SECONDS: Final = 300.0
 _NUMBER_WORDS: Final = {2: "two", 5: "five"}
 
@@ -168,7 +169,7 @@ def wait_for_function(
         on_step: Called with each new build message.
 
     Raises:
-        DeployError: The function did not reach a final status in 45 minutes.
+        DeployError: The function did not reach a final status in 45 minutes: 5 more than a build may take.
     """
     last_message: str | None = None
 
@@ -184,7 +185,10 @@ def wait_for_function(
 
     final = limiter.poll(settled, timeout_seconds=_BUILD_TIMEOUT_SECONDS, max_interval=_max_poll_interval(api, 5.0))
     if final is None:
-        raise DeployError(f"{function.name} is still {function.status} after 45 minutes.", code="still-pending")
+        raise DeployError(
+            f"{function.name} is still {function.status} after {_BUILD_TIMEOUT_SECONDS // 60:.0f} minutes.",
+            code="still-pending",
+        )
     return final
 
 

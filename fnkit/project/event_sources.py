@@ -11,7 +11,14 @@ from typing import Final
 
 from fnkit.authoring.declarations import CronDeclaration, TriggerDeclaration
 from fnkit.contract.cron import schedule_error
-from fnkit.contract.limits import PAYLOAD_MAX_BYTES, REGIONS
+from fnkit.contract.limits import (
+    NATS_SUBJECT_MAX,
+    PAYLOAD_MAX_BYTES,
+    QUEUE_NAME_MAX,
+    REGIONS,
+    TRIGGER_DESCRIPTION_MAX,
+    TRIGGER_NAME_MAX,
+)
 from fnkit.contract.names import NATS_ACCOUNT_RULE, TRIGGER_NAME_RULE, UUID_RULE, is_nats_subject, is_queue_name
 from fnkit.project.model import CronSpec, SourceLocation, TriggerSpec
 from fnkit.project.problems import Subject, did_you_mean
@@ -101,17 +108,25 @@ def _trigger_problems(
     kind: str, address: str, trigger: TriggerDeclaration
 ) -> Iterator[tuple[str, str, str | None]]:
     if kind == "sqs" and not is_queue_name(address):
-        hint = "Use the queue's name, not its URL: at most 80 letters, digits, - and _; FIFO queues end in .fifo."
+        hint = (
+            f"Use the queue's name, not its URL: at most {QUEUE_NAME_MAX} letters, digits, - and _; "
+            "FIFO queues end in .fifo."
+        )
         yield "bad-trigger", f"{address[:80]!r} is not a valid SQS queue name.", hint
     if kind == "nats" and not is_nats_subject(address):
-        hint = "Use tokens joined with dots; * matches one token, a final > all remaining ones."
+        hint = (
+            f"Use tokens joined with dots, at most {NATS_SUBJECT_MAX} characters; * matches one token, a final > "
+            "all remaining ones."
+        )
         yield "bad-trigger", f"{address[:80]!r} is not a valid NATS subject.", hint
     if trigger.name is not None and not TRIGGER_NAME_RULE.fullmatch(trigger.name):
         yield (
             "bad-name",
             f"{trigger.name[:80]!r} is not a valid trigger name.",
-            "Use 2 to 100 letters, digits and dashes.",
+            f"Use 1 to {TRIGGER_NAME_MAX} letters, digits and dashes.",
         )
+    if len(trigger.description or "") > TRIGGER_DESCRIPTION_MAX:
+        yield "bad-trigger", f"its description has more than {TRIGGER_DESCRIPTION_MAX} characters.", None
     if trigger.account is not None and kind == "sqs":
         yield "bad-trigger", "an SQS trigger has no account.", "Use account only with nats."
     elif trigger.account is not None and not NATS_ACCOUNT_RULE.fullmatch(trigger.account):
@@ -134,5 +149,5 @@ def _trigger_name(kind: str, address: str) -> str:
     name = f"{kind}-{slug}"
     if slug != address.replace(".", "-") or not TRIGGER_NAME_RULE.fullmatch(name):
         digest = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        name = f"{name[:91].rstrip('-')}-{digest}"
+        name = f"{name[: TRIGGER_NAME_MAX - len(digest) - 1].rstrip('-')}-{digest}"
     return name

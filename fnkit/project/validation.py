@@ -57,7 +57,7 @@ def _check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: 
             subject.add(
                 "variable-too-long",
                 f"{subject}: {name} has {len(value)} characters; {limits.ENVIRONMENT_VALUE_MAX_CHARS} are allowed.",
-                "Put it into a file of the project, or make it a secret, which may have 65,536 bytes.",
+                "Put it into a file of the project.",
             )
         if "\0" in value:
             subject.add("variable-value", f"{subject}: variable {name} contains a null character.")

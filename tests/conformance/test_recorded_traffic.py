@@ -1,4 +1,7 @@
-"""Replays recorded traffic of Scaleway's API against the platform; fields, statuses and error texts must match."""
+"""Replays recorded traffic of Scaleway's API against the platform; fields, statuses and error texts must match.
+
+The recordings are those of ``conformance_directory`` and those that ``make scaleway`` wrote.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 from tests.support.conformance_data import conformance_directory
 from tests.support.platform import PlatformUnderTest
 
+RECORDINGS = Path(__file__).parent / "recordings"
 RUNTIME = f"python{sys.version_info.major}{sys.version_info.minor}"
 
 
@@ -19,12 +23,13 @@ def test_replayed_recordings_match(platform: PlatformUnderTest) -> None:
     folder = conformance_directory()
     names = sorted(file.stem for file in (folder / "cassettes").glob("*.jsonl"))
     assert len(names) > 10
-    process = _replay(folder, platform, names)
+    names += sorted(map(str, RECORDINGS.glob("*.jsonl")))
+    process = replay(folder, platform, names)
     assert process.returncode == 0, process.stdout
     assert f"cassettes fully matched: {len(names)}/{len(names)}" in process.stdout
 
 
-def _replay(folder: Path, platform: PlatformUnderTest, names: list[str]) -> subprocess.CompletedProcess[str]:
+def replay(folder: Path, platform: PlatformUnderTest, names: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *(sys.executable, str(folder / "replay.py"), "--base", platform.api_url),

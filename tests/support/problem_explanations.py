@@ -123,7 +123,7 @@ _FUNCTION_PROBLEMS: Final = {
     ),
     "bad-name": (
         "The platform does not accept this name.",
-        "Functions: at most 34 lower-case letters, digits and dashes. Triggers: 2 to 100 letters, digits, dashes.",
+        "Functions: at most 34 lower-case letters, digits and dashes. Triggers: 1 to 50 letters, digits, dashes.",
     ),
     "bad-path": (
         "A function's folder is outside the project.",
@@ -175,13 +175,13 @@ _FUNCTION_PROBLEMS: Final = {
     "too-many-domains": ("A function has more custom domains than the platform allows.", "Use at most 50."),
     "too-many-variables": (
         "A function and its namespace have more variables, or secrets, than the platform allows.",
-        "Use at most 100 of each.",
+        "Use at most 200 of each.",
     ),
     "unknown-runtime": ("The runtime does not exist.", "Use one of the runtimes that the message lists."),
     "variable-name": ("The name is not valid for an environment variable.", "Use letters, digits and underscores."),
     "variable-too-long": (
         "A variable has more characters than the platform allows.",
-        "Use at most 1,000, put the value into a file, or make it a secret, which may have 65,536 bytes.",
+        "Use at most 65,536, or put the value into a file.",
     ),
     "variable-twice": ("A name is used for both a variable and a secret.", "Keep one."),
     "variable-value": ("A variable's value contains a null character.", "Remove it; encode binary data as base64."),

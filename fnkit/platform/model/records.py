@@ -265,7 +265,7 @@ class TriggerRecord(ResourceRecord, frozen=True, kw_only=True):
         function_id: The function to call.
         namespace_id: The function's namespace.
         project_id: The function's project.
-        name: 2 to 100 letters, digits and dashes.
+        name: 1 to 50 characters.
         description: Free text.
         source: Where the messages come from.
         error_message: Why the trigger is in status ``error``: the broker's message.

@@ -28,7 +28,13 @@ from typing import Annotated, Final, Literal, get_type_hints
 
 import msgspec
 
-from fnkit.contract.limits import SCALE_TO_ONE_AFTER_SECONDS, SCALE_TO_ZERO_AFTER_SECONDS
+from fnkit.contract.limits import (
+    FUNCTIONS_MAX,
+    MEMORY_MAX_MB,
+    NAMESPACES_MAX,
+    SCALE_TO_ONE_AFTER_SECONDS,
+    SCALE_TO_ZERO_AFTER_SECONDS,
+)
 
 
 class DataLayout:
@@ -88,9 +94,9 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
         memory: MB per organization: the sum of memory × max_scale of its functions.
     """
 
-    namespaces: int | None = 100
-    functions: int | None = 1000
-    memory: int | None = 600 * 1024
+    namespaces: int | None = NAMESPACES_MAX
+    functions: int | None = FUNCTIONS_MAX
+    memory: int | None = MEMORY_MAX_MB
 
     def __str__(self) -> str:
         """Return the quotas as ``--quota`` takes them."""

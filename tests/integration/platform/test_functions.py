@@ -229,7 +229,7 @@ def test_variable_limit_includes_the_namespaces_variables(control: ControlProces
         "name": "variables",
         "namespace_id": full["id"],
         "runtime": "python311",
-        "environment_variables": {f"F{n}": "" for n in range(41)},
+        "environment_variables": {f"F{n}": "" for n in range(141)},
     }
     response = control.request("POST", f"{API}/functions", body)
 

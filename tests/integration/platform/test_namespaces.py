@@ -175,7 +175,7 @@ def test_invalid_list_parameter_error_names_the_parameter(
         ({"name": "x" * 101, "project_id": PROJECT}, "'max' tag"),
         ({"name": "x", "project_id": PROJECT, "environment_variables": {"A": 1}}, "environment_variables"),
         ({"name": "x", "project_id": PROJECT, "environment_variables": {"A=B": ""}}, "environment_variables"),
-        ({"name": "x", "project_id": PROJECT, "environment_variables": {"A": "x" * 1001}}, "1000 characters"),
+        ({"name": "x", "project_id": PROJECT, "environment_variables": {"A": "x" * 65537}}, "65536 characters"),
         ({"name": "x", "project_id": PROJECT, "secret_environment_variables": [{"value": "v"}]}, "key"),
         ({"name": "x", "project_id": PROJECT, "tags": "a"}, "tags"),
     ],

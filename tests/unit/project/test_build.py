@@ -220,10 +220,10 @@ def test_functions_are_sorted_by_name(tmp_path: Path) -> None:
 
 
 def test_derived_trigger_names_are_unique_and_limited_in_length(tmp_path: Path) -> None:
-    addresses = ("a.b", "a.*", "a.>", "a-b.*", "x" * 200)
+    addresses = ("a.b", "a.*", "a.>", "a-b.*", "x" * 100)
     source = "from fnkit import trigger\n" + "".join(f"@trigger(nats={one!r})\n" for one in addresses)
     function = single_function(tmp_path, {"app.py": source + "def hello(event, context): ...\n"})
     names = [trigger.name for trigger in function.triggers]
     assert names[0] == "nats-a-b"
     assert len(set(names)) == len(addresses)
-    assert max(map(len, names)) <= 100
+    assert max(map(len, names)) <= 50

@@ -36,6 +36,7 @@ def app(arguments: str = "", signature: str = "def hello(event, context): ...") 
         ("min_scale=6, max_scale=5", "bad-scale"),
         ("timeout=9", "bad-timeout"),
         ("timeout='61m'", "bad-timeout"),
+        ("timeout=3601", "bad-timeout"),
         ("timeout='soon'", "bad-timeout"),
         ("timeout=1e400 - 1e400", "bad-timeout"),
         ("privacy='secret'", "bad-choice"),
@@ -48,7 +49,7 @@ def app(arguments: str = "", signature: str = "def hello(event, context): ...") 
         ("env={'1A': 'x'}", "variable-name"),
         ("env={'A-B': 'x'}", "variable-name"),
         ("secrets=['']", "variable-name"),
-        ("env={'A': 'x' * 1001}", "variable-too-long"),
+        ("env={'A': 'x' * 65537}", "variable-too-long"),
         ("env={'A': 'x\\0'}", "variable-value"),
         ("env={'A': 'x'}, secrets=['A']", "variable-twice"),
         ("tags=['fnkit']", "reserved-tag"),
@@ -78,6 +79,8 @@ def test_invalid_setting_is_reported_at_the_function(tmp_path: Path, arguments: 
         "secrets=['SCW_SECRET_KEY', 'SCW_ACCESS_KEY']",
         "env={'SCW_DEFAULT_REGION': 'fr-par', 'SCW_ALLOW_FAVICON': 'true'}",
         "runtime='python39'",
+        "name='a' * 34",
+        "env={'A': 'x' * 65536}",
         "timeout=10",
         "timeout='1h'",
         "min_scale=50",
@@ -104,11 +107,14 @@ def test_valid_setting_has_no_problem(tmp_path: Path, arguments: str) -> None:
         ("@trigger()", "bad-trigger"),
         ("@trigger(nats='a', sqs='b')", "bad-trigger"),
         ("@trigger(sqs='https://sqs/queue')", "bad-trigger"),
-        ("@trigger(sqs='q' * 81)", "bad-trigger"),
+        ("@trigger(sqs='q' * 101)", "bad-trigger"),
         ("@trigger(nats='a..b')", "bad-trigger"),
         ("@trigger(nats='a.>.b')", "bad-trigger"),
         ("@trigger(nats='')", "bad-trigger"),
-        ("@trigger(nats='a', name='x')", "bad-name"),
+        ("@trigger(nats='s' * 101)", "bad-trigger"),
+        ("@trigger(nats='a', name='x' * 51)", "bad-name"),
+        ("@trigger(nats='a', name='a_b')", "bad-name"),
+        ("@trigger(nats='a', description='d' * 256)", "bad-trigger"),
         ("@trigger(nats='a', account='short')", "bad-trigger"),
         ("@trigger(sqs='a', account='A' * 56)", "bad-trigger"),
         ("@trigger(sqs='a', project_id='p')", "bad-trigger"),
@@ -265,10 +271,44 @@ def test_contradicting_decorators_are_reported(tmp_path: Path) -> None:
     assert locations(problems) == ["conflicting-declarations a.py:3"] * 2
 
 
+def test_function_can_have_fifty_domains(tmp_path: Path) -> None:
+    hosts = [f"a{n}.example.com" for n in range(51)]
+    assert problems_of(tmp_path, {"app.py": app(f"domains={hosts[:50]}")}) == ()
+    assert locations(problems_of(tmp_path, {"app.py": app(f"domains={hosts}")})) == ["too-many-domains app.py:4"]
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [
+        "@trigger(sqs='q' * 100)",
+        "@trigger(nats='s' * 100)",
+        "@trigger(nats='a', name='x')",
+        "@trigger(nats='a', name='x' * 50)",
+        "@trigger(nats='a', description='d' * 255)",
+    ],
+)
+def test_trigger_within_the_limits_has_no_problem(tmp_path: Path, decorator: str) -> None:
+    source = f"from fnkit import trigger\n{decorator}\ndef hello(event, context): ...\n"
+    assert problems_of(tmp_path, {"app.py": source}) == ()
+
+
 def test_variable_limit_covers_function_and_namespace_together(tmp_path: Path) -> None:
-    inner = "env={f'A{0}': '1', **{" + ", ".join(f"'B{n}': '1'" for n in range(59)) + "}}"
-    outer = SETTINGS + "[namespace.env]\n" + "".join(f"C{n} = '1'\n" for n in range(41))
+    inner = "env={f'A{0}': '1', **{" + ", ".join(f"'B{n}': '1'" for n in range(159)) + "}}"
+    outer = SETTINGS + "[namespace.env]\n" + "".join(f"C{n} = '1'\n" for n in range(40))
     files = {"fnkit.toml": outer, "a.py": app(inner)}
+    assert problems_of(tmp_path, files) == ()
+    files["fnkit.toml"] += "D = '1'\n"
+    assert locations(problems_of(tmp_path, files)) == ["too-many-variables a.py:4"]
+
+
+def test_secret_limit_covers_function_and_namespace_together(tmp_path: Path) -> None:
+    names = [f"S{n}" for n in range(201)]
+    files = {
+        "fnkit.toml": f"{SETTINGS}[namespace]\nsecrets = {names[100:200]}\n",
+        "a.py": app(f"secrets={names[:100]}"),
+    }
+    assert problems_of(tmp_path, files) == ()
+    files["fnkit.toml"] = f"{SETTINGS}[namespace]\nsecrets = {names[100:]}\n"
     assert locations(problems_of(tmp_path, files)) == ["too-many-variables a.py:4"]
 
 

@@ -61,7 +61,8 @@ def test_repr_str_and_tracebacks_contain_no_secret_value(tmp_path: Path) -> None
 
 
 def test_too_long_secret_is_reported_without_its_value(tmp_path: Path) -> None:
-    error = invalid(project(tmp_path), {"KEY": "é" * 40_000})
+    assert dict(read_secret_values(project(tmp_path), {"KEY": "é" * 32_768})) == {"KEY": "é" * 32_768}
+    error = invalid(project(tmp_path), {"KEY": "é" * 32_768 + "x"})
     assert locations(error.problems) == ["secret-too-long app.py:3"]
     assert "é" not in str(error.problems)
 

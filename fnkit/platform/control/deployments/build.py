@@ -6,11 +6,13 @@ platform.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from fnkit.contract.limits import BUILD_MAX_SECONDS
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.deployments.archive import compile_sources, unpack
 from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, BuildJob
@@ -46,10 +48,11 @@ def build(job: BuildJob) -> None:
     """Create ``job.target``, or leave nothing behind. Blocks; call it in a thread.
 
     Raises:
-        BuildFailed: The archive is invalid, or the platform does not run the language.
+        BuildFailed: The archive is invalid, the build takes too long, or the platform does not run the language.
         BuildStopped: The build was stopped.
         OSError: A file could not be written.
     """
+    job = dataclasses.replace(job, deadline=job.now() + BUILD_MAX_SECONDS)
     runtime = find_runtime(job.runtime)
     builder = _BUILDERS.get(runtime.language) if runtime else None
     if builder is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from fnkit.contract.limits import UNPACKED_MAX_BYTES
+from fnkit.contract.limits import BUILD_MAX_SECONDS, UNPACKED_MAX_BYTES
 from fnkit.errors import PlatformError
 
 BUILD_ERROR: Final = "an error occurred during function source code build step"
@@ -90,6 +92,9 @@ class BuildJob:
         progress: Called with one of ``STEPS``, from any thread.
         interpreter: The Python that compiles the sources, which will also run them; ``None`` to skip that.
         unpacked_max: The largest unpacked size in bytes.
+        deadline: When the build fails, on the clock ``now``; ``build`` sets it, so that waiting for a thread does
+            not count.
+        now: A monotonic clock, in seconds.
         stop: Set to stop the build.
     """
 
@@ -102,9 +107,18 @@ class BuildJob:
     progress: Callable[[str], None]
     interpreter: str | None = None
     unpacked_max: int = UNPACKED_MAX_BYTES
+    deadline: float = math.inf
+    now: Callable[[], float] = time.monotonic
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Raise ``BuildStopped`` if the build was stopped."""
+        """Check whether the build may continue.
+
+        Raises:
+            BuildStopped: The build was stopped.
+            BuildFailed: The build takes too long.
+        """
         if self.stop.is_set():
             raise BuildStopped
+        if self.now() > self.deadline:
+            raise BuildFailed(f"The build was ended: it took longer than {BUILD_MAX_SECONDS // 60} minutes.")

@@ -16,7 +16,7 @@ from fnkit.contract.resources import ListRuntimesResponse, Runtime
 from fnkit.contract.runtimes import RuntimeTable
 from fnkit.platform.control.errors import ControlError, invalid, required
 from fnkit.platform.control.resources import validation
-from fnkit.platform.model.records import FunctionSettings
+from fnkit.platform.model.records import FunctionSettings, NamespaceRecord
 
 _DEFAULT_TIMEOUT: Final = limits.DEFAULT_TIMEOUT_SECONDS * 10**9
 
@@ -110,6 +110,28 @@ def updated_settings(
     """
     runtime = runtime_for_update(runtimes, settings.runtime, request.runtime)
     return _apply_request(msgspec.structs.replace(settings, runtime=runtime.name), request, runtime.language)
+
+
+def check_variable_counts(namespace: NamespaceRecord, name: str, settings: FunctionSettings) -> None:
+    """Limit the variables, and the secrets, of a function and its namespace together.
+
+    Args:
+        namespace: The namespace.
+        name: The function's name, for the message.
+        settings: The function's settings.
+
+    Raises:
+        ControlError: 400.
+    """
+    variables = namespace.environment.keys() | settings.environment.keys()
+    secrets = {secret.key for secret in (*namespace.secrets, *settings.secrets)}
+    for field, count, most in (
+        ("environment_variables", len(variables), limits.ENVIRONMENT_MAX_ENTRIES),
+        ("secret_environment_variables", len(secrets), limits.SECRETS_MAX_ENTRIES),
+    ):
+        if count > most:
+            both = f"those of the function {name} and its namespace together"
+            raise invalid(field, f"must have at most {most} entries, {both}")
 
 
 def _apply_request(settings: FunctionSettings, request: FunctionFields, language: str) -> FunctionSettings:

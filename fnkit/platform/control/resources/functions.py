@@ -13,7 +13,6 @@ import msgspec
 
 from fnkit.contract.durations import format_duration
 from fnkit.contract.enums import RuntimeStatus, Status
-from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
 from fnkit.errors import PlatformError
@@ -24,10 +23,10 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.routes import build_route
-from fnkit.platform.control.errors import already_exists, invalid, not_found, quota_exceeded
+from fnkit.platform.control.errors import already_exists, not_found, quota_exceeded
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.function_settings import new_settings, updated_settings
+from fnkit.platform.control.resources.function_settings import check_variable_counts, new_settings, updated_settings
 from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, build_view
 from fnkit.platform.control.resources.lists import ListResponse, parse_list_query
 from fnkit.platform.control.resources.resource import Resource
@@ -180,6 +179,15 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         self._deployments.start(record)
         return self._changed_view(record)
 
+    def check_variable_counts(self, namespace: NamespaceRecord) -> None:
+        """Check that no function of a namespace would have too many variables or secrets together with it.
+
+        Raises:
+            ControlError: 400.
+        """
+        for record in self._records.all(namespace_id=namespace.id):
+            check_variable_counts(namespace, record.name, record.settings)
+
     def bump_generations(self, namespace_id: str) -> None:
         """Give each deployment of the namespace's functions its next generation. Call this in a transaction.
 
@@ -306,12 +314,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
     def _check_quota(
         self, namespace: NamespaceRecord, record: FunctionRecord, before: FunctionRecord | None
     ) -> None:
-        names = namespace.environment.keys() | record.settings.environment.keys()
-        if len(names) > ENVIRONMENT_MAX_ENTRIES:
-            raise invalid(
-                "environment_variables",
-                f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries together with the namespace's",
-            )
+        check_variable_counts(namespace, record.name, record.settings)
         additional = _reserved_memory(record.settings) - (_reserved_memory(before.settings) if before else 0)
         if additional <= 0:
             return

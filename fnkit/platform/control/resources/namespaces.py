@@ -102,6 +102,7 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
             record = msgspec.structs.replace(current, secrets=secrets, updated_at=context.clock.now_ns(), **given)
             redeploys = record.environment != current.environment or record.secrets != current.secrets
             if redeploys:
+                self._functions.check_variable_counts(record)
                 record = transition(record, Status.PENDING)
                 self._functions.bump_generations(record.id)
             self._records.update(record)

@@ -10,7 +10,7 @@ import msgspec
 
 from fnkit.contract import requests as api_requests
 from fnkit.contract.enums import Status
-from fnkit.contract.limits import REGIONS
+from fnkit.contract.limits import MNQ_REGION_MAX, NATS_SUBJECT_MAX, QUEUE_NAME_MAX, REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE, is_nats_subject, is_queue_name
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
 from fnkit.platform.control.context import ControlContext, retry_until_written
@@ -31,7 +31,6 @@ from fnkit.platform.model.records import (
 
 # Authenticated with the ciphertext, so it must not change.
 _SECRET_KEY_FIELD: Final = "secret_key"  # noqa: S105 - the name of a field
-_MAX_SUBJECT_LENGTH: Final = 256
 _MAX_TEXT_LENGTH: Final = 1000
 
 _NOT_FOUND: Final = "trigger does not exist"  # recorded for GET; DELETE was recorded to append the id
@@ -97,7 +96,9 @@ def _queue_source(config: api_requests.ScwSqsConfigInput, region: str, project_i
     field = "scw_sqs_config"
     name = validation.required_text(f"{field}.queue", config.queue)
     if not is_queue_name(name):
-        raise invalid(f"{field}.queue", "must be the name of a queue: at most 80 letters, digits, - and _")
+        raise invalid(
+            f"{field}.queue", f"must be the name of a queue: at most {QUEUE_NAME_MAX} letters, digits, - and _"
+        )
     return QueueSource(
         queue=name,
         project_id=_resolve_project(field, config.mnq_project_id, project_id),
@@ -108,8 +109,8 @@ def _queue_source(config: api_requests.ScwSqsConfigInput, region: str, project_i
 def _nats_source(config: api_requests.ScwNatsConfigInput, region: str, project_id: str) -> NatsSource:
     field = "scw_nats_config"
     subject = validation.required_text(f"{field}.subject", config.subject)
-    if len(subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(subject):
-        raise invalid(f"{field}.subject", "must be a NATS subject")
+    if not is_nats_subject(subject):
+        raise invalid(f"{field}.subject", f"must be a NATS subject of at most {NATS_SUBJECT_MAX} characters")
     account = validation.required_text(f"{field}.mnq_nats_account_id", config.mnq_nats_account_id)
     if not NATS_ACCOUNT_RULE.fullmatch(account):
         raise invalid(f"{field}.mnq_nats_account_id", "must be 56 capital letters and digits")
@@ -126,9 +127,10 @@ def _resolve_project(field: str, given: str | None, own: str) -> str:
 
 
 def _resolve_region(field: str, given: str | None, own: str) -> str:
-    if given and given not in REGIONS:
+    region = validation.text(f"{field}.mnq_region", given or own, MNQ_REGION_MAX)
+    if region not in REGIONS:
         raise invalid(f"{field}.mnq_region", f"must be one of {', '.join(REGIONS)}")
-    return given or own
+    return region
 
 
 def _validate_url(name: str, value: str | None) -> str:
@@ -167,7 +169,7 @@ class Triggers(Resource[TriggerRecord, Trigger, api_requests.CreateTrigger, api_
         """
         store = self._context.store
         name = validation.trigger_name(request.name)
-        description = validation.description(request.description or "")
+        description = validation.trigger_description(request.description or "")
         function_id = validation.uuid_text("function_id", request.function_id)
         with store.transaction():
             function = FUNCTIONS.require(store, region, function_id)
@@ -226,7 +228,7 @@ class Triggers(Resource[TriggerRecord, Trigger, api_requests.CreateTrigger, api_
         """
         given = validation.given(
             name=validation.optional(validation.trigger_name, request.name or None),
-            description=validation.optional(validation.description, request.description),
+            description=validation.optional(validation.trigger_description, request.description),
         )
         keys = request.sqs_config
         with self._context.store.transaction():

@@ -10,17 +10,14 @@ from typing import Final, TypeVar
 from fnkit.contract import limits
 from fnkit.contract.durations import parse_api_duration
 from fnkit.contract.enums import is_unset
-from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_hostname, variable_name_error
+from fnkit.contract.names import function_name_error, is_hostname, variable_name_error
 from fnkit.platform.control.errors import ControlError, invalid, required
 
 Given = TypeVar("Given")
 Validated = TypeVar("Validated")
 
 _NANOSECONDS_PER_SECOND: Final = 10**9
-_MAX_NAMESPACE_NAME_LENGTH: Final = 100
-_MAX_TEXT_LENGTH: Final = 4096
 _MAX_ECHO: Final = 253
-_MAX_TAGS: Final = 256
 _UUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 _COMPILED_LANGUAGES: Final = ("Go", "Rust")
@@ -49,7 +46,7 @@ def namespace_name(name: str | None) -> str:
     The real API's rule is unknown; recorded names consist of ``[a-z0-9-]``.
     """
     name = required_text("name", name)
-    if len(name) > _MAX_NAMESPACE_NAME_LENGTH:
+    if len(name) > limits.NAMESPACE_NAME_MAX:
         raise ControlError(400, "Key: 'Namespace.Name' Error:Field validation for 'Name' failed on the 'max' tag")
     if _CONTROL_CHARACTER.search(name):
         raise invalid("name", "must not contain control characters")
@@ -73,10 +70,10 @@ def hostname(name: str | None) -> str:
 
 
 def trigger_name(name: str | None) -> str:
-    """Validate a trigger's name: 2 to 100 letters, digits and dashes."""
-    name = required_text("name", name)
-    if not TRIGGER_NAME_RULE.fullmatch(name):
-        raise invalid("name", "must consist of 2 to 100 letters, digits and dashes")
+    """Validate a trigger's name: 1 to 50 characters."""
+    name = text("name", required_text("name", name), limits.TRIGGER_NAME_MAX)
+    if _CONTROL_CHARACTER.search(name):
+        raise invalid("name", "must not contain control characters")
     return name
 
 
@@ -93,27 +90,32 @@ def private_network(value: str) -> str | None:
     return uuid_text("private_network_id", value) if value else None
 
 
-def text(field: str, value: str) -> str:
-    """Validate free text of at most 4096 characters."""
-    if len(value) > _MAX_TEXT_LENGTH:
-        raise invalid(field, f"must be at most {_MAX_TEXT_LENGTH} characters long")
+def text(field: str, value: str, most: int = limits.TEXT_MAX_CHARS) -> str:
+    """Validate free text of at most this many characters."""
+    if len(value) > most:
+        raise invalid(field, f"must be at most {most} characters long")
     return value
 
 
 def description(value: str) -> str:
-    """Validate a description."""
+    """Validate the description of a function, namespace, token or key."""
     return text("description", value)
+
+
+def trigger_description(value: str) -> str:
+    """Validate the description of a trigger."""
+    return text("description", value, limits.TRIGGER_DESCRIPTION_MAX)
 
 
 def tags(values: list[str]) -> tuple[str, ...]:
     """Validate at most 256 tags of at most 4096 characters."""
-    if len(values) > _MAX_TAGS:
-        raise invalid("tags", f"must be at most {_MAX_TAGS}")
+    if len(values) > limits.TAGS_MAX:
+        raise invalid("tags", f"must be at most {limits.TAGS_MAX}")
     return tuple(text("tags", value) for value in values)
 
 
 def environment(variables: dict[str, str]) -> dict[str, str]:
-    """Validate at most 100 environment variables of at most 1000 characters."""
+    """Validate at most 200 environment variables of at most 65,536 characters."""
     field = "environment_variables"
     if len(variables) > limits.ENVIRONMENT_MAX_ENTRIES:
         raise invalid(field, f"must have at most {limits.ENVIRONMENT_MAX_ENTRIES} entries")
@@ -165,7 +167,7 @@ def handler(value: str, language: str) -> str:
         _CONTROL_CHARACTER.search(value)
         or value.startswith("/")
         or ".." in value.split("/")
-        or len(value) > _MAX_TEXT_LENGTH
+        or len(value) > limits.TEXT_MAX_CHARS
     ):
         raise error
     if language not in _COMPILED_LANGUAGES:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from fnkit.contract.limits import LOG_LINES_PER_MINUTE
 from fnkit.platform.model.log_record import (
     MAX_LINE_BYTES,
     MAX_SEGMENT_BYTES,
@@ -28,7 +29,6 @@ from fnkit.platform.model.log_record import (
     segment_number,
 )
 
-_LINES_PER_MINUTE: Final = 30_000  # Scaleway's published rate
 _RATE_PERIOD: Final = 60.0
 _MAX_OPEN_FILES: Final = 128
 _MAX_ENCODED_LINE: Final = 6 * MAX_LINE_BYTES + 1024  # if every character is escaped as \\u00XX
@@ -165,7 +165,7 @@ class LogWriter:
             messages: The lines. Those that are dropped are only counted.
         """
         rate = self._current_rate(function_id)
-        allowed = _LINES_PER_MINUTE - rate.written
+        allowed = LOG_LINES_PER_MINUTE - rate.written
         dropped = max(0, len(messages) - allowed)
         if dropped:
             if not rate.dropped:
@@ -193,7 +193,9 @@ class LogWriter:
 
     def _log_dropped(self, function_id: str, rate: _LineRate) -> None:
         if rate.dropped:
-            self.write_system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
+            self.write_system(
+                function_id, f"dropped {rate.dropped} lines (more than {LOG_LINES_PER_MINUTE} a minute)"
+            )
 
     def log_dropped_lines(self) -> None:
         """Log how many lines were dropped in minutes that have passed."""

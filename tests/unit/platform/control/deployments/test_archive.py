@@ -148,6 +148,7 @@ def test_zip_bomb_is_stopped_at_the_size_limit_and_leaves_no_files(tmp_path: Pat
 
     assert "larger than" in failure.value.detail
     assert list((tmp_path / "deployments").iterdir()) == []
+    build(dataclasses.replace(job(tmp_path, content), unpacked_max=1200 * 1024))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "corrupted", "not a zip", "empty"])
