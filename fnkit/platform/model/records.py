@@ -76,7 +76,7 @@ class CronRecord(ResourceRecord, frozen=True, kw_only=True):
         function_id: The function to call.
         schedule: Cron expression, in UTC.
         args: The JSON body of each call.
-        name: Free text.
+        name: Free text; ``cron-<id>`` if its owner gave none.
         schedule_changed_at: When ``schedule`` last changed, 0 if it never did. Runs scheduled before this time (or
             before ``created_at``) do not count as missed.
     """

@@ -30,8 +30,22 @@ def test_patch_keeps_omitted_fields(control: ControlProcess, function: dict[str,
     created = control.request("POST", f"{API}/crons", body).ok()
     patched = control.request("PATCH", f"{API}/crons/{created['id']}", {"schedule": "0 4 * * MON"}).ok()
 
-    assert created["name"] == ""
+    assert patched["name"] == created["name"]
     assert (patched["schedule"], patched["args"], patched["status"]) == ("0 4 * * MON", {"a": 1}, "pending")
+
+
+@pytest.mark.parametrize("fields", [{}, {"name": None}, {"name": ""}], ids=["absent", "null", "empty"])
+def test_cron_without_a_name_is_named_after_its_id(
+    control: ControlProcess, function: dict[str, object], fields: dict[str, object]
+) -> None:
+    body = {"function_id": function["id"], "schedule": "0 0 * * *"}
+    created = control.request("POST", f"{API}/crons", {**body, **fields}).ok()
+    named = control.request("POST", f"{API}/crons", {**body, "name": "own"}).ok()
+    patched = control.request("PATCH", f"{API}/crons/{named['id']}", fields).ok()
+
+    assert created["name"] == f"cron-{created['id']}"
+    assert control.wait_until_settled("crons", created["id"])["name"] == created["name"]
+    assert patched["name"] == (f"cron-{named['id']}" if fields.get("name") == "" else "own")
 
 
 def test_deleted_cron_is_not_found(control: ControlProcess, function: dict[str, object]) -> None:

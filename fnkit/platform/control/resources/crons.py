@@ -44,10 +44,11 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         """
         schedule = _validate_schedule(request.schedule)
         args = _validate_args(request.args or {})
-        name = validation.text("name", request.name or "")
+        cron_id = str(uuid.uuid4())
+        name = _validate_name(request.name, cron_id)
         with self._context.store.transaction():
             record = CronRecord(
-                id=str(uuid.uuid4()),
+                id=cron_id,
                 region=region,
                 function_id=self._require_function(region, request.function_id),
                 schedule=schedule,
@@ -74,7 +75,7 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         if request.args is not None:
             given["args"] = _validate_args(request.args)
         if request.name is not None:
-            given["name"] = validation.text("name", request.name)
+            given["name"] = _validate_name(request.name, cron_id)
         with self._context.store.transaction():
             current = self.get_writable(region, cron_id)
             if request.function_id:
@@ -107,6 +108,11 @@ def _validate_schedule(schedule: str | None) -> str:
     if fault := schedule_error(schedule):
         raise invalid("schedule", f"is not a valid cron expression: {fault}")
     return schedule
+
+
+def _validate_name(name: str | None, cron_id: str) -> str:
+    """Return the name of a cron, which is ``cron-<id>`` if none is given, as recorded from the real API."""
+    return validation.text("name", name or f"cron-{cron_id}")
 
 
 def _validate_args(args: dict[str, object]) -> dict[str, object]:
