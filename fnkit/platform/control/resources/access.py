@@ -114,10 +114,6 @@ class AccessScope:
         """Return the query of a list with filters that restrict it to the accessible resources."""
         if self._project_id is None or kind not in KINDS:
             return query
-        if KINDS[kind].is_listed_by_function:
-            function_id = query.get("function_id", "")
-            is_accessible = not function_id or self.can_see(FUNCTIONS.plural, function_id)
-            return query if is_accessible else {**query, "function_id": _NIL_UUID}
         project_id = query.get("project_id") or self._project_id
         return {**query, "project_id": project_id if project_id == self._project_id else _NIL_UUID}
 

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from fnkit.contract.enums import is_unset
-from fnkit.platform.control.errors import invalid, required
+from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources.kinds import ResourceKind
 from fnkit.platform.control.store.collection import Collection, Order, Page
 from fnkit.platform.model.records import ResourceRecord
@@ -48,10 +48,8 @@ def parse_list_query(query: Mapping[str, str], kind: ResourceKind[Record]) -> Li
     """Parse the query of a list. Unknown parameters and empty filters are ignored.
 
     Raises:
-        ControlError: 400, a number or the order is invalid, or the kind is listed by function and none is named.
+        ControlError: 400, a number or the order is invalid.
     """
-    if kind.is_listed_by_function and not query.get("function_id"):
-        raise required("function_id")
     order = query.get("order_by", "")
     if not is_unset(order) and order not in kind.orders:
         raise invalid("order_by", f"must be one of {', '.join(kind.orders)}")

@@ -53,7 +53,7 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
         """Return a page of the resources that match the query's filters.
 
         Raises:
-            ControlError: 400, a parameter is invalid or a required filter is missing.
+            ControlError: 400, a parameter is invalid.
         """
         return self._cache.get_page(self._kind.plural, region, parse_list_query(query, self._kind))
 
