@@ -83,6 +83,7 @@ async def _serve_http(plane: ControlPlane, listeners: list[socket.socket], stop:
     async def end() -> None:
         await stop.wait()
         server.should_exit = True
+        plane.context.held_reads.release()
 
     ending = asyncio.ensure_future(end())
     try:

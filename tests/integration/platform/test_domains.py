@@ -248,7 +248,7 @@ def test_failed_domain_verification_gives_the_recorded_error(tmp_path: Path) -> 
         function = control.create_function(control.create_namespace()["id"])
         domain = create_domain(control, function, "unresolved.invalid")
         platform.advance(170)
-        assert control.get("domains", domain["id"])["status"] == "pending"
+        assert control.current_status("domains", domain["id"]) == "pending"
         platform.advance(20)
         failed = control.wait_until_settled("domains", domain["id"], 60)
 

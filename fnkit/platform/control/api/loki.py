@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fnkit.platform.control.api.http import JSON, encode
+from fnkit.platform.control.api.http import JSON, encode, wait_for_disconnect
 from fnkit.platform.control.api.loki_parameters import LokiParameters, connection_parameters, read_parameters
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.logs.query import QueryTimedOut, RangeRequest, TooManyQueries
@@ -345,8 +345,7 @@ async def _encode_unless_disconnected(request: Request, work: Awaitable[object],
     """
 
     async def watch_disconnect() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+        await wait_for_disconnect(request)
         cancelled.set()
 
     watch = asyncio.ensure_future(watch_disconnect())
