@@ -3,7 +3,7 @@
 Clients built on Scaleway's Go SDK read a resource right after a change, and sleep if its status is not final:
 ``scw`` for 15 s (``defaultFunctionRetryInterval`` in api/function/v1beta1/function_sdk.go of v1.39.0), the
 Terraform provider for 5 s. The reference reads the resource from a list, which is never held. Scaleway's Python SDK
-is not measured: it sleeps for a second before its first read. The first deploy after a start, which takes longer, is
+is not measured: it sleeps for a second before its first read. The first deploy after a start takes longer, and is
 not part of the results.
 """
 

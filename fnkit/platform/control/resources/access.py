@@ -40,11 +40,13 @@ class Principal:
     """An authenticated API key.
 
     Attributes:
+        access_key: The key's public name.
         is_root: Whether this is the platform's own key, the only one that can manage other keys.
         read_only: Whether every write is denied.
         project_id: The only project that the key can access, or ``None`` for all projects.
     """
 
+    access_key: str
     is_root: bool = False
     read_only: bool = False
     project_id: str | None = None
@@ -164,9 +166,11 @@ class ApiKeyRegistry:
     def authenticate(self, secret_key: bytes) -> Principal | None:
         """Return the principal with this secret key, or ``None``."""
         if hmac.compare_digest(secret_key, self._root_key):
-            return Principal(is_root=True)
+            return Principal(access_key=self._context.settings.access_key, is_root=True)
         key = self._keys.find_by_hash(_sha256(secret_key))
-        return Principal(read_only=key.read_only, project_id=key.project_id) if key else None
+        if key is None:
+            return None
+        return Principal(access_key=key.access_key, read_only=key.read_only, project_id=key.project_id)
 
     async def create(self, request: CreateApiKey) -> ApiKey:
         """Create a key and return it with its secret, which the API and the gateway accept from then on.
