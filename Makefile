@@ -15,8 +15,8 @@ CONSTRAINTS ?=
 PYTEST := $(IN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz scaleway \
-	soak constraints audit sbom clean
+.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
+	scaleway soak constraints audit sbom clean
 
 help: ## Print this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target sentence; do \

@@ -31,6 +31,7 @@ from benchmarks import (
     scanning,
     sqs,
     start_up,
+    waiting,
     worst_latency,
 )
 from benchmarks.charts import draw_charts
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "cold-start": cold_start.run,
     "gateway-cpu": gateway_cpu.run,
     "peers": peers.run,
+    "waiting": waiting.run,
     "many-functions": many_functions.run,
     "api": api.run,
     "crons": crons.run,

@@ -62,7 +62,7 @@ INITIAL: dict[str, Fields] = {
 DEFAULTS: dict[str, Fields] = {
     "namespaces": {"description": "", "environment_variables": {}, "tags": []},
     "functions": {"description": "", "environment_variables": {}, "memory_limit": 256, "max_scale": 5},
-    "crons": {"args": {}, "name": ""},
+    "crons": {"args": {}},
     "domains": {"error_message": None},
     "triggers": {"description": "", "input_type": "scw_sqs"},
     "tokens": {"description": "", "token": "<hidden>", "expires_at": None},
@@ -207,11 +207,10 @@ class ControlPlane(RuleBasedStateMachine):
     @precondition(lambda self: self.model.resources)
     @rule(size=st.integers(1, 4), descending=st.booleans())
     def list_all_pages(self, size: int, *, descending: bool) -> None:
-        for kind, parents in self.lists():
-            for parent, query in parents:
-                expected = [one.id for one in self.model.find(kind, region=parent.region, parent=parent.id)]
-                found = self.pages(kind, parent.region, query, size, descending=descending)
-                assert found == (expected[::-1] if descending else expected)
+        for kind, region, query, listed in self.lists():
+            expected = [one.id for one in listed]
+            found = self.pages(kind, region, query, size, descending=descending)
+            assert found == (expected[::-1] if descending else expected)
 
     def teardown(self) -> None:
         everything = list(self.model.resources.values())
@@ -241,7 +240,10 @@ class ControlPlane(RuleBasedStateMachine):
         if expected_status == 200:
             status = {"functions": "created"}.get(kind, "ready")
             shown = {**DEFAULTS[kind], **fields, "status": status}
-            self.model.add(Resource(str(answer.document["id"]), kind, region, parent, shown))
+            record_id = str(answer.document["id"])
+            if kind == "crons":
+                shown["name"] = fields.get("name") or f"cron-{record_id}"
+            self.model.add(Resource(record_id, kind, region, parent, shown))
 
     def change(
         self, data: st.DataObject, kind: str, fields: Fields, more: Fields | None = None, *, valid: bool = True
@@ -278,14 +280,16 @@ class ControlPlane(RuleBasedStateMachine):
         path = f"{thing.kind}/{thing.id}"
         wait_until(lambda: self.platform.request("GET", thing.region, path).status == 404, what=path)
 
-    def lists(self) -> Iterator[tuple[str, list[tuple[Resource, Fields]]]]:
-        regions = sorted({thing.region for thing in self.model.resources.values()})
-        roots = [Resource("", "projects", region, "", {}) for region in regions]
-        yield "namespaces", [(root, {"project_id": self.project}) for root in roots]
-        namespaces = self.model.find("namespaces")
-        yield "functions", [(one, {"namespace_id": one.id}) for one in namespaces]
-        for kind in CHILDREN:
-            yield kind, [(one, {"function_id": one.id}) for one in self.model.find("functions")]
+    def lists(self) -> Iterator[tuple[str, str, Fields, list[Resource]]]:
+        """Yield kind, region, query and resources of each list: by project, by namespace, by function."""
+        for region in sorted({thing.region for thing in self.model.resources.values()}):
+            for kind in KINDS:
+                yield kind, region, {"project_id": self.project}, self.model.find(kind, region=region)
+        for one in self.model.find("namespaces"):
+            yield "functions", one.region, {"namespace_id": one.id}, self.model.find("functions", parent=one.id)
+        for one in self.model.find("functions"):
+            for kind in CHILDREN:
+                yield kind, one.region, {"function_id": one.id}, self.model.find(kind, parent=one.id)
 
     def pages(self, kind: str, region: str, query: Fields, size: int, *, descending: bool) -> list[object]:
         order = "created_at_desc" if descending else "created_at_asc"

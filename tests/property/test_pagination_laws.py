@@ -32,7 +32,16 @@ def test_pages_contain_each_record_once_in_order(names: list[str], size: int, or
     )
     things = Collection(connection, "things", Thing, ("name",))
     for number, name in enumerate(names):
-        things.insert(Thing(id=f"{number:03d}", region="fr-par", created_at=0, status=Status.READY, name=name))
+        things.insert(
+            Thing(
+                id=f"{number:03d}",
+                region="fr-par",
+                project_id="p",
+                created_at=0,
+                status=Status.READY,
+                name=name,
+            )
+        )
     pages = [things.ids({"region": "fr-par"}, order, Page(number, size)) for number in range(1, 43)]
     key = (lambda at: (names[at], at)) if order.column == "name" else (lambda at: ("", at))
     expected = [f"{at:03d}" for at in sorted(range(len(names)), key=key, reverse=order.descending)]

@@ -145,6 +145,13 @@ class ControlProcess:
         """Return a resource."""
         return self.request("GET", f"{API}/{kind}/{record_id}").ok()
 
+    def current_status(self, kind: str, record_id: object) -> object:
+        """Return the status of a resource now: unlike a GET of one resource, a list never waits for a final one."""
+        page = self.request("GET", f"{API}/{kind}", query={"page_size": 100, "order_by": "created_at_desc"}).ok()
+        listed = page[kind]
+        assert isinstance(listed, list)
+        return next(one["status"] for one in listed if one["id"] == record_id)
+
     def wait_until_settled(self, kind: str, record_id: object, seconds: float = DEADLINE) -> dict[str, object]:
         """Wait until a resource is neither pending nor creating, and return it."""
         wait_until(lambda: self.get(kind, record_id)["status"] not in ("pending", "creating"), seconds)

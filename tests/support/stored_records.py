@@ -80,6 +80,7 @@ def cron_record(cron_id: str, **changes: object) -> CronRecord:
     record = CronRecord(
         id=cron_id,
         region="fr-par",
+        project_id="p",
         function_id="f-1",
         schedule="* * * * *",
         args={},

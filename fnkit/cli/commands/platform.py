@@ -25,7 +25,7 @@ PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "reset": (f"{_MODULE}:reset", "Stop the platform and delete everything deployed on it."),
     "backup": (f"{_MODULE}:backup", "Write a backup of the platform to a file."),
     "restore": (f"{_MODULE}:restore", "Replace the platform's data with a backup."),
-    "logs": (f"{_MODULE}:logs", "Show the logs of the platform's processes."),
+    "logs": (f"{_MODULE}:logs", "Show the logs of the platform's processes, and the requests to its API."),
     "env": (f"{_MODULE}:env", "Print environment variables for other tools."),
     "trust": (f"{_MODULE}:trust", "Show or install the platform's CA certificate."),
     "api-key": (f"{_MODULE}:api_key", "Manage additional API keys."),
@@ -37,7 +37,7 @@ API_KEY_VERBS: Final[dict[str, tuple[str, str]]] = {
     "delete": (f"{__name__}:delete_api_key", "Delete an API key."),
 }
 
-_PROCESSES = ("supervisor", "control", "data-plane", "nats")
+_LOGS = ("supervisor", "control", "data-plane", "nats", "api")
 _POLL_SECONDS = 0.2
 
 
@@ -248,9 +248,9 @@ def _not_running_error(data_dir: Path) -> PlatformError:
 @click.command()
 @click.option(
     "--process",
-    type=click.Choice(_PROCESSES),
+    type=click.Choice(_LOGS),
     multiple=True,
-    help="Show only this process; may be repeated.  [default: all]",
+    help="Show only this process, or the requests to the API (api); may be repeated.  [default: all]",
 )
 @click.option(
     "--lines",
@@ -264,10 +264,10 @@ def _not_running_error(data_dir: Path) -> PlatformError:
 @data_dir_option
 @common_options
 def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
-    """Show the logs of the platform's processes."""
+    """Show the logs of the platform's processes, and the requests to its API."""
     from fnkit.platform.supervisor.launcher import LogFileFollower, tail_log
 
-    chosen = process or _PROCESSES
+    chosen = process or _LOGS
     # Readers start at the current end of the files, so opening them before the tail is printed loses no line.
     readers = {name: LogFileFollower(data_dir, name) for name in chosen} if follow else {}
     for name in chosen:
@@ -281,7 +281,13 @@ def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lin
 
 
 def _print_line(output: Output, process: str, line: str) -> None:
-    output.item(f"{process:<10} | {line}", {"process": process, "line": line})
+    from fnkit.platform.supervisor.launcher import API_LOG, parse_logged_request
+
+    text: str = line
+    fields: dict[str, object] = {"process": process, "line": line}
+    if process == API_LOG and (request := parse_logged_request(line)) is not None:
+        text, fields = str(request), {"process": process, **request.to_json()}
+    output.item(f"{process:<10} | {text}", fields)
 
 
 @click.command()

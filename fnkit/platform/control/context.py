@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from fnkit.contract.runtimes import RUNTIME_TABLES, RuntimeTable
 from fnkit.platform.control.counters import ControlCounters
+from fnkit.platform.control.held_reads import HeldReads
 from fnkit.platform.control.secrets import SecretStore
 from fnkit.platform.control.store.blobs import BlobStore
 from fnkit.platform.control.store.database import Store
@@ -95,6 +96,7 @@ class ControlContext:
         secrets: Hashing and encryption of secrets.
         tasks: Tasks that continue after their request.
         counters: Counters for the metrics.
+        held_reads: Reads that wait for a resource to leave a transient status.
     """
 
     settings: ProcessSettings
@@ -105,6 +107,7 @@ class ControlContext:
     secrets: SecretStore
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     counters: ControlCounters = field(default_factory=ControlCounters)
+    held_reads: HeldReads = field(default_factory=HeldReads)
 
     @property
     def runtimes(self) -> RuntimeTable:

@@ -67,8 +67,9 @@ async def serve(
 
 
 async def _serve_http(plane: ControlPlane, listeners: list[socket.socket], stop: asyncio.Event) -> None:
+    application = create_application(plane)
     config = uvicorn.Config(
-        create_application(plane),
+        application,
         lifespan="off",
         http=ApiHttpProtocol,
         log_config=None,
@@ -83,12 +84,14 @@ async def _serve_http(plane: ControlPlane, listeners: list[socket.socket], stop:
     async def end() -> None:
         await stop.wait()
         server.should_exit = True
+        plane.context.held_reads.release()
 
     ending = asyncio.ensure_future(end())
     try:
         await server.serve(sockets=listeners)
     finally:
         ending.cancel()
+        application.state.request_log.flush()
 
 
 def _stop_event_on_signal() -> asyncio.Event:

@@ -57,6 +57,7 @@ class ResourceRecord(msgspec.Struct, frozen=True, kw_only=True):
         transitions: Status → the statuses that may follow it. None may follow a status that is not listed.
         id: UUID.
         region: The region of the resource.
+        project_id: The project of the resource, which decides which API keys have access to it.
         created_at: Creation time.
         status: Current status. Each kind has an initial one of its own.
     """
@@ -65,6 +66,7 @@ class ResourceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     region: str
+    project_id: str
     created_at: int
     status: Status
 
@@ -76,7 +78,7 @@ class CronRecord(ResourceRecord, frozen=True, kw_only=True):
         function_id: The function to call.
         schedule: Cron expression, in UTC.
         args: The JSON body of each call.
-        name: Free text.
+        name: Free text; ``cron-<id>`` if its owner gave none.
         schedule_changed_at: When ``schedule`` last changed, 0 if it never did. Runs scheduled before this time (or
             before ``created_at``) do not count as missed.
     """
@@ -141,7 +143,6 @@ class NamespaceRecord(ResourceRecord, frozen=True, kw_only=True):
 
     Attributes:
         name: Unique within project and region.
-        project_id: The project of the namespace.
         organization_id: The organization of the project.
         label: First part of the DNS label of its functions: a slug of the name and 8 random characters. Never
             changes, so that domain names stay valid.
@@ -159,7 +160,6 @@ class NamespaceRecord(ResourceRecord, frozen=True, kw_only=True):
     transitions: ClassVar[StatusTransitions] = _PENDING_TRANSITIONS
 
     name: str
-    project_id: str
     organization_id: str
     label: str
     updated_at: int
@@ -180,7 +180,6 @@ class TokenRecord(ResourceRecord, frozen=True, kw_only=True):
 
     Attributes:
         id: UUID, which is also the ``jti`` claim of the JWT.
-        project_id: The project of the function or namespace.
         function_id: The function, or ``None`` for a token of a namespace.
         namespace_id: The namespace, or ``None`` for a token of a function.
         expires_at: Platform time in Unix seconds, or ``None`` for a token that does not expire.
@@ -192,7 +191,6 @@ class TokenRecord(ResourceRecord, frozen=True, kw_only=True):
         Status.READY: frozenset({Status.DELETING}),
     }
 
-    project_id: str
     function_id: str | None
     namespace_id: str | None
     expires_at: int | None = None
@@ -264,7 +262,6 @@ class TriggerRecord(ResourceRecord, frozen=True, kw_only=True):
     Attributes:
         function_id: The function to call.
         namespace_id: The function's namespace.
-        project_id: The function's project.
         name: 1 to 50 characters.
         description: Free text.
         source: Where the messages come from.
@@ -280,7 +277,6 @@ class TriggerRecord(ResourceRecord, frozen=True, kw_only=True):
 
     function_id: str
     namespace_id: str
-    project_id: str
     name: str
     description: str
     source: TriggerSource
@@ -349,7 +345,6 @@ class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):
     Attributes:
         name: Unique within the namespace.
         namespace_id: The namespace of the function.
-        project_id: The project of the namespace.
         organization_id: The organization of the namespace.
         host_label: First DNS label of the function's domain name.
         updated_at: Time of the last change.
@@ -373,7 +368,6 @@ class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):
 
     name: str
     namespace_id: str
-    project_id: str
     organization_id: str
     host_label: str
     updated_at: int
@@ -408,6 +402,7 @@ class RecordChanges(TypedDict, total=False):
     function_id: str
     generation: int
     name: str
+    project_id: str
     ready_at: int | None
     registry_namespace_id: str
     routed: bool

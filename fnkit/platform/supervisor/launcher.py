@@ -25,6 +25,7 @@ from fnkit.contract.distribution import extra_install_hint
 from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey, TriggerStatus
 from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
+from fnkit.platform.model.request_log import API_LOG, parse_logged_request
 from fnkit.platform.model.settings import DataLayout, PlatformSettings, SettingDifference
 from fnkit.platform.supervisor.backup_file import BackupManifest
 from fnkit.platform.supervisor.data_directory import (
@@ -50,6 +51,7 @@ from fnkit.platform.supervisor.options import (
 from fnkit.platform.supervisor.trust_store import CaCertificate, TrustStore, find_trust_store, read_ca_certificate
 
 __all__ = [
+    "API_LOG",
     "BackupManifest",
     "CaCertificate",
     "LogFileFollower",
@@ -69,6 +71,7 @@ __all__ = [
     "find_trust_store",
     "has_data",
     "list_api_keys",
+    "parse_logged_request",
     "platform_status",
     "read_ca_certificate",
     "reset_platform",

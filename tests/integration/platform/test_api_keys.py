@@ -227,7 +227,7 @@ def test_project_key_can_read_messages_of_its_own_project(
     project_key.request("DELETE", f"{API}/triggers/{created['id']}").ok()
 
 
-@pytest.mark.parametrize("kind", ["namespaces", "functions", "tokens", "triggers"])
+@pytest.mark.parametrize("kind", ["namespaces", "functions", "crons", "domains", "tokens", "triggers"])
 @pytest.mark.parametrize("project", ["", PROJECT, OTHER_PROJECT])
 def test_project_key_lists_only_resources_of_its_project(
     project_key: KeyClient, own_ids: dict[str, str], foreign_ids: dict[str, str], kind: str, project: str

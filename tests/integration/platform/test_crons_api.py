@@ -30,8 +30,22 @@ def test_patch_keeps_omitted_fields(control: ControlProcess, function: dict[str,
     created = control.request("POST", f"{API}/crons", body).ok()
     patched = control.request("PATCH", f"{API}/crons/{created['id']}", {"schedule": "0 4 * * MON"}).ok()
 
-    assert created["name"] == ""
+    assert patched["name"] == created["name"]
     assert (patched["schedule"], patched["args"], patched["status"]) == ("0 4 * * MON", {"a": 1}, "pending")
+
+
+@pytest.mark.parametrize("fields", [{}, {"name": None}, {"name": ""}], ids=["absent", "null", "empty"])
+def test_cron_without_a_name_is_named_after_its_id(
+    control: ControlProcess, function: dict[str, object], fields: dict[str, object]
+) -> None:
+    body = {"function_id": function["id"], "schedule": "0 0 * * *"}
+    created = control.request("POST", f"{API}/crons", {**body, **fields}).ok()
+    named = control.request("POST", f"{API}/crons", {**body, "name": "own"}).ok()
+    patched = control.request("PATCH", f"{API}/crons/{named['id']}", fields).ok()
+
+    assert created["name"] == f"cron-{created['id']}"
+    assert control.wait_until_settled("crons", created["id"])["name"] == created["name"]
+    assert patched["name"] == (f"cron-{named['id']}" if fields.get("name") == "" else "own")
 
 
 def test_deleted_cron_is_not_found(control: ControlProcess, function: dict[str, object]) -> None:
@@ -44,16 +58,47 @@ def test_deleted_cron_is_not_found(control: ControlProcess, function: dict[str, 
     assert (again.status, again.document) == (404, {"message": "Cron was not found"})
 
 
-def test_list_requires_function_id_and_returns_only_its_crons(
-    control: ControlProcess, function: dict[str, object]
-) -> None:
+def test_list_of_a_function_returns_only_its_crons(control: ControlProcess, function: dict[str, object]) -> None:
     other = control.create_function(function["namespace_id"], f"other-{uuid.uuid4().hex[:6]}")
     cron = control.request("POST", f"{API}/crons", {"function_id": other["id"], "schedule": "0 0 * * *"}).ok()
     listed = control.request("GET", f"{API}/crons", query={"function_id": other["id"]}).ok()
 
     assert [one["id"] for one in _crons(listed)] == [cron["id"]]
     assert listed["total_count"] == 1
-    assert control.request("GET", f"{API}/crons").message == "function_id is required"
+
+
+def test_list_without_a_function_returns_the_crons_of_all_functions(control: ControlProcess) -> None:
+    project = str(uuid.uuid4())
+    namespace = control.create_namespace("crons", project_id=project)
+    functions = [control.create_function(namespace["id"], name) for name in ("one", "two")]
+    created = [
+        control.request("POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}).ok()["id"]
+        for function in (*functions, *functions)
+    ]
+    pages = [
+        control.request("GET", f"{API}/crons", query={"project_id": project, "page_size": 3, "page": page}).ok()
+        for page in (1, 2)
+    ]
+    newest = control.request("GET", f"{API}/crons", query={"order_by": "created_at_desc", "page_size": 5}).ok()
+    elsewhere = control.request("GET", f"{API.replace('fr-par', 'nl-ams')}/crons", query={"project_id": project})
+
+    assert [one["id"] for page in pages for one in _crons(page)] == created
+    assert [page["total_count"] for page in pages] == [4, 4]
+    assert [one["id"] for one in _crons(newest)][:4] == created[::-1]
+    assert elsewhere.ok() == {"crons": [], "total_count": 0}
+
+
+def test_cron_moves_to_the_project_of_its_new_function(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    project = str(uuid.uuid4())
+    other = control.create_function(control.create_namespace("moved", project_id=project)["id"])
+    body = {"function_id": function["id"], "schedule": "0 0 * * *"}
+    cron = control.request("POST", f"{API}/crons", body).ok()
+    control.request("PATCH", f"{API}/crons/{cron['id']}", {"function_id": other["id"]}).ok()
+
+    listed = control.request("GET", f"{API}/crons", query={"project_id": project}).ok()
+    assert [one["id"] for one in _crons(listed)] == [cron["id"]]
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,13 @@ def test_deployment_is_pending_until_the_data_plane_starts_it(control: ControlPr
     control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
     folder = Path(control.settings.data_dir, "deployments", f"{function['id']}-1")
     wait_until(folder.exists)
-    assert control.get("functions", function["id"])["status"] == "pending"
+    assert control.current_status("functions", function["id"]) == "pending"
     assert control.request("GET", "/healthz").status == 503
 
     with connected_data_plane(control.settings.control_socket, hold_deployments=True) as peer:
         upsert = wait_until(lambda: peer.upserts)[0]
         assert peer.snapshot.routes == ()
-        assert control.get("functions", function["id"])["status"] == "pending"
+        assert control.current_status("functions", function["id"]) == "pending"
         peer.respond(upsert)
         assert control.wait_until_settled("functions", function["id"])["status"] == "ready"
         assert control.request("GET", "/healthz").status == 200
@@ -105,7 +105,7 @@ def test_newer_deploy_supersedes_a_pending_one(control: ControlProcess) -> None:
         control.request("PATCH", f"{API}/functions/{function['id']}", {"max_scale": 2}).ok()
         new = wait_until(lambda: peer.upserts[1:])[0]
         peer.respond(old)
-        assert control.get("functions", function["id"])["status"] == "pending"
+        assert control.current_status("functions", function["id"]) == "pending"
         peer.respond(new)
         ready = control.wait_until_settled("functions", function["id"])
 

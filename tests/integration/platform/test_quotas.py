@@ -157,7 +157,9 @@ def _downgrade_to_first_schema(file: Path) -> None:
         ).fetchall()
         for kind, name in sorted(names, reverse=True):
             store.execute(f"DROP {kind} {name}")
-        store.execute("DROP INDEX deliveries_message")
+        for index in ("deliveries_message", "crons_region", "crons_project"):
+            store.execute(f"DROP INDEX {index}")
+        store.execute("ALTER TABLE crons DROP COLUMN project_id")
         for column in ("message_id", "replayed_by", "body"):
             store.execute(f"ALTER TABLE deliveries DROP COLUMN {column}")
         store.execute("CREATE INDEX functions_memory ON functions (organization_id, reserved_memory)")

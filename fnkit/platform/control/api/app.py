@@ -1,11 +1,16 @@
-"""The ASGI application of the control plane: routing, authentication, error handling and counting of requests."""
+"""The ASGI application of the control plane: routing, authentication, error handling, metrics, request log."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,7 +27,10 @@ from fnkit.platform.control.api.operations import LEGACY_OPERATIONS, OPERATIONS,
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.errors import ControlError, disk_full, unauthenticated
-from fnkit.platform.control.resources.access import AccessScope, resource_name
+from fnkit.platform.control.resources.access import AccessScope, Principal, resource_name
+from fnkit.platform.control.resources.kinds import KINDS
+from fnkit.platform.control.timestamps import format_microseconds
+from fnkit.platform.model.request_log import API_LOG, LoggedRequest
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -30,36 +38,113 @@ SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1bet
 _API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
 _DELIVERIES_PREFIX: Final = "/fnkit/v1/regions/{region}"
 _OPERATION_NAMES: Final = {operation.name for operation in (*OPERATIONS, *LEGACY_OPERATIONS)}
+_RESOURCES: Final = {
+    **{
+        operation.name: KINDS[operation.kind].name
+        for operation in (*OPERATIONS, *LEGACY_OPERATIONS, *platform_routes.DELIVERY_OPERATIONS)
+        if operation.kind in KINDS
+    },
+    **dict.fromkeys(("UploadArchive", "DownloadArchive"), "function"),
+    **dict.fromkeys(("CreateApiKey", "ListApiKeys", "DeleteApiKey"), "api_key"),
+}
+"""Operation → kind of resource, for the request log."""
+_MAX_LOGGED_ID: Final = 64
+_FLUSH_SECONDS: Final = 0.1
+
+
+class RequestLog:
+    """Appends the requests of each tenth of a second together, and keeps one older file.
+
+    A log that cannot be written, as on a full disk, loses lines and never fails a request.
+
+    Args:
+        file: The file (0600).
+        max_bytes: The size above which it becomes the older file.
+    """
+
+    def __init__(self, file: Path, *, max_bytes: int = 4 * 1024 * 1024) -> None:
+        self._file = file
+        self._max_bytes = max_bytes
+        self._lines = bytearray()
+        self._encoder = msgspec.json.Encoder()
+        self._flushing: asyncio.TimerHandle | None = None
+
+    def write(self, request: LoggedRequest) -> None:
+        """Append a line soon."""
+        self._lines += self._encoder.encode(request) + b"\n"
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Append all lines now."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        lines, self._lines = self._lines, bytearray()
+        with suppress(OSError):
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, lines)
+                is_full = os.fstat(descriptor).st_size > self._max_bytes
+            finally:
+                os.close(descriptor)
+            if is_full:
+                self._file.replace(self._file.with_name(f"{self._file.name}.1"))
 
 
 def create_application(plane: ControlPlane) -> Starlette:
     """Return the ASGI application that serves a control plane.
 
+    Its ``state.request_log`` has the lines of the last tenth of a second, which the caller flushes at the end.
+
     Args:
         plane: The control plane that handles the requests; the caller opens and closes it.
     """
+    log = RequestLog(plane.context.layout.logs_dir / "platform" / f"{API_LOG}.log")
     routes: list[BaseRoute] = [
         *(_operation_route(plane, _API_PREFIX, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)),
         *(_operation_route(plane, _DELIVERIES_PREFIX, one) for one in platform_routes.DELIVERY_OPERATIONS),
-        Route(PLATFORM_PATH, _authenticated(plane, platform_routes.get_platform), methods=["GET"]),
-        Route(platform_routes.CLOCK_PATH, _authenticated(plane, platform_routes.advance_clock), methods=["POST"]),
-        Route(API_KEYS_PATH, _authenticated(plane, platform_routes.create_key), methods=["POST"]),
-        Route(API_KEYS_PATH, _authenticated(plane, platform_routes.list_keys), methods=["GET"]),
-        Route(platform_routes.API_KEY_PATH, _authenticated(plane, platform_routes.delete_key), methods=["DELETE"]),
-        Route(platform_routes.HEALTH_PATH, _public(plane, platform_routes.get_health), methods=["GET"]),
-        Route(metrics.SCRAPE_PATH, _public(plane, metrics.get_metrics), methods=["GET"]),
-        Route(platform_routes.METADATA_PATH, _public(plane, platform_routes.get_metadata), methods=["GET"]),
-        Route(document.OPENAPI_PATH, _public(plane, document.get_openapi), methods=["GET"]),
-        Route(platform_routes.ARCHIVE_PATH, _public(plane, platform_routes.upload_archive), methods=["PUT"]),
-        Route(platform_routes.ARCHIVE_PATH, _public(plane, platform_routes.download_archive), methods=["GET"]),
+        *_platform_routes(plane),
         *loki.loki_routes(plane),
     ]
     counters = plane.context.counters
-    routes = [_counted(route, counters) if isinstance(route, Route) else route for route in routes]
+    routes = [_counted(route, counters, log) if isinstance(route, Route) else route for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
     # Paths match exactly: without this, starlette redirects a path with a trailing slash (307) instead of a 404.
     app.router.redirect_slashes = False
+    app.state.request_log = log
     return app
+
+
+def _platform_routes(plane: ControlPlane) -> list[Route]:
+    """Return the routes of the platform's own endpoints, named as the request log shows them."""
+    own = platform_routes
+    authenticated = {
+        "GetPlatform": ("GET", PLATFORM_PATH, own.get_platform),
+        "AdvanceClock": ("POST", own.CLOCK_PATH, own.advance_clock),
+        "CreateApiKey": ("POST", API_KEYS_PATH, own.create_key),
+        "ListApiKeys": ("GET", API_KEYS_PATH, own.list_keys),
+        "DeleteApiKey": ("DELETE", own.API_KEY_PATH, own.delete_key),
+    }
+    public = {
+        "GetHealth": ("GET", own.HEALTH_PATH, own.get_health),
+        "GetMetrics": ("GET", metrics.SCRAPE_PATH, metrics.get_metrics),
+        "GetMetadata": ("GET", own.METADATA_PATH, own.get_metadata),
+        "GetOpenAPI": ("GET", document.OPENAPI_PATH, document.get_openapi),
+        "UploadArchive": ("PUT", own.ARCHIVE_PATH, own.upload_archive),
+        "DownloadArchive": ("GET", own.ARCHIVE_PATH, own.download_archive),
+    }
+    return [
+        *(
+            Route(path, _authenticated(plane, handler), methods=[method], name=name)
+            for name, (method, path, handler) in authenticated.items()
+        ),
+        *(
+            Route(path, _public(plane, handler), methods=[method], name=name)
+            for name, (method, path, handler) in public.items()
+        ),
+    ]
 
 
 def _operation_route(plane: ControlPlane, prefix: str, operation: Operation) -> Route:
@@ -77,8 +162,8 @@ def _operation_route(plane: ControlPlane, prefix: str, operation: Operation) -> 
     return Route(path, _authenticated(plane, handler), methods=[operation.method], name=operation.name)
 
 
-def _counted(route: Route, counters: ControlCounters) -> Route:
-    """Return the route with its requests counted: by the name of the operation, or by the path of other routes."""
+def _counted(route: Route, counters: ControlCounters, log: RequestLog) -> Route:
+    """Return the route with its requests logged, and counted by operation, or by the path of other routes."""
     endpoint: Endpoint = route.endpoint
     operation = route.name if route.name in _OPERATION_NAMES else route.path
 
@@ -92,10 +177,27 @@ def _counted(route: Route, counters: ControlCounters) -> Route:
             status = error.status_code
             raise
         finally:
-            counters.count_request(operation, status, time.monotonic() - started_at)
+            seconds = time.monotonic() - started_at
+            counters.count_request(operation, status, seconds)
+            log.write(_logged_request(route.name, request, status, seconds))
         return response
 
     return Route(route.path, counted, methods=sorted(route.methods or ()), name=route.name)
+
+
+def _logged_request(operation: str, request: Request, status: int, seconds: float) -> LoggedRequest:
+    caller = getattr(request.state, "caller", None)
+    path, created_id = request.path_params, getattr(request.state, "created_id", None)
+    record_id = path.get("id") or path.get("access_key") or created_id
+    return LoggedRequest(
+        at=format_microseconds(time.time_ns()),
+        operation=operation,
+        resource=_RESOURCES.get(operation),
+        id=None if record_id is None else str(record_id)[:_MAX_LOGGED_ID],
+        access_key=caller.access_key if isinstance(caller, Principal) else None,
+        status=status,
+        duration_ms=round(seconds * 1000, 3),
+    )
 
 
 def _authenticated(plane: ControlPlane, handler: platform_routes.RouteHandler) -> Endpoint:
@@ -107,7 +209,9 @@ def _authenticated(plane: ControlPlane, handler: platform_routes.RouteHandler) -
         if (caller := plane.api_keys.authenticate(secret)) is None:
             raise unauthenticated()
         request.state.caller = caller
-        return json_response(await handler(plane, request))
+        result = await handler(plane, request)
+        request.state.created_id = getattr(result, "id", None) or getattr(result, "access_key", None)
+        return json_response(result)
 
     return _public(plane, authenticated)
 

@@ -189,6 +189,12 @@ async def read_body(request: Request, body_type: type[T]) -> T:
     return decode(bytes(received), body_type)
 
 
+async def wait_for_disconnect(request: Request) -> None:
+    """Return when the client disconnects. The request must have no body, or one that was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def request_principal(request: Request) -> Principal:
     """Return the principal that the authentication of the route stored in the request."""
     caller = request.state.caller

@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fnkit.platform.control.api.http import JSON, encode
+from fnkit.platform.control.api.http import JSON, encode, wait_for_disconnect
 from fnkit.platform.control.api.loki_parameters import LokiParameters, connection_parameters, read_parameters
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.logs.query import QueryTimedOut, RangeRequest, TooManyQueries
@@ -285,23 +285,23 @@ async def _wait_for_disconnect(socket: WebSocket) -> None:
 
 LokiHandler: TypeAlias = Callable[[ControlPlane, LokiRequest], Awaitable[object]]
 
-_OPERATIONS: Final[tuple[tuple[str, LokiHandler, list[str]], ...]] = (
-    ("/query_range", _query_range, _GET_AND_POST),
-    ("/query", _query_instant, _GET_AND_POST),
-    ("/labels", _list_labels, _GET_AND_POST),
-    ("/label", _list_labels, _GET_AND_POST),
-    ("/label/{name}/values", _list_label_values, ["GET"]),
-    ("/series", _list_series, _GET_AND_POST),
-    ("/index/stats", _get_index_stats, _GET_AND_POST),
-    ("/status/buildinfo", _get_build_info, ["GET"]),
+_OPERATIONS: Final[tuple[tuple[str, str, LokiHandler, list[str]], ...]] = (
+    ("QueryLogRange", "/query_range", _query_range, _GET_AND_POST),
+    ("QueryLogs", "/query", _query_instant, _GET_AND_POST),
+    ("ListLogLabels", "/labels", _list_labels, _GET_AND_POST),
+    ("ListLogLabels", "/label", _list_labels, _GET_AND_POST),
+    ("ListLogLabelValues", "/label/{name}/values", _list_label_values, ["GET"]),
+    ("ListLogSeries", "/series", _list_series, _GET_AND_POST),
+    ("GetLogStatistics", "/index/stats", _get_index_stats, _GET_AND_POST),
+    ("GetLokiBuildInfo", "/status/buildinfo", _get_build_info, ["GET"]),
 )
 
 
 def loki_routes(plane: ControlPlane) -> list[BaseRoute]:
     """Return the routes under ``/loki/api/v1``, and ``/ready``, which needs no API key."""
     routes: list[BaseRoute] = [
-        Route(_LOKI_PREFIX + path, _authenticated(plane, handler), methods=methods)
-        for path, handler, methods in _OPERATIONS
+        Route(_LOKI_PREFIX + path, _authenticated(plane, handler), methods=methods, name=name)
+        for name, path, handler, methods in _OPERATIONS
     ]
 
     async def ready(_request: Request) -> Response:
@@ -311,10 +311,10 @@ def loki_routes(plane: ControlPlane) -> list[BaseRoute]:
 
     # Order matters: starlette takes the first route that matches, and the last one matches every path.
     routes += [
-        Route(_READY_PATH, ready, methods=["GET"]),
+        Route(_READY_PATH, ready, methods=["GET"], name="GetLokiReadiness"),
         WebSocketRoute(f"{_LOKI_PREFIX}/tail", _tail_endpoint(plane)),
-        Route(f"{_LOKI_PREFIX}/tail", _upgrade_required, methods=["GET"]),
-        Route(_LOKI_PREFIX + "/{rest:path}", _not_found, methods=_GET_AND_POST),
+        Route(f"{_LOKI_PREFIX}/tail", _upgrade_required, methods=["GET"], name="TailLogs"),
+        Route(_LOKI_PREFIX + "/{rest:path}", _not_found, methods=_GET_AND_POST, name="UnknownLokiPath"),
     ]
     return routes
 
@@ -326,6 +326,7 @@ def _authenticated(plane: ControlPlane, handler: LokiHandler) -> Callable[[Reque
         caller = authenticate(plane, request.headers)
         if caller is None:
             return _unauthorized_response()
+        request.state.caller = caller
         cancelled = Event()
         try:
             parameters = await read_parameters(request, plane.clock.now_ns())
@@ -345,8 +346,7 @@ async def _encode_unless_disconnected(request: Request, work: Awaitable[object],
     """
 
     async def watch_disconnect() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+        await wait_for_disconnect(request)
         cancelled.set()
 
     watch = asyncio.ensure_future(watch_disconnect())
@@ -362,5 +362,5 @@ async def _upgrade_required(_request: Request) -> Response:
 
 
 async def _not_found(request: Request) -> Response:
-    paths = ", ".join([path.removeprefix("/") for path, _, _ in _OPERATIONS] + ["tail"])
+    paths = ", ".join([path.removeprefix("/") for _, path, _, _ in _OPERATIONS] + ["tail"])
     return _text_response(f"{request.url.path} is not supported here; {_LOKI_PREFIX} serves: {paths}", 404)

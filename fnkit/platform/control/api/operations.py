@@ -14,7 +14,8 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from fnkit.contract import requests as api_requests
-from fnkit.platform.control.api.http import ApiRequest
+from fnkit.platform.control.api.http import ApiRequest, wait_for_disconnect
+from fnkit.platform.control.context import wait_for_first
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.resources import kinds
 from fnkit.platform.control.resources.function_settings import list_runtimes
@@ -72,7 +73,12 @@ def _resource_operations(
         return await resource(plane).create(request.region, await request.body(create_body))
 
     async def get(plane: ControlPlane, request: ApiRequest) -> object:
-        return resource(plane).get(request.region, request.id)
+        found, region = resource(plane), request.region
+        if found.is_transient(region, request.id):
+            await wait_for_first(
+                found.wait_until_settled(region, request.id), wait_for_disconnect(request.http_request)
+            )
+        return found.get(region, request.id)
 
     async def update(plane: ControlPlane, request: ApiRequest, body: type[UpdateBody]) -> object:
         return await resource(plane).update(request.region, request.id, await request.body(body))

@@ -66,7 +66,9 @@ _HELP: Final = {
     "fnkit_memory_budget_limit_bytes": "Maximum sum of the memory limits of all live instances (--memory-budget).",
     "fnkit_otlp_spans": "Spans, by result: exported, or dropped because the collector was slow or unavailable.",
     "fnkit_api_requests": "API requests, by operation and status code.",
-    "fnkit_api_request_duration_seconds": "Duration of API requests.",
+    "fnkit_api_request_duration_seconds": (
+        "Duration of API requests. A read of a resource that is about to change may wait for up to a second."
+    ),
     "fnkit_build_duration_seconds": "Duration of builds, by result: succeeded, failed, cancelled.",
     "fnkit_deliveries": (
         "Finished deliveries of crons and triggers, by kind and result: succeeded, failed, dead, unknown."

@@ -40,11 +40,13 @@ class Principal:
     """An authenticated API key.
 
     Attributes:
+        access_key: The key's public name.
         is_root: Whether this is the platform's own key, the only one that can manage other keys.
         read_only: Whether every write is denied.
         project_id: The only project that the key can access, or ``None`` for all projects.
     """
 
+    access_key: str
     is_root: bool = False
     read_only: bool = False
     project_id: str | None = None
@@ -114,10 +116,6 @@ class AccessScope:
         """Return the query of a list with filters that restrict it to the accessible resources."""
         if self._project_id is None or kind not in KINDS:
             return query
-        if KINDS[kind].is_listed_by_function:
-            function_id = query.get("function_id", "")
-            is_accessible = not function_id or self.can_see(FUNCTIONS.plural, function_id)
-            return query if is_accessible else {**query, "function_id": _NIL_UUID}
         project_id = query.get("project_id") or self._project_id
         return {**query, "project_id": project_id if project_id == self._project_id else _NIL_UUID}
 
@@ -168,9 +166,11 @@ class ApiKeyRegistry:
     def authenticate(self, secret_key: bytes) -> Principal | None:
         """Return the principal with this secret key, or ``None``."""
         if hmac.compare_digest(secret_key, self._root_key):
-            return Principal(is_root=True)
+            return Principal(access_key=self._context.settings.access_key, is_root=True)
         key = self._keys.find_by_hash(_sha256(secret_key))
-        return Principal(read_only=key.read_only, project_id=key.project_id) if key else None
+        if key is None:
+            return None
+        return Principal(access_key=key.access_key, read_only=key.read_only, project_id=key.project_id)
 
     async def create(self, request: CreateApiKey) -> ApiKey:
         """Create a key and return it with its secret, which the API and the gateway accept from then on.

@@ -17,7 +17,7 @@ from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS, build_view
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import CronRecord, RecordChanges, transition
+from fnkit.platform.model.records import CronRecord, FunctionRecord, RecordChanges, transition
 
 _MAX_ARGS_BYTES: Final = 1024 * 1024
 
@@ -44,12 +44,15 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         """
         schedule = _validate_schedule(request.schedule)
         args = _validate_args(request.args or {})
-        name = validation.text("name", request.name or "")
+        cron_id = str(uuid.uuid4())
+        name = _validate_name(request.name, cron_id)
         with self._context.store.transaction():
+            function = self._require_function(region, request.function_id)
             record = CronRecord(
-                id=str(uuid.uuid4()),
+                id=cron_id,
                 region=region,
-                function_id=self._require_function(region, request.function_id),
+                project_id=function.project_id,
+                function_id=function.id,
                 schedule=schedule,
                 args=args,
                 name=name,
@@ -74,11 +77,12 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         if request.args is not None:
             given["args"] = _validate_args(request.args)
         if request.name is not None:
-            given["name"] = validation.text("name", request.name)
+            given["name"] = _validate_name(request.name, cron_id)
         with self._context.store.transaction():
             current = self.get_writable(region, cron_id)
             if request.function_id:
-                given["function_id"] = self._require_function(region, request.function_id)
+                function = self._require_function(region, request.function_id)
+                given |= {"function_id": function.id, "project_id": function.project_id}
             if (request.schedule or current.schedule) != current.schedule:
                 given["schedule_changed_at"] = self._context.clock.now_ns()
             record = transition(current, Status.PENDING, **given)
@@ -97,9 +101,9 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
     def _view(self, record: CronRecord) -> Cron:
         return build_view(Cron, record)
 
-    def _require_function(self, region: str, function_id: str | None) -> str:
+    def _require_function(self, region: str, function_id: str | None) -> FunctionRecord:
         function_id = validation.uuid_text("function_id", function_id)
-        return FUNCTIONS.require(self._context.store, region, function_id).id
+        return FUNCTIONS.require(self._context.store, region, function_id)
 
 
 def _validate_schedule(schedule: str | None) -> str:
@@ -107,6 +111,11 @@ def _validate_schedule(schedule: str | None) -> str:
     if fault := schedule_error(schedule):
         raise invalid("schedule", f"is not a valid cron expression: {fault}")
     return schedule
+
+
+def _validate_name(name: str | None, cron_id: str) -> str:
+    """Return the name of a cron, which is ``cron-<id>`` if none is given, as recorded from the real API."""
+    return validation.text("name", name or f"cron-{cron_id}")
 
 
 def _validate_args(args: dict[str, object]) -> dict[str, object]:

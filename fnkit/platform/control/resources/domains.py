@@ -130,6 +130,7 @@ class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
             record = DomainRecord(
                 id=str(uuid.uuid4()),
                 region=region,
+                project_id=function.project_id,
                 function_id=function.id,
                 hostname=hostname,
                 created_at=self._context.clock.now_ns(),

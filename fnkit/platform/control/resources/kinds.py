@@ -46,7 +46,6 @@ class ResourceKind(Generic[Record]):
     Attributes:
         name: The kind in error responses and in names of fields, such as ``function`` of ``function_id``.
         collection: Returns the kind's records.
-        project: Returns the project of a record, which decides who has access to it.
         filters: The filters of its lists, which are also columns.
         orders: The values of ``order_by`` of its lists.
         attached_to: Names of the kinds that a resource is deleted with.
@@ -56,7 +55,6 @@ class ResourceKind(Generic[Record]):
 
     name: str
     collection: Callable[[Store], Collection[Record]]
-    project: Callable[[Store, Record], str | None]
     filters: tuple[str, ...]
     orders: Mapping[str, Order] = field(default_factory=_orders)
     attached_to: tuple[str, ...] = ()
@@ -72,11 +70,6 @@ class ResourceKind(Generic[Record]):
     def plural(self) -> str:
         """The kind in paths and in lists, such as ``functions``."""
         return f"{self.name}s"
-
-    @property
-    def is_listed_by_function(self) -> bool:
-        """Whether a list must name a function. Other kinds are listed by project as well."""
-        return "project_id" not in self.filters
 
     def find(self, store: Store, region: str, record_id: str) -> Record | None:
         """Return the record with this id in the region, in any status, or ``None``."""
@@ -97,7 +90,7 @@ class ResourceKind(Generic[Record]):
     def project_of(self, store: Store, record_id: str) -> str | None:
         """Return the project of a resource in any region, ``None`` if it does not exist."""
         record = self.collection(store).get(record_id)
-        return None if record is None else self.project(store, record)
+        return None if record is None else record.project_id
 
     def mark_deleting(self, store: Store, record: Record, **changes: Unpack[RecordChanges]) -> Record:
         """Store a record with the status ``deleting``. Call this in a transaction.
@@ -119,18 +112,9 @@ class ResourceKind(Generic[Record]):
         self.collection(store).delete(record_id)
 
 
-def _own_project(_store: Store, record: NamespaceRecord | FunctionRecord | TokenRecord | TriggerRecord) -> str:
-    return record.project_id
-
-
-def _project_of_function(store: Store, record: CronRecord | DomainRecord) -> str | None:
-    return FUNCTIONS.project_of(store, record.function_id)
-
-
 NAMESPACES: Final[ResourceKind[NamespaceRecord]] = ResourceKind(
     name="namespace",
     collection=lambda store: store.namespaces,
-    project=_own_project,
     filters=("name", "organization_id", "project_id"),
     orders=_orders("name"),
     deleting_changes={"error_message": None},
@@ -138,7 +122,6 @@ NAMESPACES: Final[ResourceKind[NamespaceRecord]] = ResourceKind(
 FUNCTIONS: Final[ResourceKind[FunctionRecord]] = ResourceKind(
     name="function",
     collection=lambda store: store.functions,
-    project=_own_project,
     filters=("namespace_id", "name", "organization_id", "project_id"),
     orders=_orders("name"),
     deleting_changes={"error_message": None, "build_message": None},
@@ -146,16 +129,14 @@ FUNCTIONS: Final[ResourceKind[FunctionRecord]] = ResourceKind(
 CRONS: Final[ResourceKind[CronRecord]] = ResourceKind(
     name="cron",
     collection=lambda store: store.crons,
-    project=_project_of_function,
-    filters=("function_id",),
+    filters=("function_id", "project_id"),
     attached_to=("function",),
     has_deliveries=True,
 )
 DOMAINS: Final[ResourceKind[DomainRecord]] = ResourceKind(
     name="domain",
     collection=lambda store: store.domains,
-    project=_project_of_function,
-    filters=("function_id",),
+    filters=("function_id", "project_id"),
     orders=_orders("hostname"),
     attached_to=("function",),
     deleting_changes={"routed": False, "error_message": None},
@@ -163,14 +144,12 @@ DOMAINS: Final[ResourceKind[DomainRecord]] = ResourceKind(
 TOKENS: Final[ResourceKind[TokenRecord]] = ResourceKind(
     name="token",
     collection=lambda store: store.tokens,
-    project=_own_project,
     filters=("function_id", "namespace_id", "project_id"),
     attached_to=("function", "namespace"),
 )
 TRIGGERS: Final[ResourceKind[TriggerRecord]] = ResourceKind(
     name="trigger",
     collection=lambda store: store.triggers,
-    project=_own_project,
     filters=("function_id", "namespace_id", "project_id"),
     attached_to=("function",),
     has_deliveries=True,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from fnkit.contract.enums import is_unset
-from fnkit.platform.control.errors import invalid, required
+from fnkit.platform.control.errors import invalid
+from fnkit.platform.control.held_reads import TRANSIENT_STATUSES
 from fnkit.platform.control.resources.kinds import ResourceKind
 from fnkit.platform.control.store.collection import Collection, Order, Page
 from fnkit.platform.model.records import ResourceRecord
@@ -48,10 +49,8 @@ def parse_list_query(query: Mapping[str, str], kind: ResourceKind[Record]) -> Li
     """Parse the query of a list. Unknown parameters and empty filters are ignored.
 
     Raises:
-        ControlError: 400, a number or the order is invalid, or the kind is listed by function and none is named.
+        ControlError: 400, a number or the order is invalid.
     """
-    if kind.is_listed_by_function and not query.get("function_id"):
-        raise required("function_id")
     order = query.get("order_by", "")
     if not is_unset(order) and order not in kind.orders:
         raise invalid("order_by", f"must be one of {', '.join(kind.orders)}")
@@ -82,6 +81,14 @@ def parse_positive_integer(query: Mapping[str, str], name: str, default: int, ma
     return number or default
 
 
+class _Rendered(NamedTuple):
+    """A record as the API returns it, with what decides who is answered with it, and when."""
+
+    region: str
+    is_transient: bool
+    json: msgspec.Raw
+
+
 class RenderedCache(Generic[Record]):
     """The JSON of a collection's records, as the API returns them on a read.
 
@@ -94,13 +101,18 @@ class RenderedCache(Generic[Record]):
         self._collection = collection
         self._view = view
         self._encoder = msgspec.json.Encoder()
-        self._rendered: dict[str, tuple[str, msgspec.Raw]] = {}
+        self._rendered: dict[str, _Rendered] = {}
         collection.subscribe(self._invalidate)
 
     def get(self, region: str, record_id: str) -> msgspec.Raw | None:
         """Return the JSON of a record, or ``None`` if the region has no such record."""
-        rendered = self._rendered.get(record_id) or self._render(record_id)
-        return rendered[1] if rendered is not None and rendered[0] == region else None
+        rendered = self._find(region, record_id)
+        return None if rendered is None else rendered.json
+
+    def is_transient(self, region: str, record_id: str) -> bool:
+        """Return whether the region has such a record, in a status that soon changes."""
+        rendered = self._find(region, record_id)
+        return rendered is not None and rendered.is_transient
 
     def get_page(self, name: str, region: str, list_query: ListQuery) -> ListResponse:
         """Return one page.
@@ -115,13 +127,21 @@ class RenderedCache(Generic[Record]):
             self._rendered.get(record_id) or self._render(record_id)
             for record_id in self._collection.ids(filters, list_query.order, list_query.page)
         )
-        return {name: [one[1] for one in found if one is not None], "total_count": self._collection.count(filters)}
+        return {
+            name: [one.json for one in found if one is not None],
+            "total_count": self._collection.count(filters),
+        }
 
-    def _render(self, record_id: str) -> tuple[str, msgspec.Raw] | None:
+    def _find(self, region: str, record_id: str) -> _Rendered | None:
+        rendered = self._rendered.get(record_id) or self._render(record_id)
+        return rendered if rendered is not None and rendered.region == region else None
+
+    def _render(self, record_id: str) -> _Rendered | None:
         record = self._collection.get(record_id)
         if record is None:
             return None
-        rendered = record.region, msgspec.Raw(self._encoder.encode(self._view(record)))
+        json = msgspec.Raw(self._encoder.encode(self._view(record)))
+        rendered = _Rendered(record.region, record.status in TRANSIENT_STATUSES, json)
         # A record read inside a transaction may be rolled back, and nothing would then invalidate its JSON.
         if not self._collection.in_transaction:
             if len(self._rendered) >= _MAX_CACHED_RECORDS:

@@ -38,6 +38,7 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
         self._kind = kind
         self._records = kind.collection(context.store)
         self._cache = RenderedCache(self._records, self._view)
+        self._records.subscribe(context.held_reads.on_change)
 
     def get(self, region: str, record_id: str) -> msgspec.Raw:
         """Return a resource as encoded JSON.
@@ -49,11 +50,19 @@ class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
             raise self._not_found()
         return rendered
 
+    def is_transient(self, region: str, record_id: str) -> bool:
+        """Return whether there is such a resource, in a status that soon changes."""
+        return self._cache.is_transient(region, record_id)
+
+    async def wait_until_settled(self, region: str, record_id: str) -> None:
+        """Hold a read until the resource is in a final status or deleted, or until a second has passed."""
+        await self._context.held_reads.hold(record_id, lambda: self.is_transient(region, record_id))
+
     def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
         """Return a page of the resources that match the query's filters.
 
         Raises:
-            ControlError: 400, a parameter is invalid or a required filter is missing.
+            ControlError: 400, a parameter is invalid.
         """
         return self._cache.get_page(self._kind.plural, region, parse_list_query(query, self._kind))
 

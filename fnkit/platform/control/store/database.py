@@ -108,8 +108,10 @@ class Store:
                 "serving": lambda record: int(record.serving is not None),
             },
         )
-        self.crons = Collection(connection, "crons", CronRecord, ("function_id", "name"))
-        self.domains = Collection(connection, "domains", DomainRecord, ("function_id", "hostname", "routed"))
+        self.crons = Collection(connection, "crons", CronRecord, ("project_id", "function_id", "name"))
+        self.domains = Collection(
+            connection, "domains", DomainRecord, ("project_id", "function_id", "hostname", "routed")
+        )
         self.tokens = Collection(connection, "tokens", TokenRecord, ("project_id", "function_id", "namespace_id"))
         self.triggers = Collection(
             connection, "triggers", TriggerRecord, ("project_id", "namespace_id", "function_id")

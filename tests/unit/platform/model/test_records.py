@@ -16,6 +16,7 @@ from fnkit.platform.model.records import (
     TriggerRecord,
     transition,
 )
+from tests.support.stored_records import cron_record
 
 # Of a token, nothing changes but the status.
 RECORDS = (CronRecord, DomainRecord, FunctionRecord, NamespaceRecord, TriggerRecord)
@@ -30,8 +31,6 @@ def test_record_changes_have_the_types_of_the_record_fields(name: str) -> None:
 
 
 def test_transition_with_a_field_of_another_record_raises_type_error() -> None:
-    record = CronRecord(
-        id="c", region="fr-par", function_id="f", schedule="* * * * *", args={}, name="", created_at=0
-    )
+    record = cron_record("c")
     with pytest.raises(TypeError, match="routed"):
         transition(record, Status.READY, routed=True)

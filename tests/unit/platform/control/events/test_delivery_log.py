@@ -240,6 +240,9 @@ def test_migration_keeps_the_bodies_of_deliveries(tmp_path: Path) -> None:
         ALTER TABLE deliveries DROP COLUMN body; ALTER TABLE deliveries DROP COLUMN message_id;
         ALTER TABLE deliveries DROP COLUMN replayed_by;
         CREATE INDEX deliveries_source ON deliveries (source_id, seq);
+        DROP INDEX crons_region; DROP INDEX crons_project;
+        DROP INDEX domains_region; DROP INDEX domains_region_hostname; DROP INDEX domains_project;
+        ALTER TABLE crons DROP COLUMN project_id; ALTER TABLE domains DROP COLUMN project_id;
         PRAGMA user_version = 3;
         """
     )

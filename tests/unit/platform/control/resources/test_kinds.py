@@ -90,7 +90,13 @@ def test_every_status_except_deleting_can_change_to_deleting(kind: str) -> None:
 
 def test_deleting_a_function_deletes_its_crons_domains_and_tokens(store: Store) -> None:
     domain = DomainRecord(
-        id="d", region="fr-par", function_id="f", hostname="a.example.com", created_at=1, routed=True
+        id="d",
+        region="fr-par",
+        project_id="p",
+        function_id="f",
+        hostname="a.example.com",
+        created_at=1,
+        routed=True,
     )
     token = TokenRecord(id="t", region="fr-par", project_id="p", function_id="f", namespace_id=None, created_at=1)
     store.crons.insert(cron("c"))
