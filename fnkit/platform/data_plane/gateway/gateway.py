@@ -255,7 +255,9 @@ class Gateway:
         """
         request.id = request.resolve_request_id()
         payload, trace = self._encode_request(request, routed)
-        return HttpInvocation(self.engine, self._converter, routed.route, payload, trace, request, writer)
+        return HttpInvocation(
+            self.engine, self._converter, routed.route, routed.path, payload, trace, request, writer
+        )
 
     def create_delivery(
         self, delivery: DeliveryRequest, on_done: Callable[[DeliveryResponse], None]
@@ -286,7 +288,7 @@ class Gateway:
             payload, trace = self._encode_request(request, routed)
         else:
             payload = encode_delivery(delivery, route, request_id)
-        return DeliveryInvocation(self.engine, self._converter, route, request_id, payload, trace, on_done)
+        return DeliveryInvocation(self.engine, self._converter, route, request_id, "/", payload, trace, on_done)
 
     def _encode_request(
         self, request: ClientRequest, routed: RoutedRequest
