@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import binascii
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from fnkit.contract.invocation.base64_error import base64_error_position
 from fnkit.contract.invocation.content_type import detect_content_type
 from fnkit.contract.invocation.event import (
     HOP_BY_HOP,
@@ -50,7 +50,6 @@ _FAILURE_PREFIX: Final = "An error occured during handler execution: "  # misspe
 _STATUS_MIN: Final = 200
 _STATUS_MAX: Final = 999
 _BODILESS_STATUSES: Final = (204, 304)
-_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/\r\n]")
 _JSON_WHITE_SPACE: Final = b" \t\r\n"
 
 Headers = list[tuple[str, str]]
@@ -258,8 +257,7 @@ def _decode_base64(raw: bytes) -> bytes:
         raise ValueError(f"json: cannot unmarshal {_json_type(raw)} into Go value of type string")
     encoded = text.encode()
     if not is_base64(encoded):
-        wrong = _NOT_BASE64.search(encoded)
-        raise ValueError(f"illegal base64 data at input byte {wrong.start() if wrong else len(encoded)}")
+        raise ValueError(f"illegal base64 data at input byte {base64_error_position(encoded)}")
     return binascii.a2b_base64(encoded)
 
 
