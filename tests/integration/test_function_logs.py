@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -325,6 +327,34 @@ def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     assert len(segments) == MAX_SEGMENTS
     assert all(path.stat().st_size <= MAX_SEGMENT_BYTES for path in segments)
     assert (segment_number(segments[-1].name) or 0) > MAX_SEGMENTS
+
+
+def open_files(folder: Path) -> list[str]:
+    """Return the files in a folder that this process has open."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # one that was open while the directory was listed
+            found.append(str(descriptor.readlink()))
+    return [file for file in found if file.startswith(f"{folder}/")]
+
+
+def test_many_functions_share_a_limited_number_of_open_files(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+    names = [f"f-{number}" for number in range(150)]
+    for text in (b"one", b"two"):
+        for name in names:
+            writer.write_request(name, "i", "r", "/")
+            writer.write(name, "i", "r", "stdout", [text])
+    assert len(open_files(tmp_path)) == 2 * 128
+    shutil.rmtree(tmp_path / names[0])  # of a function whose files are closed
+    writer.write(names[0], "i", "r", "stdout", [b"three"])
+    writer.close()
+    assert open_files(tmp_path) == []
+    for name in names:
+        lines = (tmp_path / name / "00000001.jsonl").read_bytes().splitlines()
+        records = [msgspec.json.decode(line, type=LogRecord) for line in lines]
+        found = [(record.message, parse_time(record.time)) for record in records]
+        assert found == ([("three", 5)] if name == names[0] else [("one", 2), ("two", 4)])
 
 
 def test_restarted_writer_appends_to_newest_segment(tmp_path: Path) -> None:

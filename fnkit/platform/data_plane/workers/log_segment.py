@@ -24,7 +24,9 @@ _decoder: Final = msgspec.json.Decoder(LogRecord)
 
 
 class LogSegment:
-    """The newest of the segments in a directory, open for appending.
+    """The newest of the segments in a directory, to which lines are appended.
+
+    Its file can be closed between two lines: reopening takes a tenth of the time of the recovery.
 
     Args:
         directory: Contains the segments; created if it does not exist.
@@ -35,23 +37,29 @@ class LogSegment:
     """
 
     def __init__(self, directory: Path, max_segments: int) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory = directory
         self._max_segments = max_segments
+        self._descriptor: int | None = None
+        self._create_directory()
         numbers = [n for n in (segment_number(entry.name) for entry in directory.iterdir()) if n is not None]
         self.last_time = 0
-        self._open(max(numbers, default=1))
+        descriptor = self._open(max(numbers, default=1))
         try:
-            self._recover()
+            self._recover(descriptor)
         except OSError:
             self.close()
             raise
 
-    def _open(self, number: int) -> None:
+    def _create_directory(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _open(self, number: int) -> int:
         path = self.directory / segment_name(number)
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = descriptor
         self.number = number
-        self.size = os.fstat(self.descriptor).st_size
+        self.size = os.fstat(descriptor).st_size
+        return descriptor
 
     def append(self, data: bytes) -> None:
         """Append complete lines, to a new segment if this one is full. On a full disk they are lost.
@@ -59,19 +67,25 @@ class LogSegment:
         Raises:
             OSError: They cannot be written.
         """
+        descriptor = self._descriptor
+        if descriptor is None:
+            self._create_directory()  # it may have been deleted meanwhile
+            descriptor = self._open(self.number)
         if self.size and self.size + len(data) > MAX_SEGMENT_BYTES:
-            before = self.descriptor
-            self._open(self.number + 1)  # if this fails, the old segment stays open and takes the lines
+            before = descriptor
+            descriptor = self._open(
+                self.number + 1
+            )  # if this fails, the old segment stays open and takes the lines
             os.close(before)
             with contextlib.suppress(FileNotFoundError):
                 (self.directory / segment_name(self.number - self._max_segments)).unlink()
-        written = os.write(self.descriptor, data)
+        written = os.write(descriptor, data)
         if written < len(data):  # the disk is full: part of a line would make the next one unreadable
-            os.ftruncate(self.descriptor, self.size)
+            os.ftruncate(descriptor, self.size)
             return
         self.size += written
 
-    def _recover(self) -> None:
+    def _recover(self, descriptor: int) -> None:
         """Continue after the last line's time, and end a line that a crash cut off."""
         if not self.size:
             return
@@ -85,12 +99,14 @@ class LogSegment:
                     self.last_time = last_time
                     break
         if not content.endswith(b"\n"):
-            os.write(self.descriptor, b"\n")
+            os.write(descriptor, b"\n")
             self.size += 1
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self.descriptor)
+        """Close the file, until ``append`` opens it again."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _last_time(content: bytes) -> int | None:

@@ -46,7 +46,7 @@ class _RequestLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class _FunctionLog:
-    """The log of one function, open for appending: its output, and the lines about its requests."""
+    """The log of one function: its output, and the lines about its requests."""
 
     def __init__(self, directory: Path) -> None:
         self.output = LogSegment(directory, MAX_SEGMENTS)
@@ -111,7 +111,8 @@ class LogWriter:
         self._seconds = seconds
         self._call_later = call_later
         self._closed = False
-        self._logs: OrderedDict[str, _FunctionLog] = OrderedDict()
+        self._logs: dict[str, _FunctionLog] = {}
+        self._open_logs: OrderedDict[str, _FunctionLog] = OrderedDict()  # those used last come last
         self._rates: dict[str, _LineRate] = {}
         self._unwritten: dict[str, list[_RequestLine]] = {}  # by function
         self._has_flush_timer = False
@@ -244,9 +245,10 @@ class LogWriter:
         log = self._logs.get(function_id)
         if log is None:
             log = self._logs[function_id] = _FunctionLog(self._directory / function_id)
-            if len(self._logs) > _MAX_OPEN_LOGS:
-                self._logs.popitem(last=False)[1].close()
-        self._logs.move_to_end(function_id)
+        self._open_logs[function_id] = log
+        self._open_logs.move_to_end(function_id)
+        if len(self._open_logs) > _MAX_OPEN_LOGS:
+            self._open_logs.popitem(last=False)[1].close()
         return log
 
     def close_function(self, function_id: str) -> None:
@@ -254,6 +256,7 @@ class LogWriter:
         self._flush_requests(function_id)
         if (rate := self._rates.pop(function_id, None)) is not None:
             self._log_dropped(function_id, rate)
+        self._open_logs.pop(function_id, None)
         log = self._logs.pop(function_id, None)
         if log is not None:
             log.close()
