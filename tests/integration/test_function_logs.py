@@ -114,7 +114,7 @@ def test_lines_of_requests_are_written_together(tmp_path: Path) -> None:
         writer.write_request("f", "i", f"r-{number}", "/")
     assert request_lines(tmp_path / "f") == []
     [(delay, on_timer)] = timers
-    assert delay == 0.05
+    assert delay == 0.1
     on_timer()
     assert [line.request_id for line in request_lines(tmp_path / "f")] == ["r-0", "r-1", "r-2"]
     writer.write_request("f", "i", "r-3", "/")

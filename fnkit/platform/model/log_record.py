@@ -29,7 +29,7 @@ _MAX_FRACTION_DIGITS: Final = 9
 _SEGMENT_NAME: Final = re.compile(r"(\d{8})\.jsonl")
 
 
-class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of a function's log.
 
     Attributes:
