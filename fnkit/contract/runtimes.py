@@ -1,8 +1,8 @@
 """Runtime tables, recorded from ``GET /runtimes``: 41 rows on 2026-07-03, and 34 rows on 2025-12-15.
 
-Requests name a runtime by a string that is checked against the table. A runtime that is ``deprecated`` is accepted
-with a message, one at ``end_of_support`` cannot be used for new functions, and one at ``end_of_life`` not for
-updates either. Existing functions continue to run.
+Requests name a runtime by a string that is checked against the table. The code samples are fnkit's. A runtime that
+is ``deprecated`` is accepted with a message, one at ``end_of_support`` cannot be used for new functions, and one at
+``end_of_life`` not for updates either. Existing functions continue to run.
 """
 
 from __future__ import annotations
@@ -21,47 +21,18 @@ _END_OF_LIFE_MESSAGE: Final = (
     "Runtime has reached its end of life. To update your function, please recreate it with a newer runtime"
 )
 
-_NODE_ESM_SAMPLE: Final = """\
-// Note : to enable Common JS (require, module.exports etc...) in Node >= 16 runtimes
-// you have to push your package.json, this can be done with Scaleway Serverless framework
-// documentation here : https://github.com/scaleway/serverless-scaleway-functions
-
-export {handle};
-
-function handle (event, context, cb) {
-    return {
-        body: process.version,
-        statusCode: 200,
-    };
-};"""
-_NODE_COMMONJS_SAMPLE: Final = """\
-exports.handle = function(event, context) {
-    console.log(event);
-    return {
-        body: JSON.stringify({
-            message: 'Hello, world',
-        }),
-        statusCode: 200,
-    }
-}"""
-_PYTHON_SAMPLE: Final = """\
-def handle(event, context):
-    return {
-        "body": {
-            "message": 'Hello, world',
-        },
-        "statusCode": 200,
-    }
-"""
-_PHP_SAMPLE: Final = """\
-<?php
-function handle($event, $context) {
-\treturn [
-\t\t"body" => phpversion(),
-\t\t"statusCode" => 200,
-\t];
-}
-"""
+_NODE_ESM_SAMPLE: Final = (
+    'export function handle(event, context) {\n  return { statusCode: 200, body: "Hello from Node" };\n}\n'
+)
+_NODE_COMMONJS_SAMPLE: Final = (
+    'exports.handle = function (event, context) {\n  return { statusCode: 200, body: "Hello from Node" };\n};\n'
+)
+_PYTHON_SAMPLE: Final = 'def handle(event, context):\n    return {"statusCode": 200, "body": "Hello from Python"}\n'
+_PHP_SAMPLE: Final = (
+    "<?php\n\nfunction handle($event, $context)\n{\n"
+    '    return ["statusCode" => 200, "body" => "Hello from PHP"];\n}\n'
+)
+_COMMONJS_RUNTIMES: Final = ("node14", "node10", "node8")
 
 _AVAILABLE: Final = RuntimeStatus.AVAILABLE
 _END_OF_SUPPORT: Final = RuntimeStatus.END_OF_SUPPORT
@@ -149,14 +120,10 @@ def _default_handler(name: str, language: str) -> str:
 
 def _code_sample(name: str, language: str) -> str:
     match language:
-        case "Node" if name in ("node14", "node10", "node8"):
-            return _NODE_COMMONJS_SAMPLE
-        case "Node" if name in ("node26", "node24"):
-            return _NODE_ESM_SAMPLE.replace("\n    ", "\n   ")
         case "Node":
-            return _NODE_ESM_SAMPLE + ("\n" if name in ("node20", "node19", "node18") else "")
+            return _NODE_COMMONJS_SAMPLE if name in _COMMONJS_RUNTIMES else _NODE_ESM_SAMPLE
         case "Python":
-            return _PYTHON_SAMPLE + ("" if name == "python313" else " " * 6)
+            return _PYTHON_SAMPLE
         case "PHP":
             return _PHP_SAMPLE
         case _:
