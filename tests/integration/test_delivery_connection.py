@@ -91,6 +91,17 @@ def test_exception_outcome_has_status_500(plane: DataPlaneProcess) -> None:
     assert outcome.error.startswith("HTTP 500: ")
 
 
+def test_delivery_has_the_log_line_of_a_request(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("logged", "def handle(event, context):\n    print('output')\n    return 'ok'\n")
+    post(plane, b"hello", host="logged.test")
+    [request], [output] = plane.request_lines(route), plane.log_lines(route)
+
+    assert (request.message, request.stream) == ("Function Triggered: /", "requests")
+    assert request.request_id
+    assert (request.instance, request.request_id) == (output.instance, output.request_id)
+    assert request.time < output.time
+
+
 def test_delivery_request_has_the_expected_headers(plane: DataPlaneProcess) -> None:
     plane.deploy(
         "reflect",

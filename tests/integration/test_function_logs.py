@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.log_record import (
     MAX_LINE_BYTES,
+    MAX_REQUEST_SEGMENTS,
     MAX_SEGMENT_BYTES,
     MAX_SEGMENTS,
+    REQUESTS_DIRECTORY,
     LogRecord,
     format_time,
     format_times,
@@ -56,6 +60,112 @@ def test_line_has_stream_instance_and_request_id(plane: DataPlaneProcess) -> Non
     assert len({line.instance for line in lines}) == 1
     assert {line.function_id for line in lines} == {route.function_id}
     assert all(line.time.endswith("Z") for line in lines)
+
+
+def test_each_request_has_a_line_before_its_output(plane: DataPlaneProcess) -> None:
+    source = "def handle(e, c):\n    print('output')\n    return 'ok'\n"
+    route = plane.deploy("triggered", source, max_scale=1)
+    for number, path in enumerate(("/", "/a%20b/c?d=e", "/%0a%1b[2J")):
+        plane.call("triggered", path, headers={"X-Request-Id": f"id-{number}"})
+        # What the handler printed is on disk, and so is the line before it.
+        assert plane.request_lines(route)[-1].request_id == plane.log_lines(route)[-1].request_id == f"id-{number}"
+    requests, output = plane.request_lines(route), plane.log_lines(route)
+    assert [line.message for line in requests] == [
+        "Function Triggered: /",
+        "Function Triggered: /a b/c",
+        "Function Triggered: /\\n\\x1b[2J",
+    ]
+    assert {line.stream for line in requests} == {"requests"}
+    assert {line.instance for line in requests} == {line.instance for line in output}
+    in_order = sorted([*requests, *output], key=lambda line: line.time)
+    assert [line.stream for line in in_order] == ["requests", "stdout"] * 3
+    assert len({line.time for line in in_order}) == 6
+
+
+def test_request_without_output_has_a_line_soon(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("silent", "def handle(e, c):\n    return 'ok'\n")
+    for _ in range(3):
+        plane.call("silent")
+    wait_until(lambda: len(plane.request_lines(route)) == 3)
+    assert plane.log_lines(route) == []
+
+
+@pytest.mark.parametrize("path", ["/favicon.ico", "/robots.txt", "/%zz"])
+def test_request_that_reaches_no_instance_has_no_line(plane: DataPlaneProcess, path: str) -> None:
+    route = plane.deploy("rejecting", "def handle(e, c):\n    return 'ok'\n")
+    assert plane.call("rejecting", path).status in (400, 404)
+    plane.call("rejecting", "/last")
+    wait_until(lambda: plane.request_lines(route))
+    assert {line.message for line in plane.request_lines(route)} == {"Function Triggered: /last"}
+
+
+def request_lines(folder: Path) -> list[LogRecord]:
+    return [
+        msgspec.json.decode(line, type=LogRecord)
+        for path in sorted(folder.glob(f"{REQUESTS_DIRECTORY}/*.jsonl"))
+        for line in path.read_bytes().splitlines()
+    ]
+
+
+def test_lines_of_requests_are_written_together(tmp_path: Path) -> None:
+    timers: list[tuple[float, Callable[[], None]]] = []
+    writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0, lambda delay, call: timers.append((delay, call)))
+    for number in range(3):
+        writer.write_request("f", "i", f"r-{number}", "/")
+    assert request_lines(tmp_path / "f") == []
+    [(delay, on_timer)] = timers
+    assert delay == 0.1
+    on_timer()
+    assert [line.request_id for line in request_lines(tmp_path / "f")] == ["r-0", "r-1", "r-2"]
+    writer.write_request("f", "i", "r-3", "/")
+    assert len(timers) == 2
+    writer.close()
+    timers[1][1]()  # a timer that fires after close
+    assert len(request_lines(tmp_path / "f")) == 4
+
+
+def test_lines_of_requests_and_output_have_the_order_in_which_they_came(tmp_path: Path) -> None:
+    """The clock is stopped, also while the writer restarts."""
+    for _ in range(2):
+        writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+        for number in range(3):
+            writer.write_request("f", "i", f"r-{number}", "/")
+            writer.write("f", "i", f"r-{number}", "stdout", [b"out"])
+        writer.write_request("f", "i", "last", "/")
+        writer.close()
+    output = (tmp_path / "f" / "00000001.jsonl").read_bytes().splitlines()
+    lines = [*request_lines(tmp_path / "f"), *(msgspec.json.decode(line, type=LogRecord) for line in output)]
+    in_order = sorted(lines, key=lambda line: line.time)
+    assert [line.stream for line in in_order] == [*["requests", "stdout"] * 3, "requests"] * 2
+    assert len({line.time for line in lines}) == 14
+
+
+def test_requests_and_output_have_separate_rates(tmp_path: Path) -> None:
+    seconds = [0.0]
+    writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
+    for _ in range(30_005):
+        writer.write_request("f", "i", "r", "/")
+    writer.write("f", "i", "r", "stdout", [b"x"] * 30_000)
+    assert len(request_lines(tmp_path / "f")) == 30_000
+    assert writer.dropped == {}
+    seconds[0] = 60.0
+    writer.write_request("f", "i", "next minute", "/")
+    writer.close()
+    assert request_lines(tmp_path / "f")[-1].request_id == "next minute"
+
+
+def test_requests_displace_no_output(tmp_path: Path) -> None:
+    seconds = [0.0]
+    writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
+    writer.write("f", "i", "r", "stdout", [b"first"])
+    path = "/" + "x" * 60_000
+    for _ in range((MAX_REQUEST_SEGMENTS + 2) * MAX_SEGMENT_BYTES // 60_000):
+        writer.write_request("f", "i", "r", path)
+    writer.close()
+    segments = sorted((tmp_path / "f" / REQUESTS_DIRECTORY).iterdir())
+    assert len(segments) == MAX_REQUEST_SEGMENTS
+    assert (segment_number(segments[0].name) or 0) > 1
+    assert '"first"' in (tmp_path / "f" / "00000001.jsonl").read_text()
 
 
 def test_line_is_logged_before_handler_returns(plane: DataPlaneProcess) -> None:
@@ -213,10 +323,38 @@ def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
         for _ in range(MAX_SEGMENT_BYTES // MAX_LINE_BYTES):
             writer.write("f", "i", "r", "stdout", [line])
     writer.close()
-    segments = sorted((tmp_path / "f").iterdir())
+    segments = sorted((tmp_path / "f").glob("*.jsonl"))
     assert len(segments) == MAX_SEGMENTS
     assert all(path.stat().st_size <= MAX_SEGMENT_BYTES for path in segments)
     assert (segment_number(segments[-1].name) or 0) > MAX_SEGMENTS
+
+
+def open_files(folder: Path) -> list[str]:
+    """Return the files in a folder that this process has open."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # one that was open while the directory was listed
+            found.append(str(descriptor.readlink()))
+    return [file for file in found if file.startswith(f"{folder}/")]
+
+
+def test_many_functions_share_a_limited_number_of_open_files(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+    names = [f"f-{number}" for number in range(150)]
+    for text in (b"one", b"two"):
+        for name in names:
+            writer.write_request(name, "i", "r", "/")
+            writer.write(name, "i", "r", "stdout", [text])
+    assert len(open_files(tmp_path)) == 2 * 128
+    shutil.rmtree(tmp_path / names[0])  # of a function whose files are closed
+    writer.write(names[0], "i", "r", "stdout", [b"three"])
+    writer.close()
+    assert open_files(tmp_path) == []
+    for name in names:
+        lines = (tmp_path / name / "00000001.jsonl").read_bytes().splitlines()
+        records = [msgspec.json.decode(line, type=LogRecord) for line in lines]
+        found = [(record.message, parse_time(record.time)) for record in records]
+        assert found == ([("three", 5)] if name == names[0] else [("one", 2), ("two", 4)])
 
 
 def test_restarted_writer_appends_to_newest_segment(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ RETURNS = {
     "surrogate": "\\ud800",
     "mixed-keys": {1: "a", "b": 2},
     "base64": {"body": "AAEC/w==", "isBase64Encoded": True, "headers": {"Content-Type": "image/png"}},
+    "odd-headers": {"body": "x", "headers": {"X-Number": 5, "Access-Control-Allow-Origin": []}},
+    "no-headers": {"body": "<p>x</p>", "headers": None},
 }
 
 def handle(event, context):
@@ -109,6 +111,9 @@ def test_response_has_content_type_cors_and_server_headers(plane: DataPlaneProce
     assert plane.call("returns", "/text").headers["Content-Type"] == "text/html; charset=utf-8"
     assert plane.call("returns", "/five").headers["Content-Type"] == "application/json"
     assert plane.call("returns", "/base64").headers["Content-Type"] == "image/png"
+    assert plane.call("returns", "/no-headers").headers["Content-Type"] == "text/html; charset=utf-8"
+    reply = plane.call("returns", "/odd-headers")
+    assert (reply.headers["X-Number"], reply.headers["Access-Control-Allow-Origin"]) == ("", "")
     reply = plane.call("returns", "/document")
     assert reply.headers.get_all("X-A") == ["1", "2"]
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
@@ -131,7 +136,9 @@ def test_exception_returns_500_with_its_message(plane: DataPlaneProcess, case: s
     reply = plane.call("raises", f"/{case}")
     assert reply.status == 500
     assert reply.body.decode().startswith(FAILED + message)
+    assert reply.body.endswith(b"\n")
     assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert plane.call("raises", "/").body == b"fine"
 
 

@@ -122,7 +122,7 @@ def test_large_response_is_mapped(plane: DataPlaneProcess, size: int) -> None:
 def test_large_error_is_mapped(plane: DataPlaneProcess) -> None:
     answer = plane.call("large", "/error")
     assert answer.status == 500
-    assert answer.body == b"An error occured during handler execution: " + b"x" * 1_000_000
+    assert answer.body == b"An error occured during handler execution: " + b"x" * 1_000_000 + b"\n"
 
 
 def test_requests_go_on_after_the_process_of_conversions_was_killed(plane: DataPlaneProcess) -> None:

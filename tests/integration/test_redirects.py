@@ -10,7 +10,7 @@ import pytest
 from fnkit.platform.model.routing import ClockState, Snapshot
 from tests.support.data_plane import running_data_plane
 from tests.support.ports import free_port
-from tests.support.tls_data_plane import TlsDataPlane, running_tls_data_plane
+from tests.support.tls_data_plane import TlsDataPlane, read_to_end, running_tls_data_plane
 from tests.support.waiting import wait_until
 
 SOURCE = """
@@ -70,6 +70,39 @@ def test_absolute_form_request_redirects_to_its_host(secure: TlsDataPlane) -> No
         b"GET http://shop.example/a?b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     )
     assert b"\r\nLocation: https://shop.example/a?b\r\n" in raw
+
+
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("scheme", [b"https", b"HTTPS"])
+def test_https_target_in_absolute_form_is_served(secure: TlsDataPlane, scheme: bytes, *, over_tls: bool) -> None:
+    request = b"GET %b://shop.example/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % scheme
+    with secure.connect("shop.example") if over_tls else secure.data_plane.connect() as peer:
+        peer.sendall(request)
+        assert read_to_end(peer).endswith(b"\r\n\r\n/a|https")
+
+
+def test_http_target_in_absolute_form_is_redirected_over_tls(secure: TlsDataPlane) -> None:
+    with secure.connect("shop.example") as peer:
+        peer.sendall(b"GET http://shop.example/a HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+        assert b"\r\nLocation: https://shop.example/a\r\n" in read_to_end(peer)
+
+
+def test_scheme_of_a_target_counts_for_its_request_only(secure: TlsDataPlane) -> None:
+    with secure.data_plane.connect() as peer:
+        peer.sendall(
+            b"GET https://strict.test/a HTTP/1.1\r\nHost: strict.test\r\n\r\n"
+            b"GET /b HTTP/1.1\r\nHost: strict.test\r\nConnection: close\r\n\r\n"
+        )
+        raw = read_to_end(peer)
+    assert b"/a|https" in raw
+    assert b"\r\nLocation: https://strict.test:%d/b\r\n" % secure.port in raw
+
+
+def test_https_target_needs_a_token_for_a_private_function(secure: TlsDataPlane) -> None:
+    raw = secure.data_plane.send_raw(
+        b"GET https://strict-private.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    assert raw.startswith(b"HTTP/1.1 403 ")
 
 
 def test_https_request_is_served(secure: TlsDataPlane) -> None:

@@ -21,8 +21,8 @@ class ScriptedEngine:
         self.counters = CounterRegistry()
         self.cancelled: list[object] = []
 
-    def acquire(self, function_id: str, request_id: str, handler: ResponseHandler) -> str:
-        del function_id, request_id, handler
+    def acquire(self, function_id: str, request_id: str, path: str, handler: ResponseHandler) -> str:
+        del function_id, request_id, path, handler
         return "pending"
 
     def cancel(self, request: str) -> None:
@@ -47,7 +47,9 @@ def test_response_beyond_the_memory_for_bodies_is_a_503_and_is_discarded() -> No
     async def respond() -> None:
         engine, writer, memory = ScriptedEngine(), Writer(), BodyMemory(200_000)
         converter, request = BodyConverter(memory), ClientRequest()
-        invocation = HttpInvocation(cast("Engine", engine), converter, make_route(), b"{}", None, request, writer)
+        invocation = HttpInvocation(
+            cast("Engine", engine), converter, make_route(), "/", b"{}", None, request, writer
+        )
         invocation.start()
         invocation.on_response_start(200, ())
         invocation.on_response_data(b'"' + b"x" * 150_000)

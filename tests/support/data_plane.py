@@ -23,7 +23,7 @@ import msgspec
 import pytest
 
 from fnkit.platform.model import routing
-from fnkit.platform.model.log_record import LogRecord
+from fnkit.platform.model.log_record import REQUESTS_DIRECTORY, LogRecord
 from fnkit.platform.model.routing import ClockState, Route
 from fnkit.platform.model.settings import ProcessSettings
 from tests.support.http_response import HttpResponse
@@ -237,7 +237,15 @@ class DataPlaneProcess:
     # State
 
     def log_lines(self, route: Route) -> list[LogRecord]:
-        folder = self.folder / "logs" / route.function_id
+        """Return the output of a function."""
+        return self._read_log(self.folder / "logs" / route.function_id)
+
+    def request_lines(self, route: Route) -> list[LogRecord]:
+        """Return the lines about the requests of a function, which are written some time after their requests."""
+        return self._read_log(self.folder / "logs" / route.function_id / REQUESTS_DIRECTORY)
+
+    @staticmethod
+    def _read_log(folder: Path) -> list[LogRecord]:
         return [
             msgspec.json.decode(line, type=LogRecord)
             for path in sorted(folder.glob("*.jsonl"))

@@ -14,7 +14,7 @@ __all__ = ["FunctionLogLine", "write_log_lines"]
 
 @dataclass(frozen=True, slots=True)
 class FunctionLogLine:
-    """One line. time: Unix nanoseconds."""
+    """One line. time: Unix nanoseconds. message: in the stream ``requests``, the path of the request."""
 
     time: int
     message: str
@@ -35,6 +35,9 @@ def write_log_lines(home: Path, function_id: str, lines: Iterable[FunctionLogLin
     writer = LogWriter(home / "logs", lambda: now[0], lambda: 0.0)
     for count, line in enumerate(lines):
         now[0] = line.time
-        writer.write(function_id, line.instance, line.request_id, line.stream, [line.message.encode()])
+        if line.stream == "requests":
+            writer.write_request(function_id, line.instance, line.request_id, line.message)
+        else:
+            writer.write(function_id, line.instance, line.request_id, line.stream, [line.message.encode()])
         assert count < 30_000, "exceeds the rate limit of a function: use several writers"
     writer.close()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import binascii
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from fnkit.contract.invocation.base64_error import base64_error_position
+from fnkit.contract.invocation.content_type import detect_content_type
 from fnkit.contract.invocation.event import (
     HOP_BY_HOP,
     canonical_header,
@@ -37,6 +38,10 @@ HANDLER_MISSING: Final = (
 )
 """Message of the Python and Node runtimes for a missing handler. Python appends ``, check your function logs``."""
 
+_HTTP_ERROR_HEADERS: Final = (
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("X-Content-Type-Options", "nosniff"),
+)
 _HEAD_TOO_LARGE: Final = msgspec.json.encode(
     {"message": f"the response has more than {RESPONSE_HEADERS_MAX} headers, or {HEAD_MAX_BYTES} bytes of them"}
 )
@@ -45,7 +50,6 @@ _FAILURE_PREFIX: Final = "An error occured during handler execution: "  # misspe
 _STATUS_MIN: Final = 200
 _STATUS_MAX: Final = 999
 _BODILESS_STATUSES: Final = (204, 304)
-_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/\r\n]")
 _JSON_WHITE_SPACE: Final = b" \t\r\n"
 
 Headers = list[tuple[str, str]]
@@ -60,16 +64,16 @@ class MappedResponse:
     body: bytes
 
 
-def _text_response(status: int, text: str) -> MappedResponse:
-    headers = [*CORS_DEFAULTS, ("Content-Type", "text/plain; charset=utf-8")]
-    return MappedResponse(status, headers, text.encode("utf-8", "replace"))
+def _http_error(status: int, text: str, headers: Iterable[tuple[str, str]] = CORS_DEFAULTS) -> MappedResponse:
+    """Return the response of Go's ``http.Error``, which keeps the headers that are already set."""
+    replaced = dict(_HTTP_ERROR_HEADERS)
+    lines = [line for line in headers if line[0] not in replaced]
+    return MappedResponse(status, [*lines, *_HTTP_ERROR_HEADERS], f"{text}\n".encode("utf-8", "replace"))
 
 
 _NOT_FOUND: Final = MappedResponse(404, [*CORS_DEFAULTS], b"")
-_TOO_LARGE: Final = _text_response(
-    413, f"request payload too large, max payload size = {PAYLOAD_MAX_BYTES} bytes\n"
-)
-_UNSUPPORTED_TRIGGER: Final = _text_response(400, "trigger Type is not supported by Scaleway Functions Runtime")
+_TOO_LARGE: Final = _http_error(413, f"request payload too large, max payload size = {PAYLOAD_MAX_BYTES} bytes")
+_UNSUPPORTED_TRIGGER: Final = _http_error(400, "trigger Type is not supported by Scaleway Functions Runtime")
 
 
 def immediate_response(
@@ -96,11 +100,20 @@ def immediate_response(
 
 @dataclass(slots=True)
 class _ResponseDocument:
-    """The response members of a JSON object; ``body`` is raw JSON, or ``None`` if the member is absent."""
+    """The response members of a JSON object.
+
+    Attributes:
+        status: The status, or ``None`` if it is absent or invalid.
+        body: Raw JSON, or ``None`` if it is absent.
+        headers: The handler's headers.
+        keeps_worker_headers: Whether the worker's headers are sent too: unless ``headers`` is ``null``.
+        is_base64: Whether the body is base64.
+    """
 
     status: int | None = None
     body: bytes | None = None
     headers: dict[str, str | list[str]] = field(default_factory=dict)
+    keeps_worker_headers: bool = True
     is_base64: bool = False
 
 
@@ -137,20 +150,25 @@ def _decode_string(raw: bytes) -> str | None:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(text, str) else None
 
 
-def _parse_headers(raw: bytes, headers: dict[str, str | list[str]]) -> None:
+def _parse_headers(raw: bytes, document: _ResponseDocument) -> None:
+    """Add the headers of the ``headers`` member; what is no string becomes an empty one, as in Go.
+
+    ``null`` resets the core runtime's map of headers, in which those of the worker already are.
+    """
     try:
         values = _value_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
-    if not isinstance(values, dict):
-        return
-    for name, value in values.items():
-        if isinstance(value, str):
-            headers[name] = value
-        elif isinstance(value, list):
-            texts = [item for item in value if isinstance(item, str)]
-            if texts:
-                headers[name] = texts
+    if values is None:
+        document.headers, document.keeps_worker_headers = {}, False
+    elif isinstance(values, dict):
+        for name, value in values.items():
+            is_list = isinstance(value, list) and len(value) > 0
+            document.headers[name] = [*map(_text_or_empty, value)] if is_list else _text_or_empty(value)
+
+
+def _text_or_empty(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _parse_document(members: dict[str, msgspec.Raw]) -> _ResponseDocument:
@@ -165,7 +183,7 @@ def _parse_document(members: dict[str, msgspec.Raw]) -> _ResponseDocument:
             case "body":
                 document.body = bytes(value)
             case "headers":
-                _parse_headers(bytes(value), document.headers)
+                _parse_headers(bytes(value), document)
             case "isbase64encoded":
                 if (raw := bytes(value)) in (b"true", b"false"):
                     document.is_base64 = raw == b"true"
@@ -236,12 +254,16 @@ def _decode_base64(raw: bytes) -> bytes:
     """
     text = _decode_string(raw)
     if text is None:
-        raise ValueError("json: cannot unmarshal body into Go value of type string")
+        raise ValueError(f"json: cannot unmarshal {_json_type(raw)} into Go value of type string")
     encoded = text.encode()
     if not is_base64(encoded):
-        wrong = _NOT_BASE64.search(encoded)
-        raise ValueError(f"illegal base64 data at input byte {wrong.start() if wrong else len(encoded)}")
+        raise ValueError(f"illegal base64 data at input byte {base64_error_position(encoded)}")
     return binascii.a2b_base64(encoded)
+
+
+def _json_type(raw: bytes) -> str:
+    """Return Go's name for the type of a JSON value that is neither a string nor ``null``."""
+    return {b"{": "object", b"[": "array", b"t": "bool", b"f": "bool"}.get(raw.lstrip()[:1], "number")
 
 
 def _has_too_large_head(headers: dict[str, str | list[str]]) -> bool:
@@ -280,11 +302,12 @@ def _map_document(
     if _has_too_large_head(document.headers):
         return MappedResponse(502, [("Content-Type", "application/json")], _HEAD_TOO_LARGE)
     raw = complete_body if document.body is None else document.body
+    merged = _response_headers(headers if document.keeps_worker_headers else (), document.headers)
     if document.is_base64 and raw not in (b"null", b'""'):
         try:
             content = _decode_base64(raw)
         except ValueError as error:
-            return _text_response(500, str(error))
+            return _http_error(500, str(error), merged)
     elif raw == b"null":
         content = b""
     elif raw[:1] == b'"':
@@ -293,16 +316,25 @@ def _map_document(
         content = raw
     if document.status is not None:
         status = document.status
-    return _build_response(status, _response_headers(headers, document.headers), content)
+    return _build_response(status, merged, content)
 
 
 def _build_response(status: int, headers: Headers, body: bytes) -> MappedResponse:
     if not _STATUS_MIN <= status <= _STATUS_MAX:
         # Go's server panics for statuses below 100 and above 999, and a 1xx status does not end a response.
-        return _text_response(500, f"invalid WriteHeader code {status}")
-    return MappedResponse(status, headers, b"" if status in _BODILESS_STATUSES else body)
+        return _http_error(500, f"invalid WriteHeader code {status}")
+    if status in _BODILESS_STATUSES:
+        body = b""
+    if body and _is_sniffed(headers):
+        headers = [*headers, ("Content-Type", detect_content_type(body))]
+    return MappedResponse(status, headers, body)
+
+
+def _is_sniffed(headers: Headers) -> bool:
+    """Return whether Go's server detects the type of a body with these headers."""
+    return not any(name == "Content-Type" or (name == "Content-Encoding" and value) for name, value in headers)
 
 
 def map_failure(text: str) -> MappedResponse:
     """Return the response for a handler that raised, could not be imported or does not exist."""
-    return _text_response(500, _FAILURE_PREFIX + text)
+    return _http_error(500, _FAILURE_PREFIX + text)

@@ -119,8 +119,17 @@ class Engine(Protocol):
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""
 
-    def acquire(self, function_id: str, request_id: str, handler: ResponseHandler) -> PendingRequest | None:
-        """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called."""
+    def acquire(
+        self, function_id: str, request_id: str, path: str, handler: ResponseHandler
+    ) -> PendingRequest | None:
+        """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called.
+
+        Args:
+            function_id: The function.
+            request_id: The id of the request, for the log.
+            path: The decoded path of the request, for the log.
+            handler: Receives the response.
+        """
 
     def cancel(self, request: PendingRequest) -> None:
         """Cancel a request whose client is gone.

@@ -1,14 +1,16 @@
 """Records of a function's log, and the names of the segment files that hold them. Pure values.
 
-The data plane appends, control reads. The log of a function is
-``<data directory>/logs/<function id>/<eight digits>.jsonl``, one JSON object per line, ordered by time within and
-across segments. A new segment starts after 8 MiB; the newest eight are kept. Builds log to ``build.jsonl``, rotated
-to ``build.1.jsonl``, in the same directory.
+The data plane appends, control reads. The log of a function is ``<data directory>/logs/<function id>/<eight
+digits>.jsonl``, one JSON object per line, ordered by time within and across segments. A new segment starts after 8
+MiB; the newest eight are kept. The lines about requests are in segments of their own, in ``requests/`` in the same
+directory, of which two are kept: they must not displace the output. Builds log to ``build.jsonl``, rotated to
+``build.1.jsonl``, in the same directory.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
@@ -17,15 +19,17 @@ import msgspec
 
 MAX_SEGMENT_BYTES: Final = 8 * 1024 * 1024
 MAX_SEGMENTS: Final = 8
+MAX_REQUEST_SEGMENTS: Final = 2
+REQUESTS_DIRECTORY: Final = "requests"
 MAX_LINE_BYTES: Final = 64 * 1024
 
-LogStream: TypeAlias = Literal["stdout", "stderr", "system"]
+LogStream: TypeAlias = Literal["stdout", "stderr", "system", "requests"]
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_FRACTION_DIGITS: Final = 9
 _SEGMENT_NAME: Final = re.compile(r"(\d{8})\.jsonl")
 
 
-class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of a function's log.
 
     Attributes:
@@ -67,13 +71,14 @@ def format_time(nanoseconds: int) -> str:
     return f"{_format_seconds(seconds)}.{fraction:09d}Z"
 
 
-def format_times(moments: range) -> list[str]:
-    """Format consecutive nanoseconds, four times as fast as one by one if they are within a second."""
-    start = moments[0] % _NANOSECONDS_PER_SECOND
-    if start + len(moments) > _NANOSECONDS_PER_SECOND:
+def format_times(moments: Sequence[int]) -> list[str]:
+    """Format nanoseconds in ascending order, four times as fast as one by one if they are within a second."""
+    second = moments[0] // _NANOSECONDS_PER_SECOND
+    start = second * _NANOSECONDS_PER_SECOND
+    if moments[-1] - start >= _NANOSECONDS_PER_SECOND:
         return [format_time(moment) for moment in moments]
-    seconds = _format_seconds(moments[0] // _NANOSECONDS_PER_SECOND)
-    return [f"{seconds}.{fraction:09d}Z" for fraction in range(start, start + len(moments))]
+    seconds = _format_seconds(second)
+    return [f"{seconds}.{moment - start:09d}Z" for moment in moments]
 
 
 def parse_time(text: str) -> int | None:

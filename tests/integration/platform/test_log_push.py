@@ -78,9 +78,9 @@ def test_lines_are_pushed_with_stream_labels_and_metadata(tmp_path: Path) -> Non
         }
         assert [one.line for one in receiver.lines] == [*texts(0, 3), "ended"]
         assert receiver.lines[1].time == numbered(1, 2)[0].time
-        assert receiver.lines[1].stream == labels | {"stream": "stdout"}
+        assert receiver.lines[1].stream == labels | {"source": "user", "stream": "stdout"}
         assert receiver.lines[1].metadata == {"resource_instance": "i-1", "request_id": "r-1"}
-        assert receiver.lines[3].stream == labels | {"stream": "system"}
+        assert receiver.lines[3].stream == labels | {"source": "core", "stream": "system"}
         assert receiver.headers[0]["authorization"] == f"Bearer {SECRET}"
         assert SECRET not in control.log
         wait_until_progress_is_saved(tmp_path, function)

@@ -65,6 +65,16 @@ def test_tail_sends_newest_lines_and_then_new_ones(control: ControlProcess, orde
         assert receive_lines(connection, 40) == texts(50, 90)
 
 
+def test_tail_sends_requests_before_their_output(control: ControlProcess, orders: str) -> None:
+    home = Path(control.settings.data_dir)
+    with tail(control, query=ORDERS) as connection:
+        for number in range(3):
+            lines = [FunctionLogLine(START, f"/{number}", "requests"), FunctionLogLine(START, f"out {number}")]
+            write_log_lines(home, orders, lines)
+        expected = [text for n in range(3) for text in (f"Function Triggered: /{n}", f"out {n}")]
+        assert receive_lines(connection, 6) == expected
+
+
 def test_tail_sends_only_lines_that_match_the_query(control: ControlProcess, orders: str) -> None:
     home = Path(control.settings.data_dir)
     with tail(control, query=ORDERS + ' |= "wanted" | json | line_format "{{.text}}"') as connection:

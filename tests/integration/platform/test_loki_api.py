@@ -55,6 +55,7 @@ class Logs:
             "resource_id": self.orders,
             "resource_name": "orders",
             "resource_type": "serverless_function",
+            "source": "user",
             "stream": stream,
         }
 
@@ -190,6 +191,47 @@ def test_labels_label_values_series_and_index_stats(logs: Logs) -> None:
     assert logs.loki.get("labels", start=START - 9, end=START - 1).data == []
     stats = json.loads(logs.loki.get("index/stats", query=ORDERS, **SPAN).body)
     assert (stats["streams"], stats["entries"]) == (2, COUNT)
+
+
+def test_requests_are_a_stream_of_the_source_core(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        function = str(control.create_function(control.create_namespace()["id"], "called")["id"])
+        logs = Logs(control, function, "")
+        lines = [
+            FunctionLogLine(START, "/a", "requests", "i-1", "r-1"),
+            FunctionLogLine(START + 1, "out", "stdout", "i-1", "r-1"),
+            FunctionLogLine(START + 2, "ended", "system", "i-1"),
+        ]
+        write_log_lines(Path(control.settings.data_dir), function, lines)
+        span = {"start": START, "end": START + SECOND, "direction": "forward"}
+
+        def found(query: str) -> list[str]:
+            return [text for _, text in sorted(logs.loki.get("query_range", query=query, **span).lines)]
+
+        triggered = "Function Triggered: /a"
+        selector = f'resource_id="{function}"'
+        assert found(f"{{{selector}}}") == [triggered, "out", "ended"]
+        assert found(f'{{{selector}, source="core"}}') == found(f'{{{selector}}} | source="core"')
+        assert found(f'{{{selector}, source="core"}}') == [triggered, "ended"]
+        assert found(f'{{{selector}, source="user"}}') == ["out"]
+        assert found(f'{{{selector}, stream="requests"}} | resource_instance="i-1" | request_id="r-1"') == [
+            triggered
+        ]
+        assert logs.loki.get("label/source/values", **SPAN).data == ["core", "user"]
+        series = logs.loki.get("series", **SPAN, match=f'{{{selector}, stream="requests"}}').data
+        assert series == [
+            {**logs.labels("requests"), "resource_name": "called", "source": "core"},
+        ]
+        stats = json.loads(logs.loki.get("index/stats", query=f"{{{selector}}}", **SPAN).body)
+        assert (stats["streams"], stats["entries"]) == (3, 3)
+        older = control.request("GET", f"/functions/v1beta1/regions/fr-par/functions/{function}/logs").ok()
+        entries = older["logs"]
+        assert isinstance(entries, list)
+        assert [(log["message"], log["source"]) for log in entries] == [
+            ("ended", "core"),
+            ("out", "user"),
+            (triggered, "core"),
+        ]
 
 
 def test_build_logs_are_a_separate_stream(logs: Logs) -> None:

@@ -48,14 +48,18 @@ _logger = logging.getLogger(__name__)
 
 
 class _ProgressFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. If ``receiver`` (the URL) changes, the logs are pushed again from the start."""
+    """The content of the file. If ``receiver`` (the URL) changes, the logs are pushed again from the start.
+
+    Attributes:
+        functions: The position of each source, by its name, which for output is the function's id.
+    """
 
     receiver: str
     functions: dict[str, FollowPosition]
 
 
 class PushProgress:
-    """The position of each function, by function id.
+    """The position of each source of log lines, by its name.
 
     If the file cannot be written, its positions are too old, and lines are pushed again after a restart. Loki
     stores a repeated line once, so this is safe, whereas a position that is too new would lose lines.
@@ -75,16 +79,16 @@ class PushProgress:
         if written.receiver == self._receiver:
             self.positions = dict(written.functions)
 
-    def save(self, function_id: str, position: FollowPosition) -> None:
-        """Record up to which position a function was pushed."""
-        self.positions[function_id] = position
+    def save(self, name: str, position: FollowPosition) -> None:
+        """Record up to which position a source was pushed."""
+        self.positions[name] = position
         content = msgspec.json.encode(_ProgressFile(receiver=self._receiver, functions=self.positions))
         with contextlib.suppress(OSError):
             write_private_file(self._file, content)
 
-    def remove(self, function_id: str) -> None:
-        """Remove a deleted function; the next save omits it from the file."""
-        self.positions.pop(function_id, None)
+    def remove(self, name: str) -> None:
+        """Remove a source of a deleted function; the next save omits it from the file."""
+        self.positions.pop(name, None)
 
 
 class TemporarilyRejected(Exception):
@@ -202,18 +206,18 @@ class LokiPush:
         return [follower for follower in list(self._followers.values()) if follower.has_more()]
 
     def _update_followers(self, sources: list[LogSource]) -> None:
-        """Add new functions. A deleted one is followed until its log files are deleted too."""
+        """Add new sources. Those of a deleted function are followed until its log files are deleted too."""
         for source in sources:
-            follower = self._followers.get(source.function_id)
+            follower = self._followers.get(source.name)
             if follower is None:
-                position = self._progress.positions.get(source.function_id, FollowPosition())
-                self._followers[source.function_id] = LogFollower(source, position)
+                position = self._progress.positions.get(source.name, FollowPosition())
+                self._followers[source.name] = LogFollower(source, position)
             else:
                 follower.source = source
-        for function_id in self._followers.keys() - {source.function_id for source in sources}:
-            if not self._followers[function_id].source.folder.exists():
-                del self._followers[function_id]
-                self._progress.remove(function_id)
+        for name in self._followers.keys() - {source.name for source in sources}:
+            if not self._followers[name].source.folder.exists():
+                del self._followers[name]
+                self._progress.remove(name)
 
     async def _push_batch(self, follower: LogFollower) -> bool:
         """Push the next batch of one function. Returns whether there was one."""
@@ -223,7 +227,7 @@ class LokiPush:
         if entries:
             await self._push_with_retries(entries)
         if follower.position != before:
-            await asyncio.to_thread(self._progress.save, follower.source.function_id, follower.position)
+            await asyncio.to_thread(self._progress.save, follower.source.name, follower.position)
         return bool(entries)
 
     async def _push_with_retries(self, entries: list[LogEntry]) -> None:
@@ -264,6 +268,6 @@ class LokiPush:
         if follower.lost_segments:
             _logger.warning(
                 "%d log segments of function %s were deleted before they were pushed to %s.",
-                *(follower.lost_segments, follower.source.function_id, self._client.name),
+                *(follower.lost_segments, follower.source.name, self._client.name),
             )
             follower.lost_segments = 0

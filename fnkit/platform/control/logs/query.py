@@ -341,13 +341,9 @@ class LogQueries:
                 if cancelled.is_set():
                     break
                 active = active_streams(selection.source.folder, selection.streams, span)
-                found.setdefault(selection.source.function_id, set()).update(active)
-            labels = {source.function_id: source.labels for source in sources}
-            return [
-                dict(labels[function_id][stream])
-                for function_id in sorted(found)
-                for stream in sorted(found[function_id])
-            ]
+                found.setdefault(selection.source.name, set()).update(active)
+            labels = {source.name: source.labels for source in sources}
+            return [dict(labels[name][stream]) for name in sorted(found) for stream in sorted(found[name])]
 
         return await self._run_in_thread(work, cancelled)
 

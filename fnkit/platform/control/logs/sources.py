@@ -1,7 +1,8 @@
 """The log streams of functions: their labels, their selection and their lines.
 
-A function has four streams: its standard output, its standard error, messages of the platform about it, and its
-builds. The labels are those of Scaleway's Cockpit. There ``stream`` is structured metadata; here it is a label too,
+A function has five streams: its standard output, its standard error, messages of the platform about it, its
+requests, and its builds. The requests are a source of their own, because their lines are stored apart. The labels
+are those of Scaleway's Cockpit. There ``stream`` and ``source`` are structured metadata; here they are labels too,
 and a query such as ``| stream="stderr"`` works in both places. Values that differ from line to line (instance,
 request) are metadata, since as labels they would create a stream for each request.
 """
@@ -24,36 +25,46 @@ from fnkit.platform.control.logs.segments import TimeSpan, read_backward, read_c
 from fnkit.platform.logql.entry import LogEntry
 from fnkit.platform.logql.pipeline import selector_predicate
 from fnkit.platform.logql.syntax import Matcher
-from fnkit.platform.model.log_record import LogRecord
+from fnkit.platform.model.log_record import REQUESTS_DIRECTORY, LogRecord
 from fnkit.platform.model.records import FunctionRecord
 
-_STREAM_NAMES: Final = ("stdout", "stderr", "system", "build")
+_OUTPUT_STREAMS: Final = ("stdout", "stderr", "system", "build")
+_REQUESTS_STREAM: Final = "requests"
+_USER_STREAMS: Final = ("stdout", "stderr")
 _RESOURCE_TYPE: Final = "serverless_function"
 
 _decoder: Final = msgspec.json.Decoder(LogRecord)
 _encoder: Final = msgspec.json.Encoder()
-_SEGMENT_STREAMS: Final = frozenset(_STREAM_NAMES) - {"build"}
+_SEGMENT_STREAMS: Final = frozenset({*_OUTPUT_STREAMS, _REQUESTS_STREAM}) - {"build"}
 
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """The logs of a function; ``labels`` maps each stream to its labels."""
+    """The lines in one directory: the output of a function and of its builds, or its requests.
 
-    function_id: str
+    Attributes:
+        name: Its path below the directory of all logs, which begins with the function's id.
+        folder: The directory.
+        labels: The labels of each stream.
+    """
+
+    name: str
     folder: Path
     labels: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSelection:
-    """A function and the streams of it that a selector matches."""
+    """A source and the streams of it that a selector matches."""
 
     source: LogSource
     streams: frozenset[str]
 
 
 def log_sources(context: ControlContext, project_id: str | None, function_id: str | None = None) -> list[LogSource]:
-    """Return the functions whose logs a caller may read.
+    """Return the logs that a caller may read; the requests of a function follow its output.
+
+    A reader that reads them in this order never sees what a handler printed before the request.
 
     Args:
         context: The control plane's context.
@@ -61,7 +72,7 @@ def log_sources(context: ControlContext, project_id: str | None, function_id: st
         function_id: Limits the result to a function.
     """
     records = _function_records(context, project_id, function_id)
-    return [_log_source(context.layout.logs_dir, record) for record in records]
+    return [source for record in records for source in _sources_of(context.layout.logs_dir, record)]
 
 
 def _function_records(
@@ -78,7 +89,7 @@ def _function_records(
         yield from functions.all()
 
 
-def _log_source(logs: Path, record: FunctionRecord) -> LogSource:
+def _sources_of(logs: Path, record: FunctionRecord) -> Iterator[LogSource]:
     labels = {
         "project_id": record.project_id,
         "region": record.region,
@@ -86,9 +97,12 @@ def _log_source(logs: Path, record: FunctionRecord) -> LogSource:
         "resource_name": record.name,
         "resource_type": _RESOURCE_TYPE,
     }
-    return LogSource(
-        record.id, logs / record.id, {stream: {**labels, "stream": stream} for stream in _STREAM_NAMES}
-    )
+    for name, streams in ((record.id, _OUTPUT_STREAMS), (f"{record.id}/{REQUESTS_DIRECTORY}", (_REQUESTS_STREAM,))):
+        yield LogSource(name, logs / name, {stream: labels | _stream_labels(stream) for stream in streams})
+
+
+def _stream_labels(stream: str) -> dict[str, str]:
+    return {"source": "user" if stream in _USER_STREAMS else "core", "stream": stream}
 
 
 def selected_function_id(matchers: tuple[Matcher, ...]) -> str | None:
@@ -97,7 +111,7 @@ def selected_function_id(matchers: tuple[Matcher, ...]) -> str | None:
 
 
 def select_streams(sources: list[LogSource], matchers: tuple[Matcher, ...]) -> list[StreamSelection]:
-    """Return the functions and streams that a selector matches."""
+    """Return the sources and streams that a selector matches."""
     is_selected = selector_predicate(matchers)
     selections = []
     for source in sources:

@@ -194,10 +194,10 @@ async def tail(
     sources = queries.sources(project_id, request.query)
     # The ends are fixed before existing lines are read: existing lines stop there and followers start there, so no
     # line is missed or repeated.
-    ends = await asyncio.to_thread(lambda: {source.function_id: _end_position(source.folder) for source in sources})
+    ends = await asyncio.to_thread(lambda: {source.name: _end_position(source.folder) for source in sources})
     if streams := await asyncio.to_thread(_existing_lines, request, step, sources, ends):
         yield streams
-    followers = {source.function_id: LogFollower(source, ends[source.function_id]) for source in sources}
+    followers = {source.name: LogFollower(source, ends[source.name]) for source in sources}
     polls = 0
     while True:
         await asyncio.sleep(_POLL_INTERVAL)
@@ -205,9 +205,7 @@ async def tail(
         if not polls % _POLLS_PER_REFRESH:
             # A new function is followed from the beginning of its log.
             sources = queries.sources(project_id, request.query)
-            followers = {
-                source.function_id: followers.get(source.function_id) or LogFollower(source) for source in sources
-            }
+            followers = {source.name: followers.get(source.name) or LogFollower(source) for source in sources}
         if streams := await asyncio.to_thread(_new_lines, request, step, list(followers.values())):
             yield streams
 
@@ -219,7 +217,7 @@ def _existing_lines(
     required_bytes = encoded_texts(required_texts(request.query.stages))
     parts = []
     for selection in select_streams(sources, request.query.selector):
-        end = ends[selection.source.function_id]
+        end = ends[selection.source.name]
         builds = BuildLogPosition(end.build_inode, end.build_offset)
         span = TimeSpan(request.start, END_OF_TIME, SegmentPosition(end.segment, end.offset), builds)
         parts.append(read_entries(selection, span, required_bytes, backward=True))

@@ -141,13 +141,15 @@ class LocalEngine:
         self.logs.close_function(function_id)
         self.counters.remove(function_id)
 
-    def acquire(self, function_id: str, request_id: str, handler: ResponseHandler) -> PendingRequest | None:
+    def acquire(
+        self, function_id: str, request_id: str, path: str, handler: ResponseHandler
+    ) -> PendingRequest | None:
         """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called."""
         pool = self._pools.get(function_id)
         if pool is None:
             handler.on_failure(RequestFailure(FailureKind.UNKNOWN, "there is no such function"))
             return None
-        request = pool.acquire(request_id, handler)
+        request = pool.acquire(request_id, path, handler)
         if pool.queue:
             self._scaler.start_missing(pool)
         return request

@@ -147,13 +147,13 @@ class Pool:
 
     # Requests
 
-    def acquire(self, request_id: str, handler: ResponseHandler) -> LocalPendingRequest | None:
+    def acquire(self, request_id: str, path: str, handler: ResponseHandler) -> LocalPendingRequest | None:
         """Assign a request to an idle instance, or queue it. Return ``None`` if the queue is full."""
         if not self.idle and len(self.queue) >= self._queue_limit:
             message = f"{self.route.name} is at its maximum scale and its queue is full"
             handler.on_failure(RequestFailure(FailureKind.QUEUE_FULL, message))
             return None
-        request = LocalPendingRequest(request_id, handler)
+        request = LocalPendingRequest(request_id, path, handler)
         request.timer = self._loop.call_later(self.route.timeout, self._on_timeout, request)
         if (instance := self._acquire_idle()) is not None:
             self.counters.immediate += 1

@@ -208,20 +208,23 @@ class Gateway:
 
     @staticmethod
     def _strip_absolute_form(request: ClientRequest, target: bytes) -> bytes:
-        """Move the host of an absolute-form target (``GET http://host/path``) to the request and return the path.
+        """Move scheme and host of an absolute target (``GET http://host/path``) to the request; return the path.
 
-        Clients that use the gateway as an HTTP proxy send this form; its host overrides the Host header (RFC 9112
-        section 3.2.2).
+        Clients that use the gateway as an HTTP proxy send this form. Its host overrides the Host header, and its
+        scheme that of the connection (RFC 9112 sections 3.2.2 and 3.3): behind a proxy, the function is reached by
+        the scheme of the URL. Any client may thus claim HTTPS over a plain connection. It only skips the redirect,
+        which protects the client itself.
         """
-        scheme, separator, rest = target.partition(b"://")
-        if not separator or scheme.lower() not in (b"http", b"https"):
+        name, separator, rest = target.partition(b"://")
+        scheme = name.lower().decode("latin-1")
+        if not separator or scheme not in ("http", "https"):
             if target == b"*":
                 return b"/"
             raise RequestRejected(json_message(400, "the request target is not a path"))
         host, _, path = rest.partition(b"/")
         if not is_host(host):
             raise RequestRejected(json_message(400, "the request target has no valid host"))
-        request.host = host
+        request.scheme, request.host = scheme, host
         return b"/" + path
 
     def connect(self, request: ClientRequest, *, is_private: bool) -> Tunnel:
@@ -252,7 +255,9 @@ class Gateway:
         """
         request.id = request.resolve_request_id()
         payload, trace = self._encode_request(request, routed)
-        return HttpInvocation(self.engine, self._converter, routed.route, payload, trace, request, writer)
+        return HttpInvocation(
+            self.engine, self._converter, routed.route, routed.path, payload, trace, request, writer
+        )
 
     def create_delivery(
         self, delivery: DeliveryRequest, on_done: Callable[[DeliveryResponse], None]
@@ -283,7 +288,7 @@ class Gateway:
             payload, trace = self._encode_request(request, routed)
         else:
             payload = encode_delivery(delivery, route, request_id)
-        return DeliveryInvocation(self.engine, self._converter, route, request_id, payload, trace, on_done)
+        return DeliveryInvocation(self.engine, self._converter, route, request_id, "/", payload, trace, on_done)
 
     def _encode_request(
         self, request: ClientRequest, routed: RoutedRequest

@@ -54,6 +54,7 @@ class Invocation:
         converter: Converts large bodies.
         route: The deployment.
         request_id: The id of the request.
+        path: The path of the request.
         payload: Event and context as JSON, or what they are made of if the body is large.
         trace: The trace to record, if any.
     """
@@ -70,6 +71,7 @@ class Invocation:
         "_function_id",
         "_is_cancelled",
         "_is_mapped",
+        "_path",
         "_payload",
         "_pending_request",
         "_request_id",
@@ -85,6 +87,7 @@ class Invocation:
         converter: BodyConverter,
         route: Route,
         request_id: str,
+        path: str,
         payload: bytes | LargeEvent,
         trace: Trace | None,
     ) -> None:
@@ -93,6 +96,7 @@ class Invocation:
         self._counters = engine.counters.get_or_create(route)
         self._function_id = route.function_id
         self._request_id = request_id
+        self._path = path
         self._event = payload if isinstance(payload, LargeEvent) else None
         self._payload: bytes | BodyBuffer = payload if isinstance(payload, bytes) else b""
         self._conversion: asyncio.Task[None] | None = None
@@ -126,7 +130,7 @@ class Invocation:
             self._acquire()
 
     def _acquire(self) -> None:
-        pending_request = self._engine.acquire(self._function_id, self._request_id, self)
+        pending_request = self._engine.acquire(self._function_id, self._request_id, self._path, self)
         # ``acquire`` may call back at once, and the callback may cancel this invocation.
         if pending_request is not None and not self._is_cancelled:
             self._pending_request = pending_request
@@ -265,6 +269,7 @@ class HttpInvocation(Invocation):
         engine: Assigns the instance.
         converter: Converts large bodies.
         route: The deployment.
+        path: The path of the request.
         payload: Event and context as JSON, or what they are made of if the body is large.
         trace: The trace to record, if any.
         request: The request.
@@ -287,12 +292,13 @@ class HttpInvocation(Invocation):
         engine: Engine,
         converter: BodyConverter,
         route: Route,
+        path: str,
         payload: bytes | LargeEvent,
         trace: Trace | None,
         request: ClientRequest,
         writer: ResponseWriter,
     ) -> None:
-        super().__init__(engine, converter, route, request.id, payload, trace)
+        super().__init__(engine, converter, route, request.id, path, payload, trace)
         self._writer = writer
         self._is_head_request = request.method == "HEAD"
         self._keep_alive = request.keep_alive
@@ -400,6 +406,7 @@ class DeliveryInvocation(Invocation):
         converter: Converts large bodies.
         route: The deployment.
         request_id: The id of the request.
+        path: The path of the request.
         payload: Event and context as JSON, or what they are made of if the body is large.
         trace: The trace to record, if any.
         on_done: Called once with the outcome, unless the invocation is cancelled.
@@ -413,11 +420,12 @@ class DeliveryInvocation(Invocation):
         converter: BodyConverter,
         route: Route,
         request_id: str,
+        path: str,
         payload: bytes | LargeEvent,
         trace: Trace | None,
         on_done: Callable[[DeliveryResponse], None],
     ) -> None:
-        super().__init__(engine, converter, route, request_id, payload, trace)
+        super().__init__(engine, converter, route, request_id, path, payload, trace)
         self._on_done = on_done
 
     def _send_response(self, response: MappedResponse, *, from_function: bool) -> None:

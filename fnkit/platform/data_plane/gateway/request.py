@@ -59,7 +59,7 @@ class ClientRequest:
 
     Args:
         client_host: Address of the client.
-        scheme: ``http`` or ``https``.
+        scheme: ``http`` or ``https``; that of the connection until the request is routed, then that of its target.
 
     Attributes:
         id: The id of the request, once it is routed.

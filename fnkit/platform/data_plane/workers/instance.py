@@ -36,6 +36,7 @@ class LocalPendingRequest:
     """A ``PendingRequest`` of the local engine: queued, then on an instance, then complete.
 
     Attributes:
+        path: The decoded path, for the log.
         handler: Receives the response; ``None`` once the request is complete or cancelled.
         instance: The instance, while the request is assigned to one.
         timer: Ends the request after the function's timeout.
@@ -43,10 +44,11 @@ class LocalPendingRequest:
         cold_start: The start that it waited for.
     """
 
-    __slots__ = ("cold_start", "handler", "instance", "queued_at", "request_id", "timer")
+    __slots__ = ("cold_start", "handler", "instance", "path", "queued_at", "request_id", "timer")
 
-    def __init__(self, request_id: str, handler: ResponseHandler) -> None:
+    def __init__(self, request_id: str, path: str, handler: ResponseHandler) -> None:
         self.request_id = request_id
+        self.path = path
         self.handler: ResponseHandler | None = handler
         self.instance: Instance | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -257,13 +259,14 @@ class Instance(asyncio.Protocol):
     # Requests
 
     def assign_request(self, request: LocalPendingRequest) -> None:
-        """Assign a request, which is sent through ``send``."""
+        """Assign a request, which is sent through ``send``, and log it."""
         self.state = WorkerState.BUSY
         self.busy_since = monotonic()
         self.has_served = True
         self._request_id = request.request_id
         self.request = request
         self._response_reader.expect(request.handler)
+        self._logs.write_request(self._function_id, self.name, request.request_id, request.path)
 
     def send(self, document: bytes | BodyBuffer) -> None:
         """Send the request: event and context as JSON."""

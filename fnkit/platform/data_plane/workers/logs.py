@@ -1,12 +1,12 @@
 """Function logs on disk: JSONL segments with limits on line length, rate and total size.
 
-``OutputReader`` delivers the lines of an instance's stdout and stderr here.
+``OutputReader`` delivers the lines of an instance's stdout and stderr here. Each request that an instance gets
+adds a line as Scaleway's core runtime writes it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -17,109 +17,77 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.limits import LOG_LINES_PER_MINUTE
+from fnkit.contract.text import escape_control_characters
+from fnkit.platform.data_plane.workers.log_segment import LogSegment
 from fnkit.platform.model.log_record import (
     MAX_LINE_BYTES,
-    MAX_SEGMENT_BYTES,
+    MAX_REQUEST_SEGMENTS,
     MAX_SEGMENTS,
+    REQUESTS_DIRECTORY,
     LogRecord,
     LogStream,
     format_times,
-    parse_time,
-    segment_name,
-    segment_number,
 )
 
 _RATE_PERIOD: Final = 60.0
-_MAX_OPEN_FILES: Final = 128
-_MAX_ENCODED_LINE: Final = 6 * MAX_LINE_BYTES + 1024  # if every character is escaped as \\u00XX
-_USUAL_TAIL_BYTES: Final = 8192
+_MAX_OPEN_LOGS: Final = 128
+_REQUEST_LINES_DELAY: Final = 0.1
+_MAX_UNWRITTEN_REQUESTS: Final = 128
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(LogRecord)
 
 
-class _Segment:
-    """The newest segment of one function's log, open for appending.
+class _RequestLine(msgspec.Struct, frozen=True, gc=False):
+    """A line about a request before it is written. ``time``: platform time in Unix nanoseconds."""
 
-    Attributes:
-        last_time: The time of the last line, in Unix nanoseconds.
-    """
+    time: int
+    instance: str
+    request_id: str
+    path: str
+
+
+class _FunctionLog:
+    """The log of one function: its output, and the lines about its requests."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.directory = directory
-        numbers = [n for n in (segment_number(entry.name) for entry in directory.iterdir()) if n is not None]
-        self.last_time = 0
-        self._open(max(numbers, default=1))
+        self.output = LogSegment(directory, MAX_SEGMENTS)
         try:
-            self._recover()
+            self.requests = LogSegment(directory / REQUESTS_DIRECTORY, MAX_REQUEST_SEGMENTS)
         except OSError:
-            self.close()
+            self.output.close()
             raise
-
-    def _open(self, number: int) -> None:
-        path = self.directory / segment_name(number)
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self.number = number
-        self.size = os.fstat(self.descriptor).st_size
-
-    def append(self, data: bytes) -> None:
-        if self.size and self.size + len(data) > MAX_SEGMENT_BYTES:
-            before = self.descriptor
-            self._open(self.number + 1)  # if this fails, the old segment stays open and takes the lines
-            os.close(before)
-            with contextlib.suppress(FileNotFoundError):
-                (self.directory / segment_name(self.number - MAX_SEGMENTS)).unlink()
-        written = os.write(self.descriptor, data)
-        if written < len(data):  # the disk is full: part of a line would make the next one unreadable
-            os.ftruncate(self.descriptor, self.size)
-            return
-        self.size += written
+        self._last_time = max(self.output.last_time, self.requests.last_time)
 
     def next_times(self, now: int, count: int) -> range:
         """Return the times of the next ``count`` lines.
 
         Each is later than any before, even if the clock was moved back: readers page by time.
         """
-        first = max(now, self.last_time + 1)
-        self.last_time = first + count - 1
+        first = max(now, self._last_time + 1)
+        self._last_time = first + count - 1
         return range(first, first + count)
 
-    def _recover(self) -> None:
-        """Continue after the last line's time, and end a line that a crash cut off."""
-        if not self.size:
-            return
-        content = b""
-        with Path(self.directory / segment_name(self.number)).open("rb") as file:
-            # A function's log is opened while requests wait, and its last line is rarely long.
-            for size in (_USUAL_TAIL_BYTES, 2 * _MAX_ENCODED_LINE):
-                file.seek(max(0, self.size - size))
-                content = file.read()
-                if (last_time := _last_time(content)) is not None:
-                    self.last_time = last_time
-                    break
-        if not content.endswith(b"\n"):
-            os.write(self.descriptor, b"\n")
-            self.size += 1
+    def request_times(self, lines: list[_RequestLine]) -> list[int]:
+        """Return the times of the next lines, each later than any before."""
+        last, times = self._last_time, []
+        for line in lines:
+            last = line.time if line.time > last else last + 1
+            times.append(last)
+        self._last_time = last
+        return times
 
     def close(self) -> None:
-        os.close(self.descriptor)
-
-
-def _last_time(content: bytes) -> int | None:
-    """Return the time of the last complete line, in Unix nanoseconds, or ``None`` if there is none."""
-    for line in reversed(content.splitlines()):
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
-            return parse_time(_decoder.decode(line).time) or 0
-    return None
+        self.output.close()
+        self.requests.close()
 
 
 @dataclass(slots=True)
 class _LineRate:
-    """The lines that a function wrote in its current minute."""
+    """The lines that a function wrote in its current minute, and those about its requests."""
 
     since: float
     written: int = 0
     dropped: int = 0
+    requests: int = 0
 
 
 class LogWriter:
@@ -148,8 +116,11 @@ class LogWriter:
         self._seconds = seconds
         self._call_later = call_later
         self._closed = False
-        self._segments: OrderedDict[str, _Segment] = OrderedDict()
+        self._logs: dict[str, _FunctionLog] = {}
+        self._open_logs: OrderedDict[str, _FunctionLog] = OrderedDict()  # those used last come last
         self._rates: dict[str, _LineRate] = {}
+        self._unwritten: dict[str, list[_RequestLine]] = {}  # by function
+        self._has_flush_timer = False
         self.dropped: dict[str, int] = {}  # number of lines by function
 
     def write(
@@ -177,6 +148,57 @@ class LogWriter:
             rate.written += len(lines)
             texts = [line.decode("utf-8", "replace") for line in lines]
             self._append(function_id, instance, request_id, stream, texts)
+
+    def write_request(self, function_id: str, instance: str, request_id: str, path: str) -> None:
+        """Append the line about a request that an instance gets. Lines above the rate are dropped.
+
+        It is on disk before what the handler prints, and after a tenth of a second at the latest: together with
+        others, which takes 1.6 µs. A write for each would take 10 µs, nearly a tenth of a warm request's CPU.
+
+        Args:
+            function_id: The function.
+            instance: The name of the instance.
+            request_id: The request.
+            path: The decoded path, which the core runtime logs at this moment.
+        """
+        lines = self._unwritten.setdefault(function_id, [])
+        shown = path if path.isprintable() else escape_control_characters(path)
+        lines.append(_RequestLine(self._now_ns(), instance, request_id, shown))
+        if len(lines) >= _MAX_UNWRITTEN_REQUESTS:
+            self._flush_requests(function_id)
+        elif not self._has_flush_timer:
+            self._has_flush_timer = True
+            self._call_later(_REQUEST_LINES_DELAY, self._on_flush_timer)
+
+    def _on_flush_timer(self) -> None:
+        self._has_flush_timer = False
+        for function_id in [*self._unwritten]:
+            self._flush_requests(function_id)
+
+    def _flush_requests(self, function_id: str) -> None:
+        lines = self._unwritten.pop(function_id, None)
+        if lines is None:
+            return
+        rate = self._current_rate(function_id)
+        del lines[LOG_LINES_PER_MINUTE - rate.requests :]
+        if not lines:
+            return
+        rate.requests += len(lines)
+        with contextlib.suppress(OSError):
+            log = self._open_log(function_id)
+            times = format_times(log.request_times(lines))
+            records = [
+                LogRecord(
+                    time=time,
+                    function_id=function_id,
+                    instance=line.instance,
+                    request_id=line.request_id,
+                    stream="requests",
+                    message=f"Function Triggered: {line.path}",
+                )
+                for time, line in zip(times, lines, strict=True)
+            ]
+            log.requests.append(_encoder.encode_lines(records))
 
     def write_system(self, function_id: str, message: str, *, instance: str = "", request_id: str = "") -> None:
         """Append a message of the platform. It is never dropped."""
@@ -208,9 +230,11 @@ class LogWriter:
     def _append(
         self, function_id: str, instance: str, request_id: str, stream: LogStream, messages: list[str]
     ) -> None:
+        if function_id in self._unwritten:  # they come before what their handlers print
+            self._flush_requests(function_id)
         with contextlib.suppress(OSError):
-            segment = self._open_segment(function_id)
-            times = format_times(segment.next_times(self._now_ns(), len(messages)))
+            log = self._open_log(function_id)
+            times = format_times(log.next_times(self._now_ns(), len(messages)))
             lines = [
                 LogRecord(
                     time=time,
@@ -222,28 +246,31 @@ class LogWriter:
                 )
                 for time, message in zip(times, messages, strict=True)
             ]
-            segment.append(_encoder.encode_lines(lines))
+            log.output.append(_encoder.encode_lines(lines))
 
-    def _open_segment(self, function_id: str) -> _Segment:
-        segment = self._segments.get(function_id)
-        if segment is None:
-            segment = self._segments[function_id] = _Segment(self._directory / function_id)
-            if len(self._segments) > _MAX_OPEN_FILES:
-                self._segments.popitem(last=False)[1].close()
-        self._segments.move_to_end(function_id)
-        return segment
+    def _open_log(self, function_id: str) -> _FunctionLog:
+        log = self._logs.get(function_id)
+        if log is None:
+            log = self._logs[function_id] = _FunctionLog(self._directory / function_id)
+        self._open_logs[function_id] = log
+        self._open_logs.move_to_end(function_id)
+        if len(self._open_logs) > _MAX_OPEN_LOGS:
+            self._open_logs.popitem(last=False)[1].close()
+        return log
 
     def close_function(self, function_id: str) -> None:
-        """Log how many lines of a function were dropped, and close its files."""
+        """Write what is missing in the log of a function, and close its files."""
+        self._flush_requests(function_id)
         if (rate := self._rates.pop(function_id, None)) is not None:
             self._log_dropped(function_id, rate)
-        segment = self._segments.pop(function_id, None)
-        if segment is not None:
-            segment.close()
+        self._open_logs.pop(function_id, None)
+        log = self._logs.pop(function_id, None)
+        if log is not None:
+            log.close()
         self.dropped.pop(function_id, None)
 
     def close(self) -> None:
-        """Log how many lines were dropped, and close every file."""
-        for function_id in [*self._rates, *self._segments]:
+        """Write what is missing in every log, and close all files."""
+        for function_id in {*self._rates, *self._logs, *self._unwritten}:
             self.close_function(function_id)
         self._closed = True

@@ -10,6 +10,8 @@ from fnkit.contract.invocation.response import CORS_DEFAULTS, immediate_response
 
 JSON = [("content-type", "application/json")]
 TEXT = [("content-type", "text/html; charset=utf-8")]
+NO_STRING = b"json: cannot unmarshal %b into Go value of type string\n"
+ERROR_HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
 
 def headers_of(body: bytes, name: str) -> list[str]:
@@ -36,13 +38,18 @@ def headers_of(body: bytes, name: str) -> list[str]:
         (b'{"STATUScode":201,"BODY":"x"}', 201, b"x"),
         (b'{"statusCode":201,"body":"x"', 200, b'{"statusCode":201,"body":"x"'),
         (b'{"statusCode":204,"body":"x"}', 204, b""),
-        (b'{"statusCode":99,"body":"x"}', 500, b"invalid WriteHeader code 99"),
-        (b'{"statusCode":1000,"body":"x"}', 500, b"invalid WriteHeader code 1000"),
+        (b'{"statusCode":99,"body":"x"}', 500, b"invalid WriteHeader code 99\n"),
+        (b'{"statusCode":1000,"body":"x"}', 500, b"invalid WriteHeader code 1000\n"),
         (b'{"body":"aGk=","isBase64Encoded":true}', 200, b"hi"),
         (b'{"body":"aG\\r\\nk=","isBase64Encoded":true}', 200, b"hi"),
-        (b'{"body":"a*k=","isBase64Encoded":true}', 500, b"illegal base64 data at input byte 1"),
-        (b'{"body":{"a":1},"isBase64Encoded":true}', 500, None),
-        (b'{"a":1,"isBase64Encoded":true}', 500, None),
+        (b'{"body":"a*k=","isBase64Encoded":true}', 500, b"illegal base64 data at input byte 1\n"),
+        (b'{"body":{"a":1},"isBase64Encoded":true}', 500, NO_STRING % b"object"),
+        (b'{"a":1,"isBase64Encoded":true}', 500, NO_STRING % b"object"),
+        (b' {"a":1,"isBase64Encoded":true}', 500, NO_STRING % b"object"),
+        (b'{"body":["aGk="],"isBase64Encoded":true}', 500, NO_STRING % b"array"),
+        (b'{"body":-5.0,"isBase64Encoded":true}', 500, NO_STRING % b"number"),
+        (b'{"body":false,"isBase64Encoded":true}', 500, NO_STRING % b"bool"),
+        (b'{"body":null,"isBase64Encoded":true}', 200, b""),
         (b'{"body":"","isBase64Encoded":true}', 200, b""),
         (b'{"body":"aGk=","isBase64Encoded":"true"}', 200, b"aGk="),
         (b'{"body":"\\ud800x"}', 200, "�x".encode()),
@@ -52,11 +59,9 @@ def headers_of(body: bytes, name: str) -> list[str]:
         (b'{"body":NaN}', 200, b'{"body":NaN}'),
     ],
 )
-def test_handler_output_maps_to_status_and_body(output: bytes, status: int, body: bytes | None) -> None:
+def test_handler_output_maps_to_status_and_body(output: bytes, status: int, body: bytes) -> None:
     mapped = map_response(200, JSON, output)
-    assert mapped.status == status
-    if body is not None:
-        assert mapped.body == body
+    assert (mapped.status, mapped.body) == (status, body)
 
 
 def test_worker_status_is_kept_without_a_status_code() -> None:
@@ -79,9 +84,63 @@ def test_list_of_header_values_yields_one_header_per_value() -> None:
     assert headers_of(b'{"headers":{"X-A":["1","2"],"X-B":"3"},"body":""}', "X-B") == ["3"]
 
 
-def test_headers_with_empty_list_or_other_types_are_omitted() -> None:
-    body = b'{"headers":{"X-A":[],"X-B":5,"X-C":null,"X-D":"d"},"body":""}'
-    assert [headers_of(body, f"X-{letter}") for letter in "ABCD"] == [[], [], [], ["d"]]
+def test_header_values_that_are_no_strings_become_empty() -> None:
+    body = b'{"headers":{"X-A":[],"X-B":5,"X-C":null,"X-D":{"d":"d"},"X-E":["e",7,null]},"body":""}'
+    assert [headers_of(body, f"X-{letter}") for letter in "ABCDE"] == [[""], [""], [""], [""], ["e", "", ""]]
+
+
+def test_empty_cors_header_replaces_its_default() -> None:
+    assert headers_of(b'{"headers":{"access-control-allow-origin":[]}}', "Access-Control-Allow-Origin") == [""]
+
+
+@pytest.mark.parametrize("headers", ["[]", "5", '"X-A: a"', '[["X-A","a"]]'])
+def test_headers_member_of_another_type_is_ignored(headers: str) -> None:
+    mapped = map_response(200, JSON, b'{"headers":%b,"body":"<html> "}' % headers.encode())
+    assert mapped.headers == [*CORS_DEFAULTS, ("Content-Type", "application/json")]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('"<p>Hello</p>"', ["text/html; charset=utf-8"]),
+        ('"Hello"', ["text/plain; charset=utf-8"]),
+        ('{"a":1}', ["text/plain; charset=utf-8"]),
+        (r'"\u0000"', ["application/octet-stream"]),
+        ('""', []),
+        ("null", []),
+    ],
+)
+def test_null_headers_drop_the_workers_and_the_content_type_is_detected(body: str, content_type: list[str]) -> None:
+    mapped = map_response(200, [*JSON, ("x-worker", "1")], b'{"headers":null,"body":%b}' % body.encode())
+    assert mapped.headers == [*CORS_DEFAULTS, *(("Content-Type", value) for value in content_type)]
+
+
+def test_headers_beside_null_headers_are_sent() -> None:
+    assert map_response(200, JSON, b'{"headers":null,"Headers":{"X-A":"a"},"body":""}').headers[2:] == [
+        ("X-A", "a")
+    ]
+    assert map_response(200, JSON, b'{"Headers":{"X-A":"a"},"headers":null,"body":""}').headers[2:] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ([], b"\x89PNG\r\n\x1a\n", [("Content-Type", "image/png")]),
+        ([], b"", []),
+        ([("content-type", "")], b"x", [("Content-Type", "")]),
+        ([("content-encoding", "gzip")], b"x", [("Content-Encoding", "gzip")]),
+        (
+            [("content-encoding", "")],
+            b"x",
+            [("Content-Encoding", ""), ("Content-Type", "text/plain; charset=utf-8")],
+        ),
+    ],
+    ids=["no type", "no body", "empty type", "encoded", "empty encoding"],
+)
+def test_content_type_is_detected_without_type_and_encoding(
+    headers: list[tuple[str, str]], body: bytes, expected: list[tuple[str, str]]
+) -> None:
+    assert map_response(200, headers, body).headers == [*CORS_DEFAULTS, *expected]
 
 
 def test_content_type_replaces_the_default_only_in_canonical_case() -> None:
@@ -103,7 +162,18 @@ def test_handler_cannot_set_connection_headers(name: str) -> None:
 
 def test_failure_is_a_500_with_the_message_of_the_runtime() -> None:
     assert map_failure("boom").status == 500
-    assert map_failure("boom").body == b"An error occured during handler execution: boom"
+    assert map_failure("boom").body == b"An error occured during handler execution: boom\n"
+    assert map_failure("boom").headers == [*CORS_DEFAULTS, *ERROR_HEADERS]
+
+
+def test_invalid_base64_keeps_the_headers_of_the_handler() -> None:
+    headers = (
+        b'{"X-A":"a","Content-Type":"image/png","x-content-type-options":"","access-control-allow-origin":"b"}'
+    )
+    mapped = map_response(200, JSON, b'{"headers":%b,"body":"*","isBase64Encoded":true}' % headers)
+    assert mapped.status == 500
+    own = [("Access-Control-Allow-Headers", "Content-Type"), ("X-A", "a"), ("Access-Control-Allow-Origin", "b")]
+    assert mapped.headers == [*own, *ERROR_HEADERS]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +182,7 @@ def test_failure_is_a_500_with_the_message_of_the_runtime() -> None:
         ("/favicon.ico", 0, "", "", 404, ""),
         ("/robots.txt", 0, "", "true", 404, ""),
         ("/", 6291457, "", "", 413, "request payload too large, max payload size = 6291456 bytes\n"),
-        ("/", 0, "mqtt", "", 400, "trigger Type is not supported by Scaleway Functions Runtime"),
+        ("/", 0, "mqtt", "", 400, "trigger Type is not supported by Scaleway Functions Runtime\n"),
         ("/robots.txt", 6291457, "mqtt", "", 404, ""),
     ],
 )
@@ -122,6 +192,7 @@ def test_runtime_rejects_request_without_calling_the_handler(
     response = immediate_response(path, length, trigger, favicon)
     assert response is not None
     assert (response.status, response.body) == (status, text.encode())
+    assert response.headers == [*CORS_DEFAULTS, *(ERROR_HEADERS if text else [])]
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 
 from fnkit.platform.control.logs.functions_v1 import MAX_LINES, newest_lines
-from fnkit.platform.model.log_record import LogRecord, LogStream, segment_name
+from fnkit.platform.model.log_record import REQUESTS_DIRECTORY, LogRecord, LogStream, segment_name
 
 
-def line(message: str, stream: LogStream = "stdout") -> bytes:
+def line(message: str, stream: LogStream = "stdout", second: int = 53) -> bytes:
     return (
         msgspec.json.encode(
             LogRecord(
-                time="2026-07-03T13:03:53.828897Z",
+                time=f"2026-07-03T13:03:{second:02d}.828897Z",
                 function_id="f",
                 instance="i",
                 request_id="",
@@ -46,6 +46,20 @@ def test_line_has_source_stream_and_timestamp(tmp_path: Path) -> None:
         ("user", "stderr", "2026-07-03"),
         ("user", "stdout", "2026-07-03"),
     ]
+
+
+def test_lines_of_requests_are_core_and_displace_no_output(tmp_path: Path) -> None:
+    (tmp_path / segment_name(1)).write_bytes(line("first", second=1) + line("last", second=3))
+    (tmp_path / REQUESTS_DIRECTORY).mkdir()
+    requests = b"".join(line(f"Function Triggered: /{number}", "requests", second=2) for number in range(1200))
+    (tmp_path / REQUESTS_DIRECTORY / segment_name(1)).write_bytes(requests)
+    found = newest_lines(tmp_path).logs
+
+    assert [(log.message, log.source, log.stream) for log in found[:2]] == [
+        ("last", "user", "stdout"),
+        ("Function Triggered: /1199", "core", "unknown"),
+    ]
+    assert (len(found), found[-1].message) == (MAX_LINES + 2, "first")
 
 
 def test_partial_and_malformed_lines_are_skipped(tmp_path: Path) -> None:
