@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -165,15 +166,17 @@ def _run_actions(
 
 
 def _usage(platform: SoakPlatform) -> str:
-    """Return the memory of the processes and the size of the data directory."""
+    """Return the memory of the processes and the size of the data directory, with its largest parts."""
     platform.wait_until_healthy()
     resident = [f"{name} {process_usage(pid)[1] // 1024} MiB" for name, pid in platform.processes().items()]
-    blocks = 0
+    sizes: Counter[str] = Counter()
     for folder, _, names in os.walk(platform.home):
         for name in names:
+            path = Path(folder, name)
             with suppress(OSError):  # it has just been removed
-                blocks += Path(folder, name).lstat().st_blocks
-    return f"{', '.join(resident)}, data directory {blocks // 2048} MiB"
+                sizes[path.relative_to(platform.home).parts[0]] += path.lstat().st_blocks
+    parts = ", ".join(f"{name} {blocks // 2048}" for name, blocks in sizes.most_common(4))
+    return f"{', '.join(resident)}, data directory {sizes.total() // 2048} MiB ({parts})"
 
 
 def _check_growth(
