@@ -102,9 +102,13 @@ class RootFilesystem:
             syscalls.make_readonly(self.path)
             syscalls.bind(memory + "/app", self.path + skeleton.HOME_PATH, readonly=False)
             os.mkdir(self.path + skeleton.CODE_PATH)
+            for name, path in (("passwd", skeleton.PASSWD_PATH), ("group", skeleton.GROUP_PATH)):
+                os.close(os.open(f"{memory}/{name}", os.O_CREAT | os.O_WRONLY, 0o644))
+                syscalls.bind(f"{memory}/{name}", self.path + path, readonly=False)
         else:
             _mount_overlay(self.path, [self.base + "/skeleton"], layers + "/root")
-            os.utime(self.path + skeleton.HOME_PATH)  # copies it to the upper layer, while there is time
+            for path in (skeleton.HOME_PATH, skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
+                os.utime(self.path + path)  # copies it to the upper layer, while there is time
         for name, path in (("tmp", "/tmp"), ("shm", "/dev/shm")):
             syscalls.bind(f"{memory}/{name}", self.path + path, readonly=False)
         for path in self._mounts:
@@ -142,14 +146,15 @@ class RootFilesystem:
         syscalls.change_root(self.path)
 
     def mount_code(self, code: str, uid: int) -> None:
-        """Mount the code of the function in the root of this process.
+        """Mount the code of the function in the root of this process, and write the accounts of its user.
 
         Args:
             code: The path of its directory below that of all codes.
-            uid: The user that gets the home directory; 0 for the current one.
+            uid: The user that gets the home directory, and its group; 0 for the current one.
         """
         if uid:
             os.chown(skeleton.HOME_PATH, uid, uid)
+        skeleton.write_accounts(uid or os.geteuid(), uid or os.getegid())
         source = f"{skeleton.OUTSIDE_PATH}/codes/{code}"
         syscalls.bind(source, skeleton.CODE_PATH, readonly=self.storage == READ_ONLY)
 

@@ -7,12 +7,14 @@ when its sandbox is complete (``fnkit/worker/python/main.py``).
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import Final
 
 from fnkit.contract.invocation.environment import (
     CODE_DIRECTORY,
     HOME_DIRECTORY,
+    USER_NAME,
     EnvironmentSpec,
     instance_environment,
 )
@@ -56,6 +58,8 @@ class StartupConfig:
         self._code_directory = code_directory
         self._hard_cpu = hard_cpu
         self._uids: dict[str, int] = {}
+        # Without a root of their own, instances see the machine's accounts, if any, and run as this process's user.
+        self._user_name = USER_NAME if level.has_namespaces else _own_user_name()
 
     def encode_for_instance(self, route: Route, process: ForkedProcess) -> bytes:
         """Return the settings of an instance, secrets included.
@@ -142,7 +146,7 @@ class StartupConfig:
             privacy=route.privacy,
             variables=route.environment,
         )
-        environment = instance_environment(facts, home=home, root=self._root(route))
+        environment = instance_environment(facts, home=home, root=self._root(route), user=self._user_name)
         if not self._has_namespaces:
             environment["TMPDIR"] = home
         return environment
@@ -154,3 +158,11 @@ class StartupConfig:
         directory.mkdir(mode=0o700)
         process.host_directory = str(directory)
         return directory
+
+
+def _own_user_name() -> str:
+    """Return the name of this process's user; its number if it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
