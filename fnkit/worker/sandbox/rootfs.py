@@ -154,7 +154,7 @@ class RootFilesystem:
         """
         if uid:
             os.chown(skeleton.HOME_PATH, uid, uid)
-        skeleton.write_accounts(uid or os.geteuid(), uid or os.getegid())
+        _write_accounts(uid or os.geteuid(), uid or os.getegid())
         source = f"{skeleton.OUTSIDE_PATH}/codes/{code}"
         syscalls.bind(source, skeleton.CODE_PATH, readonly=self.storage == READ_ONLY)
 
@@ -213,6 +213,22 @@ class RootFilesystem:
             (layers + "usr-local/upper", skeleton.USR_LOCAL_PATH),
             (f"{layers}code/upper/{code}", skeleton.CODE_PATH),
         ]
+
+
+def _write_accounts(uid: int, gid: int) -> None:
+    """Write the accounts of this process's root: the instance's user, ``root`` and ``nobody``.
+
+    Args:
+        uid: The instance's user. It comes first, and so is found by its id even if that is one of the others'.
+        gid: Its group.
+    """
+    with open(skeleton.PASSWD_PATH, "w") as passwd:
+        passwd.write(
+            f"{skeleton.USER_NAME}:x:{uid}:{gid}:{skeleton.USER_NAME}:{skeleton.HOME_PATH}:/bin/sh\n"
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        )
+    with open(skeleton.GROUP_PATH, "w") as group:
+        group.write(f"{skeleton.USER_NAME}:x:{gid}:\nroot:x:0:\nnogroup:x:65534:\n")
 
 
 def _mount_overlay(target: str, lower: list[str], layers: str) -> None:

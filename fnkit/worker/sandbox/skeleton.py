@@ -19,6 +19,8 @@ from . import syscalls
 HOME_PATH = "/home/app"
 CODE_PATH = "/home/app/function"
 USR_LOCAL_PATH = "/usr/local"
+PROGRAM_PATH = "/home/app/index.py"
+"""The program of the real platform. Nothing runs it here, but child processes of multiprocessing import it."""
 USER_NAME = "app"
 """The name of an instance's user and group. Production's is unknown; this one is after its home directory."""
 PASSWD_PATH, GROUP_PATH = "/etc/passwd", "/etc/group"
@@ -77,8 +79,8 @@ def build_skeleton(skeleton: str, interpreter: list[str]) -> list[str]:
         os.makedirs(skeleton + directory, exist_ok=True)
     for name in ETC_ENTRIES:
         _copy_public("/etc/" + name, skeleton + "/etc/" + name)
-    for path in (PASSWD_PATH, GROUP_PATH):
-        os.close(os.open(skeleton + path, os.O_CREAT | os.O_WRONLY, 0o666))  # write_accounts fills them
+    for path in (PROGRAM_PATH, PASSWD_PATH, GROUP_PATH):  # empty; rootfs fills the latter two
+        os.close(os.open(skeleton + path, os.O_CREAT | os.O_WRONLY, 0o666))
     for link, target in _LINKS:
         os.symlink(target, skeleton + link)
     mounts = [*_link_system_directories(skeleton), *interpreter]
@@ -91,22 +93,6 @@ def build_skeleton(skeleton: str, interpreter: list[str]) -> list[str]:
         syscalls.bind(path, skeleton + path, readonly=False)
         mounts.append(path)
     return mounts
-
-
-def write_accounts(uid: int, gid: int) -> None:
-    """Write the accounts of this process's root: the instance's user, ``root`` and ``nobody``.
-
-    Args:
-        uid: The instance's user. It comes first, and so is found by its id even if that is one of the others'.
-        gid: Its group.
-    """
-    with open(PASSWD_PATH, "w") as passwd:
-        passwd.write(
-            f"{USER_NAME}:x:{uid}:{gid}:{USER_NAME}:{HOME_PATH}:/bin/sh\n"
-            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        )
-    with open(GROUP_PATH, "w") as group:
-        group.write(f"{USER_NAME}:x:{gid}:\nroot:x:0:\nnogroup:x:65534:\n")
 
 
 def _link_system_directories(skeleton: str) -> list[str]:
