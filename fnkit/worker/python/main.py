@@ -57,6 +57,8 @@ PRELOADED_MODULES = (
 """Modules that most handlers import, directly or not. Every fork shares them."""
 for _name in PRELOADED_MODULES:
     importlib.import_module(_name)
+if "platform" in sys.modules:
+    importlib.reload(sys.modules["platform"])  # it has cached the host name of the machine
 
 HANDSHAKE_BYTE = b"\n"
 
