@@ -117,7 +117,6 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
             exec_fresh(settings, environment, connection, program)
         os.close(program)
         guard.is_started = True
-        serve.present_program()
         del directory  # a handler can read the variables of its callers
         if settings.get("preload"):
             DeploymentZygote(connection, level, root).run(settings, environment)
@@ -138,6 +137,7 @@ def _prepare(connection: socket.socket, level: str, root: RootFilesystem, direct
     confine.prepare(level, root, document["cgroups"], document["disk"], is_zygote=document["is_zygote"])
     warm_up.warm_up(directory)
     confine.enter_root(level, root)
+    serve.present_program()
     return program
 
 

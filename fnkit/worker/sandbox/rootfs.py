@@ -49,6 +49,7 @@ class RootFilesystem:
         self._interpreter = interpreter
         self._usr_local = usr_local
         self._mounts = []  # type: list[str]
+        self._account_files = []  # type: list[int]
 
     def build(self) -> None:
         """Build what all forks share."""
@@ -107,8 +108,10 @@ class RootFilesystem:
                 syscalls.bind(f"{memory}/{name}", self.path + path, readonly=False)
         else:
             _mount_overlay(self.path, [self.base + "/skeleton"], layers + "/root")
-            for path in (skeleton.HOME_PATH, skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
-                os.utime(self.path + path)  # copies it to the upper layer, while there is time
+            os.utime(self.path + skeleton.HOME_PATH)  # copies it to the upper layer, while there is time
+        # Opened now, for the same reason.
+        for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
+            self._account_files.append(os.open(self.path + path, os.O_WRONLY | os.O_CLOEXEC))
         for name, path in (("tmp", "/tmp"), ("shm", "/dev/shm")):
             syscalls.bind(f"{memory}/{name}", self.path + path, readonly=False)
         for path in self._mounts:
@@ -154,9 +157,25 @@ class RootFilesystem:
         """
         if uid:
             os.chown(skeleton.HOME_PATH, uid, uid)
-        _write_accounts(uid or os.geteuid(), uid or os.getegid())
+        self._write_accounts(uid or os.geteuid(), uid or os.getegid())
         source = f"{skeleton.OUTSIDE_PATH}/codes/{code}"
         syscalls.bind(source, skeleton.CODE_PATH, readonly=self.storage == READ_ONLY)
+
+    def _write_accounts(self, uid: int, gid: int) -> None:
+        """Write the accounts of this root: the instance's user, ``root`` and ``nobody``.
+
+        Args:
+            uid: The instance's user. It comes first, and so is found by its id even if that is one of the others'.
+            gid: Its group.
+        """
+        name, home = skeleton.USER_NAME, skeleton.HOME_PATH
+        users = f"{name}:x:{uid}:{gid}:{name}:{home}:/bin/sh\nroot:x:0:0:root:/root:/bin/sh\n"
+        nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        passwd, group = self._account_files
+        os.write(passwd, (users + nobody).encode())
+        os.write(group, f"{name}:x:{gid}:\nroot:x:0:\nnogroup:x:65534:\n".encode())
+        os.close(passwd)
+        os.close(group)
 
     def move_tmp_to_disk(self) -> None:
         """Replace ``/tmp``, and a home directory that is in memory, by directories on the disk, if there is one."""
@@ -213,22 +232,6 @@ class RootFilesystem:
             (layers + "usr-local/upper", skeleton.USR_LOCAL_PATH),
             (f"{layers}code/upper/{code}", skeleton.CODE_PATH),
         ]
-
-
-def _write_accounts(uid: int, gid: int) -> None:
-    """Write the accounts of this process's root: the instance's user, ``root`` and ``nobody``.
-
-    Args:
-        uid: The instance's user. It comes first, and so is found by its id even if that is one of the others'.
-        gid: Its group.
-    """
-    with open(skeleton.PASSWD_PATH, "w") as passwd:
-        passwd.write(
-            f"{skeleton.USER_NAME}:x:{uid}:{gid}:{skeleton.USER_NAME}:{skeleton.HOME_PATH}:/bin/sh\n"
-            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        )
-    with open(skeleton.GROUP_PATH, "w") as group:
-        group.write(f"{skeleton.USER_NAME}:x:{gid}:\nroot:x:0:\nnogroup:x:65534:\n")
 
 
 def _mount_overlay(target: str, lower: list[str], layers: str) -> None:
