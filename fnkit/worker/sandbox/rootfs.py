@@ -107,9 +107,8 @@ class RootFilesystem:
                 os.close(os.open(f"{memory}/{name}", os.O_CREAT | os.O_WRONLY, 0o644))
                 syscalls.bind(f"{memory}/{name}", self.path + path, readonly=False)
         else:
+            _fill_upper_layer(layers + "/root/upper")
             _mount_overlay(self.path, [self.base + "/skeleton"], layers + "/root")
-            os.utime(self.path + skeleton.HOME_PATH)  # copies it to the upper layer, while there is time
-        # Opened now, for the same reason.
         for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
             self._account_files.append(os.open(self.path + path, os.O_WRONLY | os.O_CLOEXEC))
         for name, path in (("tmp", "/tmp"), ("shm", "/dev/shm")):
@@ -234,6 +233,17 @@ class RootFilesystem:
         ]
 
 
+def _fill_upper_layer(upper: str) -> None:
+    """Create what each start changes, with the modes of the skeleton. The kernel would take longer to copy it."""
+    os.makedirs(upper)
+    umask = os.umask(0)
+    for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH, skeleton.HOME_PATH + "/"):
+        os.makedirs(os.path.dirname(upper + path), exist_ok=True)
+    for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
+        os.close(os.open(upper + path, os.O_CREAT | os.O_WRONLY, 0o666))
+    os.umask(umask)
+
+
 def _mount_overlay(target: str, lower: list[str], layers: str) -> None:
     """Mount an overlay.
 
@@ -246,7 +256,7 @@ def _mount_overlay(target: str, lower: list[str], layers: str) -> None:
         OSError: The kernel refuses overlays, or one on this file system.
     """
     for name in ("upper", "work"):
-        os.makedirs(f"{layers}/{name}")
+        os.makedirs(f"{layers}/{name}", exist_ok=True)
     # A directory has the attributes that it has in its topmost layer: the user of the instance is not known yet.
     os.chmod(layers + "/upper", os.stat(lower[0]).st_mode)
     # Layers are named by descriptors: commas and colons in paths would be separators. "volatile" (Linux 5.10): what
