@@ -161,11 +161,11 @@ def start_demo(**variables: str) -> subprocess.Popen[str]:
 
 
 def processes_using(folder: Path) -> list[str]:
-    """Return the command lines and environments of processes that mention the directory."""
+    """Return the command lines, environments and mounts of processes that mention the directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            text = b"".join((process / name).read_bytes() for name in ("cmdline", "environ", "mounts"))
         except OSError:
             continue
         if os.fsencode(folder) in text:

@@ -123,7 +123,7 @@ def test_instances_share_imports_but_no_other_state(starter_at_level: ColdStarte
     first, second = starter_at_level.cold_call("shared"), starter_at_level.cold_call("shared")
     assert first["token"] == second["token"] == token
     assert first["random"] != second["random"]
-    assert first["files"] == second["files"] == (["function"] if "function" in first["files"] else [])
+    assert first["files"] == second["files"] == (["function", "index.py"] if "function" in first["files"] else [])
     for answer in (first, second):
         assert answer["environment"].items() >= environment.items()
         assert answer["descriptors"] == ["/dev/null", "pipe", "pipe", "socket"]
@@ -228,7 +228,7 @@ def test_only_unconditional_imports_are_preloaded(cold_starter: ColdStarter) -> 
     }
     cold_starter.plane.deploy("chosen", files)
     cold_starter.wait_until_preloaded("chosen")
-    assert cold_starter.cold_call("chosen")["files"] == ["big", "big.part", "deep", "function"]
+    assert cold_starter.cold_call("chosen")["files"] == ["big", "big.part", "deep", "function", "index.py"]
 
 
 def test_preload_false_disables_preloading(cold_starter: ColdStarter) -> None:

@@ -251,7 +251,9 @@ def test_environment_has_only_function_and_runtime_variables(plane: DataPlanePro
     assert found["SCW_PUBLIC"] == "true"
     assert found["SCW_APPLICATION_NAME"] == "environment"
     assert found["SCW_HANDLER_PATH"] == "/home/app/function/handler"
-    runtime_variables = {"PATH", "HOME", "LANG", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "LEVEL"}
+    runtime_variables = {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "LEVEL")
+    }
     assert {name for name in found if not name.startswith("SCW_")} == runtime_variables
 
 

@@ -21,7 +21,7 @@ from tests.integration.test_hostile_handlers import levels
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.isolation_levels import level_parameters
 from tests.support.metrics import function_metrics
-from tests.support.resource_counts import PREWARMED, processes_with_marker
+from tests.support.resource_counts import PREWARMED, processes_of
 from tests.support.waiting import wait_until
 
 WORKER = Path(worker.__file__).parent / "python"
@@ -46,15 +46,15 @@ def test_killed_data_plane_ends_instances_and_their_daemons(level: tuple[int, st
     user, isolation = level
     with running_data_plane(isolation=isolation, user=user) as plane:
         plane.deploy("busy", BUSY, environment={"MARK": plane.folder.name})
-        before = len(processes_with_marker(plane.folder.name))
+        before = len(processes_of(plane))
         with plane.connect() as peer:
             peer.sendall(b"GET /busy HTTP/1.1\r\nHost: busy.test\r\n\r\n")
-            wait_until(lambda: len(processes_with_marker(plane.folder.name)) > before)
+            wait_until(lambda: len(processes_of(plane)) > before)
             plane.process.kill()
             with contextlib.suppress(ConnectionError):
                 assert peer.recv(1) == b""
         plane.process.wait()
-        wait_until(lambda: not processes_with_marker(plane.folder.name), what="all processes ended")
+        wait_until(lambda: not processes_of(plane), what="all processes ended")
 
 
 def test_zygote_detects_closed_socket_after_failed_send() -> None:
@@ -65,10 +65,10 @@ def test_zygote_detects_closed_socket_after_failed_send() -> None:
         "import launch\n"
         "fork_server = launch.load('fork_server')\n"
         "local, remote = socket.socketpair()\n"
-        "zygote = fork_server.ForkServer(local, namespaces=False, run_child=lambda _: None)\n"
+        "zygote = fork_server.ForkServer(local, namespaces=False)\n"
         "remote.close()\n"
         "zygote.send(b'EXIT', 1, 0)\n"
-        "print(zygote.receive(local, local))\n"
+        "try:\n    print(zygote.receive((local, local)))\nexcept EOFError:\n    print(False)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("False\n", "")
@@ -94,9 +94,9 @@ def test_hanging_import_is_ended_with_its_deployment() -> None:
     with running_data_plane() as plane:
         hanging = "import time\ntime.sleep(1000)\ndef handle(e, c):\n    return 'unreachable'\n"
         mark = {"MARK": plane.folder.name}
-        before = len(processes_with_marker(plane.folder.name))
+        before = len(processes_of(plane))
         plane.send_deploy("hangs", hanging, environment=mark)
-        wait_until(lambda: len(processes_with_marker(plane.folder.name)) > before)
+        wait_until(lambda: len(processes_of(plane)) > before)
         plane.deploy("hangs", "def handle(e, c):\n    return 'next'\n", environment=mark)
         assert plane.call("hangs").body == b"next"
         again = plane.send_deploy("also", hanging, environment=mark)

@@ -136,8 +136,8 @@ def test_sandbox_v1_uses_fresh_process_without_the_filter_of_v2(plane: DataPlane
     assert isinstance(second, dict)
     # Without namespaces, a filter of its own keeps also v1 from the platform's other processes.
     assert (first["seccomp"], second["seccomp"]) == ("2" if level_of(plane) is Level.LANDLOCK else "0", "2")
-    assert "launch.py" not in first["argv"]
-    assert "launch.py" in second["argv"]
+    assert "handler.handle" in first["argv"]  # of a fresh process
+    assert "handler.handle" not in second["argv"]  # of its zygote
     assert first["uid"] != 0
     if level_of(plane) in (Level.CGROUP, Level.NAMESPACES):
         assert second["tmp"] == "tmpfs"

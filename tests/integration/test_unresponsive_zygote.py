@@ -15,13 +15,17 @@ import pytest
 import uvloop
 
 from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.data_plane.workers.settings import StartupConfig
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient
 
 
+def start_zygote(folder: Path) -> InterpreterZygoteClient:
+    settings = StartupConfig(Level.NONE, folder, folder, folder, hard_cpu=False).encode_for_interpreter("root-0")
+    return InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, settings)
+
+
 async def expect_loss_when_stopped(folder: Path, *, kill: bool) -> None:
-    zygote = InterpreterZygoteClient(
-        asyncio.get_running_loop(), sys.executable, Level.NONE, root=folder, disk=folder, codes=folder
-    )
+    zygote = start_zygote(folder)
     local, remote = socket.socketpair()
     with local, remote:
         local.settimeout(60)
@@ -90,9 +94,7 @@ def test_zygote_is_lost_when_a_message_cannot_be_sent(loop: Callable[[], asyncio
 
 def test_responsive_zygote_is_kept(tmp_path: Path) -> None:
     async def serve() -> None:
-        zygote = InterpreterZygoteClient(
-            asyncio.get_running_loop(), sys.executable, Level.NONE, root=tmp_path, disk=tmp_path, codes=tmp_path
-        )
+        zygote = start_zygote(tmp_path)
         local, remote = socket.socketpair()
         with local, remote:
             exited = zygote.request_fork(1, [remote.fileno()] * 3)

@@ -29,7 +29,8 @@ class LeakedResources:
 def find_leaked_resources(home: Path, known_pids: set[int]) -> LeakedResources:
     """Find the resources of the platform in this directory; ``known_pids`` are those of its processes."""
     socket_folder = Path(json.loads((home / "run.json").read_text())["socket_folder"])
-    marks = (str(home), str(socket_folder))
+    # Instances name neither, but the number of their data plane.
+    marks = (str(home), str(socket_folder), *(f"FNKIT_DATA_PLANE={pid}\0" for pid in known_pids))
     processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():

@@ -45,7 +45,7 @@ class ProcessKiller:
         found = []
         for pid in self._data_plane_descendants():
             with contextlib.suppress(OSError):
-                if "worker/python/launch.py" in arguments_of(pid) and bool(descendants(pid)) == zygotes:
+                if " -I -S - " in arguments_of(pid) and bool(descendants(pid)) == zygotes:
                     found.append(pid)
         return found
 

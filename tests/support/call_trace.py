@@ -2,7 +2,8 @@
 
 ``CallTrace.environment`` has the variables for the ``fnkit`` command. A ``sitecustomize`` module on ``PYTHONPATH``
 traces the command, the supervisor, control and the data plane. The interpreter of a worker ignores ``PYTHONPATH``,
-so the data plane's ``subprocess.Popen`` is wrapped to start the worker through a program that traces it as well.
+so the data plane's ``subprocess.Popen`` is wrapped to put the recorder before a zygote's program, which is its
+standard input. The worker's code names files below ``/usr/local/lib`` instead of its own.
 Each call of a function is appended to one file as a line: monotonic time, process id, source path, function.
 """
 
@@ -29,15 +30,16 @@ _opened = os.open({output!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 import fcntl
 _descriptor = fcntl.fcntl(_opened, fcntl.F_DUPFD, 200)
 os.close(_opened)
-_prefix = {package!r}
+_prefixes = ({package!r}, "/usr/local/lib/")
 
 
 def _on_call(frame, event, argument):
     code = frame.f_code
     path = code.co_filename
-    if path.startswith(_prefix) and code.co_name != "<module>":
+    prefix = next((prefix for prefix in _prefixes if path.startswith(prefix + "fnkit/")), None)
+    if prefix and code.co_name != "<module>":
         name = getattr(code, "co_qualname", code.co_name).replace(" ", "")
-        line = "%.6f %d %s %s\\n" % (time.monotonic(), os.getpid(), path[len(_prefix):], name)
+        line = "%.6f %d %s %s\\n" % (time.monotonic(), os.getpid(), path[len(prefix):], name)
         os.write(_descriptor, line.encode())
 
 
@@ -46,34 +48,25 @@ sys.settrace(_on_call)
 """
 
 _SITECUSTOMIZE = """
-import os, subprocess, sys
+import os, subprocess, sys, tempfile
 
 exec(compile(open({recorder!r}).read(), {recorder!r}, "exec"), {{}})
 _start = subprocess.Popen.__init__
 
 
 def _start_traced(self, arguments, *rest, **options):
-    if isinstance(arguments, (list, tuple)):
-        launch = [str(one) for one in arguments if str(one).endswith("worker/python/launch.py")]
-        if launch:
-            index = [str(one) for one in arguments].index(launch[0])
-            arguments = [*arguments[:index], {launcher!r}, *arguments[index:]]
+    if isinstance(arguments, (list, tuple)) and "-" in map(str, arguments):
+        source = options["stdin"].read()
+        options["stdin"] = tempfile.TemporaryFile()
+        options["stdin"].write(source.replace(b"if __name__", {recording!r} + b"if __name__", 1))
+        options["stdin"].seek(0)
     _start(self, arguments, *rest, **options)
 
 
 subprocess.Popen.__init__ = _start_traced
 """
 
-_LAUNCHER = """
-import sys
-
-exec(compile(open({recorder!r}).read(), {recorder!r}, "exec"), {{}})
-sys.argv[:] = sys.argv[1:]
-with open(sys.argv[0]) as _file:
-    _source = _file.read()
-__file__ = sys.argv[0]
-exec(compile(_source, sys.argv[0], "exec"))
-"""
+_RECORDING = "exec(compile(open({recorder!r}).read(), {recorder!r}, 'exec'), {{}})\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +87,10 @@ class CallTrace:
         self._output.touch()
         self._output.chmod(0o666)
         recorder = directory / "recorder.py"
-        launcher = directory / "launcher.py"
         recorder.write_text(_RECORDER.format(output=str(self._output), package=f"{_PACKAGE.parent}/"))
-        launcher.write_text(_LAUNCHER.format(recorder=str(recorder)))
+        recording = _RECORDING.format(recorder=str(recorder)).encode()
         (directory / "sitecustomize.py").write_text(
-            _SITECUSTOMIZE.format(recorder=str(recorder), launcher=str(launcher))
+            _SITECUSTOMIZE.format(recorder=str(recorder), recording=recording)
         )
         self._directory = directory
 

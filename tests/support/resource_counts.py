@@ -10,7 +10,7 @@ from typing import Final
 from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from tests.support.data_plane import DataPlaneProcess
 
-__all__ = ["PREWARMED", "ResourceCounts", "processes_with_marker", "resource_counts"]
+__all__ = ["PREWARMED", "ResourceCounts", "processes_of", "resource_counts"]
 
 PREWARMED: Final[int] = next(
     int(str(field.default)) for field in fields(EngineSettings) if field.name == "prewarmed"
@@ -33,8 +33,12 @@ class ResourceCounts:
         return all(getattr(self, name) <= getattr(other, name) for name in self.__slots__)
 
 
-def processes_with_marker(marker: str) -> list[int]:
-    """Return the running processes with this text in their arguments or environment."""
+def processes_of(plane: DataPlaneProcess) -> list[int]:
+    """Return the running processes with the folder or the number of the data plane in arguments or environment.
+
+    Those of its instances, which their handlers can read, do not name the folder.
+    """
+    marks = (plane.folder.name.encode(), b"FNKIT_DATA_PLANE=%d\0" % plane.process.pid)
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -44,7 +48,7 @@ def processes_with_marker(marker: str) -> list[int]:
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if marker.encode() in text and state not in "ZX":
+        if any(mark in text for mark in marks) and state not in "ZX":
             found.append(int(entry.name))
     return found
 
@@ -53,7 +57,7 @@ def resource_counts(plane: DataPlaneProcess) -> ResourceCounts:
     """Return the current counts of a data plane."""
     pid = plane.process.pid
     return ResourceCounts(
-        processes=len(processes_with_marker(plane.folder.name)),
+        processes=len(processes_of(plane)),
         descriptors=len(os.listdir(f"/proc/{pid}/fd")),  # noqa: PTH208  (no Path of a descriptor outlives it)
         mounts=Path(f"/proc/{pid}/mounts").read_text().count("\n"),
         cgroups=sum(name.is_dir() for parent in _cgroup_directories(pid) for name in parent.iterdir()),

@@ -9,6 +9,7 @@ from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 
 HOME_DIRECTORY = "/home/app"
 CODE_DIRECTORY = "/home/app/function"
+USER_NAME = "app"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -32,7 +33,7 @@ class EnvironmentSpec:
     variables: Mapping[str, str]
 
 
-def instance_environment(spec: EnvironmentSpec, *, home: str, root: str) -> dict[str, str]:
+def instance_environment(spec: EnvironmentSpec, *, home: str, root: str, user: str = "") -> dict[str, str]:
     """Return the complete environment of an instance of this function.
 
     Variables of the function take precedence, except over those that describe the function: ``SCW_*`` names are
@@ -42,11 +43,13 @@ def instance_environment(spec: EnvironmentSpec, *, home: str, root: str) -> dict
         spec: The facts of the function.
         home: The working directory, as the instance sees it.
         root: The directory of the code, as the instance sees it.
+        user: The name of its user; empty for none.
     """
     path, _, name = spec.handler.rpartition(".")
     return {
         "PATH": _PATH,
         "HOME": home,
+        **({"USER": user, "LOGNAME": user} if user else {}),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": f"{root}:{root}/package",

@@ -16,7 +16,6 @@ import signal
 import socket
 import struct
 import time
-import typing
 
 from ..sandbox import namespaces, syscalls
 
@@ -32,7 +31,6 @@ class ForkServer:
     Args:
         control: The socket to the data plane.
         namespaces: Whether each fork is process 1 of a PID namespace of its own.
-        run_child: Turns a fresh child into an instance, given its descriptors. Never returns.
         storage: Where the roots of forks are written to.
     """
 
@@ -41,18 +39,23 @@ class ForkServer:
         control: socket.socket,
         *,
         namespaces: bool,
-        run_child: typing.Callable[[list[int]], None],
         storage: int = 0,
     ) -> None:
         self.control = control
         self.namespaces = namespaces
-        self.run_child = run_child
         self.storage = storage
         self.numbers_by_pid = {}  # type: dict[int, int]
         self.own_pid_namespace = -1
 
-    def run(self) -> None:
-        """Serve messages until the data plane closes its end."""
+    def run(self) -> list[int]:
+        """Serve messages until the data plane closes its end.
+
+        Returns:
+            In a fork, the descriptors that were sent for it.
+
+        Raises:
+            EOFError: The data plane has closed its end, and all children have been killed.
+        """
         if not self.namespaces:
             namespaces.become_subreaper()
         else:
@@ -77,14 +80,19 @@ class ForkServer:
                 if descriptor == wakeup_reader.fileno():
                     wakeup_reader.recv(4096)
                     self.reap()
-                elif not self.receive(wakeup_reader, wakeup_writer):
+                    continue
+                try:
+                    inherited = self.receive((wakeup_reader, wakeup_writer))
+                except EOFError:
                     self.kill_all()
-                    return
+                    raise
+                if inherited is not None:
+                    return inherited
 
     def send(self, kind: bytes, number: int, value: int) -> None:
         """Send one message.
 
-        A broken connection is no error here: ``receive`` returns ``False`` next, and the caller then kills all
+        A broken connection is no error here: ``receive`` raises ``EOFError`` next, and ``run`` then kills all
         children.
         """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -115,16 +123,26 @@ class ForkServer:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
-    def receive(self, wakeup_reader: socket.socket, wakeup_writer: socket.socket) -> bool:
-        """Handle one message. Return ``False`` when the data plane has closed its end."""
+    def receive(self, wakeup_sockets: tuple[socket.socket, ...]) -> list[int] | None:
+        """Handle one message.
+
+        Args:
+            wakeup_sockets: Closed in a fork.
+
+        Returns:
+            In a fork, its descriptors; else ``None``.
+
+        Raises:
+            EOFError: The data plane has closed its end.
+        """
         try:
             received, ancillary, _, _ = self.control.recvmsg(MESSAGE.size, socket.CMSG_SPACE(12))
         except ConnectionResetError:  # closed while messages of ours were unread
-            return False
+            raise EOFError from None
         while received and len(received) < MESSAGE.size:
             received += self.control.recv(MESSAGE.size - len(received))
         if not received:
-            return False
+            raise EOFError
         kind, number, _ = MESSAGE.unpack(received)
         descriptors = []  # type: list[int]
         for _, _, data in ancillary:
@@ -132,8 +150,8 @@ class ForkServer:
         if kind == KILL:
             self.kill(number)
         elif kind == FORK:
-            self.fork(number, descriptors, (wakeup_reader, wakeup_writer))
-        return True
+            return self.fork(number, descriptors, wakeup_sockets)
+        return None
 
     def kill(self, number: int) -> None:
         """Kill an instance.
@@ -162,39 +180,52 @@ class ForkServer:
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
                     time.sleep(0.005)
 
-    def fork(self, number: int, descriptors: list[int], wakeup_sockets: tuple[socket.socket, ...]) -> None:
+    def fork(
+        self, number: int, descriptors: list[int], wakeup_sockets: tuple[socket.socket, ...]
+    ) -> list[int] | None:
         """Fork an instance that inherits these descriptors and none of the zygote's own.
 
         Args:
             number: The number of the instance.
             descriptors: Closed here in the parent in every case.
             wakeup_sockets: Closed in the child.
+
+        Returns:
+            The descriptors in the child, ``None`` in the parent.
         """
+        pid = -1
         try:
             if self.own_pid_namespace >= 0:
                 syscalls.unshare(syscalls.CLONE_NEWPID)  # the fork becomes process 1 of a PID namespace of its own
             pid = os.fork()
-            if pid == 0:
-                # The child shares the zygote's descriptors: it must not write to the wakeup socket, nor read fork
-                # messages, nor keep the control socket open after the zygote has ended.
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                if not self.namespaces:
-                    namespaces.become_subreaper()
-                for sock in wakeup_sockets:
-                    sock.close()
-                self.control.close()
-                if self.own_pid_namespace >= 0:
-                    os.close(self.own_pid_namespace)
-                self.run_child(descriptors)
-            self.numbers_by_pid[pid] = number
-            self.send(FORK, number, pid)
         except OSError as error:
             self.send(FORK_FAILED, number, error.errno or 0)
-        finally:
-            if self.own_pid_namespace >= 0:
-                # Also after a failed fork: the kernel refuses a second unshare (EINVAL) while the namespace for
-                # children differs from the process's own.
-                syscalls.setns(self.own_pid_namespace, syscalls.CLONE_NEWPID)
-            for descriptor in descriptors:
-                os.close(descriptor)
+        if pid == 0:
+            self.leave(wakeup_sockets)
+            return descriptors
+        if pid > 0:
+            self.numbers_by_pid[pid] = number
+            self.send(FORK, number, pid)
+        if self.own_pid_namespace >= 0:
+            # Also after a failed fork: the kernel refuses a second unshare (EINVAL) while the namespace for
+            # children differs from the process's own.
+            syscalls.setns(self.own_pid_namespace, syscalls.CLONE_NEWPID)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None
+
+    def leave(self, wakeup_sockets: tuple[socket.socket, ...]) -> None:
+        """Close the zygote's descriptors in a child.
+
+        It shares them: it must not write to the wakeup socket, nor read fork messages, nor keep the control socket
+        open after the zygote has ended.
+        """
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if not self.namespaces:
+            namespaces.become_subreaper()
+        for sock in wakeup_sockets:
+            sock.close()
+        self.control.close()
+        if self.own_pid_namespace >= 0:
+            os.close(self.own_pid_namespace)

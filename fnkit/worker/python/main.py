@@ -2,10 +2,12 @@
 
 A zygote (Android's term) is a process that has loaded an interpreter and its common modules once. Its forks start
 in about a millisecond and share its memory pages. The function's own interpreter runs this file (Python 3.8 and
-later, standard library only): ``python -I -S launch.py main FD LEVEL ROOT DISK CODES``. FD is the control socket,
-whose messages ``fork_server`` describes; DISK is a path at which the zygote may try overlays; CODES contains the
-code of all functions. Settings and secrets never pass through it: the memory of a zygote is shared with the
-instances of every function. Each fork has a socket of its own instead:
+later, standard library only), started by ``launch``. Over its socket come first its settings, a JSON document
+preceded by its length in four bytes: ``level``; ``root``, where it mounts what forks share; ``disk``, a path where
+it may try overlays; ``codes``, the directory with the code of all functions; ``worker``, the directory of this
+program. After them come the messages that ``fork_server`` describes. Settings and secrets of functions never pass
+through it: the memory of a zygote is shared with the instances of every function. Each fork has a socket of its
+own instead:
 
 1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
 2. The data plane sends JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...], "disk":
@@ -55,74 +57,88 @@ PRELOADED_MODULES = (
 """Modules that most handlers import, directly or not. Every fork shares them."""
 for _name in PRELOADED_MODULES:
     importlib.import_module(_name)
+if "platform" in sys.modules:
+    importlib.reload(sys.modules["platform"])  # it has cached the host name of the machine
 
-WORKER_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
 HANDSHAKE_BYTE = b"\n"
 
 
-class InterpreterZygote:
-    """The zygote of one interpreter."""
+def run_zygote(control: socket.socket) -> tuple[list[int], str, RootFilesystem, str]:
+    """Serve fork messages until the data plane closes its end, then exit.
 
-    def __init__(self, control: socket.socket, level: str, root: str, disk: str, codes: str) -> None:
-        self.control = control
-        self.level = level
-        self.root = RootFilesystem(root, codes)
-        self.disk = disk
+    Args:
+        control: The socket to the data plane.
 
-    def run(self) -> None:
-        """Serve fork messages until the data plane closes its end."""
-        # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
-        has_namespaces = namespaces.has_namespaces(self.level)
-        namespaces.enter_zygote_namespaces(self.level)
-        syscalls.join_session_keyring()
-        if has_namespaces:
-            self.root.build()
-            self.root.detect_storage(self.disk)
-        serve.add_site_builtins()
-        fork_server.ForkServer(
-            self.control, namespaces=has_namespaces, run_child=self.run_child, storage=self.root.storage
-        ).run()
+    Returns:
+        In a fork, the arguments of ``run_fork``.
+    """
+    settings = serve.receive_document(control)
+    # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
+    level = settings["level"]
+    has_namespaces = namespaces.has_namespaces(level)
+    namespaces.enter_zygote_namespaces(level)
+    syscalls.join_session_keyring()
+    root = RootFilesystem(settings["root"], settings["codes"])
+    if has_namespaces:
+        root.build()
+        root.detect_storage(settings["disk"])
+    serve.add_site_builtins()
+    try:
+        descriptors = fork_server.ForkServer(control, namespaces=has_namespaces, storage=root.storage).run()
+    except EOFError:
+        sys.exit()
+    return descriptors, level, root, settings["worker"] + "/python"
 
-    def run_child(self, descriptors: list[int]) -> None:
-        """Run one instance or one deployment zygote in a fresh fork. Never returns.
 
-        Args:
-            descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
-        """
-        connection = socket.socket(fileno=descriptors[0])
-        with _ExitGuard(connection) as guard:
-            connection.settimeout(None)
-            connection.sendall(HANDSHAKE_BYTE)
-            # Opened now because no path leads to the worker's files once the root has changed; a fresh
-            # interpreter reads its program from this descriptor.
-            program = os.open(os.path.join(WORKER_DIRECTORY, "serve.py"), os.O_RDONLY | os.O_CLOEXEC)
-            # The first document is the same for every function. What follows it (cgroups, mounts, warm-up) is done
-            # while the fork waits for a deployment, off the path of any request.
-            document = serve.receive_document(connection)
-            confine.prepare(
-                self.level, self.root, document["cgroups"], document["disk"], is_zygote=document["is_zygote"]
-            )
-            warm_up.warm_up(WORKER_DIRECTORY)
-            confine.enter_root(self.level, self.root)
-            settings = serve.receive_document(connection)
-            sandbox = confine.SandboxSettings(settings)
-            root = self.root
-            if settings.get("preload"):
-                root = confine.confine_zygote(sandbox, root, tuple(descriptors[1:]))
-            else:
-                confine.confine(sandbox, root, tuple(descriptors[1:]))
-            redirect_stdio(descriptors[1:])
-            os.chdir(settings["home"])
-            environment = serve.receive_document(connection)
-            if settings.get("fresh"):
-                exec_fresh(settings, environment, connection, program)
-            os.close(program)
-            guard.is_started = True
-            if settings.get("preload"):
-                DeploymentZygote(connection, self.level, root).run(settings, environment)
-            else:
-                serve.apply_environment(environment)
-                guard.exit_code = serve.serve(connection, settings)
+def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory: str) -> None:
+    """Run one instance or one deployment zygote in a fresh fork. Never returns.
+
+    Args:
+        descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
+        level: The isolation level.
+        root: The root that the zygote has built.
+        directory: The directory of this module.
+    """
+    connection = socket.socket(fileno=descriptors[0])
+    with _ExitGuard(connection) as guard:
+        connection.settimeout(None)
+        connection.sendall(HANDSHAKE_BYTE)
+        program = _prepare(connection, level, root, directory)
+        settings = serve.receive_document(connection)
+        sandbox = confine.SandboxSettings(settings)
+        if settings.get("preload"):
+            root = confine.confine_zygote(sandbox, root, tuple(descriptors[1:]))
+        else:
+            confine.confine(sandbox, root, tuple(descriptors[1:]))
+        redirect_stdio(descriptors[1:])
+        os.chdir(settings["home"])
+        environment = serve.receive_document(connection)
+        if settings.get("fresh"):
+            exec_fresh(settings, environment, connection, program)
+        os.close(program)
+        guard.is_started = True
+        del directory  # a handler can read the variables of its callers
+        if settings.get("preload"):
+            DeploymentZygote(connection, level, root).run(settings, environment)
+        else:
+            del root
+            serve.apply_environment(environment)
+            guard.exit_code = serve.serve(connection, settings)
+
+
+def _prepare(connection: socket.socket, level: str, root: RootFilesystem, directory: str) -> int:
+    """Do what is the same for every function, while the fork waits for a deployment.
+
+    Returns:
+        A descriptor of the program of a fresh interpreter. No path leads to it once the root has changed.
+    """
+    program = os.open(os.path.join(directory, "serve.py"), os.O_RDONLY | os.O_CLOEXEC)
+    document = serve.receive_document(connection)
+    confine.prepare(level, root, document["cgroups"], document["disk"], is_zygote=document["is_zygote"])
+    warm_up.warm_up(directory)
+    confine.enter_root(level, root)
+    serve.present_program()
+    return program
 
 
 class DeploymentZygote:
@@ -145,7 +161,7 @@ class DeploymentZygote:
         )
         if result is not None:
             self.preloaded_modules = result
-            fork_server.ForkServer(self.control, namespaces=has_namespaces, run_child=self.run_child).run()
+            self.run_child(fork_server.ForkServer(self.control, namespaces=has_namespaces).run())
 
     def run_child(self, descriptors: list[int]) -> None:
         """Run one instance in a fresh fork. Never returns.
@@ -220,15 +236,14 @@ def exec_fresh(
         program: A descriptor of the source that the interpreter runs.
     """
     # Descriptors are not inheritable by default (PEP 446) and would be closed by execve.
-    for descriptor in (program, connection.fileno()):
-        os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no names)
+    os.set_inheritable(connection.fileno(), True)  # noqa: FBT003  (it takes no names)
     signal.set_wakeup_fd(-1)
-    command = [sys.executable, "-I", "-S", "-c", serve.FRESH_PROGRAM, str(program), str(connection.fileno())]
-    arguments = [*command, settings["handler"], settings["root"]]
+    os.dup2(program, 0)
+    arguments = [sys.executable, "-I", "-S", "-", str(connection.fileno()), settings["handler"], settings["root"]]
     os.execve(sys.executable, arguments, environment)  # noqa: S606  (no shell is wanted)
 
 
 def main(arguments: list[str]) -> None:
-    """Run the zygote with the arguments that the module describes."""
-    descriptor, level, root, disk, codes = arguments
-    InterpreterZygote(socket.socket(fileno=int(descriptor)), level, root, disk, codes).run()
+    """Run the zygote whose socket to the data plane is the only argument, a descriptor."""
+    # A fork returns to here: its stack does not hold the settings of the zygote, which its handler could read.
+    run_fork(*run_zygote(socket.socket(fileno=int(arguments[0]))))

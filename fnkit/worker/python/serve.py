@@ -1,8 +1,7 @@
 """Serves requests in one instance: imports the handler, reports readiness, answers one request at a time.
 
-Standard library only, Python 3.8 and later. The zygotes import this module. For an instance that is a fresh
-process, ``FRESH_PROGRAM`` reads it from a descriptor and runs it with the arguments ``SOURCE CONNECTION HANDLER
-ROOT``.
+Standard library only, Python 3.8 and later. The zygotes import this module. An instance that is a fresh process
+reads it from its standard input, as no path leads to it, and has the arguments ``CONNECTION HANDLER ROOT``.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import struct
 import sys
 import time
 import traceback
+import types
 import typing
 
 LENGTH_PREFIX = struct.Struct("!I")
@@ -28,14 +28,8 @@ HANDLER_NOT_FOUND = (
     "(path to your module with exported function to use), check your function logs"
 )
 REASON_PHRASES = {200: b"OK", 500: b"Internal Server Error"}
-FRESH_PROGRAM = (
-    "import sys\n"
-    "with open(int(sys.argv[1]), 'rb') as worker: source = worker.read()\n"
-    "space = {'__name__': '_fnkit_worker', '__file__': '<fnkit>'}\n"
-    "exec(compile(source, '<fnkit>', 'exec'), space)\n"
-    "space['serve_fresh'](*sys.argv[2:])\n"
-)
-"""Program of an instance in a new interpreter. It reads this module from a descriptor: no path leads to it."""
+PROGRAM_PATH = "/home/app/index.py"
+"""The program of an instance, as on the real platform. Here it is empty, and exists in roots of their own only."""
 
 
 class HandlerNotFound(Exception):
@@ -93,6 +87,17 @@ def add_site_builtins() -> None:
     site.sethelper()
 
 
+def present_program() -> None:
+    """Show the program of the real platform in ``sys`` and as ``__main__``, instead of the worker."""
+    module = types.ModuleType("__main__")
+    if os.path.exists(PROGRAM_PATH):  # child processes of multiprocessing import it
+        module.__file__ = PROGRAM_PATH
+    sys.modules["__main__"] = module
+    sys.argv[:] = [PROGRAM_PATH]
+    with contextlib.suppress(AttributeError):  # Python 3.10
+        sys.orig_argv[:] = [sys.executable, PROGRAM_PATH]
+
+
 def apply_environment(environment: dict[str, str]) -> None:
     """Replace the environment of Python and of the C library, and apply its time zone."""
     os.environ.clear()
@@ -110,7 +115,10 @@ def serve_fresh(connection: str, handler: str, root: str) -> None:
         handler: The handler as ``dir/file.name``.
         root: The directory of the function's code.
     """
-    sys.argv[:] = [""]
+    null_device = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null_device, 0)
+    os.close(null_device)
+    present_program()
     open_standard_streams()
     add_site_builtins()
     code = 1
@@ -179,7 +187,7 @@ def print_traceback() -> None:
     """Print the current traceback to the function's log, without the worker's own frames."""
     kind, error, trace = sys.exc_info()
     while trace is not None and trace.tb_frame.f_code.co_filename in (
-        __file__,
+        print_traceback.__code__.co_filename,
         "<frozen importlib._bootstrap>",
         "<frozen importlib._bootstrap_external>",
     ):
@@ -315,3 +323,7 @@ def send_response(
     connection.sendall(
         head % (status, REASON_PHRASES[status], content_type.encode(), len(body), end, nonce_line) + body
     )
+
+
+if __name__ == "__main__":
+    serve_fresh(*sys.argv[1:])

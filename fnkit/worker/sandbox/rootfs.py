@@ -49,6 +49,7 @@ class RootFilesystem:
         self._interpreter = interpreter
         self._usr_local = usr_local
         self._mounts = []  # type: list[str]
+        self._account_files = []  # type: list[int]
 
     def build(self) -> None:
         """Build what all forks share."""
@@ -102,9 +103,14 @@ class RootFilesystem:
             syscalls.make_readonly(self.path)
             syscalls.bind(memory + "/app", self.path + skeleton.HOME_PATH, readonly=False)
             os.mkdir(self.path + skeleton.CODE_PATH)
+            for name, path in (("passwd", skeleton.PASSWD_PATH), ("group", skeleton.GROUP_PATH)):
+                os.close(os.open(f"{memory}/{name}", os.O_CREAT | os.O_WRONLY, 0o644))
+                syscalls.bind(f"{memory}/{name}", self.path + path, readonly=False)
         else:
+            _fill_upper_layer(layers + "/root/upper")
             _mount_overlay(self.path, [self.base + "/skeleton"], layers + "/root")
-            os.utime(self.path + skeleton.HOME_PATH)  # copies it to the upper layer, while there is time
+        for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
+            self._account_files.append(os.open(self.path + path, os.O_WRONLY | os.O_CLOEXEC))
         for name, path in (("tmp", "/tmp"), ("shm", "/dev/shm")):
             syscalls.bind(f"{memory}/{name}", self.path + path, readonly=False)
         for path in self._mounts:
@@ -142,16 +148,33 @@ class RootFilesystem:
         syscalls.change_root(self.path)
 
     def mount_code(self, code: str, uid: int) -> None:
-        """Mount the code of the function in the root of this process.
+        """Mount the code of the function in the root of this process, and write the accounts of its user.
 
         Args:
             code: The path of its directory below that of all codes.
-            uid: The user that gets the home directory; 0 for the current one.
+            uid: The user that gets the home directory, and its group; 0 for the current one.
         """
         if uid:
             os.chown(skeleton.HOME_PATH, uid, uid)
+        self._write_accounts(uid or os.geteuid(), uid or os.getegid())
         source = f"{skeleton.OUTSIDE_PATH}/codes/{code}"
         syscalls.bind(source, skeleton.CODE_PATH, readonly=self.storage == READ_ONLY)
+
+    def _write_accounts(self, uid: int, gid: int) -> None:
+        """Write the accounts of this root: the instance's user, ``root`` and ``nobody``.
+
+        Args:
+            uid: The instance's user. It comes first, and so is found by its id even if that is one of the others'.
+            gid: Its group.
+        """
+        name, home = skeleton.USER_NAME, skeleton.HOME_PATH
+        users = f"{name}:x:{uid}:{gid}:{name}:{home}:/bin/sh\nroot:x:0:0:root:/root:/bin/sh\n"
+        nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        passwd, group = self._account_files
+        os.write(passwd, (users + nobody).encode())
+        os.write(group, f"{name}:x:{gid}:\nroot:x:0:\nnogroup:x:65534:\n".encode())
+        os.close(passwd)
+        os.close(group)
 
     def move_tmp_to_disk(self) -> None:
         """Replace ``/tmp``, and a home directory that is in memory, by directories on the disk, if there is one."""
@@ -210,6 +233,17 @@ class RootFilesystem:
         ]
 
 
+def _fill_upper_layer(upper: str) -> None:
+    """Create what each start changes, with the modes of the skeleton. The kernel would take longer to copy it."""
+    os.makedirs(upper)
+    umask = os.umask(0)
+    for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH, skeleton.HOME_PATH + "/"):
+        os.makedirs(os.path.dirname(upper + path), exist_ok=True)
+    for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
+        os.close(os.open(upper + path, os.O_CREAT | os.O_WRONLY, 0o666))
+    os.umask(umask)
+
+
 def _mount_overlay(target: str, lower: list[str], layers: str) -> None:
     """Mount an overlay.
 
@@ -222,7 +256,7 @@ def _mount_overlay(target: str, lower: list[str], layers: str) -> None:
         OSError: The kernel refuses overlays, or one on this file system.
     """
     for name in ("upper", "work"):
-        os.makedirs(f"{layers}/{name}")
+        os.makedirs(f"{layers}/{name}", exist_ok=True)
     # A directory has the attributes that it has in its topmost layer: the user of the instance is not known yet.
     os.chmod(layers + "/upper", os.stat(lower[0]).st_mode)
     # Layers are named by descriptors: commas and colons in paths would be separators. "volatile" (Linux 5.10): what

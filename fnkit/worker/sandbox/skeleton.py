@@ -19,6 +19,11 @@ from . import syscalls
 HOME_PATH = "/home/app"
 CODE_PATH = "/home/app/function"
 USR_LOCAL_PATH = "/usr/local"
+PROGRAM_PATH = "/home/app/index.py"
+"""The program of the real platform. Nothing runs it here, but child processes of multiprocessing import it."""
+USER_NAME = "app"
+"""The name of an instance's user and group. Production's is unknown; this one is after its home directory."""
+PASSWD_PATH, GROUP_PATH = "/etc/passwd", "/etc/group"
 OUTSIDE_PATH = "/run/fnkit"
 """Where a root has directories of the outside until its process is confined; an empty directory afterwards."""
 SYSTEM_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store")
@@ -74,6 +79,8 @@ def build_skeleton(skeleton: str, interpreter: list[str]) -> list[str]:
         os.makedirs(skeleton + directory, exist_ok=True)
     for name in ETC_ENTRIES:
         _copy_public("/etc/" + name, skeleton + "/etc/" + name)
+    for path in (PROGRAM_PATH, PASSWD_PATH, GROUP_PATH):  # empty; rootfs fills the latter two
+        os.close(os.open(skeleton + path, os.O_CREAT | os.O_WRONLY, 0o666))
     for link, target in _LINKS:
         os.symlink(target, skeleton + link)
     mounts = [*_link_system_directories(skeleton), *interpreter]

@@ -167,12 +167,7 @@ class WorkerFactory:
             self._disks_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._code_directory.mkdir(mode=0o711, parents=True, exist_ok=True)
             zygote = self._zygotes[interpreter] = InterpreterZygoteClient(
-                self._loop,
-                interpreter,
-                self.level,
-                root=self._runtime_directory / name,
-                disk=self._disks_directory / name,
-                codes=self._code_directory,
+                self._loop, interpreter, self._settings.encode_for_interpreter(name)
             )
         return zygote
 

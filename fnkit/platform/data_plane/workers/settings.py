@@ -1,18 +1,21 @@
-"""The settings that an instance or a deployment zygote receives after its fork, and the files that they name.
+"""The settings that zygotes and instances receive, and the files that they name.
 
-They are two documents: what the sandbox needs, then the environment with the secrets. The fork reads the second one
-when its sandbox is complete (``fnkit/worker/python/main.py``).
+Those of an instance or a deployment zygote are two documents: what the sandbox needs, then the environment with the
+secrets. The fork reads the second one when its sandbox is complete (``fnkit/worker/python/main.py``).
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import Final
 
+from fnkit import worker
 from fnkit.contract.invocation.environment import (
     CODE_DIRECTORY,
     HOME_DIRECTORY,
+    USER_NAME,
     EnvironmentSpec,
     instance_environment,
 )
@@ -56,6 +59,23 @@ class StartupConfig:
         self._code_directory = code_directory
         self._hard_cpu = hard_cpu
         self._uids: dict[str, int] = {}
+        # Without a root of their own, instances see the machine's accounts, if any, and run as this process's user.
+        self._user_name = USER_NAME if level.has_namespaces else _own_user_name()
+
+    def encode_for_interpreter(self, name: str) -> bytes:
+        """Return the settings of the zygote of an interpreter (``fnkit/worker/python/main.py``).
+
+        Args:
+            name: The name of its directories: one for mounts, and one to try whether the disk is suitable.
+        """
+        root = self._runtime_directory / name
+        root.mkdir(mode=0o700, exist_ok=True)
+        directory = str(Path(worker.__file__).parent)
+        settings = {"level": self._level.value, "worker": directory, "root": "", "disk": "", "codes": ""}
+        if self._has_namespaces:
+            disk = self._disks_directory / name
+            settings |= {"root": str(root), "disk": str(disk), "codes": str(self._code_directory)}
+        return encode_document(directory) + encode_document(settings)
 
     def encode_for_instance(self, route: Route, process: ForkedProcess) -> bytes:
         """Return the settings of an instance, secrets included.
@@ -142,7 +162,7 @@ class StartupConfig:
             privacy=route.privacy,
             variables=route.environment,
         )
-        environment = instance_environment(facts, home=home, root=self._root(route))
+        environment = instance_environment(facts, home=home, root=self._root(route), user=self._user_name)
         if not self._has_namespaces:
             environment["TMPDIR"] = home
         return environment
@@ -154,3 +174,11 @@ class StartupConfig:
         directory.mkdir(mode=0o700)
         process.host_directory = str(directory)
         return directory
+
+
+def _own_user_name() -> str:
+    """Return the name of this process's user; its number if it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

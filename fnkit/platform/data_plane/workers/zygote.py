@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Final
 
 from fnkit import worker
-from fnkit.platform.data_plane.workers.isolation import Level
 
 _MESSAGE: Final = struct.Struct("!4sIi")
 _READY: Final = b"REDY"
@@ -31,6 +30,8 @@ _KILL: Final = b"KILL"
 _REPLY_TIMEOUT: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
 _STOP_TIMEOUT: Final = 2.0
 _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
+_OWNER_VARIABLE: Final = "FNKIT_DATA_PLANE"
+"""Shows in /proc to which data plane a zygote and its forks belong. It is no variable of a handler."""
 
 
 class Storage(Enum):
@@ -195,49 +196,28 @@ class InterpreterZygoteClient(ForkServerClient):
     Args:
         loop: The event loop.
         interpreter: The interpreter.
-        level: The isolation level.
-        root: Where it mounts what its forks share.
-        disk: A path at which it may create a directory on the disk, and remove it again.
-        codes: The directory that contains the code of all functions.
+        settings: Its settings, as documents.
 
     Raises:
         OSError: The interpreter cannot be executed.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        interpreter: str,
-        level: Level,
-        *,
-        root: Path,
-        disk: Path,
-        codes: Path,
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str, settings: bytes) -> None:
         super().__init__(loop, interpreter)
-        root.mkdir(mode=0o700, exist_ok=True)
         control, zygote_end = socket.socketpair()
         try:
-            self._process = subprocess.Popen(
-                # -I and -S: no environment variable, user directory or site package of the platform reaches a
-                # function. The real path: a virtual environment would be visible in sys.prefix.
-                [
-                    os.path.realpath(interpreter),
-                    "-I",
-                    "-S",
-                    _LAUNCH,
-                    "main",
-                    str(zygote_end.fileno()),
-                    level.value,
-                    root,
-                    disk,
-                    codes,
-                ],
-                pass_fds=(zygote_end.fileno(),),
-                stdin=subprocess.DEVNULL,
-                cwd="/",
-                env={"LANG": "C.UTF-8", "PATH": os.defpath},
-            )
+            control.sendall(settings)
+            with _LAUNCH.open("rb") as program:
+                self._process = subprocess.Popen(
+                    # -I and -S: no environment variable, user directory or site package of the platform reaches a
+                    # function. The real path: a virtual environment would be visible in sys.prefix. Handlers can
+                    # read arguments and environment, so neither holds a path of the platform.
+                    [os.path.realpath(interpreter), "-I", "-S", "-", str(zygote_end.fileno())],
+                    pass_fds=(zygote_end.fileno(),),
+                    stdin=program,
+                    cwd="/",
+                    env={"LANG": "C.UTF-8", "PATH": os.defpath, _OWNER_VARIABLE: str(os.getpid())},
+                )
         except OSError:
             control.close()
             raise

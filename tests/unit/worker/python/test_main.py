@@ -20,16 +20,17 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 import launch
 main = launch.load("main")
-child = main.InterpreterZygote(None, "none", "/", "/", "/")
-if sys.argv[2] == "deployment":
-    child = main.DeploymentZygote(None, "none", child.root)
+root = main.RootFilesystem("/", "/")
 connection = int(sys.argv[3])
 
 def confined(*_):
     os.write(connection, b"confined\\n")
 
 main.confine.confine = main.confine.confine_fork = confined
-child.run_child([connection, os.dup(1), os.dup(2)])
+descriptors = [connection, os.dup(1), os.dup(2)]
+if sys.argv[2] == "deployment":
+    main.DeploymentZygote(None, "none", root).run_child(descriptors)
+main.run_fork(descriptors, "none", root, sys.argv[1])
 """
 HANDLER = "import os\n\ndef handle(event, context):\n    return os.environ['SECRET']\n"
 

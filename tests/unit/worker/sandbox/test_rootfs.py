@@ -14,7 +14,7 @@ from fnkit.worker.sandbox import skeleton
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="roots are Linux only")
 
 PROGRAM = """
-import json, os, sys
+import json, os, pwd, sys
 from fnkit.worker.sandbox import namespaces, rootfs, syscalls
 
 folder, storage, trial = sys.argv[1], sys.argv[2], sys.argv[3]
@@ -38,7 +38,8 @@ for directory in ("/", "/etc", "/usr/local", "/opt", "/home/app", "/home/app/fun
     except OSError:
         pass
 code = open("/home/app/function/handler.py").read()
-print(json.dumps([detected, written, code, os.listdir("/run/fnkit"), os.path.exists("/etc/os-release")]))
+seen = [os.listdir("/run/fnkit"), os.path.exists("/etc/os-release"), pwd.getpwuid(os.getuid()).pw_name]
+print(json.dumps([detected, written, code, seen]))
 """
 
 
@@ -62,20 +63,20 @@ def enter_root(folder: Path, storage: str, trial: str) -> list[object]:
 
 
 def test_upper_layers_are_in_memory_if_the_disk_is_unsuitable(tmp_path: Path) -> None:
-    detected, written, code, outside, has_etc = enter_root(tmp_path, "MEMORY", "/proc/unsuitable")
+    detected, written, code, seen = enter_root(tmp_path, "MEMORY", "/proc/unsuitable")
     assert detected == 1
     assert written == [
         "/", "/etc", "/usr/local", "/opt", "/home/app", "/home/app/function", "/tmp", "/dev/shm",
     ]  # fmt: skip
-    assert (code, outside, has_etc) == ("code", [], True)
+    assert (code, seen) == ("code", [[], True, "app"])
     assert list((tmp_path / "disk").iterdir()) == []
     assert [path.name for path in (tmp_path / "codes/mine").iterdir()] == ["handler.py"]
 
 
 def test_home_and_tmp_are_writable_without_overlays(tmp_path: Path) -> None:
-    _, written, code, outside, has_etc = enter_root(tmp_path, "READ_ONLY", "/proc/unsuitable")
+    _, written, code, seen = enter_root(tmp_path, "READ_ONLY", "/proc/unsuitable")
     assert written == ["/home/app", "/tmp", "/dev/shm"]
-    assert (code, outside, has_etc) == ("code", [], True)
+    assert (code, seen) == ("code", [[], True, "app"])
 
 
 def test_only_what_everybody_may_read_is_copied(tmp_path: Path) -> None:

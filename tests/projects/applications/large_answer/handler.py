@@ -1,0 +1,5 @@
+"""Answers with megabytes."""
+
+
+def handle(event, context):
+    return {"body": "0123456789abcdef" * 131072}

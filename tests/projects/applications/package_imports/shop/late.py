@@ -1,0 +1,3 @@
+from . import tax
+
+NAME = tax.__name__
