@@ -20,6 +20,7 @@ from tests.support.data_plane import DataPlaneProcess, children, running_data_pl
 from tests.support.foreign_process import bytes_from_socket
 from tests.support.handler_latch import handler_latch
 from tests.support.metrics import wait_for_counts
+from tests.support.resource_counts import PREWARMED
 from tests.support.waiting import wait_until
 
 HELLO = "def handle(e, c):\n    return 'hello'\n"
@@ -251,6 +252,16 @@ def test_instance_memory_stays_within_the_budget() -> None:
             latch.release()
             assert waiting.result().body == b"hello"
             assert peer.recv(65536).endswith(b"done")
+
+
+def test_interpreter_is_prestarted_before_its_first_deployment() -> None:
+    with running_data_plane() as plane:
+        assert not plane.instances()
+        version = plane.control.next_version()
+        plane.control.send(routing.PrestartInterpreter(version=version, interpreter=plane.interpreter))
+        wait_until(lambda: len(plane.instances()) == PREWARMED)
+        plane.deploy("hello", HELLO)
+        assert plane.call("hello").body == b"hello"
 
 
 def test_function_is_served_only_under_its_latest_hosts() -> None:

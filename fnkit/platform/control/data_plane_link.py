@@ -254,6 +254,11 @@ class DataPlaneLink:
                 case _:
                     return None
 
+    def prestart(self, interpreter: str) -> None:
+        """Let the data plane prepare for a deployment with this interpreter. Without a data plane, do nothing."""
+        if self._current is not None:
+            self._current.send(routing.PrestartInterpreter(version=self._next_version(), interpreter=interpreter))
+
     async def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
         """Replace the hostnames of a function. Return after the ack or ``ACK_TIMEOUT``."""
         self._hosts[function_id] = hosts

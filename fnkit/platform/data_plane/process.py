@@ -155,6 +155,8 @@ class DataPlane:
             case routing.UpsertRoute():
                 self._changed_hosts.pop(message.route.function_id, None)
                 self._deploy(message.route)
+            case routing.PrestartInterpreter():
+                self._engine.prestart([message.interpreter])
             case routing.RemoveFunction():
                 self._remove_function(message.function_id)
             case routing.HostsChanged():

@@ -143,6 +143,12 @@ class UpsertRoute(_Versioned, frozen=True, kw_only=True, tag="upsert"):
     route: Route
 
 
+class PrestartInterpreter(_Versioned, frozen=True, kw_only=True, tag="prestart"):
+    """Start the zygote and the pre-warmed workers of an interpreter that a deployment in progress will need."""
+
+    interpreter: str
+
+
 class RemoveFunction(_Versioned, frozen=True, kw_only=True, tag="remove"):
     """Stop routing to this function, and stop its instances after their current requests."""
 
@@ -172,7 +178,7 @@ class ClockChanged(_Versioned, frozen=True, kw_only=True, tag="clock"):
 
 
 ControlMessage: TypeAlias = (
-    Snapshot | UpsertRoute | RemoveFunction | HostsChanged | CredentialsChanged | ClockChanged
+    Snapshot | UpsertRoute | PrestartInterpreter | RemoveFunction | HostsChanged | CredentialsChanged | ClockChanged
 )
 
 

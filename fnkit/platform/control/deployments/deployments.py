@@ -139,6 +139,7 @@ class Deployments:
                 self._executor, self._toolchains.resolve, record.settings.runtime
             )
             interpreter = toolchain.interpreter.path
+            self._link.prestart(interpreter)  # beside the build; the first start takes longest
             code = self._find_reusable_code(record, archive) or await self._build_and_count(
                 record, archive, interpreter, log
             )
