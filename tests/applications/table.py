@@ -111,11 +111,11 @@ APPLICATIONS: Final[dict[str, Application]] = {
     "deleted_directory": _answering("no directory"),
     "environment_changes": Application((Request(["2", "2\n"]), Request(["3", "3\n"])), variables={"COUNT": "1"}),
     "exception": Application(
-        (Request("An error occured during handler execution: order 7 is unknown", status=500),)
+        (Request("An error occured during handler execution: order 7 is unknown\n", status=500),)
     ),
     "exit": Application(
         (
-            Request("An error occured during handler execution: SystemExit: done", "/exit", status=500),
+            Request("An error occured during handler execution: SystemExit: done\n", "/exit", status=500),
             Request("alive"),
         )
     ),

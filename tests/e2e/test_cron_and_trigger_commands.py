@@ -106,6 +106,7 @@ def test_cron_list_shows_next_and_last_run(deployment: tuple[PlatformUnderTest, 
     assert str(found["yearly"]["next"]).endswith(f"-{DISTANT_MONTH:02}-01T00:00:00Z")
 
 
+@pytest.mark.long
 def test_failed_run_is_shown_with_its_error_and_can_be_replayed(deployment: tuple[PlatformUnderTest, Path]) -> None:
     platform, project = deployment
     platform.advance(60)

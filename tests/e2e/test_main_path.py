@@ -80,6 +80,7 @@ def test_changed_handler_updates_only_its_function(platform: PlatformUnderTest, 
     fnkit("destroy", "--local", "--yes").ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_removed_declarations_are_removed_from_the_platform(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
@@ -118,6 +119,7 @@ def test_removed_declarations_are_removed_from_the_platform(platform: PlatformUn
     fnkit("destroy", "--local", "--yes").ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_stages_are_deployed_independently(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
@@ -150,6 +152,7 @@ def test_saved_plan_is_applied_once_and_then_stale(platform: PlatformUnderTest, 
     fnkit("destroy", "--local", "--yes").ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_resources_of_other_projects_are_not_changed(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
@@ -175,6 +178,7 @@ def test_resources_of_other_projects_are_not_changed(platform: PlatformUnderTest
     fnkit("destroy", "--local", "--yes", cwd=other).ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_domains_and_triggers_follow_their_declarations(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command

@@ -56,6 +56,7 @@ def wait_for_deliveries(platform: PlatformUnderTest, project: Path) -> list[dict
     return sorted(found, key=lambda one: str(one["status"]))
 
 
+@pytest.mark.long
 def test_orders_example_handles_messages_and_replays_dead_ones(tmp_path: Path) -> None:
     project = Path(shutil.copytree(REPOSITORY / "examples" / "orders", tmp_path / "orders"))
     with running_platform(tmp_path / "home", "--clock-speed", "120") as platform:

@@ -39,6 +39,7 @@ def handle(event, context):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", SERVERS)
 def test_declared_queues_are_consumed_after_a_deploy(tmp_path: Path, kind: str) -> None:
     files = {"fnkit.toml": SETTINGS, "handlers.py": DECORATED, "plain.py": PLAIN}

@@ -19,6 +19,8 @@ READ_ONLY, MEMORY, DISK = 0, 1, 2
 _MEMORY_SIZE = "size=1024m,mode=0755"
 _BASE_SIZE = "size=64m,mode=0755"
 _OUTSIDE_SIZE = "size=1m,mode=0755"
+_ACCOUNTS_SPACE = b"\n" * 256
+"""Taken when a root is mounted: the disk may be full by the time its user is known, and the start must not fail."""
 
 
 class RootFilesystem:
@@ -170,11 +172,11 @@ class RootFilesystem:
         name, home = skeleton.USER_NAME, skeleton.HOME_PATH
         users = f"{name}:x:{uid}:{gid}:{name}:{home}:/bin/sh\nroot:x:0:0:root:/root:/bin/sh\n"
         nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        groups = f"{name}:x:{gid}:\nroot:x:0:\nnogroup:x:65534:\n"
         passwd, group = self._account_files
-        os.write(passwd, (users + nobody).encode())
-        os.write(group, f"{name}:x:{gid}:\nroot:x:0:\nnogroup:x:65534:\n".encode())
-        os.close(passwd)
-        os.close(group)
+        for file, text in ((passwd, users + nobody), (group, groups)):
+            os.ftruncate(file, os.pwrite(file, text.encode(), 0))
+            os.close(file)
 
     def move_tmp_to_disk(self) -> None:
         """Replace ``/tmp``, and a home directory that is in memory, by directories on the disk, if there is one."""
@@ -240,7 +242,9 @@ def _fill_upper_layer(upper: str) -> None:
     for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH, skeleton.HOME_PATH + "/"):
         os.makedirs(os.path.dirname(upper + path), exist_ok=True)
     for path in (skeleton.PASSWD_PATH, skeleton.GROUP_PATH):
-        os.close(os.open(upper + path, os.O_CREAT | os.O_WRONLY, 0o666))
+        file = os.open(upper + path, os.O_CREAT | os.O_WRONLY, 0o666)
+        os.write(file, _ACCOUNTS_SPACE)
+        os.close(file)
     os.umask(umask)
 
 

@@ -71,6 +71,7 @@ def test_full_disk_leaves_no_partial_writes_and_recovers(small_disk: Path) -> No
         assert control.create_namespace("after")["status"] == "ready"
 
 
+@pytest.mark.long
 def test_control_killed_on_a_full_disk_is_readable_and_resumes_when_there_is_space(
     small_disk: Path,
 ) -> None:

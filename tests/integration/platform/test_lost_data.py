@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.directory_tree import remove_tree
@@ -87,6 +88,7 @@ def test_lost_and_damaged_archives_fail_the_next_build_of_their_functions(tmp_pa
     ]
 
 
+@pytest.mark.long
 def test_start_names_the_lost_database_and_reset_begins_anew(tmp_path: Path) -> None:
     fnkit = Command({"FNKIT_HOME": str(tmp_path)})
     start = ("platform", "start", "--detach", "--json", "--api-port", "0", "--gateway-port", "0")

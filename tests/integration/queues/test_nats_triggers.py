@@ -102,6 +102,7 @@ def test_message_is_dead_after_four_failures_and_replayable(platform: QueuePlatf
     wait_until(lambda: platform.deliveries(trigger)[0]["status"] == "succeeded", DEADLINE)
 
 
+@pytest.mark.long
 def test_messages_that_always_fail_never_block_others(tmp_path: Path) -> None:
     """The clock is stopped, so that no retry is due before all messages were attempted once."""
     bad, good = [f"bad {number}" for number in range(40)], [f"good {number}" for number in range(60)]
