@@ -20,7 +20,7 @@ from tests.support.project_tree import write_files
 from tests.support.schedules import DISTANT_MONTH, DISTANT_SCHEDULE
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SETTINGS = 'name = "timetable"\n'
 HANDLERS = """

@@ -137,6 +137,7 @@ def test_stages_are_deployed_independently(platform: PlatformUnderTest, project:
     fnkit("destroy", "--local", "--yes", "--stage", "test").ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_saved_plan_is_applied_once_and_then_stale(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
@@ -222,6 +223,7 @@ def test_domains_and_triggers_follow_their_declarations(platform: PlatformUnderT
     fnkit("destroy", "--local", "--yes").ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_plan_without_changes_makes_four_requests(platform: PlatformUnderTest, project: Path) -> None:
     (project / "fnkit.toml").write_text('name = "sparing"\n')

@@ -18,7 +18,7 @@ from tests.support.metrics import OPENMETRICS, scrape
 from tests.support.platform import PlatformUnderTest, call_function, running_platform
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 NO_KEY = {"X-Auth-Token": ""}

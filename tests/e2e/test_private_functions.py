@@ -13,7 +13,7 @@ from tests.support.control_process import API, ControlProcess, api_client, zip_a
 from tests.support.platform import PlatformUnderTest, call_function, running_platform
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def deploy_private_function(platform: PlatformUnderTest) -> dict[str, object]:

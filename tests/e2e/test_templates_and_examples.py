@@ -18,7 +18,11 @@ from tests.support.platform import PlatformUnderTest
 from tests.support.source_tree import REPOSITORY
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="the platform needs WSL 2")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="the platform needs WSL 2"),
+]
 
 
 def deploy(platform: PlatformUnderTest, project: Path) -> dict[str, str]:

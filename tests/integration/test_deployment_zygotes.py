@@ -243,6 +243,7 @@ def test_function_without_packages_is_not_preloaded(cold_starter: ColdStarter) -
     assert len({cold_starter.cold_call("plain")["token"] for _ in range(4)}) == 4
 
 
+@pytest.mark.long
 def test_requests_succeed_while_killed_zygote_is_replaced(cold_starter: ColdStarter) -> None:
     cold_starter.deploy("killed")
     token = cold_starter.wait_until_preloaded("killed")
@@ -277,6 +278,7 @@ def test_deleting_function_ends_its_zygote() -> None:
         wait_until(lambda: not deployment_zygotes(plane))
 
 
+@pytest.mark.long
 def test_ended_deployment_zygotes_leave_no_resources() -> None:
     """Includes their spare forks: processes, descriptors and control groups."""
     with running_data_plane() as plane:
@@ -310,6 +312,7 @@ def wait_for_prewarmed_only(plane: DataPlaneProcess) -> None:
     )
 
 
+@pytest.mark.long
 def test_deployment_zygote_is_evicted_when_memory_is_short() -> None:
     with running_data_plane(memory_budget_mb=520) as plane:
         cold_starter = ColdStarter(plane)

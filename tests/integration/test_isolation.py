@@ -365,6 +365,7 @@ def test_instance_disk_is_writable_and_private(plane: DataPlaneProcess) -> None:
         assert reply == {"ok": []}
 
 
+@pytest.mark.long
 def test_process_count_is_limited(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Protection.PIDS):
         pytest.skip("not enforced at this level, as reported at startup")

@@ -189,6 +189,7 @@ def test_unenforced_hard_cpu_limit_is_logged() -> None:
         assert "--cpu-limits=hard is not enforced" in (plane.folder / "stderr.log").read_text()
 
 
+@pytest.mark.long
 def test_process_limit_is_per_function(plane: DataPlaneProcess) -> None:
     if Protection.PIDS not in TABLE[level_of(plane)]:
         pytest.skip("not enforced at this level, as reported at startup")

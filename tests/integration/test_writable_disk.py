@@ -314,6 +314,7 @@ def nested_disks(plane: DataPlaneProcess) -> list[Path]:
         return [disks]  # a disk is being removed
 
 
+@pytest.mark.long
 def test_nothing_is_left_after_a_stop_or_a_kill() -> None:
     with running_data_plane() as plane:
         disks = plane.folder / "disks"
@@ -383,6 +384,7 @@ def test_instances_write_to_memory_if_the_data_directory_is_on_an_overlay(
             subprocess.run(["umount", "--lazy", merged], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 @pytest.mark.parametrize("kind", KINDS)
 def test_instances_start_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -420,6 +422,7 @@ def handle(event, context):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sandbox", ["v1", "v2"])
 @pytest.mark.parametrize(("user", "level"), [*LEVELS, (LEVELS[-1][0], "landlock"), (0, "none")], ids=str)
 def test_session_keyring_of_the_platform_is_out_of_reach(user: int, level: str, sandbox: str) -> None:

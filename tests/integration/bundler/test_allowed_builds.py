@@ -193,6 +193,7 @@ def run_on_terminal(
         os.close(terminal)
 
 
+@pytest.mark.long
 def test_question_on_a_terminal_is_asked_once(declared: DeclaredBuild, tmp_path: Path) -> None:
     root, state = declared.project.root, os.fspath(tmp_path / "state")
     output, code = run_on_terminal(root, "bundle", answer="n\n", state=state)

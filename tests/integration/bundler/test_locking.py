@@ -188,6 +188,7 @@ def test_wrong_index_credentials_are_an_error_that_hides_them(
     assert raised.value.code == "index-credentials"
 
 
+@pytest.mark.long
 def test_piptools_locks_for_an_installed_python(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", tag=GNU, requires=("pure",))
     make_wheel(index.folder, "pure")
@@ -231,6 +232,7 @@ def test_relative_indexes_of_a_project_are_found(tmp_path: Path, index: PackageI
         assert versions(scaleway_lock(project, upgrade=True)) == {"local-only": "1.0", "pure": "1.0"}
 
 
+@pytest.mark.long
 def test_piptools_rejects_targets_it_cannot_lock_for(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", tag=GNU)
     minor = sys.version_info[1]

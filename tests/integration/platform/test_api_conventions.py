@@ -144,6 +144,7 @@ def test_metadata_returns_platform_partition_and_domain(control: ControlProcess)
     assert response.document == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_idle_connection_is_kept_open_between_polls(control: ControlProcess) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)

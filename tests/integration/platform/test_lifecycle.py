@@ -118,6 +118,7 @@ def test_second_start_returns_the_running_platform(
     assert again.stderr == "The platform was already running.\n"
 
 
+@pytest.mark.long
 def test_concurrent_starts_create_one_platform(fnkit: Command) -> None:
     starts = [fnkit.start(*START, "--detach") for _ in range(4)]
     documents = []

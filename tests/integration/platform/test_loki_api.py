@@ -345,6 +345,7 @@ def test_random_parameter_gives_200_or_400(logs: Logs, name: str, value: str) ->
         assert response.status in (200, 400), (name, value, response.body)
 
 
+@pytest.mark.long
 def test_api_stays_responsive_during_a_long_query(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         function = str(control.create_function(control.create_namespace()["id"], "loud")["id"])

@@ -23,6 +23,7 @@ def function_status(control: ControlProcess, function_id: object) -> tuple[objec
     return found["status"], found["error_message"]
 
 
+@pytest.mark.long
 def test_unreadable_secret_stops_its_function_alone_until_it_is_set_again(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         with connected_data_plane(control.settings.control_socket):
@@ -60,6 +61,7 @@ def test_unreadable_secret_stops_its_function_alone_until_it_is_set_again(tmp_pa
     assert repaired["status"] == "ready"
 
 
+@pytest.mark.long
 def test_lost_and_damaged_archives_fail_the_next_build_of_their_functions(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         with connected_data_plane(control.settings.control_socket):
@@ -106,6 +108,7 @@ def test_start_names_the_lost_database_and_reset_begins_anew(tmp_path: Path) -> 
     assert started.code == 0
 
 
+@pytest.mark.long
 def test_lost_key_of_tokens_is_reported_and_replaced(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
         with connected_data_plane(control.settings.control_socket):

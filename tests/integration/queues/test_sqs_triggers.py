@@ -64,6 +64,7 @@ def test_failing_message_is_retried_after_visibility_timeout_then_dead(sqs: SqsE
     assert (again["cause"], again["replay_of"], again["body"]) == ("replay", dead["id"], "poison")
 
 
+@pytest.mark.long
 def test_failing_messages_do_not_block_others(sqs: SqsEnvironment) -> None:
     sqs.handlers.status_for = lambda body: 500 if body.startswith("bad") else 200
     queue = sqs.create_queue()
@@ -75,6 +76,7 @@ def test_failing_messages_do_not_block_others(sqs: SqsEnvironment) -> None:
     wait_until(lambda: sqs.message_count(queue) == 15)
 
 
+@pytest.mark.long
 def test_redrive_policy_moves_failing_message_to_dead_letter_queue(sqs: SqsEnvironment) -> None:
     sqs.handlers.status_for = lambda body: 503 if body == "failing" else 200
     dead_letters = sqs.create_queue()
