@@ -23,6 +23,7 @@ from typing import Final, TypeAlias
 StrPath: TypeAlias = str | os.PathLike[str]
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_ACCESS_TIME: Final[int] = getattr(os, "O_NOATIME", 0)
 _PATH_FLAG: Final[int] = getattr(os, "O_PATH", os.O_RDONLY)
 _BATCH_ENTRIES: Final = 4096
 """Entries that are read before any of them is removed."""
@@ -173,7 +174,7 @@ def walk_tree(path: StrPath) -> Iterator[TreeEntry]:
         OSError: ``path`` is not a readable directory.
         TreeChanged: See there.
     """
-    directory = os.open(path, _DIRECTORY_FLAGS)
+    directory = _open_unchanged(path)
     ancestors: list[_Ancestor] = []
     pending: list[str] = []
     try:
@@ -181,7 +182,7 @@ def walk_tree(path: StrPath) -> Iterator[TreeEntry]:
         while pending or ancestors:
             if pending:
                 try:
-                    inner = os.open(pending.pop(), _DIRECTORY_FLAGS, dir_fd=directory)
+                    inner = _open_unchanged(pending.pop(), directory)
                 except OSError:
                     continue
                 ancestors.append(_Ancestor(directory, pending, is_held=len(ancestors) < _MAX_OPEN_DIRECTORIES))
@@ -195,6 +196,17 @@ def walk_tree(path: StrPath) -> Iterator[TreeEntry]:
         os.close(directory)
         for ancestor in ancestors:
             ancestor.close()
+
+
+def _open_unchanged(path: StrPath, parent: int | None = None) -> int:
+    """Open a directory so that reading it does not change its access time, if it is one's own or one is root.
+
+    Writing the access times of a tree waits for the disk: for seconds, while somebody writes a lot.
+    """
+    try:
+        return os.open(path, _DIRECTORY_FLAGS | _NO_ACCESS_TIME, dir_fd=parent)
+    except PermissionError:
+        return os.open(path, _DIRECTORY_FLAGS, dir_fd=parent)
 
 
 class _Ancestor:
@@ -226,7 +238,7 @@ class _Ancestor:
             held, self._held = self._held, None
             return held
         try:
-            parent = os.open("..", _DIRECTORY_FLAGS, dir_fd=child)
+            parent = _open_unchanged("..", child)
         except OSError as error:
             raise TreeChanged from error
         if _identity(parent) != self._identity:

@@ -60,8 +60,9 @@ class SharedPlane:
     def __init__(self, plane: DataPlaneProcess) -> None:
         self.plane = plane
         self.level = Level(plane.settings.isolation)
-        plane.deploy("neighbour", "def handle(event, context):\n    return 'good day'\n", min_scale=1)
+        route = plane.deploy("neighbour", "def handle(event, context):\n    return 'good day'\n", min_scale=1)
         assert plane.call("neighbour").body == b"good day"
+        wait_until((plane.folder / "logs" / route.function_id / "requests").is_dir, what="the log is open")
         wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
         wait_until(lambda: is_measured(plane), what="the neighbour measured")
         self.before: ResourceCounts = resource_counts(plane)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def test_deep_tree_is_walked_completely(tmp_path: Path, name: str) -> None:
     assert [entry.name for entry in entries if not entry.is_directory] == ["file"] * DEEP
     assert open_descriptors() == before
     remove_tree(tmp_path / "tree")
+
+
+def test_walk_changes_no_access_times(tmp_path: Path) -> None:
+    """A walk that writes waits for the disk, and then a disk limit is noticed too late."""
+    folders = [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    folders[-1].mkdir(parents=True)
+    for folder in folders:
+        os.utime(folder, (1, 2))  # read before it was changed: the next read would be recorded
+    assert len(list(walk_tree(tmp_path))) == 2
+    assert [folder.stat().st_atime for folder in folders] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o500, 0o600])
