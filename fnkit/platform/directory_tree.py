@@ -201,7 +201,7 @@ def walk_tree(path: StrPath) -> Iterator[TreeEntry]:
 def _open_unchanged(path: StrPath, parent: int | None = None) -> int:
     """Open a directory so that reading it does not change its access time, if it is one's own or one is root.
 
-    Writing the access times of a tree waits for the disk: for seconds, while somebody writes a lot.
+    The file system writes access times through its journal, which can block for seconds under heavy writes.
     """
     try:
         return os.open(path, _DIRECTORY_FLAGS | _NO_ACCESS_TIME, dir_fd=parent)

@@ -1,4 +1,4 @@
-"""Functions that nobody calls during a run, some of them with a cron that runs every minute of platform time."""
+"""Functions that receive no requests during a run. Some have a cron that runs every minute of platform time."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.support.structure import duplicate_public_classes, import_cycles
 
 _KIT = "authoring contract errors"
 _PLATFORM = "platform.model contract errors"
-_SOCKETS_AND_FILES = "platform.directory_tree platform.listening_sockets platform.peers"
+_SOCKETS_AND_FILES = "platform.directory_tree platform.listening_sockets platform.peers platform.rotating_log"
 _CONTROL = f"platform.control platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}"
 
 ALLOWED: dict[str, str] = {
@@ -37,6 +37,7 @@ ALLOWED: dict[str, str] = {
     "platform.directory_tree": "",
     "platform.listening_sockets": "",
     "platform.peers": "",
+    "platform.rotating_log": "",
     "platform.data_plane": f"worker {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.store": _PLATFORM,
     "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",

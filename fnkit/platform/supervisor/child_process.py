@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fnkit.contract.text import escape_control_characters
-from fnkit.platform.supervisor.log_files import RotatingLogFile
+from fnkit.platform.rotating_log import RotatingLogFile
 
 _MIN_RESTART_DELAY: Final = 0.1
 _MAX_RESTART_DELAY: Final = 10.0

@@ -28,10 +28,11 @@ import msgspec
 from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import ProcessSettings, QueueSettings
+from fnkit.platform.rotating_log import RotatingLogFile
 from fnkit.platform.supervisor.child_process import ChildProcess
 from fnkit.platform.supervisor.data_directory import child_environment, write_run_file
 from fnkit.platform.supervisor.health import fetch_health
-from fnkit.platform.supervisor.log_files import RotatingLogFile, not_healthy_error
+from fnkit.platform.supervisor.log_files import not_healthy_error
 from fnkit.platform.supervisor.nats_server import NATS_HOST
 from fnkit.platform.supervisor.options import StartOptions, StartupResult
 from fnkit.platform.supervisor.startup import AlreadyLocked, PreparedPlatform, prepare_platform

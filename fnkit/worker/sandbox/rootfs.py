@@ -163,7 +163,7 @@ class RootFilesystem:
         syscalls.bind(source, skeleton.CODE_PATH, readonly=self.storage == READ_ONLY)
 
     def _write_accounts(self, uid: int, gid: int) -> None:
-        """Write the accounts of this root: the instance's user, ``root`` and ``nobody``.
+        """Write ``/etc/passwd`` and ``/etc/group``: the instance's user, ``root`` and ``nobody``.
 
         Args:
             uid: The instance's user. It comes first, and so is found by its id even if that is one of the others'.

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from fnkit.platform.control.api.app import RequestLog, create_application
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.model.request_log import LoggedRequest
+from fnkit.platform.rotating_log import RotatingLogFile
 from tests.support.command import Command
 from tests.support.control_process import (
     API,
@@ -127,7 +128,7 @@ def request(number: int) -> LoggedRequest:
 
 def test_full_file_becomes_the_older_file(tmp_path: Path) -> None:
     async def work() -> None:
-        log = RequestLog(tmp_path / "logs" / "api.log", max_bytes=200)
+        log = RequestLog(RotatingLogFile(tmp_path / "logs" / "api.log", max_bytes=300))
         for number in range(5):
             log.write(request(number))
             log.flush()
@@ -140,7 +141,7 @@ def test_full_file_becomes_the_older_file(tmp_path: Path) -> None:
 def test_log_that_cannot_be_written_fails_no_request(tmp_path: Path) -> None:
     async def work() -> None:
         (tmp_path / "file").touch()
-        log = RequestLog(tmp_path / "file" / "api.log")
+        log = RequestLog(RotatingLogFile(tmp_path / "file" / "api.log"))
         log.write(request(1))
         log.flush()
 

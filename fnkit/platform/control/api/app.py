@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
@@ -31,6 +28,7 @@ from fnkit.platform.control.resources.access import AccessScope, Principal, reso
 from fnkit.platform.control.resources.kinds import KINDS
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.request_log import API_LOG, LoggedRequest
+from fnkit.platform.rotating_log import RotatingLogFile
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -53,18 +51,14 @@ _FLUSH_SECONDS: Final = 0.1
 
 
 class RequestLog:
-    """Appends the requests of each tenth of a second together, and keeps one older file.
-
-    A log that cannot be written, as on a full disk, loses lines and never fails a request.
+    """Appends the requests of each tenth of a second together.
 
     Args:
-        file: The file (0600).
-        max_bytes: The size above which it becomes the older file.
+        file: The file.
     """
 
-    def __init__(self, file: Path, *, max_bytes: int = 4 * 1024 * 1024) -> None:
+    def __init__(self, file: RotatingLogFile) -> None:
         self._file = file
-        self._max_bytes = max_bytes
         self._lines = bytearray()
         self._encoder = msgspec.json.Encoder()
         self._flushing: asyncio.TimerHandle | None = None
@@ -81,16 +75,7 @@ class RequestLog:
             self._flushing.cancel()
             self._flushing = None
         lines, self._lines = self._lines, bytearray()
-        with suppress(OSError):
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, lines)
-                is_full = os.fstat(descriptor).st_size > self._max_bytes
-            finally:
-                os.close(descriptor)
-            if is_full:
-                self._file.replace(self._file.with_name(f"{self._file.name}.1"))
+        self._file.write(bytes(lines))
 
 
 def create_application(plane: ControlPlane) -> Starlette:
@@ -101,7 +86,7 @@ def create_application(plane: ControlPlane) -> Starlette:
     Args:
         plane: The control plane that handles the requests; the caller opens and closes it.
     """
-    log = RequestLog(plane.context.layout.logs_dir / "platform" / f"{API_LOG}.log")
+    log = RequestLog(RotatingLogFile(plane.context.layout.logs_dir / "platform" / f"{API_LOG}.log"))
     routes: list[BaseRoute] = [
         *(_operation_route(plane, _API_PREFIX, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)),
         *(_operation_route(plane, _DELIVERIES_PREFIX, one) for one in platform_routes.DELIVERY_OPERATIONS),

@@ -6,8 +6,8 @@ import asyncio
 import signal
 from pathlib import Path
 
+from fnkit.platform.rotating_log import RotatingLogFile
 from fnkit.platform.supervisor.child_process import ChildProcess
-from fnkit.platform.supervisor.log_files import RotatingLogFile
 from tests.support.waiting import wait_until_async
 
 PROGRAM = r"""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from fnkit.platform.rotating_log import MAX_ROTATED_FILES, RotatingLogFile
 from fnkit.platform.supervisor.data_directory import child_environment
-from fnkit.platform.supervisor.log_files import MAX_ROTATED_FILES, LogFileFollower, RotatingLogFile, tail_log
+from fnkit.platform.supervisor.log_files import LogFileFollower, tail_log
 
 
 def test_full_log_is_rotated_and_old_files_are_limited(tmp_path: Path) -> None:
