@@ -134,8 +134,10 @@ def test_hostile_handler_does_not_affect_other_functions(
 
 def test_disk_limits_hold_while_an_instance_has_nested_directories(shared: SharedPlane) -> None:
     nesting = MisbehavingHandler("nests directories on disk", NESTING, (200,))
-    below = NESTING.replace("return 'deep'", "") + "for number in range(4000):\n"
-    below += "    with open(str(number), 'wb') as file: file.write(b'x' * (1 << 20))"
+    # It exceeds the limit by far and stays, as in the other tests of monitored limits: how fast it writes and how
+    # soon it is measured depend on the machine.
+    below = NESTING.replace("return 'deep'", "") + "for number in range(2000):\n"
+    below += "    with open(str(number), 'wb') as file: file.write(b'x' * (1 << 20))\ntime.sleep(1000)"
     filling = MisbehavingHandler("fills its disk below nested directories", below, (502,), Protection.DISK)
     name = shared.deploy(nesting, timeout=DEADLINE, sandbox="v1")
     assert shared.status_of(name) == 200
