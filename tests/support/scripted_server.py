@@ -13,12 +13,16 @@ __all__ = ["ReceivedRequest", "ScriptedResponse", "ScriptedServer", "scripted_se
 
 @dataclass(frozen=True)
 class ScriptedResponse:
-    """One response; ``drop`` closes the connection without a response."""
+    """One response.
+
+    ``drop`` closes the connection without a response; ``sent_bytes`` closes it after so many bytes of the body.
+    """
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False
+    sent_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def scripted_server(answer: Callable[[ReceivedRequest, int], ScriptedResponse]) 
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
-            self.wfile.write(response.body)
+            self.wfile.write(response.body[: response.sent_bytes])
+            self.close_connection = self.close_connection or response.sent_bytes is not None
 
         do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any  # noqa: N815 - http.server's own names
 

@@ -101,7 +101,7 @@ def write_layer(entries: Iterable[LayerEntry], output: BinaryIO) -> Layer:
     Raises:
         OSError: A file cannot be read, or the layer cannot be written.
     """
-    compressed = _CompressedOutput(output)
+    compressed = CompressedOutput(output)
     with tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK_BYTES) as archive:
         _add_entries(archive, entries)
     return compressed.finish()
@@ -157,7 +157,7 @@ class _DigestOutput(io.RawIOBase):
         return len(data)
 
 
-class _CompressedOutput(io.RawIOBase):
+class CompressedOutput(io.RawIOBase):
     """Compresses what is written to it, and digests it before and after."""
 
     def __init__(self, output: BinaryIO) -> None:
@@ -168,11 +168,13 @@ class _CompressedOutput(io.RawIOBase):
         self._size = 0
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]  # Buffer is of 3.12
+        """Add content."""
         self._diff_id.update(data)
         self._emit(self._compressor.compress(data))
         return len(data)
 
     def finish(self) -> Layer:
+        """Complete the layer."""
         self._emit(self._compressor.flush())
         return Layer(diff_id=self._diff_id.hexdigest(), digest=self._digest.hexdigest(), size=self._size)
 

@@ -1,0 +1,642 @@
+"""The base of an image: made of this machine's files, or pulled from a registry."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fnkit.contract.runtimes import RUNTIMES, python_version
+from fnkit.errors import PlatformError
+from fnkit.platform.control.deployments.toolchains import Interpreter, Toolchains
+from fnkit.platform.control.images.host_base import host_base_key, make_host_base
+from fnkit.platform.control.images.layer_store import LayerStore
+from fnkit.platform.control.images.pulled_base import pull_base
+from fnkit.platform.model.images import BaseImage
+from tests.support.image_registry import (
+    DOCKER_GZIP_TYPE,
+    DOCKER_MANIFEST_TYPE,
+    DOCKER_REGISTRY,
+    GZIP_TYPE,
+    PLAIN_TYPE,
+    ZSTD_TYPE,
+    Blob,
+    ImageForTests,
+    Registry,
+    digest_of,
+    make_image,
+    make_index,
+    running_registry,
+)
+from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, ScriptedServer, scripted_server
+
+needs_chroot = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="changing the root directory needs root on Linux"
+)
+needs_registry = pytest.mark.skipif(
+    DOCKER_REGISTRY is None, reason="docker-registry is not installed (apt-get install docker-registry)"
+)
+
+IMPORTS = (
+    "import ssl, sqlite3, ctypes, decimal, hashlib, lzma, bz2, zoneinfo, asyncio, multiprocessing, subprocess, "
+    "getpass, socket, json, locale, os, readline, sys, uuid"
+)
+
+
+def interpreters() -> list[Interpreter]:
+    """Return the interpreters of this machine, the oldest first."""
+    toolchains = Toolchains()
+    found: dict[str, Interpreter] = {}
+    for runtime in RUNTIMES:
+        if python_version(runtime.name) is not None:
+            with suppress(PlatformError):
+                interpreter = toolchains.resolve(runtime.name).interpreter
+                found[interpreter.path] = interpreter
+    return sorted(found.values(), key=lambda one: one.version)
+
+
+class HostBase:
+    """A base made of this machine's files, in a store, and unpacked."""
+
+    def __init__(self, interpreter: str, folder: Path) -> None:
+        self.store = LayerStore(folder / "store")
+        self.image: BaseImage = make_host_base(interpreter, self.store)
+        self.root = folder / "root"
+        with self.archive() as archive:
+            archive.extractall(self.root, filter="fully_trusted")  # noqa: S202 - our own layer
+
+    @contextmanager
+    def archive(self) -> Iterator[tarfile.TarFile]:
+        with (
+            self.store.open(self.image.layers[0].digest) as stored,
+            tarfile.open(fileobj=stored, mode="r:gz") as archive,
+        ):
+            yield archive
+
+    def run(self, program: str, *, user: str = "1000:1000", **environment: str) -> str:
+        """Run a program with the interpreter where nothing but the base exists, and return its output."""
+        command = ["/usr/sbin/chroot", f"--userspec={user}", str(self.root), self.image.interpreter, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return done.stdout.strip()
+
+
+@pytest.fixture(scope="module", params=["oldest", "newest"])
+def host_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HostBase:
+    interpreter = interpreters()[0 if request.param == "oldest" else -1]
+    return HostBase(interpreter.path, tmp_path_factory.mktemp(request.param))
+
+
+@needs_chroot
+@pytest.mark.long
+class TestHostBase:
+    def test_interpreter_imports_its_library_as_the_user_of_instances(self, host_base: HostBase) -> None:
+        program = "print(getpass.getuser(), os.path.expanduser('~'), os.access(os.path.expanduser('~'), os.W_OK))"
+        assert host_base.run(f"{IMPORTS}\n{program}") == "app /home/app True"
+        assert host_base.run(f"{IMPORTS}\n{program}", user="0:0") == "root /root True"
+
+    def test_all_modules_that_can_be_imported_here_can_be_imported_there(self, host_base: HostBase) -> None:
+        with host_base.archive() as archive:
+            files = [name.rpartition("/")[2] for name in archive.getnames() if "/lib-dynload/" in name]
+        extensions = {name.partition(".")[0] for name in files if name.endswith(".so")}
+        program = f"""
+import importlib
+for name in {sorted(extensions)}:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        print(name, error)
+"""
+        here = subprocess.run(
+            [host_base.image.interpreter, "-B", "-S", "-c", program],
+            env={}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert len(extensions) > 20
+        assert host_base.run(program) == here.stdout.strip()
+
+    def test_programs_find_a_shell_temporary_directories_names_and_a_locale(self, host_base: HostBase) -> None:
+        program = f"""{IMPORTS}
+import tempfile
+print(subprocess.run("echo x", shell=True, capture_output=True, text=True).stdout.strip())
+print(tempfile.gettempdir(), os.stat("/tmp").st_mode & 0o7777 == 0o1777, os.access("/var/tmp", os.W_OK))
+print(locale.setlocale(locale.LC_ALL, "C.UTF-8"), socket.gethostbyname("127.0.0.1"))
+print(zoneinfo.ZoneInfo("Europe/Paris"), os.path.exists("/etc/os-release"))
+"""
+        lines = host_base.run(program, **host_base.image.environment).splitlines()
+        zone = f"Europe/Paris {Path('/etc/os-release').exists()}"
+        assert lines == ["x", "/tmp True True", "C.UTF-8 127.0.0.1", zone]
+
+    def test_tls_trusts_the_authorities_that_this_machine_trusts(self, host_base: HostBase) -> None:
+        program = (
+            "import ssl; found = ssl.create_default_context().get_ca_certs(); "
+            "print(sorted({one['serialNumber'] for one in found}))"
+        )
+        command = [host_base.image.interpreter, "-B", "-S", "-c", program]
+        here = subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout.strip()
+        if here == "[]":
+            pytest.skip("this machine has no certificate authorities")
+        assert host_base.run(program) == here
+
+    def test_layer_contains_nothing_private_and_no_packages(self, host_base: HostBase) -> None:
+        with host_base.archive() as archive:
+            members = archive.getmembers()
+            names = [member.name for member in members]
+            assert [one.name for one in members if one.isfile() and not one.mode & 0o004] == []
+            assert [one.name for one in members if one.isdir() and one.mode & 0o005 != 0o005] == []
+            assert [one.name for one in members if one.mode & 0o6000 or one.mtime] == []
+            assert [name for name in names if "-packages" in name or "sitecustomize" in name] == []
+            assert [name for name in names if "/private/" in name or name.endswith((".key", ".a"))] == []
+            contents = (archive.extractfile(one) for one in members if one.isfile() and "/ssl/" in one.name)
+            assert not any(b"PRIVATE KEY-----" in content.read() for content in contents if content is not None)
+            links = [one for one in members if one.issym()]
+        assert [link.name for link in links if not self.leads_somewhere(host_base.root, link.name)] == []
+
+    @staticmethod
+    def leads_somewhere(root: Path, name: str) -> bool:
+        """Return whether a link has a target where ``root`` is the root directory."""
+        path, links = Path("/", name), 0
+        while (root / str(path).lstrip("/")).is_symlink() and links < 40:
+            target = str((root / str(path).lstrip("/")).readlink())
+            path, links = Path(os.path.normpath(path.parent / target)), links + 1
+        return (root / str(path).lstrip("/")).exists()
+
+    def test_modules_are_imported_from_bytecode_whatever_the_source_is(self, host_base: HostBase) -> None:
+        path = host_base.run("import colorsys; print(colorsys.__file__)")
+        (host_base.root / path.lstrip("/")).write_text("raise SystemExit(9)")
+        assert host_base.run("import colorsys; print(colorsys.__file__)") == path
+
+    def test_same_files_give_the_same_layer(self, host_base: HostBase, tmp_path: Path) -> None:
+        again = make_host_base(host_base.image.interpreter, LayerStore(tmp_path / "again"))
+        assert again == host_base.image
+
+
+def test_interpreter_that_cannot_be_copied_is_an_error(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    private = tmp_path / "python3"
+    shutil.copyfile(os.path.realpath(sys.executable), private)
+    private.chmod(0o700)
+    for path, reason in (
+        (tmp_path / "nothing", "No such file or directory"),
+        (script, "it is not an ELF executable"),
+        (private, f"{private} is not readable by everybody"),
+    ):
+        with pytest.raises(PlatformError) as raised:
+            make_host_base(str(path), LayerStore(tmp_path / "store"))
+        assert (raised.value.code, raised.value.message) == (
+            "image-base",
+            f"The interpreter {path} cannot be copied into an image: {reason}.",
+        )
+        assert raised.value.hint
+    assert LayerStore(tmp_path / "store").digests() == set()
+
+
+def test_key_of_a_base_changes_with_the_interpreter(tmp_path: Path) -> None:
+    interpreter = tmp_path / "bin" / "python3.12"
+    library = tmp_path / "lib" / "python3.12"
+    for directory in (interpreter.parent, library):
+        directory.mkdir(parents=True)
+    keys = [host_base_key(str(interpreter))]
+    for path in (interpreter, library / "os.py", tmp_path / "lib" / "libpython3.12.so.1.0", library / "new.py"):
+        path.write_text(path.name)
+        keys.append(host_base_key(str(interpreter)))
+    assert len(set(keys)) == len(keys)
+    assert host_base_key(str(interpreter)) == keys[-1]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LayerStore:
+    return LayerStore(tmp_path / "layers")
+
+
+def pull(reference: str, store: LayerStore, docker_config: Path | None = None) -> BaseImage:
+    return pull_base(reference, store, architecture="amd64", docker_config=docker_config)
+
+
+def pull_error(reference: str, store: LayerStore, docker_config: Path | None = None) -> PlatformError:
+    with pytest.raises(PlatformError) as raised:
+        pull(reference, store, docker_config)
+    assert raised.value.hint
+    return raised.value
+
+
+def assert_layers(base: BaseImage, store: LayerStore, image: ImageForTests) -> None:
+    """Check that the store has the layers of an image, compressed, in their order."""
+    assert [f"sha256:{layer.diff_id}" for layer in base.layers] == list(image.diff_ids)
+    for layer in base.layers:
+        with store.open(layer.digest) as stored:
+            content = stored.read()
+        assert hashlib.sha256(content).hexdigest() == layer.digest
+        assert len(content) == layer.size
+        assert hashlib.sha256(gzip.decompress(content)).hexdigest() == layer.diff_id
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with running_registry(tmp_path_factory.mktemp("registry") / "open") as running:
+        yield running
+
+
+def docker_config(folder: Path, host: str, user: str, password: str) -> Path:
+    """Write a file such as ``docker login`` writes."""
+    import base64
+
+    file = folder / "config.json"
+    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
+    file.write_text(json.dumps({"auths": {"other.example": {}, host: {"auth": auth}}, "credsStore": "desktop"}))
+    return file
+
+
+@needs_registry
+class TestRegistry:
+    def test_image_is_pulled_by_tag_and_by_digest(self, registry: Registry, store: LayerStore) -> None:
+        image = make_image()
+        digest = registry.push("team/base", "1", image)
+        base = pull(f"{registry.host}/team/base:1", store)
+        assert base.interpreter == "python3"
+        assert base.architecture == "amd64"
+        assert base.environment == {"PATH": "/opt/bin:/usr/bin", "GREETING": "a=b"}
+        assert_layers(base, store, image)
+        assert [f"sha256:{layer.digest}" for layer in base.layers] == [layer.digest for layer in image.layers]
+        assert pull(f"{registry.host}/team/base@{digest}", store) == base
+
+    def test_image_of_this_architecture_is_chosen(self, registry: Registry, store: LayerStore) -> None:
+        other, wanted = make_image(architecture="arm64"), make_image(architecture="amd64")
+        registry.push("several", "latest", other, wanted)
+        assert_layers(pull(f"{registry.host}/several", store), store, wanted)
+        arm64 = pull_base(f"{registry.host}/several", store, architecture="arm64")
+        assert_layers(arm64, store, other)
+        with pytest.raises(PlatformError, match="does not exist for linux/s390x") as raised:
+            pull_base(f"{registry.host}/several", store, architecture="s390x")
+        assert raised.value.code == "base-image-not-found"
+
+    def test_docker_media_types_and_a_missing_path(self, registry: Registry, store: LayerStore) -> None:
+        image = make_image(
+            layer_types=(DOCKER_GZIP_TYPE,), manifest_type=DOCKER_MANIFEST_TYPE, environment=["LANG=C.UTF-8"]
+        )
+        registry.push("docker", "latest", image)
+        base = pull(f"{registry.host}/docker", store)
+        assert_layers(base, store, image)
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        assert base.environment == {"LANG": "C.UTF-8", "PATH": path}
+
+    def test_uncompressed_layer_is_compressed(self, registry: Registry, store: LayerStore) -> None:
+        image = make_image(layer_types=(PLAIN_TYPE, GZIP_TYPE))
+        registry.push("plain", "latest", image)
+        assert_layers(pull(f"{registry.host}/plain", store), store, image)
+
+    def test_zstd_layer_is_an_error_that_says_so(self, registry: Registry, store: LayerStore) -> None:
+        registry.push("zstd", "latest", make_image(layer_types=(GZIP_TYPE, ZSTD_TYPE)))
+        error = pull_error(f"{registry.host}/zstd", store)
+        assert error.code == "base-image-invalid"
+        assert "compressed with zstd" in error.message
+        assert store.digests() == set()
+
+    @pytest.mark.parametrize("name", ["nothing", "known:nothing", "known@sha256:" + "0" * 64])
+    def test_missing_image_is_not_found(self, registry: Registry, store: LayerStore, name: str) -> None:
+        registry.push("known", "latest", make_image())
+        assert pull_error(f"{registry.host}/{name}", store).code == "base-image-not-found"
+
+    def test_credentials_of_docker_login_are_used(self, store: LayerStore, tmp_path: Path) -> None:
+        image = make_image()
+        with running_registry(tmp_path / "closed", has_users=True) as closed:
+            closed.push("base", "latest", image)
+            name = f"{closed.host}/base"
+            assert pull_error(name, store).code == "base-image-denied"
+            wrong = pull_error(name, store, docker_config(tmp_path, closed.host, "alice", "looking-glass"))
+            assert wrong.code == "base-image-denied"
+            assert "looking-glass" not in f"{wrong.message}{wrong.hint}"
+            right = docker_config(tmp_path, f"https://{closed.host}/v1/", "alice", "wonderland")
+            assert_layers(pull(name, store, right), store, image)
+
+
+def respond_with(image: ImageForTests) -> Callable[[ReceivedRequest, int], ScriptedResponse]:
+    """Return what a registry answers that has one image."""
+    blobs = {f"/v2/base/blobs/{blob.digest}": blob for blob in image.blobs}
+    blobs |= {f"/v2/base/manifests/{name}": image.manifest for name in ("latest", image.manifest.digest)}
+
+    def answer(request: ReceivedRequest, number: int) -> ScriptedResponse:
+        del number
+        blob = blobs.get(request.path)
+        if blob is None:
+            return ScriptedResponse(404)
+        return ScriptedResponse(200, blob.content, {"Content-Type": blob.media_type})
+
+    return answer
+
+
+def name_on(server: ScriptedServer) -> str:
+    return f"{server.url.removeprefix('http://')}/base"
+
+
+def with_manifest(image: ImageForTests, **changes: object) -> ImageForTests:
+    """Return the image with another manifest, which has these keys."""
+    manifest = {**json.loads(image.manifest.content), **changes}
+    return replace(image, manifest=Blob(json.dumps(manifest).encode(), image.manifest.media_type))
+
+
+def with_layer_content(image: ImageForTests, content: bytes) -> ImageForTests:
+    """Return the image with another first layer, whose digest is right, and whose configuration is not."""
+    layers = (Blob(content, image.layers[0].media_type), *image.layers[1:])
+    return with_manifest(replace(image, layers=layers), layers=[layer.descriptor for layer in layers])
+
+
+DEEP = b'{"manifests":' + b"[" * 500_000
+
+HOSTILE: dict[str, tuple[Callable[[ImageForTests], ImageForTests], str]] = {
+    "manifest-nested-deeply": (lambda one: replace(one, manifest=Blob(DEEP, "")), "its manifest cannot be read"),
+    "manifest-not-utf-8": (
+        lambda one: replace(one, manifest=Blob(b'{"config": "\xff"}', "")), "its manifest cannot be read"
+    ),
+    "manifest-too-large": (
+        lambda one: replace(one, manifest=Blob(b" " * (4 * 1024 * 1024 + 1), "")), "a document of more than 4 MiB"
+    ),
+    "manifest-of-wrong-types": (lambda one: with_manifest(one, layers={"a": 1}), "its manifest cannot be read"),
+    "manifest-without-layers": (lambda one: with_manifest(one, layers=[]), "not that of a container image"),
+    "manifest-and-index-at-once": (
+        lambda one: with_manifest(one, manifests=[one.descriptor]), "an index and an image at once"
+    ),
+    "index-of-indexes": (
+        lambda one: replace(one, manifest=make_index(replace(one, manifest=make_index(one)))), "does not exist"
+    ),
+    "negative-size": (
+        lambda one: with_manifest(one, layers=[{**one.layers[0].descriptor, "size": -1}] * 2), "other than SHA-256"
+    ),
+    "huge-number": (
+        lambda one: with_manifest(one, layers=[{**one.layers[0].descriptor, "size": 10**30}] * 2), "than 10 GiB"
+    ),
+    "path-as-digest": (
+        lambda one: with_manifest(one, layers=[{**one.layers[0].descriptor, "digest": "sha256:../../../etc"}]),
+        "other than SHA-256",
+    ),
+    "path-as-configuration": (
+        lambda one: with_manifest(one, config={**one.config.descriptor, "digest": "../manifests/x"}),
+        "other than SHA-256",
+    ),
+    "configuration-too-large": (
+        lambda one: with_manifest(one, config={**one.config.descriptor, "size": 5 << 20}), "larger than 4 MiB"
+    ),
+    "configuration-larger-than-declared": (
+        lambda one: with_manifest(one, config={**one.config.descriptor, "size": 10}), "than the manifest says"
+    ),
+    "layers-too-large": (
+        lambda one: with_manifest(one, layers=[{**one.layers[0].descriptor, "size": 6 << 30}] * 2), "than 10 GiB"
+    ),
+    "layer-larger-than-declared": (
+        lambda one: with_manifest(
+            one, layers=[{**layer.descriptor, "size": len(layer.content) - 1} for layer in one.layers]
+        ),
+        "is larger than the manifest says",
+    ),
+    "fewer-layers-than-configured": (
+        lambda one: with_manifest(one, layers=[one.layers[0].descriptor]), "does not belong to its layers"
+    ),
+    "layer-with-other-content": (
+        lambda one: with_layer_content(one, gzip.compress(b"other")), "does not have its digest"
+    ),
+    "layer-not-gzip": (lambda one: with_layer_content(one, b"other"), "cannot be unpacked"),
+    "layer-cut-off": (
+        lambda one: with_layer_content(one, one.layers[0].content[:-9]), "cannot be unpacked"
+    ),
+    "layer-of-unknown-type": (
+        lambda one: with_manifest(
+            one, layers=[{**layer.descriptor, "mediaType": "text/html"} for layer in one.layers]
+        ),
+        "a layer of an unknown type",
+    ),
+    "diff-id-of-wrong-form": (
+        lambda _: make_image(changes={"rootfs": {"diff_ids": ["../x", "../y"]}}), "other than SHA-256"
+    ),
+    "configuration-of-wrong-types": (
+        lambda _: make_image(changes={"rootfs": [1]}), "configuration cannot be read"
+    ),
+    "environment-with-nul": (lambda _: make_image(environment=["A=b\0c"]), "invalid environment variable"),
+    "other-architecture": (lambda _: make_image(architecture="arm64"), "does not exist for linux/amd64"),
+}  # fmt: skip
+
+
+class TestHostileRegistry:
+    @pytest.mark.parametrize("case", HOSTILE)
+    def test_image_that_is_not_what_it_says_is_rejected(self, case: str, store: LayerStore) -> None:
+        change, reason = HOSTILE[case]
+        with scripted_server(respond_with(change(make_image()))) as server:
+            error = pull_error(name_on(server), store)
+        assert reason in error.message
+        assert error.code in {"base-image-invalid", "base-image-not-found"}
+        assert store.digests() == set()
+
+    @pytest.mark.parametrize("what", ["manifest", "configuration", "layer"])
+    def test_other_bytes_under_a_digest_are_rejected(self, what: str, store: LayerStore) -> None:
+        image = make_image()
+        number = {"manifest": 0, "configuration": 1, "layer": 2}[what]
+        honest = respond_with(image)
+
+        def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            response = honest(request, earlier)
+            return replace(response, body=response.body[:-1] + b" ") if earlier == number else response
+
+        with scripted_server(answer) as server:
+            error = pull_error(f"{name_on(server)}@{image.manifest.digest}", store)
+        assert error.code == "base-image-invalid"
+        assert store.digests() == set()
+
+    def test_digest_that_the_registry_states_is_checked(self, store: LayerStore) -> None:
+        honest = respond_with(make_image())
+        wrong = {"Docker-Content-Digest": "sha256:" + "0" * 64}
+        with scripted_server(lambda *args: replace(honest(*args), headers=wrong)) as server:
+            assert pull_error(name_on(server), store).code == "base-image-invalid"
+
+    def test_interrupted_pull_goes_on_where_it_stopped(self, store: LayerStore) -> None:
+        image = make_image()
+        honest = respond_with(image)
+
+        def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            response = honest(request, earlier)
+            return replace(response, sent_bytes=20) if earlier == 3 else response
+
+        with scripted_server(answer) as server:
+            error = pull_error(name_on(server), store)
+            assert (error.code, "too early" in error.message) == ("base-image-unreachable", True)
+            assert_layers(pull(name_on(server), store), store, image)
+            fetched = [request.path.rpartition("/")[2] for request in server.requests]
+        assert [fetched.count(layer.digest) for layer in image.layers] == [1, 2]
+
+    def test_damaged_layer_in_the_store_is_fetched_again(self, store: LayerStore, tmp_path: Path) -> None:
+        image = make_image()
+        with scripted_server(respond_with(image)) as server:
+            base = pull(name_on(server), store)
+            stored = tmp_path / "layers" / base.layers[0].digest
+            stored.write_bytes(b"\0" * base.layers[0].size)
+            assert pull(name_on(server), store) == base
+        assert_layers(base, store, image)
+
+    def test_layer_of_several_gzip_members_is_accepted(self, store: LayerStore) -> None:
+        image = make_image(layer_types=(GZIP_TYPE,))
+        archive = gzip.decompress(image.layers[0].content)
+        content = gzip.compress(archive[:1000]) + gzip.compress(archive[1000:]) + b"\0" * 512
+        several = with_layer_content(image, content)
+        with scripted_server(respond_with(several)) as server:
+            base = pull(name_on(server), store)
+        assert [f"sha256:{layer.diff_id}" for layer in base.layers] == list(image.diff_ids)
+        assert base.layers[0].digest == digest_of(content).partition(":")[2]
+
+    @pytest.mark.parametrize(
+        ("response", "code", "message"),
+        [
+            (ScriptedResponse(404), "base-image-not-found", "does not exist"),
+            (ScriptedResponse(403), "base-image-denied", "without credentials"),
+            (ScriptedResponse(401), "base-image-denied", "without credentials"),
+            (ScriptedResponse(401, headers={"WWW-Authenticate": "Basic realm=x"}), "base-image-denied", "without"),
+            (ScriptedResponse(401, headers={"WWW-Authenticate": "Digest a=b"}), "base-image-denied", "without"),
+            (ScriptedResponse(429), "base-image-unreachable", "limits how often images are pulled"),
+            (ScriptedResponse(500), "base-image-unreachable", "answered with status 500"),
+            (ScriptedResponse(204), "base-image-unreachable", "answered with status 204"),
+            (ScriptedResponse(drop=True), "base-image-unreachable", "cannot be reached"),
+            (ScriptedResponse(302), "base-image-invalid", "not a secure URL"),
+            (ScriptedResponse(302, headers={"Location": "file:///etc/passwd"}), "base-image-invalid", "secure URL"),
+            (ScriptedResponse(302, headers={"Location": "http://[x"}), "base-image-invalid", "secure URL"),
+            (ScriptedResponse(307, headers={"Location": "/v2/"}), "base-image-invalid", "more than 5 times"),
+            (ScriptedResponse(401, headers={"WWW-Authenticate": 'Bearer realm="http://example.com"'}),
+             "base-image-invalid", "not a secure URL"),
+            (ScriptedResponse(401, headers={"WWW-Authenticate": 'Bearer realm="file:///etc/passwd"'}),
+             "base-image-invalid", "not a secure URL"),
+        ],
+        ids=[
+            "404", "403", "401", "basic", "digest", "429", "500", "204", "dropped", "redirect-to-nothing",
+            "redirect-to-a-file", "redirect-to-no-url", "redirects-forever", "token-over-http", "token-from-a-file",
+        ],
+    )  # fmt: skip
+    def test_refusals_are_told_apart(
+        self, response: ScriptedResponse, code: str, message: str, store: LayerStore
+    ) -> None:
+        with scripted_server(lambda *_: response) as server:
+            error = pull_error(name_on(server), store)
+        assert (error.code, message in error.message) == (code, True), error.message
+
+    def test_body_of_a_redirect_is_not_read(self, store: LayerStore) -> None:
+        image = make_image()
+        honest = respond_with(image)
+        redirect = ScriptedResponse(301, b" " * 1000, {"Location": "/v2/base/manifests/latest?again"}, sent_bytes=1)
+
+        def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            if request.path == "/v2/base/manifests/latest":
+                return redirect
+            return honest(replace(request, path=request.path.removesuffix("?again")), earlier)
+
+        with scripted_server(answer) as server:
+            assert_layers(pull(name_on(server), store), store, image)
+
+    def test_server_that_is_gone_is_unreachable(self, store: LayerStore) -> None:
+        with scripted_server(lambda *_: ScriptedResponse()) as server:
+            name = name_on(server)
+        error = pull_error(name, store)
+        assert (error.code, "cannot be reached" in error.message) == ("base-image-unreachable", True)
+
+
+class TestCredentials:
+    def test_token_is_requested_for_this_image_alone(self, store: LayerStore, tmp_path: Path) -> None:
+        image = make_image()
+        honest = respond_with(image)
+        challenge = (
+            'Bearer realm="{url}/token",service="tests",scope="repository:other:push,pull registry:catalog:*"'
+        )
+
+        def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            if request.path.startswith("/token?"):
+                return ScriptedResponse(body=b'{"access_token": "open-sesame"}')
+            if request.headers.get("Authorization") != "Bearer open-sesame":
+                return ScriptedResponse(401, headers={"WWW-Authenticate": challenge.format(url=server.url)})
+            return honest(request, earlier)
+
+        with scripted_server(answer) as server:
+            config = docker_config(tmp_path, server.url, "alice", "wonderland")
+            assert_layers(pull(name_on(server), store, config), store, image)
+            asked = [request for request in server.requests if request.path.startswith("/token?")]
+        assert [request.path for request in asked] == ["/token?scope=repository%3Abase%3Apull&service=tests"]
+        assert [request.headers["Authorization"] for request in asked] == ["Basic YWxpY2U6d29uZGVybGFuZA=="]
+
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [
+            (ScriptedResponse(body=b"{}"), "base-image-invalid"),
+            (ScriptedResponse(body=b"[" * 100_000), "base-image-invalid"),
+            (ScriptedResponse(body=b'{"token": "a\\r\\nb"}'), "base-image-invalid"),
+            (ScriptedResponse(body=b'{"token": 7}'), "base-image-invalid"),
+            (ScriptedResponse(body=b" " * (1 << 20) + b"{}"), "base-image-invalid"),
+            (ScriptedResponse(401), "base-image-denied"),
+            (ScriptedResponse(302, headers={"Location": "/elsewhere"}), "base-image-unreachable"),
+            (ScriptedResponse(body=b'{"token": "useless"}'), "base-image-denied"),
+        ],
+        ids=["missing", "deep", "line-break", "number", "large", "denied", "redirected", "not-accepted"],
+    )
+    def test_useless_token_is_an_error(self, body: ScriptedResponse, code: str, store: LayerStore) -> None:
+        def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            del earlier
+            if request.path.startswith("/token"):
+                return body
+            return ScriptedResponse(401, headers={"WWW-Authenticate": f'Bearer realm="{server.url}/token"'})
+
+        with scripted_server(answer) as server:
+            assert pull_error(name_on(server), store).code == code
+            assert len(server.requests) <= 3
+
+    def test_other_hosts_get_no_credentials(self, store: LayerStore, tmp_path: Path) -> None:
+        image = make_image()
+        honest = respond_with(image)
+
+        def redirect(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            if "Authorization" not in request.headers:
+                return ScriptedResponse(401, headers={"WWW-Authenticate": "Basic realm=tests"})
+            if "/blobs/" in request.path:
+                return ScriptedResponse(307, headers={"Location": f"{other.url}{request.path}?signature=secret"})
+            return honest(request, earlier)
+
+        def serve(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            return honest(replace(request, path=request.path.partition("?")[0]), earlier)
+
+        with scripted_server(serve) as other, scripted_server(redirect) as server:
+            config = docker_config(tmp_path, server.url, "alice", "wonderland")
+            assert_layers(pull(name_on(server), store, config), store, image)
+            assert len(other.requests) == 3
+            assert [one for one in other.requests if "Authorization" in one.headers] == []
+
+    def test_host_of_a_redirect_cannot_ask_for_credentials(self, store: LayerStore, tmp_path: Path) -> None:
+        challenge = ScriptedResponse(401, headers={"WWW-Authenticate": "Basic realm=tests"})
+        with scripted_server(lambda *_: challenge) as other:
+            location = {"Location": f"{other.url}/v2/base/manifests/latest?signature=secret"}
+            with scripted_server(lambda *_: ScriptedResponse(302, headers=location)) as server:
+                config = docker_config(tmp_path, server.url, "alice", "wonderland")
+                error = pull_error(name_on(server), store, config)
+            assert error.code == "base-image-denied"
+            assert re.search("wonderland|YWxpY2U6|secret", f"{error.message}{error.hint}") is None
+            assert len(other.requests) == 1
+
+    def test_netrc_is_not_read(self, store: LayerStore, own_home: Path) -> None:
+        (own_home / ".netrc").write_text("default login alice password wonderland\n")
+        image = make_image()
+        with scripted_server(respond_with(image)) as server:
+            pull(name_on(server), store)
+            assert [one for one in server.requests if "Authorization" in one.headers] == []
+
+    @pytest.mark.parametrize("content", ["", "[]", '{"auths": {"x": []}}', '{"auths": 3}', "[" * 100_000])
+    def test_unreadable_docker_configuration_means_no_credentials(
+        self, content: str, store: LayerStore, tmp_path: Path
+    ) -> None:
+        config = tmp_path / "config.json"
+        config.write_text(content)
+        image = make_image()
+        with scripted_server(respond_with(image)) as server:
+            assert_layers(pull(name_on(server), store, config), store, image)
