@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_WHOLE_QUANTA: Final = re.compile(rb"[\r\n]*(?:(?:[A-Za-z0-9+/][\r\n]*+){4})*+")
-_LAST_QUANTUM: Final = re.compile(rb"(?:[A-Za-z0-9+/][\r\n]*+){0,3}")
+_ALPHABET: Final = re.compile(rb"[A-Za-z0-9+/\r\n]*")
 _LINE_BREAKS: Final = re.compile(rb"[\r\n]*")
 _CHARACTERS_BEFORE_TWO_PADS: Final = 2
 
@@ -17,9 +16,8 @@ def base64_error_position(text: bytes) -> int:
     >>> base64_error_position(b"aGk"), base64_error_position(b"aG*="), base64_error_position(b"aG=k")
     (0, 2, 2)
     """
-    start = _end_of(_WHOLE_QUANTA, text, 0)
-    end = _end_of(_LAST_QUANTUM, text, start)
-    count = len(text[start:end].translate(None, b"\r\n"))
+    end = _end_of(_ALPHABET, text, 0)
+    count = len(text[:end].translate(None, b"\r\n")) % 4  # of the last quantum, if it is incomplete
     if end == len(text):
         return end - count  # the padding is missing
     if text[end : end + 1] != b"=" or count < _CHARACTERS_BEFORE_TWO_PADS:

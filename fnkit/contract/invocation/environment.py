@@ -13,7 +13,7 @@ USER_NAME = "app"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class EnvironmentSpec:
     """The facts of a function that its environment contains.
 
@@ -23,14 +23,14 @@ class EnvironmentSpec:
         variables: The variables and secrets of the namespace and the function.
     """
 
-    function_id: str = ""
     name: str
-    namespace_id: str = ""
     handler: str
     language: str
     memory: int
     privacy: str
     variables: Mapping[str, str]
+    function_id: str = ""
+    namespace_id: str = ""
 
 
 def instance_environment(spec: EnvironmentSpec, *, home: str, root: str, user: str = "") -> dict[str, str]:

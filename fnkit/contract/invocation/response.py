@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-
-import msgspec
 
 from fnkit.contract.invocation.base64_error import base64_error_position
 from fnkit.contract.invocation.content_type import detect_content_type
 from fnkit.contract.invocation.event import (
     HOP_BY_HOP,
     canonical_header,
-    decode_text,
     is_base64,
     is_header_name,
     sanitize_header_value,
 )
+from fnkit.contract.invocation.json_values import decode_members, decode_string, decode_texts
 from fnkit.contract.limits import HEAD_MAX_BYTES, PAYLOAD_MAX_BYTES, RESPONSE_HEADERS_MAX
 
 CORS_DEFAULTS: Final = (
@@ -42,9 +40,10 @@ _HTTP_ERROR_HEADERS: Final = (
     ("Content-Type", "text/plain; charset=utf-8"),
     ("X-Content-Type-Options", "nosniff"),
 )
-_HEAD_TOO_LARGE: Final = msgspec.json.encode(
-    {"message": f"the response has more than {RESPONSE_HEADERS_MAX} headers, or {HEAD_MAX_BYTES} bytes of them"}
-)
+_HEAD_TOO_LARGE: Final = json.dumps(
+    {"message": f"the response has more than {RESPONSE_HEADERS_MAX} headers, or {HEAD_MAX_BYTES} bytes of them"},
+    separators=(",", ":"),
+).encode()
 _TRUE_VALUES: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
 _FAILURE_PREFIX: Final = "An error occured during handler execution: "  # misspelled in the core runtime
 _STATUS_MIN: Final = 200
@@ -55,7 +54,7 @@ _JSON_WHITE_SPACE: Final = b" \t\r\n"
 Headers = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MappedResponse:
     """The client's response. ``headers`` lacks ``Content-Length``, which is added when the body is written."""
 
@@ -98,7 +97,7 @@ def immediate_response(
     return None
 
 
-@dataclass(slots=True)
+@dataclass
 class _ResponseDocument:
     """The response members of a JSON object.
 
@@ -123,10 +122,6 @@ _HEADERS_CACHE_MAX: Final = 256
 _headers_cache: Final[dict[tuple[tuple[str, str], ...], Headers]] = {}
 """Cache of complete response headers by worker headers. Workers send few distinct sets of headers."""
 
-_object_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_string_decoder: Final = msgspec.json.Decoder(str)
-_value_decoder: Final = msgspec.json.Decoder(object)
-
 
 def needs_complete_body(first_byte: int) -> bool:
     """Return whether ``map_response`` may change a body whose first byte, after white space, is this one.
@@ -137,77 +132,33 @@ def needs_complete_body(first_byte: int) -> bool:
     return first_byte in b'{"n'
 
 
-def _decode_string(raw: bytes) -> str | None:
-    """Return the text of a JSON string; lone surrogates and invalid UTF-8 become U+FFFD, as in Go."""
-    try:
-        return _string_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    try:
-        text = json.loads(decode_text(raw))
-    except ValueError:
-        return None
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(text, str) else None
-
-
 def _parse_headers(raw: bytes, document: _ResponseDocument) -> None:
     """Add the headers of the ``headers`` member; what is no string becomes an empty one, as in Go.
 
     ``null`` resets the core runtime's map of headers, in which those of the worker already are.
     """
-    try:
-        values = _value_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return
-    if values is None:
+    if raw == b"null":
         document.headers, document.keeps_worker_headers = {}, False
-    elif isinstance(values, dict):
-        for name, value in values.items():
-            is_list = isinstance(value, list) and len(value) > 0
-            document.headers[name] = [*map(_text_or_empty, value)] if is_list else _text_or_empty(value)
+    elif (headers := decode_texts(raw)) is not None:
+        document.headers.update(headers)
 
 
-def _text_or_empty(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _parse_document(members: dict[str, msgspec.Raw]) -> _ResponseDocument:
+def _parse_document(members: Mapping[str, bytes]) -> _ResponseDocument:
     document = _ResponseDocument()
-    for key, value in members.items():
-        match key.lower():
-            case "statuscode":
-                raw = bytes(value)
-                # Go ignores the member unless it is a 64-bit integer: not for "201", 201.0 or null.
-                if raw.lstrip(b"-").isdigit() and len(raw) <= _INT64_DIGITS_MAX and -_INT64 <= int(raw) < _INT64:
-                    document.status = int(raw)
-            case "body":
-                document.body = bytes(value)
-            case "headers":
-                _parse_headers(bytes(value), document)
-            case "isbase64encoded":
-                if (raw := bytes(value)) in (b"true", b"false"):
-                    document.is_base64 = raw == b"true"
-            case _:
-                pass
+    for name, value in members.items():
+        key = name.lower()
+        if key == "statuscode":
+            raw = bytes(value)
+            # Go ignores the member unless it is a 64-bit integer: not for "201", 201.0 or null.
+            if raw.lstrip(b"-").isdigit() and len(raw) <= _INT64_DIGITS_MAX and -_INT64 <= int(raw) < _INT64:
+                document.status = int(raw)
+        elif key == "body":
+            document.body = bytes(value)
+        elif key == "headers":
+            _parse_headers(bytes(value), document)
+        elif key == "isbase64encoded" and (raw := bytes(value)) in (b"true", b"false"):
+            document.is_base64 = raw == b"true"
     return document
-
-
-def _parse_object(body: bytes) -> dict[str, msgspec.Raw] | None:
-    try:
-        return _object_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:  # Go accepts invalid UTF-8 and lone surrogates, msgspec does not
-        loose = json.loads(decode_text(body), parse_constant=_reject_constant)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(loose, dict):
-        return None
-    return {key: msgspec.Raw(json.dumps(value).encode()) for key, value in loose.items()}
-
-
-def _reject_constant(name: str) -> object:
-    raise ValueError(f"{name} is not valid JSON")
 
 
 def _response_headers(
@@ -252,7 +203,7 @@ def _decode_base64(raw: bytes) -> bytes:
     Raises:
         ValueError: With the error text of Go, if the value is not such a string.
     """
-    text = _decode_string(raw)
+    text = decode_string(raw)
     if text is None:
         raise ValueError(f"json: cannot unmarshal {_json_type(raw)} into Go value of type string")
     encoded = text.encode()
@@ -282,7 +233,7 @@ def map_response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -
     """Return the client's response for a worker's status, headers and body."""
     first = body.lstrip(_JSON_WHITE_SPACE)[:1]
     if first == b"{":
-        members = _parse_object(body)
+        members = decode_members(body)
         if members is not None:
             return _map_document(status, headers, body, _parse_document(members))
     elif first in (b'"', b"n"):
@@ -292,7 +243,7 @@ def map_response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -
 
 
 def _encode_string(body: bytes) -> bytes:
-    text = _decode_string(body)
+    text = decode_string(body)
     return body if text is None else text.encode("utf-8", "replace")
 
 

@@ -10,11 +10,10 @@ import asyncio
 from functools import partial
 from typing import cast
 
+from fnkit.contract.invocation.http_head import REQUEST_BODY_MAX_BYTES, json_message
 from fnkit.contract.invocation.response import MappedResponse
 from fnkit.platform.data_plane.gateway.gateway import Gateway, RequestRejected
 from fnkit.platform.data_plane.gateway.invocation import MAX_ERROR_EXCERPT_BYTES, DeliveryInvocation
-from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES
-from fnkit.platform.data_plane.gateway.response import json_message
 from fnkit.platform.model.delivery_protocol import (
     CANCEL,
     REQUEST,
@@ -89,8 +88,8 @@ class DeliveryConnection(asyncio.Protocol):
     # Deliveries
 
     def _start(self, delivery_id: int, request: DeliveryRequest) -> None:
-        if len(request.body) > MAX_REQUEST_BODY_BYTES:
-            self._reject(delivery_id, json_message(413, f"the body exceeds {MAX_REQUEST_BODY_BYTES} bytes"))
+        if len(request.body) > REQUEST_BODY_MAX_BYTES:
+            self._reject(delivery_id, json_message(413, f"the body exceeds {REQUEST_BODY_MAX_BYTES} bytes"))
             return
         if self._is_stopping:
             self._reject(delivery_id, json_message(503, "the platform is stopping"))

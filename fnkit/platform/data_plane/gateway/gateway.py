@@ -16,20 +16,15 @@ from urllib.parse import quote
 import msgspec
 
 from fnkit.contract.invocation.event import decode_path
+from fnkit.contract.invocation.forwarding import is_host, new_request_id, resolve_request_id
+from fnkit.contract.invocation.http_head import json_message, overload_response
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemory, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.conversion import BodyConverter, LargeEvent
 from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy, Tunnel
-from fnkit.platform.data_plane.gateway.request import (
-    ClientRequest,
-    encode_delivery,
-    encode_invocation,
-    is_host,
-    new_request_id,
-)
-from fnkit.platform.data_plane.gateway.response import json_message, overload_response
+from fnkit.platform.data_plane.gateway.request import ClientRequest, encode_delivery, encode_invocation
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tracing import Trace, Tracer, propagate
 from fnkit.platform.data_plane.interface import Engine
@@ -253,7 +248,7 @@ class Gateway:
             routed: Its deployment, from ``route_request``.
             writer: The connection that the response is written to.
         """
-        request.id = request.resolve_request_id()
+        request.id = resolve_request_id(request.request_id)
         payload, trace = self._encode_request(request, routed)
         return HttpInvocation(
             self.engine, self._converter, routed.route, routed.path, payload, trace, request, writer

@@ -8,14 +8,16 @@ from typing import Final, cast
 
 import httptools
 
+from fnkit.contract.invocation.forwarding import is_host
+from fnkit.contract.invocation.http_head import REQUEST_BODY_MAX_BYTES, json_message, overload_response
 from fnkit.contract.invocation.response import MappedResponse
 from fnkit.contract.limits import HEAD_MAX_BYTES
 from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.gateway import Gateway, RequestRejected, RoutedRequest
 from fnkit.platform.data_plane.gateway.invocation import HttpInvocation
 from fnkit.platform.data_plane.gateway.proxy import ESTABLISHED_RESPONSE, Tunnel
-from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES, ClientRequest, is_host
-from fnkit.platform.data_plane.gateway.response import encode_response, json_message, overload_response
+from fnkit.platform.data_plane.gateway.request import ClientRequest
+from fnkit.platform.data_plane.gateway.response import encode_response
 from fnkit.platform.peers import is_own_process
 
 _SLOWEST_BODY: Final = 16 * 1024  # bytes per second, after the time for a request
@@ -310,8 +312,8 @@ class HttpConnection(asyncio.Protocol):
         except BodyMemoryExhausted:
             self._fail_connection(overload_response())
         else:
-            if request.body.size > MAX_REQUEST_BODY_BYTES:
-                self._fail_connection(json_message(413, f"the body exceeds {MAX_REQUEST_BODY_BYTES} bytes"))
+            if request.body.size > REQUEST_BODY_MAX_BYTES:
+                self._fail_connection(json_message(413, f"the body exceeds {REQUEST_BODY_MAX_BYTES} bytes"))
 
     def on_message_complete(self) -> None:
         """Start the request if it is next; stop reading if the pipeline is full."""

@@ -12,19 +12,22 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final, Protocol
 
+from fnkit.contract.invocation.http_head import (
+    RESPONSE_BODY_MAX_BYTES,
+    encode_head,
+    json_message,
+    overload_response,
+)
 from fnkit.contract.invocation.response import MappedResponse, needs_complete_body
 from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.conversion import BodyConverter, ConversionError, LargeEvent
 from fnkit.platform.data_plane.gateway.request import ClientRequest
 from fnkit.platform.data_plane.gateway.response import (
     complete_head,
-    encode_head,
     encode_response,
     failure_response,
     is_handler_error,
-    json_message,
     map_worker_response,
-    overload_response,
     pass_through_head,
     without_length,
 )
@@ -37,7 +40,6 @@ MAX_ERROR_EXCERPT_BYTES: Final = 300
 """Bytes of an error body that are reported to control."""
 
 _CLIENT_CLOSED_REQUEST: Final = 499  # nginx's status for a client that closed its connection before the response
-_MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 _FAILURE_STATUS: Final = 300
 _JSON_WHITESPACE: Final = b" \t\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -172,7 +174,7 @@ class Invocation:
         self._body_size += len(data)
         if self._is_mapped is None and (start := data.lstrip(_JSON_WHITESPACE)):
             self._is_mapped = needs_complete_body(start[0])
-        if self._body_size <= _MAX_BUFFERED_BYTES:
+        if self._body_size <= RESPONSE_BODY_MAX_BYTES:
             try:
                 self._buffer(data)
             except BodyMemoryExhausted:
@@ -193,7 +195,7 @@ class Invocation:
         body, self._body = self._body, b""
         if isinstance(body, BodyBuffer) and not body.is_large:
             body = body.join()
-        if not self._is_mapped or self._body_size > _MAX_BUFFERED_BYTES:
+        if not self._is_mapped or self._body_size > RESPONSE_BODY_MAX_BYTES:
             self._send_body(*pass_through_head(self._response_status, self._response_headers), body)
         elif isinstance(body, BodyBuffer):
             self._conversion = asyncio.get_running_loop().create_task(self._map_and_send(body))
@@ -330,7 +332,7 @@ class HttpInvocation(Invocation):
         super().on_response_data(data)
         if self._is_cancelled:
             return
-        if self._body_size > _MAX_BUFFERED_BYTES:
+        if self._body_size > RESPONSE_BODY_MAX_BYTES:
             self._start_streaming()
             self._write_body(data)  # which was too much to be buffered
         # A complete body is not streamed: its end follows at once, and head and body go out in one write.

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
 
+from fnkit.contract.invocation.http_head import json_message
 from fnkit.platform.data_plane.gateway.delivery_server import DeliveryConnection
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.http_connection import HttpConnection
-from fnkit.platform.data_plane.gateway.response import encode_response, json_message
+from fnkit.platform.data_plane.gateway.response import encode_response
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 
 _BACKLOG: Final = 2048

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from fnkit.contract.invocation.http_head import json_message
 from fnkit.contract.invocation.response import MappedResponse
-from fnkit.platform.data_plane.gateway.response import json_message
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 

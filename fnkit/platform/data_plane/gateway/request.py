@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import re
 from functools import lru_cache
 from typing import Final, cast
 
 import msgspec
 
-from fnkit.contract.invocation.event import build_context, build_event, decode_text, is_base64
+from fnkit.contract.invocation.event import build_context, build_event, is_base64
+from fnkit.contract.invocation.forwarding import forward_headers
+from fnkit.contract.invocation.utf8 import decode_text
 from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.data_plane.gateway.conversion import LargeEvent
@@ -19,19 +19,6 @@ from fnkit.platform.model.routing import Route
 _DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
 """The client address of messages, in the headers of the event."""
 
-MAX_REQUEST_BODY_BYTES: Final = 32 * 1024 * 1024
-_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
-_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(:[0-9]*)?")
-_HOP_BY_HOP: Final = frozenset(
-    {
-        *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
-        # Addressed to the gateway as a proxy; and "Proxy", which becomes HTTP_PROXY in CGI-like runtimes (httpoxy).
-        *(b"proxy-authorization", b"proxy-connection", b"proxy-authenticate", b"proxy"),
-        # Hop-by-hop headers, which neither Envoy nor the Go proxies behind it forward.
-        *(b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"),
-        b"http2-settings",
-    }
-)
 _INSPECTED_HEADERS: Final = frozenset(
     {
         b"content-length", b"expect", b"host", b"scw_trigger_type", b"traceparent", b"tracestate",
@@ -41,17 +28,6 @@ _INSPECTED_HEADERS: Final = frozenset(
 """Headers that the gateway uses itself."""
 _DELIVERY_USER_AGENT: Final = (b"user-agent", USER_AGENT.encode())
 _encoder: Final = msgspec.json.Encoder()
-
-
-def is_host(text: bytes) -> bool:
-    """Return whether this is the value of a Host header (RFC 9110 section 7.2), possibly empty."""
-    return _HOST.fullmatch(text) is not None
-
-
-def new_request_id() -> str:
-    """Return a random UUID. ``str(uuid.uuid4())`` reads from the kernel: 6.0 instead of 1.7 µs."""
-    digits = f"{random.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 class ClientRequest:
@@ -203,12 +179,6 @@ class ClientRequest:
         """The values of all headers that may carry a credential."""
         return [value for name, value in self.headers if name in TOKEN_HEADER_PRIORITIES]
 
-    def resolve_request_id(self) -> str:
-        """Return the client's ``X-Request-Id``, if it has at most 128 visible ASCII characters, or a new id."""
-        if self.request_id and _REQUEST_ID.fullmatch(self.request_id):
-            return self.request_id.decode("ascii")
-        return new_request_id()
-
 
 def _encode(event: dict[str, object], route: Route) -> bytes:
     context = build_context(memory_limit=route.memory, function_name=route.name)
@@ -246,17 +216,13 @@ def encode_invocation(
 def _build_request_event(
     request: ClientRequest, path: str, query: str, body: bytes, *, hide_credentials: bool
 ) -> dict[str, object]:
-    headers = [
-        (name.decode("latin-1"), decode_text(value))
-        for name, value in request.headers
-        if name not in _HOP_BY_HOP and not (hide_credentials and name in TOKEN_HEADER_PRIORITIES)
-    ]
-    host = request.client_host
-    headers += (
-        ("x-forwarded-for", f"{decode_text(request.forwarded_for)}, {host}" if request.forwarded_for else host),
-        ("x-forwarded-proto", request.scheme),
-        ("x-request-id", request.id),
-        ("x-envoy-external-address", host),
+    headers = forward_headers(
+        request.headers,
+        client_host=request.client_host,
+        scheme=request.scheme,
+        request_id=request.id,
+        forwarded_for=request.forwarded_for,
+        hidden=TOKEN_HEADER_PRIORITIES if hide_credentials else (),
     )
     return build_event(method=request.method, path=path, query=query, headers=headers, body=body)
 

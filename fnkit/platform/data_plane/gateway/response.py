@@ -1,18 +1,15 @@
-"""Encoding of HTTP responses, and the responses that the gateway generates itself."""
+"""Encoding of HTTP responses, and the mapping of those of workers."""
 
 from __future__ import annotations
 
 import time
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Final
 
-import msgspec
-
+from fnkit.contract.invocation.http_head import encode_head, json_message
 from fnkit.contract.invocation.response import Headers, MappedResponse, map_failure, map_response
 from fnkit.platform.data_plane.interface import FailureKind, RequestFailure, ResponseHeaders
 
-_REASON_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _MAX_CACHED_HEADS: Final = 1024
 _BODILESS_STATUSES: Final = (204, 304)
 _HANDLER_ERROR_STATUS: Final = 500
@@ -55,13 +52,6 @@ def _decode_headers(headers: ResponseHeaders) -> Headers:
     return [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers]
 
 
-def encode_head(status: int, headers: Headers) -> bytes:
-    """Encode a head for ``complete_head``."""
-    lines = [f"HTTP/1.1 {status} {_REASON_PHRASES.get(status, 'Unknown')}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers]
-    return "".join(lines).encode("utf-8", "replace")
-
-
 def without_length(headers: ResponseHeaders) -> tuple[int | None, ResponseHeaders]:
     """Return the Content-Length, if any, and the other headers."""
     length = None
@@ -101,18 +91,6 @@ def encode_response(response: MappedResponse, *, keep_alive: bool, is_head: bool
     head = encode_head(response.status, response.headers)
     head = complete_head(head, response.status, len(response.body), keep_alive=keep_alive)
     return head if is_head else head + response.body
-
-
-def json_message(status: int, message: str) -> MappedResponse:
-    """Return a response of the gateway itself: a JSON message without CORS headers."""
-    body = msgspec.json.encode({"message": message})
-    return MappedResponse(status, [("Content-Type", "application/json")], body)
-
-
-def overload_response() -> MappedResponse:
-    """Return the response to a request for which there is no memory."""
-    response = json_message(503, "the bodies of other requests take up the memory for them")
-    return MappedResponse(response.status, [*response.headers, ("Retry-After", "1")], response.body)
 
 
 def failure_response(failure: RequestFailure) -> MappedResponse:

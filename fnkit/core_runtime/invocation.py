@@ -1,0 +1,275 @@
+"""Invocations: a request from the moment it is complete until its response is written.
+
+A response whose body is a JSON object, a string or ``null`` is mapped, and so is every error of a handler. All
+others are sent while they arrive, as are those of more than 32 MiB.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from fnkit.contract.invocation.http_head import (
+    RESPONSE_BODY_MAX_BYTES,
+    encode_head,
+    json_message,
+    overload_response,
+)
+from fnkit.contract.invocation.response import (
+    Headers,
+    MappedResponse,
+    map_failure,
+    map_response,
+    needs_complete_body,
+)
+from fnkit.core_runtime.http_response import complete_head, encode_response
+from fnkit.core_runtime.memory import BodyBytes, MemoryExhausted
+from fnkit.core_runtime.worker_process import QueuedRequest, WorkerProcess
+from fnkit.core_runtime.worker_response import WorkerResponseReader
+
+_HANDLER_ERROR_STATUS: Final = 500
+_JSON_SPACE: Final = b" \t\r\n"
+
+
+class ClientConnection(Protocol):
+    """The connection that a response is written to."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may follow."""
+
+    def write(self, data: bytes) -> bool:
+        """Write, and return whether the client keeps up."""
+
+    def end_response(self, *, is_complete: bool) -> None:
+        """End the response. An incomplete one is shown to the client by closing the connection."""
+
+
+class CoreInvocation:
+    """Base class: an invocation whose response is written as it arrives.
+
+    Args:
+        worker: Runs the handler.
+        connection: The client.
+        document: Returns the JSON for the worker.
+        is_head: Whether the response has no body, as that to HEAD.
+    """
+
+    def __init__(self, worker: WorkerProcess, connection: ClientConnection, *, is_head: bool) -> None:
+        self._worker = worker
+        self._connection = connection
+        self._is_head = is_head
+        self._queued: QueuedRequest | None = None
+        self._is_cancelled = False
+        self._is_held_up = False  # the worker waits for the client to read
+        self._is_streaming = False
+
+    def start(self) -> None:
+        """Wait for the worker's turn."""
+        queued = self._worker.submit(self)
+        if queued.target is not None:
+            self._queued = queued
+
+    def cancel(self) -> None:
+        """Cancel: the client is gone. A handler that runs may finish."""
+        self._is_cancelled = True
+        if self._queued is not None:
+            self._worker.cancel(self._queued)
+            self._queued = None
+
+    def resume(self) -> None:
+        """Continue to read the response: the client has caught up."""
+        if self._is_held_up:
+            self._is_held_up = False
+            self._worker.resume()
+
+    def abandon_client(self) -> bool:
+        """Close the connection if the response waits for the client to read it."""
+        if self._is_held_up:
+            self._connection.end_response(is_complete=False)
+        return self._is_held_up
+
+    def encode_document(self) -> Sequence[bytes]:
+        """Return the JSON for the worker."""
+        raise NotImplementedError
+
+    def on_response_start(self, response: WorkerResponseReader) -> None:
+        """Use the head of the response."""
+        raise NotImplementedError
+
+    def on_response_data(self, data: bytes) -> None:
+        """Write a piece of the body."""
+        if not self._is_head and not self._is_cancelled and not self._connection.write(data):
+            self._is_held_up = True
+            self._worker.pause()
+
+    def on_response_end(self) -> None:
+        """End the response."""
+        self._queued = None
+        self._is_held_up = False
+        if not self._is_cancelled:
+            self._connection.end_response(is_complete=True)
+
+    def on_failure(self, status: int, message: str) -> None:
+        """Close the connection: what the client gets is decided by the platform's gateway, which it is."""
+        del status, message
+        self._queued = None
+        if not self._is_cancelled:
+            self._connection.end_response(is_complete=False)
+
+    def _start_streaming(self, status: int, headers: Headers, length: int, *, keep_alive: bool) -> None:
+        self._is_streaming = True
+        head = encode_head(status, headers)
+        self._connection.write(complete_head(head, status, length, keep_alive=keep_alive))
+
+
+class DirectInvocation(CoreInvocation):
+    """The request of a platform's gateway, which has built the event and maps the response itself."""
+
+    def __init__(
+        self, worker: WorkerProcess, connection: ClientConnection, body: BodyBytes, *, is_head: bool
+    ) -> None:
+        super().__init__(worker, connection, is_head=is_head)
+        self._body = body
+
+    def encode_document(self) -> Sequence[bytes]:
+        """Return the body of the request, unchanged."""
+        content = bytes(self._body.content)
+        self._body.clear()
+        return [content]
+
+    def on_response_start(self, response: WorkerResponseReader) -> None:
+        """Write the head, with the worker's headers."""
+        headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers]
+        lines = [line for line in headers if line[0] != "connection"]
+        keep_alive = self._connection.keep_alive and not response.is_last
+        self._start_streaming(response.status, lines, response.length, keep_alive=keep_alive)
+
+
+class EventInvocation(CoreInvocation):
+    """The request of any client.
+
+    Args:
+        worker: Runs the handler.
+        connection: The client.
+        path: The decoded path, for the log.
+        document: The JSON for the worker, encoded when it is needed.
+        buffer: An empty body, for a response that is mapped.
+        is_head: Whether the response has no body, as that to HEAD.
+    """
+
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        connection: ClientConnection,
+        *,
+        path: str,
+        document: DocumentSource,
+        buffer: BodyBytes,
+        is_head: bool,
+    ) -> None:
+        super().__init__(worker, connection, is_head=is_head)
+        self._path = path
+        self._document = document
+        self._buffer = buffer
+        self._response: WorkerResponseReader | None = None
+        self._is_mapped: bool | None = None  # unknown before the first byte of the body
+
+    def encode_document(self) -> Sequence[bytes]:
+        """Log the request and return event and context."""
+        write_line(sys.stdout.fileno(), f"Function Triggered: {self._path}")
+        return self._document.encode()
+
+    def on_response_start(self, response: WorkerResponseReader) -> None:
+        """Keep the head until it is known whether the response is mapped."""
+        self._response = response
+        if response.status == _HANDLER_ERROR_STATUS:
+            self._is_mapped = True
+
+    def on_response_data(self, data: bytes) -> None:
+        """Buffer a piece of the body, or write it."""
+        if self._is_streaming:
+            super().on_response_data(data)
+            return
+        if self._is_mapped is None and (start := data.lstrip(_JSON_SPACE)):
+            self._is_mapped = needs_complete_body(start[0])
+        try:
+            self._buffer.append(data)
+        except MemoryExhausted:
+            self._give_up(overload_response())
+            return
+        if self._is_mapped is False or len(self._buffer.content) > RESPONSE_BODY_MAX_BYTES:
+            self._start_unmapped()
+
+    def _start_unmapped(self) -> None:
+        response = self._response
+        if response is None:
+            return
+        mapped = map_response(response.status, _text_headers(response), b"")
+        keep_alive = self._connection.keep_alive
+        self._start_streaming(mapped.status, mapped.headers, response.length, keep_alive=keep_alive)
+        content = bytes(self._buffer.content)
+        self._buffer.clear()
+        super().on_response_data(content)
+
+    def on_response_end(self) -> None:
+        """Write the mapped response, or the end."""
+        response = self._response
+        if not self._is_streaming and response is not None and not self._is_cancelled:
+            if self._is_mapped:
+                content = bytes(self._buffer.content)
+                self._buffer.clear()
+                self._write(_map(response, content))
+            else:  # an empty body, or one of white space
+                self._start_unmapped()
+        super().on_response_end()
+
+    def on_failure(self, status: int, message: str) -> None:
+        """Write the gateway's error; close the connection if the response has begun."""
+        if self._is_streaming or self._is_cancelled:
+            super().on_failure(status, message)
+        else:
+            self._give_up(json_message(status, message))
+
+    def _give_up(self, response: MappedResponse) -> None:
+        """Write this response instead of the handler's, which is discarded."""
+        self._write(response)
+        self._buffer.clear()
+        self.cancel()
+        self._connection.end_response(is_complete=True)
+
+    def _write(self, response: MappedResponse) -> None:
+        keep_alive = self._connection.keep_alive
+        self._connection.write(encode_response(response, keep_alive=keep_alive, is_head=self._is_head))
+
+
+class DocumentSource(Protocol):
+    """A request that can be encoded."""
+
+    def encode(self) -> Sequence[bytes]:
+        """Return event and context as JSON, and forget the body."""
+
+
+def _text_headers(response: WorkerResponseReader) -> Headers:
+    return [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers]
+
+
+def _map(response: WorkerResponseReader, body: bytes) -> MappedResponse:
+    if response.status == _HANDLER_ERROR_STATUS:
+        return map_failure(body.decode("utf-8", "replace"))
+    return map_response(response.status, _text_headers(response), body)
+
+
+def write_line(descriptor: int, text: str) -> None:
+    """Write a line of the log, with control characters as escapes, so that a client cannot forge lines."""
+    shown = text if text.isprintable() else "".join(map(_escape, text))
+    try:
+        os.write(descriptor, f"{shown}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        return  # nobody reads the log
+
+
+def _escape(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -1,0 +1,270 @@
+"""The worker: sends it one request at a time, in the order in which they came, and sees it end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Protocol, cast
+
+from fnkit.core_runtime.worker_response import InvalidResponse, WorkerResponseReader
+from fnkit.core_runtime.worker_start import WorkerHandle
+
+_READY_LINE: Final = b'{"ready": true}\n'
+_QUEUE_MAX: Final = 100
+_SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
+_EXIT_TIMEOUT: Final = 1
+_EXIT_SIGNAL: Final = 128
+
+
+class ResponseTarget(Protocol):
+    """A request that waits for the worker, and receives its response."""
+
+    def encode_document(self) -> Sequence[bytes]:
+        """Return the JSON for the worker: it is the request's turn."""
+
+    def on_response_start(self, response: WorkerResponseReader) -> None:
+        """The head of the response is complete."""
+
+    def on_response_data(self, data: bytes) -> None:
+        """A piece of the body has arrived."""
+
+    def on_response_end(self) -> None:
+        """The response is complete."""
+
+    def on_failure(self, status: int, message: str) -> None:
+        """There is no response, or its rest is missing."""
+
+    def abandon_client(self) -> bool:
+        """Give up the client if the response waits for it to read; return whether it does."""
+
+
+class QueuedRequest:
+    """A request in the queue or at the worker. ``target`` is ``None`` once nobody waits for the response."""
+
+    def __init__(self, target: ResponseTarget) -> None:
+        self.target: ResponseTarget | None = target
+        self.timer: asyncio.TimerHandle | None = None
+
+    def detach(self) -> ResponseTarget | None:
+        """Take the target away, so that it is told nothing more."""
+        if self.timer is not None:
+            self.timer.cancel()
+        target, self.target = self.target, None
+        return target
+
+
+class WorkerProcess(asyncio.Protocol):
+    """The core runtime's end of the worker. Lives on one event loop.
+
+    Args:
+        handle: The started process.
+        function_name: The name of the function, for messages.
+        timeout: Seconds that a request may take, waiting included.
+
+    Attributes:
+        ready: Done when the handler is imported, or its import failed.
+        ended: Done when the process has ended and its request is answered; how the core runtime should exit.
+        reason: Why it ends; empty until then.
+    """
+
+    def __init__(self, handle: WorkerHandle, function_name: str, timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self.ended: asyncio.Future[int] = self._loop.create_future()
+        self.reason = ""
+        self._handle = handle
+        self._function_name = function_name
+        self._timeout = timeout
+        self._transport: asyncio.Transport | None = None
+        self._queue: deque[QueuedRequest] = deque()
+        self._current: QueuedRequest | None = None
+        self._response = WorkerResponseReader()
+        self._start_line = b""
+        self._wait_status: int | None = None
+        self._is_disconnected = False
+        self._has_timed_out = False
+        self._is_leaving = False  # its last response announced its end
+
+    async def connect(self) -> None:
+        """Read what the process sends."""
+        await self._loop.create_unix_connection(lambda: self, sock=self._handle.connection)
+
+    # Requests
+
+    def submit(self, target: ResponseTarget) -> QueuedRequest:
+        """Send a request as soon as the worker is free. The target may be called at once."""
+        request = QueuedRequest(target)
+        if self.ended.done() or self.reason:
+            self._fail(request, 503, f"{self._function_name} is no longer served")
+        elif len(self._queue) >= _QUEUE_MAX:
+            self._fail(request, 503, f"{self._function_name} is at its maximum scale and its queue is full")
+        else:
+            request.timer = self._loop.call_later(self._timeout, self._on_timeout, request)
+            self._queue.append(request)
+            self._send_next()
+        return request
+
+    def cancel(self, request: QueuedRequest) -> None:
+        """Forget a request whose client is gone. If the worker has it, its response is discarded."""
+        if request is self._current:
+            request.target = None  # its timer stays: a handler that never ends blocks all others
+            self.resume()
+        elif request in self._queue:
+            request.detach()
+            self._queue.remove(request)
+
+    def _send_next(self) -> None:
+        if self._current is not None or not self._queue or self._is_leaving or self._transport is None:
+            return
+        request = self._current = self._queue.popleft()
+        self._response = WorkerResponseReader()
+        pieces = request.target.encode_document() if request.target is not None else ()
+        self._transport.write(self._response.encode_request_head(sum(map(len, pieces))))
+        self._transport.writelines(pieces)
+
+    def _on_timeout(self, request: QueuedRequest) -> None:
+        message = f"{self._function_name} did not answer within {self._timeout:g} s"
+        if request is not self._current:
+            self._queue.remove(request)
+            self._fail(request, 504, message)
+        elif request.target is None or not request.target.abandon_client():
+            # Nothing else stops a handler, and a worker that still runs one cannot take another request.
+            self._has_timed_out = True
+            self.kill(message)
+
+    @staticmethod
+    def _fail(request: QueuedRequest, status: int, message: str) -> None:
+        target = request.detach()
+        if target is not None:
+            target.on_failure(status, message)
+
+    def pause(self) -> None:
+        """Stop reading the response, because the client is slower."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no request."""
+        return self._current is None and not self._queue
+
+    # What the process sends
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read the line that reports readiness, then responses."""
+        if self.reason:
+            return
+        if not self.ready.done():
+            self._read_start_line(data)
+        elif self._current is None:
+            self.kill("it sent data without a request")
+        else:
+            try:
+                self._read_response(data, self._current)
+            except InvalidResponse as error:
+                self.kill(str(error))
+
+    def _read_start_line(self, data: bytes) -> None:
+        self._start_line += data
+        if self._start_line == _READY_LINE:
+            self.ready.set_result(None)
+        elif not _READY_LINE.startswith(self._start_line):
+            self.kill("it sent data before it was ready")
+
+    def _read_response(self, data: bytes, request: QueuedRequest) -> None:
+        response = self._response
+        is_started = response.status > 0
+        body = response.feed(data)
+        if response.status and not is_started and request.target is not None:
+            request.target.on_response_start(response)
+        if body and request.target is not None:
+            request.target.on_response_data(body)
+        if not response.is_complete:
+            return
+        self._is_leaving = response.is_last
+        self._current = None
+        if response.has_trailing_data:
+            self.kill("it sent data without a request")
+        target = request.detach()
+        if target is not None:
+            target.on_response_end()
+        self.resume()
+        if not self.reason:
+            self._send_next()
+
+    # The end
+
+    def kill(self, reason: str) -> None:
+        """Kill the process and those that it started, as far as they are in its group. ``ended`` follows."""
+        self.reason = self.reason or reason
+        if self._wait_status is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._handle.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # before it has become a leader, or after it has changed its group
+                os.kill(self._handle.pid, signal.SIGKILL)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Handle the end of the socket: the process has ended, or can no longer be reached and is killed."""
+        self._is_disconnected = True
+        if self._wait_status is not None:
+            self._finish()
+        else:
+            with contextlib.suppress(OSError):
+                os.kill(self._handle.pid, signal.SIGKILL)
+
+    def on_exited(self, pid: int, wait_status: int) -> None:
+        """Handle the end of a child process, which may be another one."""
+        if pid != self._handle.pid or self._wait_status is not None:
+            return
+        self._wait_status = wait_status
+        if self._is_disconnected:
+            self._finish()
+        else:  # the socket may still hold data that it sent before its end
+            self._loop.call_later(_SOCKET_GRACE_SECONDS, self._finish)
+
+    def _finish(self) -> None:
+        if self.ended.done():
+            return
+        status = self._wait_status or 0
+        described = _describe_status(status)
+        if self._transport is not None:
+            self._transport.abort()
+        current, self._current = self._current, None
+        if current is not None and self._has_timed_out:
+            self._fail(current, 504, self.reason)
+        elif current is not None:
+            name, reason = self._function_name, self.reason or described
+            self._fail(current, 502, f"the instance of {name} ended while it answered: {reason}")
+        self.reason = self.reason or described
+        waiting, self._queue = self._queue, deque()
+        for request in waiting:
+            self._fail(request, 503, f"{self._function_name} is no longer served")
+        self.ended.set_result(_EXIT_TIMEOUT if self._has_timed_out else _exit_code(status))
+
+
+def _describe_status(status: int) -> str:
+    """Return a description of a wait status.
+
+    >>> _describe_status(0x300)
+    'exit 3'
+    """
+    if os.WIFSIGNALED(status):
+        return f"killed by signal {os.WTERMSIG(status)}"
+    return f"exit {os.waitstatus_to_exitcode(status)}"
+
+
+def _exit_code(status: int) -> int:
+    return _EXIT_SIGNAL + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

@@ -1,0 +1,51 @@
+"""Starts the worker: the function's interpreter with the program of ``fnkit.worker.python.serve``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from fnkit.core_runtime.settings import OWN_PREFIX, CoreRuntimeSettings
+
+_PROGRAM: Final = os.path.join("worker", "python", "serve.py")
+_RESET_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
+
+
+@dataclass(frozen=True)
+class WorkerHandle:
+    """A worker that was started.
+
+    Attributes:
+        pid: The process, which leads a process group of its own.
+        connection: The socket that it reads requests from.
+    """
+
+    pid: int
+    connection: socket.socket
+
+
+def start_worker(settings: CoreRuntimeSettings) -> WorkerHandle:
+    """Start the worker. Raises ``OSError`` if that is not possible.
+
+    It reads its program from standard input, so that no path leads a handler to it. A process group of its own
+    keeps the terminal's signals from it: they end the core runtime, which lets requests in progress end.
+    """
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OWN_PREFIX)}
+    connection, worker_end = socket.socketpair()
+    with worker_end:
+        worker_end.set_inheritable(True)
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-", str(worker_end.fileno()), settings.handler, settings.root],
+            environment,
+            file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.path.join(package, _PROGRAM), os.O_RDONLY, 0)],
+            setpgroup=0,
+            setsigdef=_RESET_SIGNALS,
+        )
+    connection.setblocking(False)  # noqa: FBT003  (the standard library's signature)
+    return WorkerHandle(pid, connection)
