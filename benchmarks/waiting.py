@@ -9,27 +9,19 @@ not part of the results.
 
 from __future__ import annotations
 
-import http.client
-import io
-import json
-import time
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
-from benchmarks.local_platform import LocalPlatform, local_platform
+from benchmarks.functions_client import FunctionsClient
+from benchmarks.local_platform import local_platform
 from benchmarks.measurement import Comparison, elapsed_seconds, measure_alternately
 
 __all__ = ["run"]
 
-_API: Final = "/functions/v1beta1/regions/fr-par"
-_TRANSIENT_STATUSES: Final = {"creating", "pending", "deleting"}
 _CLI_INTERVAL: Final = 15.0
 _TERRAFORM_INTERVAL: Final = 5.0
 _TERRAFORM_PARALLELISM: Final = 10
@@ -41,8 +33,8 @@ def run(rounds: int, folder: Path) -> list[Comparison]:
     with local_platform(folder / "platform") as platform:
         numbers = count()
 
-        def measure(work: Callable[[_Client, str], None], *, held: bool, interval: float) -> float:
-            client = _Client(platform, interval, held=held)
+        def measure(work: Callable[[FunctionsClient, str], None], *, held: bool, interval: float) -> float:
+            client = FunctionsClient(platform, interval, held=held)
             namespace = client.create(
                 "namespaces", name=f"n{next(numbers)}", project_id=platform.status["project_id"]
             )
@@ -60,7 +52,7 @@ def run(rounds: int, folder: Path) -> list[Comparison]:
     return comparisons
 
 
-def _deploy(client: _Client, namespace: str) -> None:
+def _deploy(client: FunctionsClient, namespace: str) -> None:
     """Create a function, upload its archive, deploy it and wait until it is ready."""
     client.wait("namespaces", namespace)
     function = client.create("functions", name="f", namespace_id=namespace, runtime="python313")
@@ -68,7 +60,7 @@ def _deploy(client: _Client, namespace: str) -> None:
     client.wait("functions", function)
 
 
-def _apply(client: _Client, namespace: str) -> None:
+def _apply(client: FunctionsClient, namespace: str) -> None:
     """Create ten resources in Terraform's order: namespace, three functions, three crons, two domains, a token."""
     client.wait("namespaces", namespace)
 
@@ -89,61 +81,3 @@ def _apply(client: _Client, namespace: str) -> None:
         ids = list(executor.map(function, range(_FUNCTIONS)))
         kinds = ("crons", "crons", "crons", "domains", "domains", "tokens")
         list(executor.map(attached, kinds, (*ids, *ids)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Client:
-    """A client of the API that waits as the Go SDK does.
-
-    Attributes:
-        platform: The platform.
-        interval: Seconds between two reads of a resource whose status is not final.
-        held: Whether it reads the resource itself, or finds it in a list.
-    """
-
-    platform: LocalPlatform
-    interval: float
-    held: bool
-
-    def create(self, kind: str, **fields: object) -> str:
-        """Create a resource and return its id."""
-        return str(self._request("POST", kind, fields)["id"])
-
-    def wait(self, kind: str, record_id: str) -> None:
-        """Return when the status is final. Raise ``RuntimeError`` if that is not ``ready``."""
-        while (status := self._status(kind, record_id)) in _TRANSIENT_STATUSES:
-            time.sleep(self.interval)
-        if status != "ready":
-            raise RuntimeError(f"{kind} {record_id} is {status}")
-
-    def upload_and_deploy(self, function_id: str) -> None:
-        """Upload an archive and deploy it."""
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as target:
-            target.writestr("handler.py", "def handle(event, context):\n    return 'hello'\n")
-        archive = content.getvalue()
-        upload = self._request("GET", f"functions/{function_id}/upload-url?content_length={len(archive)}")
-        parts = urlsplit(str(upload["url"]))
-        connection = http.client.HTTPConnection(parts.netloc, timeout=60)
-        connection.request("PUT", f"{parts.path}?{parts.query}", archive)
-        if connection.getresponse().status != http.HTTPStatus.OK:
-            raise RuntimeError("the upload was refused")
-        connection.close()
-        self._request("POST", f"functions/{function_id}/deploy", {})
-
-    def _status(self, kind: str, record_id: str) -> str:
-        if self.held:
-            return str(self._request("GET", f"{kind}/{record_id}")["status"])
-        listed = self._request("GET", f"{kind}?page_size=100&order_by=created_at_desc")[kind]
-        return str(next(one["status"] for one in listed if one["id"] == record_id))
-
-    def _request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection(urlsplit(self.platform.status["api_url"]).netloc, timeout=60)
-        content = None if body is None else json.dumps(body)
-        connection.request(method, f"{_API}/{path}", content, {"X-Auth-Token": self.platform.status["secret_key"]})
-        answer = connection.getresponse()
-        document: dict[str, Any] = json.loads(answer.read())
-        connection.close()
-        if answer.status != http.HTTPStatus.OK:
-            raise RuntimeError(f"{method} {path} returned {answer.status}: {document}")
-        return document

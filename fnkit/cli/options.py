@@ -81,6 +81,27 @@ def parse_size(_context: click.Context, _option: click.Parameter, text: str | No
     return _size_in_megabytes(found)
 
 
+def parse_base_images(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str] | None:
+    """Parse ``--base-image``, as a click callback: return image by runtime, ``None`` if the option is absent.
+
+    Raises:
+        click.BadParameter: A value is not ``RUNTIME=IMAGE``, or names no runtime that exists.
+    """
+    if not values:
+        return None
+    from fnkit.contract.runtimes import find_runtime
+
+    images: dict[str, str] = {}
+    for value in values:
+        runtime, _, image = value.partition("=")
+        if find_runtime(runtime) is None or not image or any(character.isspace() for character in image):
+            raise click.BadParameter(f"{value!r} is not RUNTIME=IMAGE, such as python313=python:3.13-slim.")
+        images[runtime] = image
+    return images
+
+
 def _size_in_megabytes(match: re.Match[str]) -> int:
     return int(match[1]) * _UNIT_IN_MEGABYTES[(match[2] or "m").lower()]
 

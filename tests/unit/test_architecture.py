@@ -42,15 +42,19 @@ ALLOWED: dict[str, str] = {
     "platform.control.store": _PLATFORM,
     "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.logs": f"platform.logql {_CONTROL}",
-    "platform.control.deployments": f"worker {_CONTROL}",
-    "platform.control.resources": f"platform.control.deployments platform.control.logs {_CONTROL}",
+    "platform.control.images": f"worker {_CONTROL}",
+    "platform.control.deployments": f"worker platform.control.images {_CONTROL}",
+    "platform.control.resources": (
+        f"platform.control.deployments platform.control.images platform.control.logs {_CONTROL}"
+    ),
     "platform.control.events": f"platform.control.resources platform.brokers {_CONTROL}",
     "platform.control.control_plane": (
-        "platform.control.deployments platform.control.events platform.control.logs platform.control.resources "
-        + _CONTROL
+        "platform.control.deployments platform.control.events platform.control.images platform.control.logs "
+        "platform.control.resources " + _CONTROL
     ),
     "platform.control.api": (
-        "platform.control.control_plane platform.control.resources platform.control.logs platform.logql " + _CONTROL
+        "platform.control.control_plane platform.control.images platform.control.resources platform.control.logs "
+        "platform.logql " + _CONTROL
     ),
     "platform.control.process": (
         f"platform.control.api platform.control.control_plane platform.control.logs {_CONTROL}"
@@ -113,6 +117,7 @@ def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
         "worker",
         "invoke",
         "platform.control.deployments",
+        "platform.control.images",
         "platform.data_plane",
     }
 

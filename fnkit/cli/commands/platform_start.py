@@ -14,6 +14,7 @@ from fnkit.cli.options import (
     FiniteRange,
     OptionDecorator,
     common_options,
+    parse_base_images,
     parse_optional_port,
     parse_quotas,
     parse_size,
@@ -113,6 +114,15 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
     help="Export traces to this OTLP/HTTP collector. [default: OTEL_EXPORTER_OTLP_ENDPOINT, if set]",
 )
 @click.option("--loki-url", metavar="URL", help="Send the logs of functions to this Loki server.")
+@click.option(
+    "--base-image",
+    "base_images",
+    multiple=True,
+    callback=parse_base_images,
+    metavar="RUNTIME=IMAGE",
+    help="Base of this runtime's images, as python313=python:3.13-slim. Can be given several times. "
+    "[default: made of this machine's interpreter]",
+)
 @click.option(
     "--memory-budget",
     "memory_budget_mb",

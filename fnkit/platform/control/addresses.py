@@ -85,6 +85,21 @@ def path_prefix(region: str, namespace: str, function: str) -> str:
     return f"/{region}/{quote(namespace, safe='')}/{function}"
 
 
-def registry_endpoint(label: str, region: str) -> str:
-    """Return ``rg.<region>.scw.cloud/funcscw<label>``, the format recorded from the real API."""
-    return f"rg.{region}.{_SCALEWAY_SUFFIX}/funcscw{label}"
+def registry_endpoint(settings: ProcessSettings, label: str, region: str) -> str:
+    """Return the address of a namespace's images, without a scheme, as ``docker pull`` takes it.
+
+    With Scaleway's domain suffix it is the form recorded from the real API. Otherwise it is on ``localhost``, which
+    container tools accept without TLS, and to which no secret key leaves this machine.
+    """
+    if settings.domain_suffix == _SCALEWAY_SUFFIX:
+        return f"rg.{region}.{_SCALEWAY_SUFFIX}/{_registry_namespace(label)}"
+    return f"localhost:{settings.api_port}/{_registry_namespace(label)}"
+
+
+def repository_name(label: str, function_name: str) -> str:
+    """Return the name of a function's images in the registry: ``funcscw<label>/<function>``."""
+    return f"{_registry_namespace(label)}/{function_name}"
+
+
+def _registry_namespace(label: str) -> str:
+    return f"funcscw{label}"

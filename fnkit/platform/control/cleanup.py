@@ -66,6 +66,11 @@ class GarbageCollector:
         await asyncio.sleep(_BACKUP_POLL_SECONDS)
         self.remove_archive(sha256)
 
+    def remove_dependencies(self, function_id: str) -> None:
+        """Remove the kept dependencies of a function in the background."""
+        for folder in self._context.layout.dependencies_dir.glob(f"{function_id}-*"):
+            self.remove(folder)
+
     def remove_old_builds(self, record: FunctionRecord, kept_path: str | None, seconds: float) -> None:
         """Remove the function's builds up to its current generation in the background after a delay.
 
@@ -95,6 +100,10 @@ class GarbageCollector:
                 self.remove(folder)
             elif str(folder) not in serving:
                 self.remove(folder, ORPHAN_DELAY_SECONDS)
+        if layout.dependencies_dir.is_dir():
+            for folder in layout.dependencies_dir.iterdir():
+                if store.functions.get(folder.name.rpartition("-")[0]) is None:  # also what is incomplete
+                    self.remove(folder)
 
     def _run_later(self, remove: Callable[[], object], seconds: float, name: str) -> None:
         async def wait() -> None:

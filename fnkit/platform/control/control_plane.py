@@ -25,6 +25,10 @@ from fnkit.platform.control.events.firing import CronState
 from fnkit.platform.control.events.gateway_client import GatewayClient
 from fnkit.platform.control.events.history import DeliveryHistory
 from fnkit.platform.control.events.queues.triggers import QueueTriggers
+from fnkit.platform.control.images.bases import Bases
+from fnkit.platform.control.images.images import Images
+from fnkit.platform.control.images.layer_store import LayerStore
+from fnkit.platform.control.images.registry import Registry
 from fnkit.platform.control.logs.query import LogQueries
 from fnkit.platform.control.resources.access import ApiKeyRegistry, key_grants
 from fnkit.platform.control.resources.archives import Uploads
@@ -117,11 +121,14 @@ class ControlPlane:
         context, link = self.context, self.link
         self.toolchains = Toolchains(strict=context.settings.strict_runtimes)
         self._garbage_collector = GarbageCollector(context)
-        self._deployments = Deployments(context, link, self.toolchains, self._garbage_collector)
+        layers = LayerStore(context.layout.layers_dir)
+        self._images = Images(context, layers)
+        self.registry = Registry(context, self._images, Bases(context, layers))
+        self._deployments = Deployments(context, link, self.toolchains, self._garbage_collector, self._images)
         on_cron_changed = self._cron_scheduler.on_cron_changed
         uid_range = FUNCTION_UIDS if os.geteuid() == 0 else None
         self.functions = Functions(
-            context, link, self._deployments, self._garbage_collector, on_cron_changed, uid_range
+            context, link, self._deployments, self._garbage_collector, self._images, on_cron_changed, uid_range
         )
         self.namespaces = Namespaces(context, self.functions)
         self.crons = Crons(context, on_cron_changed)
@@ -152,6 +159,7 @@ class ControlPlane:
             try:
                 await self._reconcile()
                 self._garbage_collector.collect()
+                self._images.load()
                 self._cron_scheduler.load()
                 self.is_read_only = False
             except sqlite3.OperationalError as error:
@@ -160,6 +168,8 @@ class ControlPlane:
         tasks = self.context.tasks
         tasks.start(self._cron_scheduler.run(), "cron scheduler")
         tasks.start(run_expiry(self.context, self.functions), "expiry scheduler")
+        tasks.start(self._images.run_expiry(), "expiry of images")
+        tasks.start(self._images.publish_missing(), "images of earlier deployments")
         self.queue_triggers.start()
 
     async def advance(self, seconds: float) -> float:
@@ -178,6 +188,7 @@ class ControlPlane:
         await self._cron_scheduler.fire_due()
         await self.queue_triggers.retry_due()
         await self.functions.expire_deployments()
+        self._images.expire()
         await asyncio.sleep(0)  # run the first step of the tasks that were just created
         return self.clock.now()
 

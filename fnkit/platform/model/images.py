@@ -10,7 +10,7 @@ from fnkit.contract.enums import Status
 from fnkit.platform.model.records import ResourceRecord, StatusTransitions
 
 
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
+class ImageLayer(msgspec.Struct, frozen=True, kw_only=True):
     """A gzip-compressed tar archive.
 
     Attributes:
@@ -35,7 +35,7 @@ class BaseImage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     interpreter: str
-    layers: tuple[Layer, ...]
+    layers: tuple[ImageLayer, ...]
     environment: dict[str, str] = {}
     architecture: str = "amd64"
 
@@ -47,9 +47,13 @@ class ImageRecord(ResourceRecord, frozen=True, kw_only=True):
         function_id: The function, which may have been deleted since.
         repository: The name in the registry: ``funcscw<label of the namespace>/<name of the function>``.
         version: The generation of the deployment: the image's tag.
+        runtime: The runtime, which decides about the base.
         interpreter: Absolute path of the interpreter on this machine.
-        base: What lies below ``layers``; ``None`` until the image is first asked for.
-        layers: The layers above the base, the lowest first.
+        base: What lies below the other layers; ``None`` until the image is first asked for.
+        worker: The layer with the core runtime and the worker.
+        dependencies: The layer with the function's dependencies, if it has any.
+        code: The layer with the function's code.
+        dependency_key: Names the content of the dependencies: see ``Deployment``.
         environment: The variables of an instance, without secrets.
         expires_at: When the image is removed, in platform nanoseconds; ``None`` while its function exists.
     """
@@ -59,9 +63,18 @@ class ImageRecord(ResourceRecord, frozen=True, kw_only=True):
     function_id: str
     repository: str
     version: int
+    runtime: str
     interpreter: str
-    layers: tuple[Layer, ...]
+    worker: ImageLayer
+    code: ImageLayer
     environment: dict[str, str]
+    dependencies: ImageLayer | None = None
+    dependency_key: str = ""
     base: BaseImage | None = None
     expires_at: int | None = None
     status: Status = Status.READY
+
+    @property
+    def layers(self) -> tuple[ImageLayer, ...]:
+        """The layers above the base, the lowest first."""
+        return (self.worker, *((self.dependencies,) if self.dependencies is not None else ()), self.code)

@@ -330,6 +330,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         code: Absolute path of the directory with the built code.
         interpreter: Absolute path of the program that runs it.
         archive: SHA-256 of the archive that ``code`` was built from.
+        dependency_key: Deployments of one function with the same key have the same dependencies; empty if unknown.
     """
 
     generation: int
@@ -337,6 +338,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     interpreter: str
     archive: str
+    dependency_key: str = ""
 
 
 class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@
       blobs/<sha256>             uploaded archives
       restore/                   a restored backup whose files are being moved to their places
       deployments/<id>-<gen>/    built code, one directory per deployment
+      dependencies/              built dependencies, for later deployments of the same function
+      layers/<sha256>            layers of images
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
       tls/                       the certificate authority of the gateway: key (0600), certificate
       disks/                     disks of running instances, if they are not in memory
@@ -54,6 +56,10 @@ class DataLayout:
         """Uploaded archives, named by SHA-256."""
         self.deployments_dir: Final = data_dir / "deployments"
         """Built code, one directory per deployment."""
+        self.dependencies_dir: Final = data_dir / "dependencies"
+        """Built dependencies, one directory for each function and content."""
+        self.layers_dir: Final = data_dir / "layers"
+        """Layers of images, named by SHA-256."""
         self.logs_dir: Final = data_dir / "logs"
         """Logs of functions, and of the platform's processes."""
         self.tls_dir: Final = data_dir / "tls"
@@ -205,6 +211,8 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         brokers_file: Absolute path of the brokers file; empty for the one in the data directory, if it exists.
         otlp_url: URL of the trace export; empty if it is off.
         loki_url: URL of the push of logs, without credentials; empty if it is off.
+        base_images: Runtime → the image below those of its functions, for example ``python:3.13-slim``; for other
+            runtimes it is made of this machine's interpreter.
     """
 
     host: Annotated[str, StartOption("--host")] = "127.0.0.1"
@@ -224,6 +232,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     project_quotas: Annotated[ProjectQuotas, StartOption("--project-quota")] = ProjectQuotas()
     otlp_url: Annotated[str, StartOption("--otlp", "none")] = ""
     loki_url: Annotated[str, StartOption("--loki-url", "none")] = ""
+    base_images: Annotated[dict[str, str], StartOption("--base-image", "none")] = {}
     memory_budget_mb: Annotated[int, StartOption("--memory-budget", "half of this machine's memory")] = 0
     cpu_limits: Annotated[Literal["weights", "hard"], StartOption("--cpu-limits")] = "weights"
     scale_to_one_after: Annotated[float, StartOption("--scale-to-one-after")] = SCALE_TO_ONE_AFTER_SECONDS
@@ -286,6 +295,8 @@ class SettingDifference:
     def _format(self, value: object) -> str:
         if not value and self.option.unset:
             return self.option.unset
+        if isinstance(value, dict):
+            return ",".join(f"{key}={value[key]}" for key in sorted(value))
         return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -44,9 +44,8 @@ def test_namespace_becomes_ready_with_its_registry(control: ControlProcess) -> N
     ready = control.create_namespace("TF func.objective-panini")
 
     assert ready["status"] == "ready"
-    assert re.fullmatch(
-        r"rg\.fr-par\.scw\.cloud/funcscwtffuncobjectivepanin[a-z0-9]{8}", str(ready["registry_endpoint"])
-    )
+    host = f"localhost:{control.settings.api_port}"
+    assert re.fullmatch(rf"{host}/funcscwtffuncobjectivepanin[a-z0-9]{{8}}", str(ready["registry_endpoint"]))
     assert str(uuid.UUID(str(ready["registry_namespace_id"]))) == ready["registry_namespace_id"]
     assert MICROSECONDS.fullmatch(str(ready["created_at"]))
 

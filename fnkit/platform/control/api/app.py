@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -21,6 +22,7 @@ from fnkit.platform.control.api import openapi as document
 from fnkit.platform.control.api import prometheus as metrics
 from fnkit.platform.control.api.http import ApiRequest, error_response, json_response, request_principal
 from fnkit.platform.control.api.operations import LEGACY_OPERATIONS, OPERATIONS, Operation
+from fnkit.platform.control.api.registry import REGISTRY_HANDLERS, handle
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.errors import ControlError, disk_full, unauthenticated
@@ -92,6 +94,7 @@ def create_application(plane: ControlPlane) -> Starlette:
         *(_operation_route(plane, _DELIVERIES_PREFIX, one) for one in platform_routes.DELIVERY_OPERATIONS),
         *_platform_routes(plane),
         *loki.loki_routes(plane),
+        *_registry_routes(plane),
     ]
     counters = plane.context.counters
     routes = [_counted(route, counters, log) if isinstance(route, Route) else route for route in routes]
@@ -129,6 +132,13 @@ def _platform_routes(plane: ControlPlane) -> list[Route]:
             Route(path, _public(plane, handler), methods=[method], name=name)
             for name, (method, path, handler) in public.items()
         ),
+    ]
+
+
+def _registry_routes(plane: ControlPlane) -> list[Route]:
+    return [
+        Route(path, _public(plane, partial(handle, handler)), methods=list(methods), name=name)
+        for name, methods, path, handler in REGISTRY_HANDLERS
     ]
 
 

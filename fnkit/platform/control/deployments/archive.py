@@ -7,6 +7,7 @@ to its caller.
 from __future__ import annotations
 
 import errno
+import hashlib
 import lzma
 import os
 import stat
@@ -14,6 +15,9 @@ import subprocess
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -30,6 +34,7 @@ _MAX_LINK_BYTES: Final = 4096
 _MAX_DEPTH: Final = 200
 """Directories above a member. Programs that walk a tree recursively, as CPython's, cannot enter deeper ones."""
 _SHOWN_NAME: Final = 200
+_KEY_DIGITS: Final = 32
 _LAUNCHER: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _NO_SANDBOX: Final = 3  # fnkit/worker/python/compile.py
 _ARCHIVE_ERRORS: Final = (
@@ -46,10 +51,15 @@ _ARCHIVE_ERRNOS: Final = (None, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 """Errors of the operating system that a member's name causes; bz2 reports damaged data without an errno."""
 
 
-def compile_sources(job: BuildJob, directory: Path) -> None:
+def compile_sources(job: BuildJob, directory: Path, *, excluded: str = "") -> None:
     """Compile every module in a directory that belongs to the job's user, in a sandbox without network.
 
     Without bytecode, a deployment only starts more slowly, so nothing is compiled where the sandbox is impossible.
+
+    Args:
+        job: The build.
+        directory: The directory.
+        excluded: A directory in it that is left out; empty for none.
 
     Raises:
         BuildStopped: The build was stopped.
@@ -58,9 +68,9 @@ def compile_sources(job: BuildJob, directory: Path) -> None:
         return
     try:
         process = subprocess.Popen(
-            [job.interpreter, "-I", "-S", str(_LAUNCHER), "compile", str(job.uid)],
+            [job.interpreter, "-s", "-S", str(_LAUNCHER), "compile", str(job.uid), excluded],
             cwd=directory,
-            env={},
+            env={"PYTHONHASHSEED": "0"},  # the order of sets in bytecode depends on it before Python 3.11
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -80,7 +90,77 @@ def compile_sources(job: BuildJob, directory: Path) -> None:
         job.log.write("Compiled nothing: this machine cannot confine the compiler (it requires Landlock).")
 
 
-def unpack(job: BuildJob, directory: Path) -> int:
+@dataclass(frozen=True, slots=True)
+class ArchivedDependencies:
+    """The dependencies in an archive.
+
+    Attributes:
+        directory: Their directory in the archive.
+        key: Digest of their names, modes and content, and of the interpreter that compiles them.
+        size: Unpacked size in bytes.
+    """
+
+    directory: str
+    key: str
+    size: int
+
+
+def measure_dependencies(job: BuildJob, directory: str) -> ArchivedDependencies | None:
+    """Return the dependencies in the job's archive.
+
+    Args:
+        job: The build.
+        directory: Their directory in the archive.
+
+    Returns:
+        ``None`` if there are none, or if not all of them are files: links may lead out of the directory.
+
+    Raises:
+        BuildFailed: The archive cannot be read.
+        BuildStopped: The build was stopped.
+    """
+    with _open_archive(job) as archive:
+        digests = []
+        size = 0
+        for member in archive.infolist():
+            if _safe_path(member.filename).parts[0] != directory or member.is_dir():
+                continue
+            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+                return None
+            digest = hashlib.sha256()
+            with archive.open(member) as source:
+                while chunk := source.read(_CHUNK_BYTES):
+                    job.check()
+                    size = _checked_total(job, size + len(chunk))
+                    digest.update(chunk)
+            digests.append(f"{digest.hexdigest()} {member.external_attr >> 16 & 0o111} {member.filename!r}")
+    if not digests:
+        return None
+    text = "\n".join([job.interpreter or "", *sorted(digests)])
+    return ArchivedDependencies(directory, hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS], size)
+
+
+@contextmanager
+def _open_archive(job: BuildJob) -> Iterator[zipfile.ZipFile]:
+    """Open the job's archive; turn what its content causes into errors of the build."""
+    try:
+        with zipfile.ZipFile(job.archive) as archive:
+            yield archive
+    except _ARCHIVE_ERRORS as error:
+        raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
+    except OSError as error:
+        if error.errno not in _ARCHIVE_ERRNOS:
+            raise
+        raise BuildFailed(f"The archive cannot be unpacked: {(error.strerror or str(error)).lower()}.") from None
+
+
+def _checked_total(job: BuildJob, total: int) -> int:
+    if total > job.unpacked_max:
+        raise BuildFailed(f"The code is larger than {job.unpacked_max} bytes when unpacked.")
+    return total
+
+
+def unpack(job: BuildJob, directory: Path, left_out: ArchivedDependencies | None = None) -> int:
     """Unpack the job's archive.
 
     Files get mode 0644 or 0755, directories 0755. Symbolic links are created last, and only if they stay inside.
@@ -88,6 +168,7 @@ def unpack(job: BuildJob, directory: Path) -> int:
     Args:
         job: The build.
         directory: An empty directory.
+        left_out: Dependencies that are not unpacked; they count nevertheless.
 
     Returns:
         The unpacked size in bytes.
@@ -97,26 +178,23 @@ def unpack(job: BuildJob, directory: Path) -> int:
         BuildStopped: The build was stopped.
         OSError: A file could not be written.
     """
-    try:
-        with zipfile.ZipFile(job.archive) as archive:
-            return _extract_members(job, archive, directory)
-    except _ARCHIVE_ERRORS as error:
-        raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
-    except OSError as error:
-        if error.errno not in _ARCHIVE_ERRNOS:
-            raise
-        raise BuildFailed(f"The archive cannot be unpacked: {(error.strerror or str(error)).lower()}.") from None
+    with _open_archive(job) as archive:
+        return _extract_members(job, archive, directory, left_out)
 
 
-def _extract_members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -> int:
+def _extract_members(
+    job: BuildJob, archive: zipfile.ZipFile, directory: Path, left_out: ArchivedDependencies | None
+) -> int:
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS:
         raise BuildFailed(f"The archive has {len(members)} members, more than {_MAX_MEMBERS}.")
-    total = 0
+    total = left_out.size if left_out is not None else 0
     links = ArchiveLinks()
     for member in members:
         job.check()
         safe_path = _safe_path(member.filename)
+        if left_out is not None and safe_path.parts[0] == left_out.directory:
+            continue
         path = directory / safe_path
         kind = stat.S_IFMT(member.external_attr >> 16)
         if member.is_dir():
@@ -158,9 +236,7 @@ def _extract_file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipIn
     with target, archive.open(member) as source:
         while chunk := source.read(_CHUNK_BYTES):
             job.check()
-            total += len(chunk)
-            if total > job.unpacked_max:
-                raise BuildFailed(f"The code is larger than {job.unpacked_max} bytes when unpacked.")
+            total = _checked_total(job, total + len(chunk))
             target.write(chunk)
         os.fchmod(target.fileno(), mode)
     return total

@@ -16,6 +16,7 @@ import msgspec
 
 from fnkit.contract.limits import BUILD_MAX_SECONDS, UNPACKED_MAX_BYTES
 from fnkit.errors import PlatformError
+from fnkit.platform.control.deployments.dependencies import DependencyStore
 
 BUILD_ERROR: Final = "an error occurred during function source code build step"
 """The ``error_message`` of the real platform, recorded. The build log has the details, as there."""
@@ -90,6 +91,7 @@ class BuildJob:
         target: The directory to create.
         uid: The user that becomes its owner; 0 for no change.
         progress: Called with one of ``STEPS``, from any thread.
+        dependencies: The kept dependencies of the function; ``None`` to keep none.
         interpreter: The Python that compiles the sources, which will also run them; ``None`` to skip that.
         unpacked_max: The largest unpacked size in bytes.
         deadline: When the build fails, on the clock ``now``; ``build`` sets it, so that waiting for a thread does
@@ -105,6 +107,7 @@ class BuildJob:
     uid: int
     log: BuildLog
     progress: Callable[[str], None]
+    dependencies: DependencyStore | None = None
     interpreter: str | None = None
     unpacked_max: int = UNPACKED_MAX_BYTES
     deadline: float = math.inf

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +30,10 @@ from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.build import build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
+from fnkit.platform.control.deployments.dependencies import DependencyStore
 from fnkit.platform.control.deployments.routes import build_route
 from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.platform.control.images.images import Images
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import Deployment, FunctionRecord, transition
 
@@ -38,11 +41,20 @@ INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without cod
 OLD_VERSION_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_CONCURRENT_BUILDS: Final = max(2, os.cpu_count() or 1)
+_LEVELS_WITH_OVERLAYS: Final = ("cgroup", "namespaces")  # docs/isolation.md
 _logger = logging.getLogger(__name__)
 
 
 class _DeploymentFailed(Exception):
     """The deployment failed. The message becomes the function's ``error_message``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """A directory with code, and the key of its dependencies (see ``Deployment``)."""
+
+    code: str
+    dependency_key: str
 
 
 class Deployments:
@@ -54,11 +66,13 @@ class Deployments:
         link: DataPlaneLink,
         toolchains: Toolchains,
         garbage_collector: GarbageCollector,
+        images: Images,
     ) -> None:
         self._context = context
         self._link = link
         self._toolchains = toolchains
         self._garbage_collector = garbage_collector
+        self._images = images
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._executor = ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_BUILDS, thread_name_prefix="build")
 
@@ -140,7 +154,7 @@ class Deployments:
             )
             interpreter = toolchain.interpreter.path
             self._link.prestart(interpreter)  # beside the build; the first start takes longest
-            code = self._find_reusable_code(record, archive) or await self._build_and_count(
+            built = self._find_reusable_build(record, archive) or await self._build_and_count(
                 record, archive, interpreter, log
             )
         except BuildFailed as failure:
@@ -157,35 +171,38 @@ class Deployments:
         return Deployment(
             generation=record.generation,
             settings=record.settings,
-            code=code,
+            code=built.code,
             interpreter=interpreter,
             archive=archive,
+            dependency_key=built.dependency_key,
         )
 
-    def _find_reusable_code(self, record: FunctionRecord, archive: str) -> str | None:
-        """Return the serving deployment's code if it was built from this archive for this runtime, else ``None``.
+    def _find_reusable_build(self, record: FunctionRecord, archive: str) -> _Build | None:
+        """Return what the serving deployment runs if it was built from this archive for this runtime.
 
         If only settings changed, nothing needs to be built.
         """
         serving = record.serving
         if serving is None or (serving.archive, serving.settings.runtime) != (archive, record.settings.runtime):
             return None
-        return serving.code if os.path.isdir(serving.code) else None  # noqa: PTH112  a str
+        return _Build(serving.code, serving.dependency_key) if os.path.isdir(serving.code) else None  # noqa: PTH112  a str
 
-    async def _build_and_count(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
+    async def _build_and_count(
+        self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog
+    ) -> _Build:
         began = time.monotonic()
         result = "failed"
         try:
-            code = await self._build(record, archive, interpreter, log)
+            built = await self._build(record, archive, interpreter, log)
             result = "succeeded"
         except asyncio.CancelledError:
             result = "cancelled"
             raise
         finally:
             self._context.counters.builds[result].observe(time.monotonic() - began)
-        return code
+        return built
 
-    async def _build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
+    async def _build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> _Build:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
         target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
@@ -196,6 +213,7 @@ class Deployments:
                 archive=stream,
                 target=target,
                 uid=record.uid,
+                dependencies=self._dependency_store(record.id),
                 interpreter=interpreter,
                 log=log,
                 progress=lambda step: _call_on_loop(loop, lambda: self._show_build_step(record, step)),
@@ -203,7 +221,7 @@ class Deployments:
             )
             building = loop.run_in_executor(self._executor, build, job)
             try:
-                await asyncio.shield(building)
+                key = await asyncio.shield(building)
             except asyncio.CancelledError:
                 # The thread still reads the archive and writes to the directory. Wait for it before closing the
                 # one and removing the other.
@@ -211,7 +229,13 @@ class Deployments:
                 await asyncio.gather(building, return_exceptions=True)
                 self._garbage_collector.remove(target)
                 raise
-        return str(target)
+        return _Build(str(target), key)
+
+    def _dependency_store(self, function_id: str) -> DependencyStore | None:
+        """Return the kept dependencies of a function, ``None`` where instances could change the files of others."""
+        if self._link.isolation not in _LEVELS_WITH_OVERLAYS:
+            return None
+        return DependencyStore(self._context.layout.dependencies_dir, function_id)
 
     async def _start_instance(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
         self._show_build_step(record, None)
@@ -228,6 +252,9 @@ class Deployments:
             log.write(f"Starting an instance failed: {error}")
             raise _DeploymentFailed(error)
         await retry_until_written(lambda: self._mark_ready(record, deployment))
+        # Not as a part of this deployment, which a newer one cancels: each that succeeded has an image.
+        publishing = self._images.publish(namespace, record, deployment)
+        self._context.tasks.start(publishing, f"image of {record.id}@{record.generation}")
 
     def _mark_ready(self, record: FunctionRecord, deployment: Deployment) -> None:
         now_ns = self._context.clock.now_ns()

@@ -5,6 +5,9 @@ Entries are sorted, belong to fixed users and have no times, so the same files g
 of zlib; ``diff_id``, the digest of the uncompressed archive, does not.
 """
 
+# Plain os calls: an image may have a hundred thousand entries.
+# ruff: noqa: PTH115, PTH123
+
 from __future__ import annotations
 
 import hashlib
@@ -16,11 +19,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from fnkit.platform.directory_tree import walk_tree
-from fnkit.platform.model.images import Layer
+from fnkit.platform.directory_tree import StrPath, walk_tree
+from fnkit.platform.model.images import ImageLayer
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 GZIP_WINDOW: Final = 31  # zlib's number for a gzip header, without time and name
 _COMPRESSION_LEVEL: Final = 6
@@ -53,7 +59,7 @@ class LayerEntry:
     kind: EntryKind
     mode: int = 0o755
     owner: int = 0
-    source: Path | None = None
+    source: StrPath | None = None
     content: bytes = b""
     target: str = ""
 
@@ -76,20 +82,20 @@ def directory_entries(directory: Path, path: str, owner: int = 0) -> Iterator[La
     yield LayerEntry(path=path, kind=EntryKind.DIRECTORY, owner=owner)
     for entry in walk_tree(directory):
         # walk_tree has no paths, but the kernel knows that of an open directory.
-        parent = str(Path(f"/proc/self/fd/{entry.parent}").readlink())
-        source = Path(parent, entry.name)
+        parent = os.readlink(f"/proc/self/fd/{entry.parent}")
+        source = f"{parent}/{entry.name}"
         inner = f"{path}{parent.removeprefix(top)}/{entry.name}"
         mode = entry.status.st_mode
         if entry.is_directory:
             yield LayerEntry(path=inner, kind=EntryKind.DIRECTORY, owner=owner)
         elif stat.S_ISLNK(mode):
-            yield LayerEntry(path=inner, kind=EntryKind.LINK, owner=owner, target=str(source.readlink()))
+            yield LayerEntry(path=inner, kind=EntryKind.LINK, owner=owner, target=os.readlink(source))
         elif stat.S_ISREG(mode):
             permissions = 0o755 if mode & _EXECUTABLE else 0o644
             yield LayerEntry(path=inner, kind=EntryKind.FILE, mode=permissions, owner=owner, source=source)
 
 
-def write_layer(entries: Iterable[LayerEntry], output: BinaryIO) -> Layer:
+def write_layer(entries: Iterable[LayerEntry], output: BinaryIO) -> ImageLayer:
     """Write a layer. Blocks; call it in a thread.
 
     Directories that are missing among the entries are added. Of several entries with one path, the last one counts.
@@ -122,9 +128,8 @@ def measure_layer(entries: Iterable[LayerEntry]) -> str:
 def _add_entries(archive: tarfile.TarFile, entries: Iterable[LayerEntry]) -> None:
     by_path = {entry.path: entry for entry in entries}
     for path in list(by_path):
-        for parent in PurePosixPath(path).parents:
-            if str(parent) != ".":
-                by_path.setdefault(str(parent), LayerEntry(path=str(parent), kind=EntryKind.DIRECTORY))
+        while (path := path.rpartition("/")[0]) and path not in by_path:
+            by_path[path] = LayerEntry(path=path, kind=EntryKind.DIRECTORY)
     # By parts: a directory comes before its content, and "a/b" before "a-c".
     for path in sorted(by_path, key=lambda path: path.split("/")):
         _add_entry(archive, by_path[path])
@@ -141,7 +146,7 @@ def _add_entry(archive: tarfile.TarFile, entry: LayerEntry) -> None:
         member.size = len(entry.content)
         archive.addfile(member, io.BytesIO(entry.content))
     else:
-        with entry.source.open("rb") as content:
+        with open(entry.source, "rb") as content:
             member.size = os.fstat(content.fileno()).st_size
             archive.addfile(member, content)
 
@@ -152,9 +157,9 @@ class _DigestOutput(io.RawIOBase):
     def __init__(self) -> None:
         self.sha256: Final = hashlib.sha256()
 
-    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]  # Buffer is of 3.12
+    def write(self, data: ReadableBuffer, /) -> int:
         self.sha256.update(data)
-        return len(data)
+        return memoryview(data).nbytes
 
 
 class CompressedOutput(io.RawIOBase):
@@ -167,16 +172,16 @@ class CompressedOutput(io.RawIOBase):
         self._digest = hashlib.sha256()
         self._size = 0
 
-    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]  # Buffer is of 3.12
+    def write(self, data: ReadableBuffer, /) -> int:
         """Add content."""
         self._diff_id.update(data)
         self._emit(self._compressor.compress(data))
-        return len(data)
+        return memoryview(data).nbytes
 
-    def finish(self) -> Layer:
+    def finish(self) -> ImageLayer:
         """Complete the layer."""
         self._emit(self._compressor.flush())
-        return Layer(diff_id=self._diff_id.hexdigest(), digest=self._digest.hexdigest(), size=self._size)
+        return ImageLayer(diff_id=self._diff_id.hexdigest(), digest=self._digest.hexdigest(), size=self._size)
 
     def _emit(self, data: bytes) -> None:
         self._output.write(data)
@@ -184,5 +189,5 @@ class CompressedOutput(io.RawIOBase):
         self._size += len(data)
 
 
-LayerWriter = Callable[[BinaryIO], Layer]
+LayerWriter = Callable[[BinaryIO], ImageLayer]
 """Writes a layer to a file, as ``write_layer`` does."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from fnkit.platform.control.images.layer import LayerWriter
-from fnkit.platform.model.images import Layer
+from fnkit.platform.model.images import ImageLayer
 
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _PREFIX: Final = ".incoming-"
@@ -33,7 +32,7 @@ class LayerStore:
         for leftover in directory.glob(f"{_PREFIX}*"):
             leftover.unlink(missing_ok=True)
 
-    def add(self, write: LayerWriter) -> Layer:
+    def add(self, write: LayerWriter) -> ImageLayer:
         """Store a layer. Blocks; call it in a thread.
 
         Args:
@@ -46,14 +45,13 @@ class LayerStore:
         try:
             with os.fdopen(descriptor, "wb") as output:
                 layer = write(output)
-            os.rename(name, self._path(layer.digest))  # noqa: PTH104  a str
+            Path(name).rename(self._path(layer.digest))
         except BaseException:
-            with suppress(OSError):
-                os.unlink(name)  # noqa: PTH108  a str
+            Path(name).unlink(missing_ok=True)
             raise
         return layer
 
-    def has(self, layer: Layer) -> bool:
+    def has(self, layer: ImageLayer) -> bool:
         """Return whether the layer is stored in full."""
         try:
             return self._path(layer.digest).stat().st_size == layer.size

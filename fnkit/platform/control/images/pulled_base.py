@@ -22,7 +22,7 @@ from fnkit.platform.control.images.image_reference import DIGEST, ImageReference
 from fnkit.platform.control.images.layer import GZIP_WINDOW, CompressedOutput
 from fnkit.platform.control.images.layer_store import LayerStore
 from fnkit.platform.control.images.registry_client import RegistryClient
-from fnkit.platform.model.images import BaseImage, Layer
+from fnkit.platform.model.images import BaseImage, ImageLayer
 
 _MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 _MAX_LAYERS_BYTES: Final = 10 * 1024**3
@@ -196,16 +196,16 @@ class _Pull:
                 raise self._invalid("it has a layer of an unknown type")
         return [diff_id.removeprefix("sha256:") for diff_id in diff_ids]
 
-    def _provide_layer(self, descriptor: _Descriptor, diff_id: str) -> Layer:
+    def _provide_layer(self, descriptor: _Descriptor, diff_id: str) -> ImageLayer:
         digest = descriptor.digest.removeprefix("sha256:")
-        layer = Layer(diff_id=diff_id, digest=digest, size=descriptor.size)
+        layer = ImageLayer(diff_id=diff_id, digest=digest, size=descriptor.size)
         if descriptor.media_type in _PLAIN_LAYERS:
             return self._store.add(partial(self._compress_layer, layer))
         if self._store.has(layer) and self._is_stored(layer):
             return layer
         return self._store.add(partial(self._copy_layer, layer))
 
-    def _is_stored(self, layer: Layer) -> bool:
+    def _is_stored(self, layer: ImageLayer) -> bool:
         """Return whether the stored layer is what its digests say; images may pair them wrongly."""
         try:
             with self._store.open(layer.digest) as stored:
@@ -214,11 +214,11 @@ class _Pull:
             return False
         return True
 
-    def _copy_layer(self, layer: Layer, output: BinaryIO) -> Layer:
+    def _copy_layer(self, layer: ImageLayer, output: BinaryIO) -> ImageLayer:
         self._check_pieces(layer, self._client.read_blob(f"sha256:{layer.digest}", layer.size), output)
         return layer
 
-    def _check_pieces(self, layer: Layer, pieces: Iterable[bytes], output: BinaryIO | None = None) -> None:
+    def _check_pieces(self, layer: ImageLayer, pieces: Iterable[bytes], output: BinaryIO | None = None) -> None:
         """Check a layer, packed and unpacked, and write it meanwhile."""
         digest = hashlib.sha256()
         unpacked = _UnpackedDigest(_MAX_UNPACKED_BYTES - self._unpacked_bytes)
@@ -235,7 +235,7 @@ class _Pull:
             raise self._invalid("it has a layer whose content does not have its digest")
         self._unpacked_bytes += unpacked.size
 
-    def _compress_layer(self, layer: Layer, output: BinaryIO) -> Layer:
+    def _compress_layer(self, layer: ImageLayer, output: BinaryIO) -> ImageLayer:
         compressed = CompressedOutput(output)
         digest = hashlib.sha256()
         for piece in self._client.read_blob(f"sha256:{layer.digest}", layer.size):

@@ -24,10 +24,11 @@ from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.routes import build_route
 from fnkit.platform.control.errors import already_exists, not_found, quota_exceeded
+from fnkit.platform.control.images.images import Images
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.function_settings import check_variable_counts, new_settings, updated_settings
-from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, build_view
+from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, build_view, delete_with_attached
 from fnkit.platform.control.resources.lists import ListResponse, parse_list_query
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
@@ -53,6 +54,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         link: The connection to the data plane.
         deployments: Builds and starts deployments.
         garbage_collector: Removes built code and archives.
+        images: The images of functions.
         on_cron_changed: Called with the id of each cron of a function that is being deleted.
         uid_range: User ids for instances if the platform runs as root, else ``None``.
     """
@@ -63,6 +65,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         link: DataPlaneLink,
         deployments: Deployments,
         garbage_collector: GarbageCollector,
+        images: Images,
         on_cron_changed: Callable[[str], None],
         uid_range: range | None = None,
     ) -> None:
@@ -70,6 +73,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         self._link = link
         self._deployments = deployments
         self._garbage_collector = garbage_collector
+        self._images = images
         self._on_cron_changed = on_cron_changed
         self._uid_range = uid_range
 
@@ -261,7 +265,13 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         self._garbage_collector.remove_archive(record.archive)
         grace = record.settings.timeout_seconds if record.serving else 0.0
         self._garbage_collector.remove_old_builds(record, None, grace)
+        self._garbage_collector.remove_dependencies(record_id)
         self._garbage_collector.remove(self._context.layout.logs_dir / record_id, grace)
+
+    def _forget(self, record_id: str) -> None:
+        with self._context.store.transaction():
+            self._images.keep_until_expiry(record_id)
+            delete_with_attached(self._context.store, self._kind, record_id)
 
     async def expire_deployments(self) -> None:
         """Stop serving deployments whose newer deployment failed 24 hours ago."""

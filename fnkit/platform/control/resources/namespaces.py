@@ -122,16 +122,20 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
         await super().purge(record_id)
 
     def _view(self, record: NamespaceRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Namespace:
-        registered = bool(record.registry_namespace_id)
         return build_view(
             Namespace,
             record,
             environment_variables=record.environment,
-            registry_endpoint=registry_endpoint(record.label, record.region) if registered else "",
+            registry_endpoint=self._registry_endpoint(record),
             secret_environment_variables=public_view(record.secrets),
             created_at=format_timestamp("created_at", record.created_at, just_written),
             updated_at=format_timestamp("updated_at", record.updated_at, just_written),
         )
+
+    def _registry_endpoint(self, record: NamespaceRecord) -> str:
+        if not record.registry_namespace_id:
+            return ""
+        return registry_endpoint(self._context.settings, record.label, record.region)
 
     def _changed_view(self, record: NamespaceRecord) -> Namespace:
         return self._view(record, UPDATED_TIMESTAMPS)

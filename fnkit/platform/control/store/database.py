@@ -20,6 +20,7 @@ import msgspec
 from fnkit.errors import PlatformError
 from fnkit.platform.control.store.collection import Collection
 from fnkit.platform.control.store.deliveries import DeliveryTable
+from fnkit.platform.model.images import ImageRecord
 from fnkit.platform.model.records import (
     CronRecord,
     DomainRecord,
@@ -116,6 +117,9 @@ class Store:
         self.triggers = Collection(
             connection, "triggers", TriggerRecord, ("project_id", "namespace_id", "function_id")
         )
+        self.images = Collection(
+            connection, "images", ImageRecord, ("project_id", "function_id", "repository", "version", "expires_at")
+        )
         self.deliveries = DeliveryTable(self._connection)
         self.key_values = KeyValueStore(self._connection)
 
@@ -190,6 +194,35 @@ class Store:
         ).fetchall()
         return [record for row in rows if (record := self.functions.get(row[0])) is not None]
 
+    def next_image_expiry(self) -> int | None:
+        """Return the earliest ``expires_at`` of all images, in Unix nanoseconds, or ``None``."""
+        row = self._connection.execute("SELECT MIN(expires_at) FROM images WHERE expires_at IS NOT NULL")
+        value = row.fetchone()[0]
+        return None if value is None else int(value)
+
+    def expired_images(self, now_ns: int) -> list[ImageRecord]:
+        """Return the images whose ``expires_at`` has passed.
+
+        Args:
+            now_ns: Platform time in Unix nanoseconds.
+        """
+        rows = self._connection.execute(
+            "SELECT id FROM images WHERE expires_at IS NOT NULL AND expires_at <= ?", (now_ns,)
+        ).fetchall()
+        return [record for row in rows if (record := self.images.get(row[0])) is not None]
+
+    def repositories(self, project_id: str | None) -> list[str]:
+        """Return the names of all repositories in the registry, sorted.
+
+        Args:
+            project_id: Only those of this project.
+        """
+        rows = self._connection.execute(
+            "SELECT DISTINCT repository FROM images WHERE project_id = ? OR ? IS NULL ORDER BY repository",
+            (project_id, project_id),
+        )
+        return [row[0] for row in rows]
+
     def archives(self) -> set[str]:
         """Return the SHA-256 of all archives that functions refer to."""
         rows = self._connection.execute("SELECT DISTINCT archive FROM functions WHERE archive IS NOT NULL")
@@ -201,7 +234,15 @@ class Store:
         Raises:
             msgspec.MsgspecError: One of them is not as this version writes it.
         """
-        for collection in (self.namespaces, self.functions, self.crons, self.domains, self.tokens, self.triggers):
+        for collection in (
+            self.namespaces,
+            self.functions,
+            self.crons,
+            self.domains,
+            self.tokens,
+            self.triggers,
+            self.images,
+        ):
             for _ in collection.all():
                 pass
 

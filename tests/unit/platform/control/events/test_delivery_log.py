@@ -243,6 +243,7 @@ def test_migration_keeps_the_bodies_of_deliveries(tmp_path: Path) -> None:
         DROP INDEX crons_region; DROP INDEX crons_project;
         DROP INDEX domains_region; DROP INDEX domains_region_hostname; DROP INDEX domains_project;
         ALTER TABLE crons DROP COLUMN project_id; ALTER TABLE domains DROP COLUMN project_id;
+        DROP TABLE images;
         PRAGMA user_version = 3;
         """
     )
