@@ -23,7 +23,8 @@ METHODS: Final = frozenset(
 """Those of llhttp, the parser of the platform's gateway."""
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) +([^ ]+) +HTTP/([0-9]\.[0-9])")
-_TARGET: Final = re.compile(rb"[/*A-Za-z][!-~]*")
+_TARGET: Final = re.compile(rb"(?:/|\*|[A-Za-z]+://)[!-~]*")
+_AUTHORITY: Final = re.compile(rb"[!-~]+")
 _NOT_IN_REQUEST_LINE: Final = re.compile(rb"[^\r -~]")
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_VALUE: Final = re.compile(rb"[^\t -~\x80-\xff]")
@@ -174,7 +175,7 @@ class RequestParser:
         found = _REQUEST_LINE.fullmatch(line)
         if found is None or found[1] not in METHODS:
             raise RequestRejected(_NOT_HTTP)
-        if not _TARGET.fullmatch(found[2]):
+        if not (_AUTHORITY if found[1] == b"CONNECT" else _TARGET).fullmatch(found[2]):
             raise RequestRejected(_BAD_TARGET)
         self._head = RequestHead(found[1].decode(), found[2], found[3].decode())
         self._read = self._read_header

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import dropwhile
+from operator import not_
 from typing import Final
 
 from fnkit.contract.invocation.event import decode_path
@@ -112,12 +114,13 @@ class ReceivedRequest:
     def encode(self) -> Sequence[bytes]:
         """Return event and context as JSON, and forget the body."""
         request_ids = self.head.values(b"x-request-id")
+        forwarded_for = b", ".join(dropwhile(not_, self.head.values(b"x-forwarded-for")))
         headers = forward_headers(
             self.head.headers,
             client_host=self._client_host,
             scheme=self._scheme,
             request_id=resolve_request_id(request_ids[-1] if request_ids else b""),
-            forwarded_for=b", ".join(filter(None, self.head.values(b"x-forwarded-for"))),
+            forwarded_for=forwarded_for,
         )
         document = encode_document(
             method=self.head.method,
