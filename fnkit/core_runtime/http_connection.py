@@ -8,10 +8,10 @@ from typing import Final, Protocol, cast
 
 from fnkit.contract.invocation.http_head import REQUEST_BODY_MAX_BYTES, json_message, overload_response
 from fnkit.contract.invocation.response import MappedResponse
-from fnkit.core_runtime.http_request import RequestHead, RequestParser, RequestRejected
+from fnkit.core_runtime.http_request import RequestHead, RequestParser, RequestRefused
 from fnkit.core_runtime.http_response import CONTINUE, encode_response
 from fnkit.core_runtime.invocation import CoreInvocation
-from fnkit.core_runtime.memory import MemoryBudget, MemoryExhausted
+from fnkit.core_runtime.memory import BodyBudget, MemoryExhausted
 from fnkit.core_runtime.received_request import ReceivedRequest
 from fnkit.core_runtime.settings import CoreRuntimeSettings
 
@@ -33,7 +33,7 @@ class ConnectionOwner(Protocol):
     """
 
     settings: CoreRuntimeSettings
-    budget: MemoryBudget
+    budget: BodyBudget
     connections: set[CoreConnection]
 
     @property
@@ -175,7 +175,7 @@ class CoreConnection(asyncio.Protocol):
         self._last_activity = self._loop.time()
         try:
             self._parser.feed(data)
-        except RequestRejected as rejected:
+        except RequestRefused as rejected:
             self._fail_connection(rejected.response)
 
     def on_begin(self) -> None:
@@ -189,7 +189,7 @@ class CoreConnection(asyncio.Protocol):
         self._arriving = request
         try:
             request.check()
-        except RequestRejected as rejected:
+        except RequestRefused as rejected:
             if rejected.closes:
                 raise
             request.response = rejected.response
@@ -205,10 +205,10 @@ class CoreConnection(asyncio.Protocol):
         try:
             request.body.append(data)
         except MemoryExhausted:
-            raise RequestRejected(overload_response()) from None
+            raise RequestRefused(overload_response()) from None
         limit = _DIRECT_BODY_MAX_BYTES if self._owner.settings.instance_key else REQUEST_BODY_MAX_BYTES
         if len(request.body.content) > limit:
-            raise RequestRejected(json_message(413, f"the body exceeds {limit} bytes"))
+            raise RequestRefused(json_message(413, f"the body exceeds {limit} bytes"))
 
     def on_complete(self) -> None:
         """Start the request if it is next; stop reading if the pipeline is full."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from fnkit.core_runtime.http_connection import CoreConnection
 from fnkit.core_runtime.invocation import CoreInvocation, DirectInvocation, EventInvocation
-from fnkit.core_runtime.memory import BodyBytes, MemoryBudget
+from fnkit.core_runtime.memory import BodyBudget, BodyBytes
 from fnkit.core_runtime.received_request import ReceivedRequest
 from fnkit.core_runtime.settings import CoreRuntimeSettings
 from fnkit.core_runtime.worker_process import WorkerProcess
@@ -38,7 +38,7 @@ class CoreServer:
         share = 1.0 if settings.instance_key else 0.25
         self._worker = worker
         self._loop = asyncio.get_running_loop()
-        self.budget = MemoryBudget.for_memory(settings.memory, share=share)
+        self.budget = BodyBudget.for_memory(settings.memory, share=share)
         self.connections: set[CoreConnection] = set()
         self._is_stopped = False
         self.closed: asyncio.Future[None] = self._loop.create_future()

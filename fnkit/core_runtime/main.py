@@ -48,4 +48,4 @@ def _refuse(problem: str) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    sys.exit(main())
+    raise SystemExit(main())
