@@ -8,14 +8,14 @@ from typing import Final, Protocol, cast
 
 from fnkit.contract.invocation.http_head import REQUEST_BODY_MAX_BYTES, json_message, overload_response
 from fnkit.contract.invocation.response import MappedResponse
-from fnkit.core_runtime.http_request import RequestHead, RequestParser, RequestRejected
+from fnkit.core_runtime.http_request import RequestHead, RequestParser, RequestRefused
 from fnkit.core_runtime.http_response import CONTINUE, encode_response
 from fnkit.core_runtime.invocation import CoreInvocation
-from fnkit.core_runtime.memory import MemoryBudget, MemoryExhausted
+from fnkit.core_runtime.memory import BodyBudget, MemoryExhausted
 from fnkit.core_runtime.received_request import ReceivedRequest
 from fnkit.core_runtime.settings import CoreRuntimeSettings
 
-_SLOWEST_BODY: Final = 16 * 1024  # bytes per second, after the time for a request or response
+_SLOWEST_BODY: Final = 16 * 1024  # bytes per second
 _LINGER_SECONDS: Final = 2.0  # for the client to read its response before the socket is closed
 _MAX_PIPELINED: Final = 16  # requests read ahead; each may hold a body in memory
 _MAX_UNSENT_BYTES: Final = 32 * 1024 * 1024
@@ -30,13 +30,15 @@ class ConnectionOwner(Protocol):
         settings: The settings of the function.
         budget: The memory of all bodies.
         connections: The open connections, which register themselves.
-        is_stopping: Whether no further request is accepted.
     """
 
     settings: CoreRuntimeSettings
-    budget: MemoryBudget
+    budget: BodyBudget
     connections: set[CoreConnection]
-    is_stopping: bool
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further request is accepted."""
 
     def make_room(self) -> bool:
         """Close a connection if there are too many; return whether there is room for another one."""
@@ -72,8 +74,8 @@ class CoreConnection(asyncio.Protocol):
         self._closes_after_response = False
         self._unsent_counted = 0  # bytes of the write buffer in the memory budget
         self._written = 0
-        self._write_paused_at = 0.0
-        self._written_when_paused = 0
+        self._read_checked_at = 0.0  # while the client reads too slowly
+        self._read_when_checked = 0
         self._request_began_at = 0.0
         self._last_activity = self._loop.time()
 
@@ -105,8 +107,8 @@ class CoreConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than it is written to."""
         self._is_write_paused = True
-        self._write_paused_at = self._loop.time()
-        self._written_when_paused = self._written - self._unsent_bytes()
+        self._read_checked_at = self._loop.time()
+        self._read_when_checked = self._written - self._unsent_bytes()
 
     def resume_writing(self) -> None:
         """Continue with the response, or with the next request."""
@@ -132,9 +134,8 @@ class CoreConnection(asyncio.Protocol):
         """
         settings = self._owner.settings
         if self._is_write_paused:
-            read = self._written - self._unsent_bytes() - self._written_when_paused
-            if now - self._write_paused_at > settings.request_seconds + read / _SLOWEST_BODY:
-                self.abort()
+            if now - self._read_checked_at > settings.request_seconds:
+                self._check_reading(now)
         elif self._current is not None or (self._pipeline and self._pipeline[0].is_complete):
             return  # the client waits
         elif self._is_in_request:
@@ -145,6 +146,12 @@ class CoreConnection(asyncio.Protocol):
                 self._fail_connection(json_message(408, "the request did not arrive in time"))
         elif now - self._last_activity > settings.idle_seconds:
             self.abort()
+
+    def _check_reading(self, now: float) -> None:
+        read = self._written - self._unsent_bytes()
+        if read - self._read_when_checked < (now - self._read_checked_at) * _SLOWEST_BODY:
+            self.abort()
+        self._read_checked_at, self._read_when_checked = now, read
 
     def close_when_idle(self) -> None:
         """Close now if no request is in progress, else after the response."""
@@ -168,7 +175,7 @@ class CoreConnection(asyncio.Protocol):
         self._last_activity = self._loop.time()
         try:
             self._parser.feed(data)
-        except RequestRejected as rejected:
+        except RequestRefused as rejected:
             self._fail_connection(rejected.response)
 
     def on_begin(self) -> None:
@@ -182,7 +189,7 @@ class CoreConnection(asyncio.Protocol):
         self._arriving = request
         try:
             request.check()
-        except RequestRejected as rejected:
+        except RequestRefused as rejected:
             if rejected.closes:
                 raise
             request.response = rejected.response
@@ -198,10 +205,10 @@ class CoreConnection(asyncio.Protocol):
         try:
             request.body.append(data)
         except MemoryExhausted:
-            raise RequestRejected(overload_response()) from None
+            raise RequestRefused(overload_response()) from None
         limit = _DIRECT_BODY_MAX_BYTES if self._owner.settings.instance_key else REQUEST_BODY_MAX_BYTES
         if len(request.body.content) > limit:
-            raise RequestRejected(json_message(413, f"the body exceeds {limit} bytes"))
+            raise RequestRefused(json_message(413, f"the body exceeds {limit} bytes"))
 
     def on_complete(self) -> None:
         """Start the request if it is next; stop reading if the pipeline is full."""

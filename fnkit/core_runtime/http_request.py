@@ -23,7 +23,8 @@ METHODS: Final = frozenset(
 """Those of llhttp, the parser of the platform's gateway."""
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) +([^ ]+) +HTTP/([0-9]\.[0-9])")
-_TARGET: Final = re.compile(rb"[/*A-Za-z][!-~]*")
+_TARGET: Final = re.compile(rb"(?:/|\*|[A-Za-z]+://)[!-~]*")
+_AUTHORITY: Final = re.compile(rb"[!-~]+")
 _NOT_IN_REQUEST_LINE: Final = re.compile(rb"[^\r -~]")
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_VALUE: Final = re.compile(rb"[^\t -~\x80-\xff]")
@@ -37,7 +38,7 @@ _HEAD_TOO_LARGE: Final = json_message(431, f"the headers exceed {HEAD_MAX_BYTES}
 _FRAMING_TOO_LARGE: Final = json_message(400, "the chunk framing of the body is too long")
 
 
-class RequestRejected(Exception):
+class RequestRefused(Exception):
     """The request gets this response.
 
     Attributes:
@@ -86,18 +87,18 @@ class RequestHead:
         return not any(_CONNECTION_CLOSE.search(value) for value in self.values(b"connection"))
 
     def finish(self) -> None:
-        """Derive the framing of the body. Raises ``RequestRejected`` if it is ambiguous."""
+        """Derive the framing of the body. Raises ``RequestRefused`` if it is ambiguous."""
         lengths = self.values(b"content-length")
         self.transfer_encoding = b",".join(self.values(b"transfer-encoding")).lower()
         if not lengths:
             return
         if len(lengths) > 1 or self.transfer_encoding or not _LENGTH.fullmatch(lengths[0]):
-            raise RequestRejected(_NOT_HTTP)
+            raise RequestRefused(_NOT_HTTP)
         self.content_length = int(lengths[0])
 
 
 class RequestReceiver(Protocol):
-    """Receives what a parser finds. May raise ``RequestRejected``."""
+    """Receives what a parser finds. May raise ``RequestRefused``."""
 
     def on_begin(self) -> None:
         """The first byte of a request has arrived."""
@@ -130,7 +131,7 @@ class RequestParser:
         """Parse received bytes.
 
         Raises:
-            RequestRejected: The bytes are no request; nothing more can be parsed.
+            RequestRefused: The bytes are no request; nothing more can be parsed.
         """
         self._buffer += data
         while self._read():
@@ -145,15 +146,15 @@ class RequestParser:
         if end < 0:
             self._searched = len(self._buffer)
             if self._framing_bytes + self._searched - self._position > HEAD_MAX_BYTES:
-                raise RequestRejected(too_large)
+                raise RequestRefused(too_large)
             return None
         line = bytes(self._buffer[self._position : end])
         self._framing_bytes += len(line) + 1
         self._position = end + 1
         if self._framing_bytes > HEAD_MAX_BYTES:
-            raise RequestRejected(too_large)
+            raise RequestRefused(too_large)
         if line[-1:] != b"\r":
-            raise RequestRejected(_NOT_HTTP)
+            raise RequestRefused(_NOT_HTTP)
         return line[:-1]
 
     def _read_request_line(self) -> bool:
@@ -173,9 +174,9 @@ class RequestParser:
             return True  # empty lines before a request are allowed (RFC 9112 section 2.2)
         found = _REQUEST_LINE.fullmatch(line)
         if found is None or found[1] not in METHODS:
-            raise RequestRejected(_NOT_HTTP)
-        if not _TARGET.fullmatch(found[2]):
-            raise RequestRejected(_BAD_TARGET)
+            raise RequestRefused(_NOT_HTTP)
+        if not (_AUTHORITY if found[1] == b"CONNECT" else _TARGET).fullmatch(found[2]):
+            raise RequestRefused(_BAD_TARGET)
         self._head = RequestHead(found[1].decode(), found[2], found[3].decode())
         self._read = self._read_header
         return True
@@ -186,9 +187,9 @@ class RequestParser:
             return
         method, space, _ = bytes(self._buffer[start : start + 32]).partition(b" ")
         if method not in METHODS if space else not any(known.startswith(method) for known in METHODS):
-            raise RequestRejected(_NOT_HTTP)
+            raise RequestRefused(_NOT_HTTP)
         if _NOT_IN_REQUEST_LINE.search(self._buffer, searched):
-            raise RequestRejected(_BAD_TARGET)
+            raise RequestRefused(_BAD_TARGET)
 
     def _read_header(self) -> bool:
         line = self._next_line(_HEAD_TOO_LARGE)
@@ -232,7 +233,7 @@ class RequestParser:
             return False
         found = _CHUNK_HEAD.fullmatch(line)
         if found is None:
-            raise RequestRejected(_NOT_HTTP)
+            raise RequestRefused(_NOT_HTTP)
         self._missing = int(found[1], 16)
         self._read = self._read_chunk if self._missing else self._read_trailer
         return True
@@ -242,7 +243,7 @@ class RequestParser:
             return False
         end = bytes(self._buffer[self._position : self._position + 2])
         if not b"\r\n".startswith(end):
-            raise RequestRejected(_NOT_HTTP)
+            raise RequestRefused(_NOT_HTTP)
         if len(end) < len(b"\r\n"):
             return False
         self._position += len(end)
@@ -271,5 +272,5 @@ class RequestParser:
 def _parse_header(line: bytes) -> tuple[bytes, bytes]:
     name, colon, value = line.partition(b":")
     if not colon or not _NAME.fullmatch(name) or _NOT_IN_VALUE.search(value):
-        raise RequestRejected(_NOT_HTTP)
+        raise RequestRefused(_NOT_HTTP)
     return name.lower(), value.strip(b" \t")

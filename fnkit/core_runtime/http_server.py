@@ -12,7 +12,7 @@ from typing import Final
 
 from fnkit.core_runtime.http_connection import CoreConnection
 from fnkit.core_runtime.invocation import CoreInvocation, DirectInvocation, EventInvocation
-from fnkit.core_runtime.memory import BodyBytes, MemoryBudget
+from fnkit.core_runtime.memory import BodyBudget, BodyBytes
 from fnkit.core_runtime.received_request import ReceivedRequest
 from fnkit.core_runtime.settings import CoreRuntimeSettings
 from fnkit.core_runtime.worker_process import WorkerProcess
@@ -30,7 +30,6 @@ class CoreServer:
         settings: The settings of the function.
         budget: The memory of all bodies.
         connections: The open connections, which register themselves.
-        is_stopping: Whether no further request is accepted.
         closed: Done when the server was stopped and no connection is left.
     """
 
@@ -39,14 +38,19 @@ class CoreServer:
         share = 1.0 if settings.instance_key else 0.25
         self._worker = worker
         self._loop = asyncio.get_running_loop()
-        self.budget = MemoryBudget.for_memory(settings.memory, share=share)
+        self.budget = BodyBudget.for_memory(settings.memory, share=share)
         self.connections: set[CoreConnection] = set()
-        self.is_stopping = False
+        self._is_stopped = False
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._server: asyncio.AbstractServer | None = None
         self._timer: asyncio.TimerHandle | None = None
         shortest = min(settings.request_seconds, settings.idle_seconds)
         self._check_interval = min(shortest / _CHECKS_PER_DEADLINE, _CHECK_INTERVAL_MAX)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further request is accepted."""
+        return self._is_stopped or self._worker.is_ending
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
@@ -77,7 +81,7 @@ class CoreServer:
         self._check_closed()
 
     def _check_closed(self) -> None:
-        if self.is_stopping and not self.connections and not self.closed.done():
+        if self._is_stopped and not self.connections and not self.closed.done():
             self.closed.set_result(None)
 
     def create_invocation(self, request: ReceivedRequest, connection: CoreConnection) -> CoreInvocation:
@@ -95,7 +99,7 @@ class CoreServer:
 
     def stop(self) -> None:
         """Accept nothing more; close idle connections now, the others after their current response."""
-        self.is_stopping = True
+        self._is_stopped = True
         if self._server is not None:
             self._server.close()
         for connection in list(self.connections):

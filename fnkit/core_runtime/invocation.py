@@ -64,7 +64,8 @@ class CoreInvocation:
         self._queued: QueuedRequest | None = None
         self._is_cancelled = False
         self._is_held_up = False  # the worker waits for the client to read
-        self._is_streaming = False
+        self._is_begun = False  # the head is encoded, and the body follows unchanged
+        self._head = b""  # until it is written with the first piece of the body
 
     def start(self) -> None:
         """Wait for the worker's turn."""
@@ -101,12 +102,17 @@ class CoreInvocation:
 
     def on_response_data(self, data: bytes) -> None:
         """Write a piece of the body."""
-        if not self._is_head and not self._is_cancelled and not self._connection.write(data):
+        if self._is_cancelled:
+            return
+        output, self._head = self._head if self._is_head else self._head + data, b""
+        if output and not self._connection.write(output):
             self._is_held_up = True
             self._worker.pause()
 
     def on_response_end(self) -> None:
         """End the response."""
+        if self._head:
+            CoreInvocation.on_response_data(self, b"")
         self._queued = None
         self._is_held_up = False
         if not self._is_cancelled:
@@ -119,10 +125,9 @@ class CoreInvocation:
         if not self._is_cancelled:
             self._connection.end_response(is_complete=False)
 
-    def _start_streaming(self, status: int, headers: Headers, length: int, *, keep_alive: bool) -> None:
-        self._is_streaming = True
-        head = encode_head(status, headers)
-        self._connection.write(complete_head(head, status, length, keep_alive=keep_alive))
+    def _begin(self, status: int, headers: Headers, length: int, *, keep_alive: bool) -> None:
+        self._is_begun = True
+        self._head = complete_head(encode_head(status, headers), status, length, keep_alive=keep_alive)
 
 
 class DirectInvocation(CoreInvocation):
@@ -145,7 +150,7 @@ class DirectInvocation(CoreInvocation):
         headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers]
         lines = [line for line in headers if line[0] != "connection"]
         keep_alive = self._connection.keep_alive and not response.is_last
-        self._start_streaming(response.status, lines, response.length, keep_alive=keep_alive)
+        self._begin(response.status, lines, response.length, keep_alive=keep_alive)
 
 
 class EventInvocation(CoreInvocation):
@@ -190,7 +195,7 @@ class EventInvocation(CoreInvocation):
 
     def on_response_data(self, data: bytes) -> None:
         """Buffer a piece of the body, or write it."""
-        if self._is_streaming:
+        if self._is_begun:
             super().on_response_data(data)
             return
         if self._is_mapped is None and (start := data.lstrip(_JSON_SPACE)):
@@ -209,7 +214,7 @@ class EventInvocation(CoreInvocation):
             return
         mapped = map_response(response.status, _text_headers(response), b"")
         keep_alive = self._connection.keep_alive
-        self._start_streaming(mapped.status, mapped.headers, response.length, keep_alive=keep_alive)
+        self._begin(mapped.status, mapped.headers, response.length, keep_alive=keep_alive)
         content = bytes(self._buffer.content)
         self._buffer.clear()
         super().on_response_data(content)
@@ -217,7 +222,7 @@ class EventInvocation(CoreInvocation):
     def on_response_end(self) -> None:
         """Write the mapped response, or the end."""
         response = self._response
-        if not self._is_streaming and response is not None and not self._is_cancelled:
+        if not self._is_begun and response is not None and not self._is_cancelled:
             if self._is_mapped:
                 content = bytes(self._buffer.content)
                 self._buffer.clear()
@@ -228,7 +233,7 @@ class EventInvocation(CoreInvocation):
 
     def on_failure(self, status: int, message: str) -> None:
         """Write the gateway's error; close the connection if the response has begun."""
-        if self._is_streaming or self._is_cancelled:
+        if self._is_begun or self._is_cancelled:
             super().on_failure(status, message)
         else:
             self._give_up(json_message(status, message))

@@ -32,6 +32,7 @@ async def run(settings: CoreRuntimeSettings, listener: socket.socket, handle: Wo
     stopped: asyncio.Future[None] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _set, stopped)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     loop.add_signal_handler(signal.SIGCHLD, _reap, worker)
     _reap(worker)  # what has ended before
     await worker.connect()

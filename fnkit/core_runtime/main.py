@@ -7,11 +7,14 @@ is the first process: it reaps every process that loses its parent.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
 def main() -> int:
     """Serve the function and return the exit code."""
+    # They are handled once the event loop runs. Until then the first process of a container would lose them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     from fnkit.core_runtime.listener import bind
     from fnkit.core_runtime.settings import InvalidSetting, read_settings
     from fnkit.core_runtime.worker_start import start_worker
@@ -45,4 +48,4 @@ def _refuse(problem: str) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    sys.exit(main())
+    raise SystemExit(main())

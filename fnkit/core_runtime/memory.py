@@ -15,7 +15,7 @@ class MemoryExhausted(Exception):
     """The bodies in memory take as much as they may."""
 
 
-class MemoryBudget:
+class BodyBudget:
     """Counts the bytes of bodies.
 
     Args:
@@ -28,7 +28,7 @@ class MemoryBudget:
         self._limit = limit
 
     @classmethod
-    def for_memory(cls, mebibytes: int, *, share: float = 0.25) -> MemoryBudget:
+    def for_memory(cls, mebibytes: int, *, share: float = 0.25) -> BodyBudget:
         """Return a budget for a function with so much memory."""
         return cls(int(min(max(mebibytes * _MIB * share, _LEAST), _MOST)))
 
@@ -45,7 +45,7 @@ class BodyBytes:
         content: The bytes.
     """
 
-    def __init__(self, budget: MemoryBudget) -> None:
+    def __init__(self, budget: BodyBudget) -> None:
         self.content = bytearray()
         self._budget = budget
         self._counted = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import dropwhile
+from operator import not_
 from typing import Final
 
 from fnkit.contract.invocation.event import decode_path
@@ -10,8 +12,8 @@ from fnkit.contract.invocation.forwarding import forward_headers, is_host, resol
 from fnkit.contract.invocation.http_head import json_message
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.core_runtime.event_document import encode_document
-from fnkit.core_runtime.http_request import RequestHead, RequestRejected
-from fnkit.core_runtime.memory import BodyBytes, MemoryBudget
+from fnkit.core_runtime.http_request import RequestHead, RequestRefused
+from fnkit.core_runtime.memory import BodyBudget, BodyBytes
 from fnkit.core_runtime.settings import CoreRuntimeSettings
 
 INSTANCE_KEY_HEADER: Final = b"fnkit-instance-key"
@@ -35,7 +37,7 @@ class ReceivedRequest:
     """
 
     def __init__(
-        self, head: RequestHead, client_host: str, settings: CoreRuntimeSettings, budget: MemoryBudget
+        self, head: RequestHead, client_host: str, settings: CoreRuntimeSettings, budget: BodyBudget
     ) -> None:
         self.head = head
         self.body = BodyBytes(budget)
@@ -61,7 +63,7 @@ class ReceivedRequest:
         """Check the head in the order of the platform's gateway.
 
         Raises:
-            RequestRejected: The request gets a response without a handler.
+            RequestRefused: The request gets a response without a handler.
         """
         check_head(self.head)
         if self._settings.instance_key:
@@ -75,7 +77,7 @@ class ReceivedRequest:
 
         keys = self.head.values(INSTANCE_KEY_HEADER)
         if len(keys) != 1 or not compare_digest(keys[0], self._settings.instance_key):
-            raise RequestRejected(_FORBIDDEN, closes=self.head.has_body)
+            raise RequestRefused(_FORBIDDEN, closes=self.head.has_body)
 
     def _check_target(self) -> None:
         closes = self.head.has_body
@@ -86,12 +88,12 @@ class ReceivedRequest:
             self.path = decode_path(raw.decode("latin-1"))
         except ValueError:
             refusal = json_message(400, "the path has an invalid percent-escape")
-            raise RequestRejected(refusal, closes=closes) from None
+            raise RequestRefused(refusal, closes=closes) from None
         trigger_type = b"".join(self.head.values(b"scw_trigger_type")[-1:]).decode("latin-1")
         length = self.head.content_length
         own = immediate_response(self.path, length, trigger_type, self._settings.allow_favicon)
         if own is not None:
-            raise RequestRejected(own, closes=closes)
+            raise RequestRefused(own, closes=closes)
 
     def _strip_absolute_form(self, target: bytes) -> bytes:
         """Return the path of an absolute target (``GET http://host/path``), as proxies send it."""
@@ -101,23 +103,24 @@ class ReceivedRequest:
             if target == b"*":
                 return b"/"
             refusal = json_message(400, "the request target is not a path")
-            raise RequestRejected(refusal, closes=self.head.has_body)
+            raise RequestRefused(refusal, closes=self.head.has_body)
         host, _, path = rest.partition(b"/")
         if not is_host(host):
             refusal = json_message(400, "the request target has no valid host")
-            raise RequestRejected(refusal, closes=self.head.has_body)
+            raise RequestRefused(refusal, closes=self.head.has_body)
         self._scheme = scheme.decode()
         return b"/" + path
 
     def encode(self) -> Sequence[bytes]:
         """Return event and context as JSON, and forget the body."""
         request_ids = self.head.values(b"x-request-id")
+        forwarded_for = b", ".join(dropwhile(not_, self.head.values(b"x-forwarded-for")))
         headers = forward_headers(
             self.head.headers,
             client_host=self._client_host,
             scheme=self._scheme,
             request_id=resolve_request_id(request_ids[-1] if request_ids else b""),
-            forwarded_for=b", ".join(filter(None, self.head.values(b"x-forwarded-for"))),
+            forwarded_for=forwarded_for,
         )
         document = encode_document(
             method=self.head.method,
@@ -139,7 +142,7 @@ def check_head(head: RequestHead) -> None:
     front may divide it into requests differently (request smuggling).
 
     Raises:
-        RequestRejected: The head is rejected.
+        RequestRefused: The head is rejected.
     """
     hosts = head.values(b"host")
     if head.version == "1.0" and head.method != "CONNECT":
@@ -158,4 +161,4 @@ def check_head(head: RequestHead) -> None:
         problem = json_message(400, "WebSockets are not supported by Serverless Functions")
     else:
         return
-    raise RequestRejected(problem)
+    raise RequestRefused(problem)

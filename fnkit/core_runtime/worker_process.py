@@ -153,9 +153,9 @@ class WorkerProcess(asyncio.Protocol):
             self._transport.resume_reading()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether it has no request."""
-        return self._current is None and not self._queue
+    def is_ending(self) -> bool:
+        """Whether it gets no further request."""
+        return bool(self.reason) or self._is_leaving
 
     # What the process sends
 
@@ -188,13 +188,13 @@ class WorkerProcess(asyncio.Protocol):
         response = self._response
         is_started = response.status > 0
         body = response.feed(data)
+        self._is_leaving = response.is_last
         if response.status and not is_started and request.target is not None:
             request.target.on_response_start(response)
         if body and request.target is not None:
             request.target.on_response_data(body)
         if not response.is_complete:
             return
-        self._is_leaving = response.is_last
         self._current = None
         if response.has_trailing_data:
             self.kill("it sent data without a request")
@@ -239,16 +239,15 @@ class WorkerProcess(asyncio.Protocol):
         if self.ended.done():
             return
         status = self._wait_status or 0
-        described = _describe_status(status)
         if self._transport is not None:
             self._transport.abort()
+        self.reason = self.reason or _describe_status(status)
         current, self._current = self._current, None
         if current is not None and self._has_timed_out:
             self._fail(current, 504, self.reason)
         elif current is not None:
-            name, reason = self._function_name, self.reason or described
-            self._fail(current, 502, f"the instance of {name} ended while it answered: {reason}")
-        self.reason = self.reason or described
+            message = f"the instance of {self._function_name} ended while it answered: {self.reason}"
+            self._fail(current, 502, message)
         waiting, self._queue = self._queue, deque()
         for request in waiting:
             self._fail(request, 503, f"{self._function_name} is no longer served")

@@ -45,6 +45,7 @@ def start_worker(settings: CoreRuntimeSettings) -> WorkerHandle:
             environment,
             file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.path.join(package, _PROGRAM), os.O_RDONLY, 0)],
             setpgroup=0,
+            setsigmask=(),
             setsigdef=_RESET_SIGNALS,
         )
     connection.setblocking(False)  # noqa: FBT003  (the standard library's signature)

@@ -8,64 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-
-FAILED = "An error occured during handler execution: "
-
-RETURNING_HANDLER = """
-import datetime, os, sys, threading
-
-RETURNS = {
-    "text": "hello",
-    "document": {"body": {"a": 1}, "statusCode": 201, "headers": {"X-A": ["1", "2"]}},
-    "message": {"message": "m"},
-    "status": {"statusCode": 404},
-    "none": None,
-    "five": 5,
-    "true": True,
-    "tuple": (1, 2),
-    "quoted": '"q"',
-    "structured-text": '{"statusCode":202,"body":"x"}',
-    "bytes": b"x",
-    "set": {1},
-    "date": datetime.datetime(2026, 1, 1),
-    "nan": float("nan"),
-    "surrogate": "\\ud800",
-    "mixed-keys": {1: "a", "b": 2},
-    "base64": {"body": "AAEC/w==", "isBase64Encoded": True, "headers": {"Content-Type": "image/png"}},
-    "odd-headers": {"body": "x", "headers": {"X-Number": 5, "Access-Control-Allow-Origin": []}},
-    "no-headers": {"body": "<p>x</p>", "headers": None},
-}
-
-def handle(event, context):
-    return RETURNS[event["path"][1:]]
-"""
-
-RAISING_HANDLER = """
-import os, signal, sys, threading
-
-def recurse(): return recurse()
-
-def handle(event, context):
-    case = event["path"][1:]
-    if case == "raise": raise ValueError("boom")
-    if case == "empty": raise ValueError
-    if case == "key": return {}["missing"]
-    if case == "base": raise KeyboardInterrupt("stop")
-    if case == "exit": sys.exit("bye")
-    if case == "os-exit": os._exit(3)
-    if case == "kill": os.kill(os.getpid(), signal.SIGKILL); os.abort()
-    if case == "recursion": recurse()
-    if case == "unprintable":
-        class Bad(Exception):
-            def __str__(self): raise RuntimeError
-        raise Bad
-    if case == "close-1": os.close(1); print("lost"); return "closed"
-    if case == "close-all": os.closerange(0, 100); return "unreachable"
-    if case == "thread":
-        threading.Thread(target=lambda: threading.Event().wait(), daemon=False).start()
-        return "thread started"
-    return "fine"
-"""
+from tests.support.handler_cases import (
+    BROKEN_MODULES,
+    FAILED,
+    RAISED,
+    RAISING_HANDLER,
+    RETURNED_VALUES,
+    RETURNING_HANDLER,
+    UNSERIALIZABLE,
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +29,7 @@ def plane() -> Iterator[DataPlaneProcess]:
 
 @pytest.mark.parametrize(
     ("returned", "status", "body"),
-    [
-        ("text", 200, b"hello"),
-        ("document", 201, b'{"a":1}'),
-        ("message", 200, b'{"message":"m"}\n'),
-        ("status", 404, b'{"statusCode":404}\n'),
-        ("none", 200, b""),
-        ("five", 200, b"5\n"),
-        ("true", 200, b"true\n"),
-        ("tuple", 200, b"[1,2]\n"),
-        ("quoted", 200, b"q"),
-        ("structured-text", 202, b"x"),
-        ("nan", 200, b"NaN\n"),
-        ("mixed-keys", 200, b'{"1":"a","b":2}\n'),
-        ("base64", 200, b"\x00\x01\x02\xff"),
-    ],
+    RETURNED_VALUES,
 )
 def test_returned_value_becomes_response(plane: DataPlaneProcess, returned: str, status: int, body: bytes) -> None:
     reply = plane.call("returns", f"/{returned}")
@@ -100,7 +37,7 @@ def test_returned_value_becomes_response(plane: DataPlaneProcess, returned: str,
     assert reply.headers["Content-Length"] == str(len(body))
 
 
-@pytest.mark.parametrize("returned", ["bytes", "set", "date", "surrogate"])
+@pytest.mark.parametrize("returned", UNSERIALIZABLE)
 def test_unserializable_result_returns_500(plane: DataPlaneProcess, returned: str) -> None:
     reply = plane.call("returns", f"/{returned}")
     assert reply.status == 500
@@ -122,15 +59,7 @@ def test_response_has_content_type_cors_and_server_headers(plane: DataPlaneProce
 
 @pytest.mark.parametrize(
     ("case", "message"),
-    [
-        ("raise", "boom"),
-        ("empty", "ValueError"),
-        ("key", "'missing'"),
-        ("base", "stop"),
-        ("exit", "SystemExit: bye"),
-        ("recursion", "maximum recursion depth exceeded"),
-        ("unprintable", "Bad"),
-    ],
+    RAISED,
 )
 def test_exception_returns_500_with_its_message(plane: DataPlaneProcess, case: str, message: str) -> None:
     reply = plane.call("raises", f"/{case}")
@@ -198,14 +127,7 @@ def test_every_http_method_reaches_the_handler(plane: DataPlaneProcess, method: 
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [
-        ("import no_such_module\n", "No module named 'no_such_module'"),
-        ("raise RuntimeError('at import')\n", "at import"),
-        ("x = = 1\n", "invalid syntax"),
-        ("import sys; sys.exit(4)\n", "SystemExit: 4"),
-        ("handle = 5\n", "Function Handler does not exist, check that you provided the right HANDLER parameter"),
-        ("other = 5\n", "Function Handler does not exist"),
-    ],
+    BROKEN_MODULES,
 )
 def test_import_error_is_reported_when_function_is_called(
     plane: DataPlaneProcess, source: str, message: str

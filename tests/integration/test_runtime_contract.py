@@ -8,42 +8,17 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.handler_cases import DOCUMENT_HANDLER, RETURNED_DOCUMENTS
 from tests.support.http_response import HttpResponse
 
 ECHO = "def handle(event, context):\n    return {'body': event}\n"
-
-RETURNING_HANDLER = """
-RETURNS = {
-    "number-body": {"body": 5},
-    "null-body": {"body": None, "statusCode": 202},
-    "text-status": {"statusCode": "201", "body": "x"},
-    "capitals": {"StatusCode": 203, "BODY": "x"},
-    "bad-base64": {"body": "not base64!", "isBase64Encoded": True},
-    "empty-base64": {"body": "", "isBase64Encoded": True},
-    "one-cors": {"body": "", "headers": {"Access-Control-Allow-Origin": "https://shop.example"}},
-    "methods": {"body": "", "headers": {"Access-Control-Allow-Methods": "PUT"}},
-    "both-types": {"body": "", "headers": {"content-type": "text/css"}},
-    "one-type": {"body": "", "headers": {"Content-Type": "text/css"}},
-    "mixed-headers": {"body": "", "headers": {"X-One": "1", "X-List": ["a", "b"], "X-None": [], "X-Bad": 5}},
-    "bodiless": {"body": "x", "statusCode": 204},
-    "bad-status": {"body": "x", "statusCode": 1000},
-    "long-status": {"body": "x", "statusCode": 2**70},
-    "endless-status": '{"body": "x", "statusCode": ' + "9" * 100000 + "}",
-    "smuggled": {"body": "", "headers": {"X-A": "1\\r\\nX-B: 2", "X-Nul": "a\\0b", "Bad Name": "x",
-                                         "Content-Length": "99"}},
-    "whole": {"message": "m", "headers": {"X-A": "1"}},
-}
-
-def handle(event, context):
-    return RETURNS[event["path"][1:]]
-"""
 
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[DataPlaneProcess]:
     with running_data_plane() as running:
         running.deploy("echo", ECHO)
-        running.deploy("returns", RETURNING_HANDLER)
+        running.deploy("returns", DOCUMENT_HANDLER)
         yield running
 
 
@@ -201,19 +176,7 @@ def test_head_response_has_content_length_and_no_body(plane: DataPlaneProcess) -
 
 @pytest.mark.parametrize(
     ("returned", "status", "body"),
-    [
-        ("number-body", 200, b"5"),
-        ("null-body", 202, b""),
-        ("text-status", 200, b"x"),
-        ("capitals", 203, b"x"),
-        ("bad-base64", 500, b"illegal base64 data at input byte 3\n"),
-        ("empty-base64", 200, b""),
-        ("bodiless", 204, b""),
-        ("bad-status", 500, b"invalid WriteHeader code 1000\n"),
-        ("long-status", 200, b"x"),
-        ("endless-status", 200, b"x"),
-        ("whole", 200, b'{"headers":{"X-A":"1"},"message":"m"}\n'),
-    ],
+    RETURNED_DOCUMENTS,
 )
 def test_returned_object_fields_form_the_response(
     plane: DataPlaneProcess, returned: str, status: int, body: bytes

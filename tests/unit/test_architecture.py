@@ -22,6 +22,7 @@ ALLOWED: dict[str, str] = {
     "authoring": "errors",
     "worker": "",
     "contract": "errors",
+    "core_runtime": "contract",
     "scanner": _KIT,
     "project": f"scanner {_KIT}",
     "bundler": f"scanner project {_KIT}",
@@ -108,7 +109,7 @@ def test_table_has_no_cycle() -> None:
 
 
 def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
-    shared = {"contract", "errors", "worker"}
+    shared = {"contract", "core_runtime", "errors", "worker"}
     platform = {row for row in ALLOWED if row.startswith("platform.")}
     kit = set(ALLOWED) - platform - shared
     crossings = {(a, b) for a in kit for b in platform if may_import(a, b) or may_import(b, a)}
@@ -126,13 +127,29 @@ def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
     "module", [one for one in modules() if one.name.startswith("fnkit.worker")], ids=lambda module: module.name
 )
 def test_worker_imports_only_the_standard_library(module: Module) -> None:
+    assert foreign_imports(module) == set()
+
+
+IN_IMAGES = ("fnkit.core_runtime", "fnkit.contract.invocation", "fnkit.contract.limits")
+
+
+@pytest.mark.parametrize(
+    "module", [one for one in modules() if one.name.startswith(IN_IMAGES)], ids=lambda module: module.name
+)
+def test_files_of_an_image_import_only_each_other_and_the_standard_library(module: Module) -> None:
+    may_be_missing = {"msgspec"} if module.name == "fnkit.contract.invocation.strict_json" else set()
+    assert {name for name in foreign_imports(module) if not name.startswith(IN_IMAGES)} == may_be_missing
+
+
+def foreign_imports(module: Module) -> set[str]:
+    """Return the imported modules that do not belong to the standard library."""
     imported = set()
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             imported.add(str(node.module))
-    assert {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names} == set()
+    return {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
 
 
 def test_no_import_cycles_even_for_types() -> None:

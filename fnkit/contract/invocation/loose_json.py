@@ -25,6 +25,7 @@ _NUMBER_OR_NAME: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-
 _CLOSING: Final = {"{": "}", "[": "]"}
 _MAX_DEPTH: Final = 1000
 _SCAN_STEPS_MAX: Final = 500_000  # some seconds; each skips up to 500 flat values
+_LEVELS_IN_RUNS: Final = 2  # compiling one more takes five times as long
 _DECODED_VALUES_MAX: Final = 200_000  # some 15 MB
 _INTEGER_DIGITS_MAX: Final = 4300  # what Python converts by default
 _JSON_SPACE: Final = b" \t\r\n"
@@ -181,22 +182,21 @@ def _end_by_scanning(text: str, position: int) -> int:
 
 @cache
 def _runs() -> dict[str, re.Pattern[str]]:
-    """Return the patterns of many elements (``]``) or members (``}``) without much in them. Compiling takes 10 ms.
+    """Return the patterns of many elements (``]``) or members (``}``) with at most two levels in them.
 
     No count is unlimited, because ``re`` remembers every repetition until the match ends.
     """
     space = r"[ \t\n\r]*"
     comma = f"{space},{space}"
-    string = r'"[^"\\\x00-\x1f]*(?:' + _ESCAPE + r'[^"\\\x00-\x1f]*){0,50}"'
-    plain = rf"(?:{string}|{_NUMBER_OR_NAME.pattern}|\[{space}\]|\{{{space}\}})"
-    member = f"{string}{space}:{space}{plain}"
-    flat = (
-        rf"(?:{plain}|\[{space}{plain}(?:{comma}{plain}){{0,100}}{space}\]"
-        rf"|\{{{space}{member}(?:{comma}{member}){{0,100}}{space}\}})"
-    )
+    name = r'"[^"\\\x00-\x1f]*(?:' + _ESCAPE + r'[^"\\\x00-\x1f]*){0,50}"'
+    value = rf"(?:{name}|{_NUMBER_OR_NAME.pattern}|\[{space}\]|\{{{space}\}})"
+    for _ in range(_LEVELS_IN_RUNS):
+        member = f"{name}{space}:{space}{value}"
+        array = rf"\[{space}{value}(?:{comma}{value}){{0,100}}{space}\]"
+        value = rf"(?:{value}|{array}|\{{{space}{member}(?:{comma}{member}){{0,100}}{space}\}})"
     return {
-        "]": re.compile(f"(?:{flat}{comma}){{0,500}}"),
-        "}": re.compile(f"(?:{string}{space}:{space}{flat}{comma}){{0,500}}"),
+        "]": re.compile(f"(?:{value}{comma}){{0,500}}"),
+        "}": re.compile(f"(?:{name}{space}:{space}{value}{comma}){{0,500}}"),
     }
 
 

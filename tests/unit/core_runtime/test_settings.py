@@ -1,0 +1,42 @@
+"""The settings of the core runtime, from its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fnkit.contract.invocation.environment import CODE_DIRECTORY, EnvironmentSpec, instance_environment
+from fnkit.core_runtime.settings import read_settings
+
+SPEC = EnvironmentSpec(
+    name="f",
+    handler="a/b.handle",
+    language="Python",
+    memory=512,
+    privacy="public",
+    variables={"SCW_ALLOW_FAVICON": "true"},
+)
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [("a/b.handle", "a/b.handle"), ("b.handle", "b.handle"), ("handle", ".handle"), ("a.b.handle", "a.b.handle")],
+)
+def test_environment_of_an_instance_is_a_complete_setting(handler: str, expected: str) -> None:
+    spec = EnvironmentSpec("f", handler, "Python", 512, "public", {"SCW_ALLOW_FAVICON": "true"})
+    settings = read_settings(instance_environment(spec, home="/home/app", root=CODE_DIRECTORY))
+    assert (settings.handler, settings.root, settings.port) == (expected, "/home/app/function", 8080)
+    assert (settings.function_name, settings.memory, settings.allow_favicon) == ("f", 512, "true")
+    assert (settings.timeout, settings.request_seconds, settings.idle_seconds) == (300, 60, 300)
+    assert settings.instance_key == b""
+
+
+def test_instance_key_is_read_from_its_file_and_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"secret\n")
+    environment = instance_environment(SPEC, home="/", root="/code")
+    settings = read_settings({**environment, "FNKIT_CODE_DIRECTORY": "/code", "FNKIT_INSTANCE_KEY_FILE": str(file)})
+    assert settings.instance_key == b"secret"
+    assert "secret" not in repr(settings)
+    assert (settings.handler, settings.root) == ("a/b.handle", "/code")
