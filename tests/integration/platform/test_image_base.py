@@ -23,7 +23,7 @@ import pytest
 from fnkit.contract.runtimes import RUNTIMES, python_version
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.toolchains import Interpreter, Toolchains
-from fnkit.platform.control.images import pulled_base
+from fnkit.platform.control.images import pulled_base, registry_client
 from fnkit.platform.control.images.host_base import host_base_key, make_host_base
 from fnkit.platform.control.images.layer_store import LayerStore
 from fnkit.platform.control.images.pulled_base import pull_base
@@ -184,6 +184,47 @@ print(zoneinfo.ZoneInfo("Europe/Paris"), os.path.exists("/etc/os-release"))
     def test_same_files_give_the_same_layer(self, host_base: HostBase, tmp_path: Path) -> None:
         again = make_host_base(host_base.image.interpreter, LayerStore(tmp_path / "again"))
         assert again == host_base.image
+
+
+COLLECT = """
+import sys
+from pathlib import Path
+from fnkit.platform.control.images.host_base import add_libraries
+from fnkit.platform.control.images.layer import write_layer
+from fnkit.platform.control.images.machine_files import MachineFiles
+from fnkit.platform.control.images.shared_libraries import LibraryFinder, read_program
+
+program, layer = sys.argv[1:]
+files = MachineFiles()
+files.add(program)
+files.add("/lib64")
+loader = read_program(program).loader
+files.add(loader)
+add_libraries(files, LibraryFinder(loader), program, [])
+with Path(layer).open("wb") as output:
+    write_layer(files.entries, output)
+"""
+
+
+@needs_chroot
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_library_that_only_the_cache_of_the_loader_knows_is_found(tmp_path: Path) -> None:
+    (tmp_path / "part.c").write_text("int part(void) { return 42; }")
+    (tmp_path / "main.c").write_text("int part(void); int main(void) { return part(); }")
+    (tmp_path / "part").mkdir()
+    library, program, cache = tmp_path / "part" / "libpart.so.1", tmp_path / "program", tmp_path / "cache"
+    gcc = ["gcc", "-Wl,-soname,libpart.so.1"]
+    subprocess.run([*gcc, "-shared", "-o", library, tmp_path / "part.c"], check=True)
+    subprocess.run(["gcc", "-o", program, tmp_path / "main.c", library], check=True)
+    directories = tmp_path / "directories"
+    directories.write_text(f"{library.parent}\n")
+    subprocess.run(["/usr/sbin/ldconfig", "-X", "-C", cache, "-f", directories], check=True)
+    in_namespace = f'mount --bind {cache} /etc/ld.so.cache && exec "$@"'
+    command = [sys.executable, "-c", COLLECT, str(program), str(tmp_path / "layer")]
+    subprocess.run(["unshare", "--mount", "sh", "-c", in_namespace, "sh", *command], check=True)
+    with tarfile.open(tmp_path / "layer", mode="r:gz") as archive:
+        archive.extractall(tmp_path / "root", filter="fully_trusted")  # noqa: S202 - our own layer
+    assert subprocess.run(["/usr/sbin/chroot", tmp_path / "root", program], env={}, check=False).returncode == 42
 
 
 def test_interpreter_that_cannot_be_copied_is_an_error(tmp_path: Path) -> None:
@@ -504,6 +545,12 @@ class TestHostileRegistry:
             assert "cannot be unpacked" in pull_error(name_on(server), store).message
             monkeypatch.setattr(pulled_base, "_MAX_UNPACKED_BYTES", sum(sizes))
             assert_layers(pull(name_on(server), store), store, image)
+
+    def test_slow_registry_is_given_up(self, store: LayerStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry_client, "_DOCUMENT_SECONDS", -1.0)
+        with scripted_server(respond_with(make_image())) as server:
+            error = pull_error(name_on(server), store)
+        assert (error.code, "is slower than" in error.message) == ("base-image-unreachable", True)
 
     def test_damaged_layer_in_the_store_is_fetched_again(self, store: LayerStore, tmp_path: Path) -> None:
         image = make_image()
