@@ -26,7 +26,9 @@ from fnkit.platform.control.deployments.toolchains import Interpreter, Toolchain
 from fnkit.platform.control.images import pulled_base, registry_client
 from fnkit.platform.control.images.host_base import host_base_key, make_host_base
 from fnkit.platform.control.images.layer_store import LayerStore
+from fnkit.platform.control.images.machine_files import MachineFiles
 from fnkit.platform.control.images.pulled_base import pull_base
+from fnkit.platform.control.images.standard_library import StandardLibrary, add_standard_library
 from fnkit.platform.model.images import BaseImage
 from tests.support.certificates import CertificateAuthority
 from tests.support.image_registry import (
@@ -184,6 +186,28 @@ print(zoneinfo.ZoneInfo("Europe/Paris"), os.path.exists("/etc/os-release"))
     def test_same_files_give_the_same_layer(self, host_base: HostBase, tmp_path: Path) -> None:
         again = make_host_base(host_base.image.interpreter, LayerStore(tmp_path / "again"))
         assert again == host_base.image
+
+
+def test_standard_library_is_taken_without_tests_packages_and_what_administrators_added(tmp_path: Path) -> None:
+    library, work = tmp_path.resolve() / "python3.12", tmp_path / "work"
+    for name in (
+        "os.py", "broken.py", "sitecustomize.py", "json/tool.py", "test/support.py", "unittest/test/x.py",
+        "site-packages/x.py", "config-3.12/libpython.a", "lib-dynload/_json.so", "lib-dynload/_testcapi.so",
+        "__pycache__/os.cpython-312.pyc", "data.txt",
+    ):  # fmt: skip
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).write_text("1 +" if name == "broken.py" else "")
+    work.mkdir()
+    files = MachineFiles()
+    described = StandardLibrary((str(library),), "cpython-312", ())
+    extensions = add_standard_library(described, os.path.realpath(sys.executable), files, work)
+    paths = {entry.path.removeprefix(f"{library}/".lstrip("/")) for entry in files.entries if entry.source}
+    assert extensions == [str(library / "lib-dynload" / "_json.so")]
+    assert paths == {
+        "os.py", "broken.py", "json/tool.py", "lib-dynload/_json.so", "data.txt",
+        "__pycache__/os.cpython-312.pyc", "json/__pycache__/tool.cpython-312.pyc",
+    }  # fmt: skip
+    assert all((library / name).read_bytes() == b"" for name in ("__pycache__/os.cpython-312.pyc", "os.py"))
 
 
 COLLECT = """
