@@ -36,12 +36,12 @@ class CertificateAuthority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def sign(self, name: str) -> CertificateFiles:
-        """Return a certificate that is valid for a server on 127.0.0.1 and for a client."""
+    def sign(self, name: str, address: str = "127.0.0.1") -> CertificateFiles:
+        """Return a certificate that is valid for a server on an address of loopback and for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = _certificate_builder(_common_name(name), self._subject, key.public_key())
         made = made.add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]),
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(address)), x509.DNSName("localhost")]),
             critical=False,
         ).add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),

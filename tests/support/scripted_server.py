@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,8 +42,18 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted_server(answer: Callable[[ReceivedRequest, int], ScriptedResponse]) -> Iterator[ScriptedServer]:
-    """Serve on a free port; ``answer`` gets the request and the number of earlier requests."""
+def scripted_server(
+    answer: Callable[[ReceivedRequest, int], ScriptedResponse],
+    host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[ScriptedServer]:
+    """Serve on a free port.
+
+    Args:
+        answer: Gets the request and the number of earlier requests.
+        host: The address to serve on.
+        tls: The context of an HTTPS server; ``None`` for HTTP.
+    """
     seen: list[ReceivedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,11 +83,18 @@ def scripted_server(answer: Callable[[ReceivedRequest, int], ScriptedResponse]) 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own name
             del format, args
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            if not isinstance(sys.exception(), ssl.SSLError):  # a client that does not trust the certificate
+                super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed names its own types
+
+    server = Server((host, 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield ScriptedServer(f"http://127.0.0.1:{server.server_port}", seen)
+        yield ScriptedServer(f"{'http' if tls is None else 'https'}://{host}:{server.server_port}", seen)
     finally:
         server.shutdown()
         server.server_close()

@@ -8,23 +8,29 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from fnkit.contract.runtimes import RUNTIMES, python_version
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.toolchains import Interpreter, Toolchains
+from fnkit.platform.control.images import pulled_base, registry_client
 from fnkit.platform.control.images.host_base import host_base_key, make_host_base
 from fnkit.platform.control.images.layer_store import LayerStore
+from fnkit.platform.control.images.machine_files import MachineFiles
 from fnkit.platform.control.images.pulled_base import pull_base
+from fnkit.platform.control.images.standard_library import StandardLibrary, add_standard_library
 from fnkit.platform.model.images import BaseImage
+from tests.support.certificates import CertificateAuthority
 from tests.support.image_registry import (
     DOCKER_GZIP_TYPE,
     DOCKER_MANIFEST_TYPE,
@@ -180,6 +186,69 @@ print(zoneinfo.ZoneInfo("Europe/Paris"), os.path.exists("/etc/os-release"))
     def test_same_files_give_the_same_layer(self, host_base: HostBase, tmp_path: Path) -> None:
         again = make_host_base(host_base.image.interpreter, LayerStore(tmp_path / "again"))
         assert again == host_base.image
+
+
+def test_standard_library_is_taken_without_tests_packages_and_what_administrators_added(tmp_path: Path) -> None:
+    library, work = tmp_path.resolve() / "python3.12", tmp_path / "work"
+    for name in (
+        "os.py", "broken.py", "sitecustomize.py", "json/tool.py", "test/support.py", "unittest/test/x.py",
+        "site-packages/x.py", "config-3.12/libpython.a", "lib-dynload/_json.so", "lib-dynload/_testcapi.so",
+        "__pycache__/os.cpython-312.pyc", "data.txt",
+    ):  # fmt: skip
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).write_text("1 +" if name == "broken.py" else "")
+    work.mkdir()
+    files = MachineFiles()
+    described = StandardLibrary((str(library),), "cpython-312", ())
+    extensions = add_standard_library(described, os.path.realpath(sys.executable), files, work)
+    paths = {entry.path.removeprefix(f"{library}/".lstrip("/")) for entry in files.entries if entry.source}
+    assert extensions == [str(library / "lib-dynload" / "_json.so")]
+    assert paths == {
+        "os.py", "broken.py", "json/tool.py", "lib-dynload/_json.so", "data.txt",
+        "__pycache__/os.cpython-312.pyc", "json/__pycache__/tool.cpython-312.pyc",
+    }  # fmt: skip
+    assert all((library / name).read_bytes() == b"" for name in ("__pycache__/os.cpython-312.pyc", "os.py"))
+
+
+COLLECT = """
+import sys
+from pathlib import Path
+from fnkit.platform.control.images.host_base import add_libraries
+from fnkit.platform.control.images.layer import write_layer
+from fnkit.platform.control.images.machine_files import MachineFiles
+from fnkit.platform.control.images.shared_libraries import LibraryFinder, read_program
+
+program, layer = sys.argv[1:]
+files = MachineFiles()
+files.add(program)
+files.add("/lib64")
+loader = read_program(program).loader
+files.add(loader)
+add_libraries(files, LibraryFinder(loader), program, [])
+with Path(layer).open("wb") as output:
+    write_layer(files.entries, output)
+"""
+
+
+@needs_chroot
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_library_that_only_the_cache_of_the_loader_knows_is_found(tmp_path: Path) -> None:
+    (tmp_path / "part.c").write_text("int part(void) { return 42; }")
+    (tmp_path / "main.c").write_text("int part(void); int main(void) { return part(); }")
+    (tmp_path / "part").mkdir()
+    library, program, cache = tmp_path / "part" / "libpart.so.1", tmp_path / "program", tmp_path / "cache"
+    gcc = ["gcc", "-Wl,-soname,libpart.so.1"]
+    subprocess.run([*gcc, "-shared", "-o", library, tmp_path / "part.c"], check=True)
+    subprocess.run(["gcc", "-o", program, tmp_path / "main.c", library], check=True)
+    directories = tmp_path / "directories"
+    directories.write_text(f"{library.parent}\n")
+    subprocess.run(["/usr/sbin/ldconfig", "-X", "-C", cache, "-f", directories], check=True)
+    in_namespace = f'mount --bind {cache} /etc/ld.so.cache && exec "$@"'
+    command = [sys.executable, "-c", COLLECT, str(program), str(tmp_path / "layer")]
+    subprocess.run(["unshare", "--mount", "sh", "-c", in_namespace, "sh", *command], check=True)
+    with tarfile.open(tmp_path / "layer", mode="r:gz") as archive:
+        archive.extractall(tmp_path / "root", filter="fully_trusted")  # noqa: S202 - our own layer
+    assert subprocess.run(["/usr/sbin/chroot", tmp_path / "root", program], env={}, check=False).returncode == 42
 
 
 def test_interpreter_that_cannot_be_copied_is_an_error(tmp_path: Path) -> None:
@@ -339,7 +408,7 @@ def respond_with(image: ImageForTests) -> Callable[[ReceivedRequest, int], Scrip
 
 
 def name_on(server: ScriptedServer) -> str:
-    return f"{server.url.removeprefix('http://')}/base"
+    return f"{server.url.partition('://')[2]}/base"
 
 
 def with_manifest(image: ImageForTests, **changes: object) -> ImageForTests:
@@ -408,6 +477,9 @@ HOSTILE: dict[str, tuple[Callable[[ImageForTests], ImageForTests], str]] = {
         lambda one: with_layer_content(one, gzip.compress(b"other")), "does not have its digest"
     ),
     "layer-not-gzip": (lambda one: with_layer_content(one, b"other"), "cannot be unpacked"),
+    "uncompressed-layer-with-other-content": (
+        lambda _: with_layer_content(make_image(layer_types=(PLAIN_TYPE,)), b"other"), "does not have its digest"
+    ),
     "layer-cut-off": (
         lambda one: with_layer_content(one, one.layers[0].content[:-9]), "cannot be unpacked"
     ),
@@ -446,7 +518,9 @@ class TestHostileRegistry:
 
         def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
             response = honest(request, earlier)
-            return replace(response, body=response.body[:-1] + b" ") if earlier == number else response
+            # The fifth byte of a layer is a part of its time, which its content does not depend on.
+            changed = response.body[:4] + bytes([response.body[4] ^ 1]) + response.body[5:]
+            return replace(response, body=changed) if earlier == number else response
 
         with scripted_server(answer) as server:
             error = pull_error(f"{name_on(server)}@{image.manifest.digest}", store)
@@ -473,6 +547,34 @@ class TestHostileRegistry:
             assert_layers(pull(name_on(server), store), store, image)
             fetched = [request.path.rpartition("/")[2] for request in server.requests]
         assert [fetched.count(layer.digest) for layer in image.layers] == [1, 2]
+
+    def test_layer_shorter_than_declared_is_not_stored(self, store: LayerStore) -> None:
+        honest = respond_with(make_image())
+
+        def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+            response = honest(request, earlier)
+            return replace(response, body=response.body[:-1]) if earlier == 2 else response
+
+        with scripted_server(answer) as server:
+            assert pull_error(name_on(server), store).code == "base-image-unreachable"
+        assert store.digests() == set()
+
+    def test_layers_that_become_too_large_are_rejected(
+        self, store: LayerStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        image = make_image()
+        sizes = [len(gzip.decompress(layer.content)) for layer in image.layers]
+        with scripted_server(respond_with(image)) as server:
+            monkeypatch.setattr(pulled_base, "_MAX_UNPACKED_BYTES", sum(sizes) - 1)
+            assert "cannot be unpacked" in pull_error(name_on(server), store).message
+            monkeypatch.setattr(pulled_base, "_MAX_UNPACKED_BYTES", sum(sizes))
+            assert_layers(pull(name_on(server), store), store, image)
+
+    def test_slow_registry_is_given_up(self, store: LayerStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry_client, "_DOCUMENT_SECONDS", -1.0)
+        with scripted_server(respond_with(make_image())) as server:
+            error = pull_error(name_on(server), store)
+        assert (error.code, "is slower than" in error.message) == ("base-image-unreachable", True)
 
     def test_damaged_layer_in_the_store_is_fetched_again(self, store: LayerStore, tmp_path: Path) -> None:
         image = make_image()
@@ -544,6 +646,21 @@ class TestHostileRegistry:
             name = name_on(server)
         error = pull_error(name, store)
         assert (error.code, "cannot be reached" in error.message) == ("base-image-unreachable", True)
+
+
+Answer: TypeAlias = Callable[[ReceivedRequest, int], ScriptedResponse]
+TlsRegistry: TypeAlias = Callable[[Answer], AbstractContextManager[ScriptedServer]]
+
+
+@pytest.fixture
+def tls_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TlsRegistry:
+    """Serve HTTPS on an address that does not count as local, with a certificate that is trusted."""
+    authority = CertificateAuthority(tmp_path, "authority")
+    files = authority.sign("registry", "127.0.0.2")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
+    return lambda answer: scripted_server(answer, "127.0.0.2", context)
 
 
 class TestCredentials:
@@ -624,12 +741,46 @@ class TestCredentials:
             assert re.search("wonderland|YWxpY2U6|secret", f"{error.message}{error.hint}") is None
             assert len(other.requests) == 1
 
-    def test_netrc_is_not_read(self, store: LayerStore, own_home: Path) -> None:
+    def test_netrc_is_not_read(self, store: LayerStore, tls_registry: TlsRegistry, own_home: Path) -> None:
         (own_home / ".netrc").write_text("default login alice password wonderland\n")
         image = make_image()
-        with scripted_server(respond_with(image)) as server:
+        with tls_registry(respond_with(image)) as server:
             pull(name_on(server), store)
             assert [one for one in server.requests if "Authorization" in one.headers] == []
+
+    def test_redirect_away_from_https_is_not_followed(self, store: LayerStore, tls_registry: TlsRegistry) -> None:
+        image = make_image()
+        with scripted_server(respond_with(image)) as other:
+            location = {"Location": f"{other.url}/v2/base/manifests/latest"}
+            with tls_registry(lambda *_: ScriptedResponse(302, headers=location)) as server:
+                error = pull_error(name_on(server), store)
+            assert (error.code, "not a secure URL" in error.message) == ("base-image-invalid", True)
+            assert other.requests == []
+
+    def test_token_is_not_requested_over_http(self, store: LayerStore, tls_registry: TlsRegistry) -> None:
+        with scripted_server(lambda *_: ScriptedResponse(body=b'{"token": "x"}')) as other:
+            challenge = {"WWW-Authenticate": f'Bearer realm="{other.url}/token"'}
+            with tls_registry(lambda *_: ScriptedResponse(401, headers=challenge)) as server:
+                assert pull_error(name_on(server), store).code == "base-image-invalid"
+            assert other.requests == []
+
+    def test_image_is_pulled_over_https(self, store: LayerStore, tls_registry: TlsRegistry) -> None:
+        image = make_image()
+        with tls_registry(respond_with(image)) as server:
+            assert server.url.startswith("https://")
+            assert_layers(pull(name_on(server), store), store, image)
+
+    def test_unknown_authority_is_not_trusted(
+        self, store: LayerStore, tls_registry: TlsRegistry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        with tls_registry(respond_with(make_image())) as server:
+            error = pull_error(name_on(server), store)
+            assert server.requests == []
+        assert (error.code, "no certificate that this machine trusts" in error.message) == (
+            "base-image-unreachable",
+            True,
+        )
 
     @pytest.mark.parametrize("content", ["", "[]", '{"auths": {"x": []}}', '{"auths": 3}', "[" * 100_000])
     def test_unreadable_docker_configuration_means_no_credentials(

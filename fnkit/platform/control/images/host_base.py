@@ -144,7 +144,7 @@ def _collect(interpreter: str, program: ElfProgram, working_directory: Path) -> 
     files.add(_SHELL)
     if program.loader:
         _require(files, program.loader)
-        _add_libraries(files, LibraryFinder(program.loader), interpreter, extensions)
+        add_libraries(files, LibraryFinder(program.loader), interpreter, extensions)
     _add_certificates(files, library)
     for path in _DATA_FILES:
         files.add(path)
@@ -174,7 +174,18 @@ def _add_names(files: MachineFiles, interpreter: str) -> None:
             files.add(str(link))
 
 
-def _add_libraries(files: MachineFiles, finder: LibraryFinder, interpreter: str, extensions: list[str]) -> None:
+def add_libraries(files: MachineFiles, finder: LibraryFinder, interpreter: str, extensions: list[str]) -> None:
+    """Add the libraries that an interpreter and its extension modules need, and those that wheels expect.
+
+    Args:
+        files: Receives the entries.
+        finder: Asks the loader of the interpreter.
+        interpreter: The absolute path of the interpreter.
+        extensions: Those of its extension modules.
+
+    Raises:
+        OSError: A library of the interpreter is private, or the loader cannot be run.
+    """
     needed = finder.needed_by(interpreter)
     for name, path in needed.items():
         if not files.add(path):
