@@ -48,5 +48,5 @@ def start_worker(settings: CoreRuntimeSettings) -> WorkerHandle:
             setsigmask=(),
             setsigdef=_RESET_SIGNALS,
         )
-    connection.setblocking(False)  # noqa: FBT003  (the standard library's signature)
+    connection.settimeout(0.0)
     return WorkerHandle(pid, connection)

@@ -13,6 +13,7 @@ import pytest
 from tests.support.ambiguous_requests import AMBIGUOUS, NEXT, UNAMBIGUOUS
 from tests.support.core_runtime import AGES, CoreRuntimeProcess, read_to_end, running_core_runtime
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.function_containers import running_containers
 from tests.support.handler_cases import (
     BROKEN_MODULES,
     DOCUMENT_HANDLER,
@@ -58,8 +59,14 @@ def plane() -> Iterator[DataPlaneProcess]:
         yield running
 
 
-@pytest.fixture(scope="module", params=AGES)
-def pair(plane: DataPlaneProcess, request: pytest.FixtureRequest) -> Iterator[Pair]:
+@pytest.fixture(scope="module", params=[*AGES, pytest.param("container", marks=pytest.mark.long)])
+def pair(
+    plane: DataPlaneProcess, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    if request.param == "container":
+        with running_containers(tmp_path_factory.mktemp("c"), HANDLERS) as runtimes:
+            yield Pair(plane, runtimes)
+        return
     with (
         running_core_runtime(RETURNING_HANDLER, name="returns", age=request.param) as returns,
         running_core_runtime(RAISING_HANDLER, name="raises", age=request.param) as raises,

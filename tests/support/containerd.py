@@ -32,13 +32,19 @@ address = "{folder}/containerd.sock.ttrpc"
 
 @dataclass
 class Container:
-    """A running container that listens on ``port`` of this machine."""
+    """A running container.
+
+    Attributes:
+        port: The port of this machine on which it listens.
+        output: The file with what it writes.
+        process: The client of containerd that waits for its end, and ends with its exit code.
+    """
 
     port: int
     output: Path
+    process: subprocess.Popen[bytes]
     _name: str
     _containerd: Containerd
-    _process: subprocess.Popen[bytes]
 
     def terminate(self) -> int:
         """Send SIGTERM to its first process and return its exit code."""
@@ -47,13 +53,13 @@ class Container:
 
     def wait(self) -> int:
         """Wait until it has ended and return its exit code."""
-        return self._process.wait(60)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         """Kill it and wait until it is removed."""
-        if self._process.poll() is None:
+        if self.process.poll() is None:
             self._containerd.call("task", "kill", "--signal", "SIGKILL", self._name)
-            self._process.wait(60)
+            self.process.wait(60)
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,8 @@ class Containerd:
             for pair in {**(environment or {}), "PORT": str(port)}.items()
             for part in ("--env", "=".join(pair))
         ]
-        output = self.folder / f"{name}.log"
+        (self.folder / name).mkdir()
+        output = self.folder / name / "output.log"
         with output.open("wb") as log:
             process = subprocess.Popen(
                 [
@@ -104,7 +111,7 @@ class Containerd:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        container = Container(port, output, name, self, process)
+        container = Container(port, output, process, name, self)
         try:
             wait_until(
                 lambda: is_listening("127.0.0.1", port) or process.poll() is not None, what="a listening container"

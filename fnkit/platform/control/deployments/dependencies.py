@@ -7,9 +7,6 @@ files are stored and cached once. Functions do not share them, because the files
 Only where instances cannot change the files of a deployment, because an overlay lies above them.
 """
 
-# Plain os calls: dependencies may have a hundred thousand files.
-# ruff: noqa: PTH101, PTH102
-
 from __future__ import annotations
 
 import os
@@ -89,7 +86,7 @@ def link_tree(source: Path, target: Path) -> None:
 
 
 def _copy_directory(status: os.stat_result, copy: str) -> None:
-    os.mkdir(copy)
+    Path(copy).mkdir()
     if os.geteuid() == 0:
         os.chown(copy, status.st_uid, status.st_gid)
-    os.chmod(copy, stat.S_IMODE(status.st_mode))
+    Path(copy).chmod(stat.S_IMODE(status.st_mode))

@@ -1,0 +1,3 @@
+module fnkit.test/pause
+
+go 1.24.0
