@@ -193,9 +193,9 @@ def add_libraries(files: MachineFiles, finder: LibraryFinder, interpreter: str, 
     for file in (interpreter, os.path.realpath(_SHELL), *extensions):
         preload = _EXPECTED_LIBRARIES if file == interpreter else ()
         found = finder.needed_by(file, preload=preload)
-        found_in_image = finder.needed_by(file, preload=preload, use_cache=False)
+        found_without_cache = finder.needed_by(file, preload=preload, use_cache=False)
         for name, path in found.items():
-            if files.add(path) and name not in found_in_image and _C_LIBRARY in needed:
+            if files.add(path) and found_without_cache.get(name) != path and _C_LIBRARY in needed:
                 # The image has no cache of the loader, which always looks where its C library is.
                 directory = PurePosixPath(os.path.realpath(needed[_C_LIBRARY])).parent
                 link = str(directory / name).lstrip("/")
