@@ -7,7 +7,6 @@ others are sent while they arrive, as are those of more than 32 MiB.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -29,6 +28,7 @@ from fnkit.core_runtime.memory import BodyBytes, MemoryExhausted
 from fnkit.core_runtime.worker_process import QueuedRequest, WorkerProcess
 from fnkit.core_runtime.worker_response import WorkerResponseReader
 
+_STDOUT: Final = 1
 _HANDLER_ERROR_STATUS: Final = 500
 _JSON_SPACE: Final = b" \t\r\n"
 
@@ -184,7 +184,7 @@ class EventInvocation(CoreInvocation):
 
     def encode_document(self) -> Sequence[bytes]:
         """Log the request and return event and context."""
-        write_line(sys.stdout.fileno(), f"Function Triggered: {self._path}")
+        write_line(_STDOUT, f"Function Triggered: {self._path}")
         return self._document.encode()
 
     def on_response_start(self, response: WorkerResponseReader) -> None:
