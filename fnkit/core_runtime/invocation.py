@@ -88,9 +88,11 @@ class CoreInvocation:
 
     def abandon_client(self) -> bool:
         """Close the connection if the response waits for the client to read it."""
-        if self._is_held_up:
-            self._connection.end_response(is_complete=False)
-        return self._is_held_up
+        if not self._is_held_up:
+            return False
+        self.cancel()
+        self._connection.end_response(is_complete=False)
+        return True
 
     def encode_document(self) -> Sequence[bytes]:
         """Return the JSON for the worker."""
