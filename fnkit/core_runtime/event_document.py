@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from fnkit.contract.invocation.event import build_context, build_event, is_base64
-from fnkit.contract.invocation.utf8 import encode_text
+from fnkit.contract.invocation.event import build_context, build_event, encode_text, is_base64
 
 _PIECE_BYTES: Final = 1024 * 1024
 _SMALL_BODY_BYTES: Final = 64 * 1024

@@ -122,7 +122,7 @@ class CoreConnection(asyncio.Protocol):
     @property
     def waiting_since(self) -> float | None:
         """Since when it waits for its client; ``None`` while a request is in progress."""
-        if self._current is not None or self._pipeline:
+        if self._current is not None or (self._pipeline and self._pipeline[0].is_complete):
             return None
         return self._request_began_at if self._is_in_request else self._last_activity
 
@@ -279,8 +279,8 @@ class CoreConnection(asyncio.Protocol):
         """Write, and return whether the client keeps up, or memory is left for what it has not read."""
         if self._transport is None or self._transport.is_closing():
             return True
-        self._transport.write(data)
         self._written += len(data)
+        self._transport.write(data)
         if not self._is_write_paused:
             return True
         unsent = self._unsent_bytes()

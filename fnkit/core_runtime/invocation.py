@@ -7,7 +7,6 @@ others are sent while they arrive, as are those of more than 32 MiB.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -29,6 +28,7 @@ from fnkit.core_runtime.memory import BodyBytes, MemoryExhausted
 from fnkit.core_runtime.worker_process import QueuedRequest, WorkerProcess
 from fnkit.core_runtime.worker_response import WorkerResponseReader
 
+_STDOUT: Final = 1
 _HANDLER_ERROR_STATUS: Final = 500
 _JSON_SPACE: Final = b" \t\r\n"
 
@@ -88,9 +88,11 @@ class CoreInvocation:
 
     def abandon_client(self) -> bool:
         """Close the connection if the response waits for the client to read it."""
-        if self._is_held_up:
-            self._connection.end_response(is_complete=False)
-        return self._is_held_up
+        if not self._is_held_up:
+            return False
+        self.cancel()
+        self._connection.end_response(is_complete=False)
+        return True
 
     def encode_document(self) -> Sequence[bytes]:
         """Return the JSON for the worker."""
@@ -184,7 +186,7 @@ class EventInvocation(CoreInvocation):
 
     def encode_document(self) -> Sequence[bytes]:
         """Log the request and return event and context."""
-        write_line(sys.stdout.fileno(), f"Function Triggered: {self._path}")
+        write_line(_STDOUT, f"Function Triggered: {self._path}")
         return self._document.encode()
 
     def on_response_start(self, response: WorkerResponseReader) -> None:

@@ -11,9 +11,8 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fnkit.contract.invocation.event import build_event, canonical_header, is_base64
+from fnkit.contract.invocation.event import build_event, canonical_header, decode_text, encode_text, is_base64
 from fnkit.contract.invocation.response import map_response, needs_complete_body
-from fnkit.contract.invocation.utf8 import decode_text, encode_text
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

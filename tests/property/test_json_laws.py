@@ -35,7 +35,7 @@ def containers(inner: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     spaced = st.builds(lambda before, value, after: before + value + after, SPACE, inner, SPACE)
     member = st.builds(lambda name, space, value: name + space + b":" + value, STRINGS, SPACE, spaced)
     separator = st.sampled_from([b",", b",", b",", b"", b",,"])
-    ends = st.sampled_from([(b"[", b"]"), (b"{", b"}"), (b"[", b"}"), (b"{", b",}")])
+    ends = st.sampled_from([(b"[", b"]"), (b"{", b"}"), (b"[", b"}"), (b"{", b",}"), (b"{", b"]"), (b"{", b"")])
     return st.builds(
         lambda items, comma, pair: pair[0] + comma.join(items) + pair[1],
         st.lists(spaced, max_size=4) | st.lists(member, max_size=4),
@@ -66,6 +66,35 @@ def assert_same(raw: bytes) -> None:
 
 
 @given(raw=DOCUMENTS, is_object=st.booleans())
+@example(raw=b'{"a":1]', is_object=False)
+@example(raw=b'{"a":["b"}', is_object=False)
+@example(raw=b'{"a":1', is_object=False)
+@example(raw=b'{"a" 1}', is_object=False)
+@example(raw=b'{"a":1 "b":2}', is_object=False)
+@example(raw=b'{"a":1}x', is_object=False)
+@example(raw=b"{ }", is_object=False)
+def test_exactly_the_objects_of_json_have_members(raw: bytes, *, is_object: bool) -> None:
+    document = b'{"k":' + raw + b"}" if is_object else raw
+    for decode in (loose_json.decode_members, strict_json.decode_members):
+        members = decode(document)
+        assert (members is not None) == isinstance(parsed(document), dict)
+        values = [*map(bytes, (members or {}).values())]
+        assert [value for value in values if value != b"null" and parsed(value) is None] == []
+
+
+def parsed(raw: bytes) -> object:
+    """Return what the standard library parses, with a character for each byte; ``None`` if the JSON is invalid."""
+    try:
+        return json.loads(raw.decode("latin-1"), parse_int=len, parse_float=len, parse_constant=reject)
+    except ValueError:
+        return None
+
+
+def reject(name: str) -> object:
+    raise ValueError(name)
+
+
+@given(raw=DOCUMENTS, is_object=st.booleans())
 @example(raw=b'{"a":1,"A":2,"a":3}', is_object=False)
 @example(raw=b'{"a":{"b":[1,{"c":"\xff\\ud800"}]}}', is_object=False)
 @example(raw=b"[" * 100_000 + b"]" * 100_000, is_object=True)
@@ -78,6 +107,11 @@ def test_both_decoders_agree(raw: bytes, *, is_object: bool) -> None:
 @example(raw=b"[" * 900 + b"]" * 900, is_object=True)
 @example(raw=b"[" * 100_000 + b"]" * 100_000, is_object=True)
 @example(raw=b'[[1,{"a":[{}]},[]],"x"]', is_object=True)
+@example(raw=b"[[1]x[2]]", is_object=True)
+@example(raw=b'[[1,{"a":[{}]}},[]],"x"]', is_object=True)
+@example(raw=b'[[1 {"a":[{}]},[]],"x"]', is_object=True)
+@example(raw=b'[[{"a" [{}]},[]],"x"]', is_object=True)
+@example(raw=b'[[{"a":[{}],},[]],"x"]', is_object=True)
 def test_scanning_and_decoding_find_the_same_members(raw: bytes, *, is_object: bool) -> None:
     document = b'{"k":' + raw + b"}" if is_object else raw
     assert members_by(document, loose_json._end_by_scanning) == members_by(document, loose_json._end_by_decoding)

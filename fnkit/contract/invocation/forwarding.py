@@ -7,7 +7,7 @@ import re
 from collections.abc import Container, Iterable
 from typing import Final
 
-from fnkit.contract.invocation.utf8 import decode_text
+from fnkit.contract.invocation.event import decode_text
 
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(:[0-9]*)?")

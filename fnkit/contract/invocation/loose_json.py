@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Final, TypeVar
 
-from fnkit.contract.invocation.utf8 import decode_text
+from fnkit.contract.invocation.event import decode_text
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _PLAIN_CHARACTERS: Final = re.compile(r'[^"\\\x00-\x1f]*')

@@ -12,7 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, RetentionPolicy
 from nats.js.errors import NotFoundError
 
-from fnkit.contract.invocation.utf8 import decode_text
+from fnkit.contract.invocation.event import decode_text
 from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform, wait_until_acknowledged
 from tests.support.waiting import DEADLINE, wait_until, wait_until_async
 

@@ -14,8 +14,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from fnkit.contract.invocation.event import is_base64
-from fnkit.contract.invocation.utf8 import encode_text
+from fnkit.contract.invocation.event import encode_text, is_base64
 from fnkit.platform.data_plane.gateway.response import map_worker_response
 
 FRAME: Final = struct.Struct("<IQ")
