@@ -134,17 +134,22 @@ def test_timeout_in_the_queue_does_not_kill_the_worker() -> None:
 def test_end_of_a_response_that_is_sent_closes_the_connection() -> None:
     """A client must see that the rest is missing."""
     source = (
-        "import os, socket, stat, threading, time\n"
+        "import os, threading\n"
         "def handle(e, c):\n"
         "    threading.Thread(target=end).start()\n"
         "    return 'x' * 80_000_000\n"
         "def end():\n"
-        "    time.sleep(1)\n"
+        "    wait_for_latch()\n"
         "    os._exit(3)\n"
     )
-    with running_core_runtime(source, memory=1024) as runtime, runtime.connect() as peer:
+    with (
+        handler_latch() as latch,
+        running_core_runtime(latch.source + source, memory=1024) as runtime,
+        runtime.connect() as peer,
+    ):
         peer.sendall(GET % b"/")
         assert peer.recv(12) == b"HTTP/1.1 200"
+        latch.release()
         assert runtime.wait() == 3
         assert len(read_to_end(peer)) < 80_000_000
 
