@@ -189,7 +189,9 @@ class DataPlane:
                 self._engine.resume(route)
             else:
                 self._deploy(route)
-        self._engine.prestart({route.interpreter for route in snapshot.routes if route.language == "Python"})
+        self._engine.prestart(
+            {route.program.interpreter for route in snapshot.routes if route.language == "Python"}
+        )
         self._gateway.has_snapshot = True
         self._engine.sweep()
         if self._health_task is not None:

@@ -226,10 +226,9 @@ def _is_compatible(current: Route, wanted: Route) -> bool:
     """Return whether instances of one deployment can serve the other: only access and scale differ."""
     return (
         current.generation == wanted.generation
-        and current.code_dir == wanted.code_dir
+        and current.program == wanted.program
         and current.environment == wanted.environment
-        and (current.runtime, current.interpreter, current.handler, current.sandbox)
-        == (wanted.runtime, wanted.interpreter, wanted.handler, wanted.sandbox)
-        and (current.memory, current.cpu, current.uid) == (wanted.memory, wanted.cpu, wanted.uid)
+        and (current.runtime, current.handler, current.sandbox) == (wanted.runtime, wanted.handler, wanted.sandbox)
+        and (current.memory, current.cpu) == (wanted.memory, wanted.cpu)
         and (current.name, current.privacy) == (wanted.name, wanted.privacy)
     )

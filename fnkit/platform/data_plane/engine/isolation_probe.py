@@ -18,7 +18,7 @@ from fnkit.platform.data_plane.interface import DeployResult
 from fnkit.platform.data_plane.workers.isolation import Level, candidate_levels
 from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.model.clock import SyncedClock
-from fnkit.platform.model.routing import Route
+from fnkit.platform.model.routing import LocalProgram, Route
 
 _PROBE_TIMEOUT: Final = 20.0
 _PROBE_HANDLER: Final = "def handle(event, context):\n    return ''\n"
@@ -37,8 +37,7 @@ def _probe_route(code: Path) -> Route:
         path_prefix="",
         runtime="python",
         language="Python",
-        interpreter=sys.executable,
-        code_dir=str(code),
+        program=LocalProgram(interpreter=sys.executable, code_dir=str(code)),
         handler="handler.handle",
         memory=128,
         cpu=70,

@@ -142,7 +142,7 @@ class Scaler:
         except OSError as error:
             self._slots.release()
             self._budget.release(pool.route.memory)
-            self._start_missing_after(pool.on_start_failed(f"{pool.route.interpreter}: {error}"), pool)
+            self._start_missing_after(pool.on_start_failed(f"{pool.route.program.interpreter}: {error}"), pool)
             return
         pool.add(instance)
         self.pools.add(pool)
@@ -186,7 +186,7 @@ class Scaler:
         if zygote is not None:  # if it has just ended, the zygote of the interpreter takes over
             with contextlib.suppress(OSError):
                 return await self._factory.fork_preloaded(zygote)
-        return await self.warm_pool.acquire(route.interpreter)
+        return await self.warm_pool.acquire(route.program.interpreter)
 
     async def _wait_until_started(self, instance: Instance) -> bool:
         """Wait until the handler is imported. Return ``False`` if the instance ended instead, or takes too long.
