@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.data_plane.engine.limits import MemoryBudget
+from fnkit.platform.data_plane.local.limits import MemoryBudget
+from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.routing import Route
 
 _SLOW_START_SECONDS: Final = 0.02  # a faster start has little to gain
