@@ -98,7 +98,7 @@ class LocalInstanceSource:
             hard_cpu=settings.hard_cpu,
         )
         self._budget = MemoryBudget(settings.memory_budget or default_memory_budget())
-        self.retry = self._budget.retry
+        self.retry = self._budget.retry  # without a step in between: each request calls it
         self._warm_pool = WarmPool(self._factory, settings.prewarmed)
         self._preloader = Preloader(self._factory, self._budget, logs)
         self._limit_monitor = LimitMonitor(counts_memory=settings.level is not Level.CGROUP)
