@@ -177,7 +177,7 @@ class EngineHarness(ABC):
 class _LocalEngineHarness(EngineHarness):
     """The engine of this machine, without isolation."""
 
-    def __init__(self, folder: Path, latch: HandlerLatch) -> None:
+    def __init__(self, folder: Path, latch: HandlerLatch, memory_budget: int) -> None:
         super().__init__(latch)
         self._folder = folder
         self._other_children = set(children(os.getpid()))
@@ -187,6 +187,7 @@ class _LocalEngineHarness(EngineHarness):
             logs_directory=folder / "logs",
             code_directory=folder / "code",
             prewarmed=0,
+            memory_budget=memory_budget,
         )
         self.engine = LocalEngine(settings, self.clock, self.on_exit)
 
@@ -208,10 +209,15 @@ class _LocalEngineHarness(EngineHarness):
 
 
 @asynccontextmanager
-async def open_local_engine(folder: Path) -> AsyncIterator[EngineHarness]:
-    """Run the engine of this machine in an empty directory, and close it."""
+async def open_local_engine(folder: Path, *, memory_budget: int = 0) -> AsyncIterator[EngineHarness]:
+    """Run the engine of this machine, and close it.
+
+    Args:
+        folder: An empty directory.
+        memory_budget: MB for all instances; 0 for half of the machine's memory.
+    """
     with handler_latch() as latch:
-        harness = _LocalEngineHarness(folder, latch)
+        harness = _LocalEngineHarness(folder, latch, memory_budget)
         try:
             yield harness
         finally:
