@@ -99,8 +99,13 @@ def test_min_scale_instances_are_started_and_kept(run: RunBehaviour) -> None:
         assert not harness.engine.min_scale_reached
         await wait_until_async(lambda: harness.engine.min_scale_reached)
         await harness.wait_for_instances(route, idle=2)
+        calls = [harness.call(route, "/wait") for _ in range(3)]
+        await harness.wait_for_handlers(3)
+        harness.latch.release()
+        assert [await call.body() for call in calls] == ["done"] * 3
         harness.advance(1_000_000)
         assert harness.metrics(route).idle == 2
+        await harness.wait_for_instances(route, idle=2)
         dead = harness.call(route, "/die")
         assert await dead.failure_kind() is FailureKind.DIED
         await harness.wait_for_instances(route, idle=2)  # without a request that needs it
