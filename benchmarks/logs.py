@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.local_platform import LocalPlatform, local_platform
 from benchmarks.measurement import Figure, elapsed_seconds
-from fnkit.platform.data_plane.workers.logs import LogWriter
+from fnkit.platform.data_plane.logs import LogWriter
 
 __all__ = ["run"]
 

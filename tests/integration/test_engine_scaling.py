@@ -1,4 +1,7 @@
-"""Scaling from zero to ``max_scale`` and back, queues, timeouts, replaced instances, rolling updates, kills."""
+"""Scaling through the gateway: queues, timeouts, replaced instances, rolling updates, kills.
+
+What every engine does, without HTTP and control, is in ``test_engine_conformance``.
+"""
 
 from __future__ import annotations
 
@@ -69,18 +72,6 @@ def instance_id(reply: HttpResponse) -> str:
     return str(document["instance"])
 
 
-def test_concurrent_requests_scale_up_to_max_scale(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
-    route = plane.deploy("latch", latch.source + HANDLER, max_scale=3)
-    replies = call_concurrently(plane, latch, route, 8)
-    assert [reply.status for reply in replies] == [200] * 8
-    assert len({instance_id(reply) for reply in replies}) == 3
-
-
-def test_sequential_requests_reuse_one_instance(plane: DataPlaneProcess) -> None:
-    plane.deploy("serial", HANDLER, max_scale=5)
-    assert len({instance_id(plane.call("serial")) for _ in range(10)}) == 1
-
-
 def test_request_returns_503_when_queue_is_full(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
     route = plane.deploy("narrow", latch.source + HANDLER, max_scale=1)
     statuses = [reply.status for reply in call_concurrently(plane, latch, route, 110, rejected=9)]
@@ -98,14 +89,6 @@ def test_timed_out_request_returns_504_and_its_instance_is_killed(plane: DataPla
     assert reply.json() == {"message": "hang did not answer within 0.3 s"}
     wait_until(lambda: plane.exit_reasons(route.function_id) == ["timed out after 0.3 s"])
     wait_until(lambda: plane.call("hang").body == b"fine")  # the timeout includes the start of the next instance
-
-
-def test_request_that_times_out_in_queue_returns_504(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
-    plane.deploy("queue-timeout", latch.source + HANDLER, timeout=0.5, max_scale=1)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(plane.call, "queue-timeout", "/wait")
-        second = pool.submit(plane.call, "queue-timeout", "/wait")
-        assert {first.result().status, second.result().status} == {504}
 
 
 def test_out_of_memory_instance_is_replaced_and_logged(plane: DataPlaneProcess) -> None:
@@ -172,19 +155,6 @@ def descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in descendants(child)]
 
 
-def test_failed_update_is_reported_and_previous_version_serves(plane: DataPlaneProcess) -> None:
-    plane.deploy("steady", "def handle(e, c):\n    return 'one'\n")
-    route = plane.send_deploy("steady", "import os\nos._exit(7)\n")
-    failed = plane.control.wait(
-        lambda m: (
-            isinstance(m, routing.DeploymentFailed) and m.function_id == route.function_id and m.generation == 2
-        )
-    )
-    assert isinstance(failed, routing.DeploymentFailed)
-    assert "exit 7" in failed.message
-    assert plane.call("steady").body == b"one"
-
-
 def test_missing_interpreter_fails_the_deployment(plane: DataPlaneProcess) -> None:
     route = plane.send_deploy("nothing", "x = 1\n", interpreter="/no/such/python")
     failed = plane.control.wait(
@@ -218,17 +188,6 @@ def test_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     assert {status for status, _ in seen} == {200}
 
 
-def test_running_request_finishes_on_its_version(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
-    plane.deploy("held", latch.source + HANDLER.replace("INSTANCE}", "'old'}"), max_scale=1)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(plane.call, "held", "/wait")
-        wait_until(lambda: latch.waiting_count == 1)
-        plane.deploy("held", HANDLER.replace("INSTANCE}", "'new'}"), max_scale=1)
-        assert instance_id(plane.call("held")) == "new"
-        latch.release()
-        assert instance_id(running.result()) == "old"
-
-
 def test_update_without_runtime_effect_keeps_instances(plane: DataPlaneProcess) -> None:
     route = plane.deploy("kept", HANDLER)
     before = instance_id(plane.call("kept"))
@@ -244,25 +203,6 @@ def test_removed_function_returns_404(plane: DataPlaneProcess) -> None:
         routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
     )
     assert plane.call("removed").status == 404
-
-
-def test_idle_instances_end_by_platform_clock(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
-    route = plane.deploy("idle", latch.source + HANDLER, max_scale=4)
-    start = time.time() + 1_000_000
-    stop_clock(plane, start)
-    first = {instance_id(reply) for reply in call_concurrently(plane, latch, route, 3)}
-    assert len(first) == 3
-    stop_clock(plane, start + 29)
-    assert len({instance_id(reply) for reply in call_concurrently(plane, latch, route, 3)} | first) == 3
-    stop_clock(plane, start + 60)
-    wait_until(lambda: len(instances_of(plane, "idle")) == 1)
-    survivor = instance_id(plane.call("idle"))
-    assert survivor in first
-    stop_clock(plane, start + 60 + 899)
-    assert len(instances_of(plane, "idle")) == 1
-    stop_clock(plane, start + 60 + 900)
-    wait_until(lambda: not instances_of(plane, "idle"))
-    assert instance_id(plane.call("idle")) not in first
 
 
 def test_last_instance_ends_after_the_configured_idle_time() -> None:

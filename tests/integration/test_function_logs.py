@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform.data_plane.workers.logs import LogWriter
+from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.log_record import (
     MAX_LINE_BYTES,
     MAX_REQUEST_SEGMENTS,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnkit.platform.data_plane.workers.logs import LogWriter
+from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.log_record import LogStream
 
 __all__ = ["FunctionLogLine", "write_log_lines"]

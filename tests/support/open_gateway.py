@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fnkit.platform.data_plane.engine.engine import LocalEngine
-from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.listeners import open_listeners
 from fnkit.platform.data_plane.gateway.router import Router
+from fnkit.platform.data_plane.local.engine import LocalEngine
+from fnkit.platform.data_plane.local.source import LocalEngineSettings
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.listening_sockets import listen
 from fnkit.platform.model.clock import SyncedClock
@@ -21,7 +21,7 @@ from tests.support.routes import make_route
 
 def create_gateway(folder: Path) -> tuple[LocalEngine, Gateway]:
     """Return an engine without isolation, and a gateway that routes ``f.test`` to it."""
-    settings = EngineSettings(
+    settings = LocalEngineSettings(
         level=Level.NONE,
         runtime_directory=folder,
         logs_directory=folder / "logs",

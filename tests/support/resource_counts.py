@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.data_plane.engine.scaler import EngineSettings
+from fnkit.platform.data_plane.local.source import LocalEngineSettings
 from tests.support.data_plane import DataPlaneProcess
 
 __all__ = ["PREWARMED", "ResourceCounts", "processes_of", "resource_counts"]
 
 PREWARMED: Final[int] = next(
-    int(str(field.default)) for field in fields(EngineSettings) if field.name == "prewarmed"
+    int(str(field.default)) for field in fields(LocalEngineSettings) if field.name == "prewarmed"
 )
 """The number of pre-warmed instances of an idle engine."""
 

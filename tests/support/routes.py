@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from fnkit.platform.model.routing import Route
+from fnkit.platform.model.routing import LocalProgram, Route
 
 __all__ = ["make_route"]
 
 
 def make_route(name: str = "f", **changes: object) -> Route:
-    """Return a route to the public function ``<name>.test``, with these fields changed."""
+    """Return a route to the public function ``<name>.test``.
+
+    Args:
+        name: The name of the function, and its id.
+        changes: Changed fields of the route, or of its program.
+    """
+    program = {field: changes.pop(field) for field in LocalProgram.__struct_fields__ if field in changes}
     route = Route(
         function_id=name,
         generation=1,
@@ -22,8 +28,7 @@ def make_route(name: str = "f", **changes: object) -> Route:
         path_prefix=f"/fr-par/tests/{name}",
         runtime="python311",
         language="Python",
-        interpreter="",
-        code_dir="",
+        program=msgspec.structs.replace(LocalProgram(interpreter="", code_dir=""), **program),
         handler="handler.handle",
         memory=256,
         cpu=140,

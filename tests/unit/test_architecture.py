@@ -15,6 +15,7 @@ from tests.support.structure import duplicate_public_classes, import_cycles
 _KIT = "authoring contract errors"
 _PLATFORM = "platform.model contract errors"
 _SOCKETS_AND_FILES = "platform.directory_tree platform.listening_sockets platform.peers platform.rotating_log"
+_DATA_PLANE = f"platform.data_plane {_SOCKETS_AND_FILES} {_PLATFORM}"
 _CONTROL = f"platform.control platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}"
 
 ALLOWED: dict[str, str] = {
@@ -39,7 +40,15 @@ ALLOWED: dict[str, str] = {
     "platform.listening_sockets": "",
     "platform.peers": "",
     "platform.rotating_log": "",
-    "platform.data_plane": f"worker {_SOCKETS_AND_FILES} {_PLATFORM}",
+    "platform.data_plane": f"{_SOCKETS_AND_FILES} {_PLATFORM}",
+    "platform.data_plane.gateway": _DATA_PLANE,
+    "platform.data_plane.engine": _DATA_PLANE,
+    "platform.data_plane.workers": f"worker {_DATA_PLANE}",
+    "platform.data_plane.local": f"platform.data_plane.engine platform.data_plane.workers {_DATA_PLANE}",
+    "platform.data_plane.process": (
+        "platform.data_plane.gateway platform.data_plane.engine platform.data_plane.workers "
+        f"platform.data_plane.local {_DATA_PLANE}"
+    ),
     "platform.control.store": _PLATFORM,
     "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.logs": f"platform.logql {_CONTROL}",
@@ -119,7 +128,7 @@ def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
         "invoke",
         "platform.control.deployments",
         "platform.control.images",
-        "platform.data_plane",
+        "platform.data_plane.workers",
     }
 
 

@@ -1,12 +1,12 @@
 """The interface of an engine, as the gateway and the data plane use it.
 
-``LocalEngine`` runs instances as processes on this machine. An engine that places instances on a cluster would
-implement the same interface, so nothing here refers to processes.
+``LocalEngine`` runs instances as processes on this machine. Another engine may place them on a cluster, so nothing
+here refers to processes, paths or users of a machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -108,13 +108,39 @@ class Engine(Protocol):
     def counters(self) -> CounterRegistry:
         """The counters of each function. The gateway adds requests to them."""
 
+    @property
+    def function_ids(self) -> frozenset[str]:
+        """The functions that are served."""
+
+    @property
+    def min_scale_reached(self) -> bool:
+        """Whether every deployment has its ``min_scale`` instances, or has tried and failed."""
+
+    def route(self, function_id: str) -> Route | None:
+        """Return the deployment of a function that serves requests."""
+
+    def pending_route(self, function_id: str) -> Route | None:
+        """Return the deployment of a function that is being started."""
+
     def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
         """Start one instance and switch to this deployment when it is ready.
+
+        A deployment whose instances can serve the new one, because only names, scale or privacy changed, is updated
+        without a start.
 
         Args:
             route: The deployment.
             on_done: Receives the result. Not called if a newer deployment replaces this one before.
         """
+
+    def resume(self, route: Route) -> None:
+        """Serve a deployment that was accepted before a restart, without starting an instance first."""
+
+    def prestart(self, routes: Iterable[Route]) -> None:
+        """Prepare for the first instances of these deployments."""
+
+    def prestart_interpreter(self, interpreter: str) -> None:
+        """Prepare for instances of a deployment in progress: see ``PrestartInterpreter``."""
 
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""
@@ -137,5 +163,18 @@ class Engine(Protocol):
         Its response is discarded. The instance becomes idle when it finishes.
         """
 
+    def sweep(self) -> None:
+        """End instances that were idle for too long. Also called when the virtual clock was moved."""
+
     def collect_metrics(self) -> EngineMetricsSnapshot:
         """Return a snapshot of all metrics."""
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until no request is left, then fail those that remain.
+
+        Args:
+            seconds: How long to wait at most.
+        """
+
+    def close(self) -> None:
+        """End every instance now."""

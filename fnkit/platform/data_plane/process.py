@@ -14,17 +14,16 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.data_plane.control_client import ControlClient
-from fnkit.platform.data_plane.engine.engine import LocalEngine
-from fnkit.platform.data_plane.engine.isolation_probe import best_level
-from fnkit.platform.data_plane.engine.pool import ScaleDown
-from fnkit.platform.data_plane.engine.scaler import EngineSettings
+from fnkit.platform.data_plane.engine.scale_down import ScaleDown
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.listeners import TlsListener, open_listeners
@@ -32,7 +31,10 @@ from fnkit.platform.data_plane.gateway.proxy import ConnectProxy
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.gateway.tracing import Tracer
-from fnkit.platform.data_plane.interface import DeployResult
+from fnkit.platform.data_plane.interface import DeployResult, Engine
+from fnkit.platform.data_plane.local.engine import LocalEngine
+from fnkit.platform.data_plane.local.isolation_probe import best_level
+from fnkit.platform.data_plane.local.source import LocalEngineSettings
 from fnkit.platform.data_plane.workers.isolation import Level, unenforced
 from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.directory_tree import remove_tree
@@ -53,32 +55,25 @@ _SPAN_FLUSH_TIMEOUT: Final = 3.0
 _WILDCARD_HOSTS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
 _log = logging.getLogger(__name__)
 
+EngineFactory: TypeAlias = Callable[[SyncedClock, Callable[[Route, str], None]], Engine]
+"""Creates an engine, given the virtual clock and what to call with deployment and reason when an instance has ended
+unexpectedly."""
+
 
 class DataPlane:
     """Connects the client of control, the engine and the gateway.
 
     Args:
         settings: Settings of the process.
-        isolation_level: The isolation level in force.
-        runtime_dir: Private directory for the files of instances.
+        isolation: The isolation level in force, which control shows.
+        create_engine: Creates the engine.
     """
 
-    def __init__(self, settings: ProcessSettings, isolation_level: Level, runtime_dir: Path) -> None:
+    def __init__(self, settings: ProcessSettings, isolation: str, create_engine: EngineFactory) -> None:
         self._settings = settings
-        self._isolation_level = isolation_level
+        self._isolation = isolation
         self._clock = SyncedClock()
-        layout = DataLayout(Path(settings.data_dir))
-        engine_settings = EngineSettings(
-            level=isolation_level,
-            runtime_directory=runtime_dir,
-            logs_directory=layout.logs_dir,
-            code_directory=layout.deployments_dir,
-            memory_budget=settings.memory_budget_mb,
-            hard_cpu=settings.cpu_limits == "hard",
-            disks_directory=layout.disks_dir,
-            scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
-        )
-        self._engine = LocalEngine(engine_settings, self._clock, self._on_instance_exit)
+        self._engine = create_engine(self._clock, self._on_instance_exit)
         self._router = Router((settings.host,))
         self._authorizer = Authorizer(settings.secret_key, self._clock.now)
         self._gateway = Gateway(self._engine, self._router, self._authorizer)
@@ -143,7 +138,7 @@ class DataPlane:
             secret=self._settings.link_secret,
             pid=os.getpid(),
             gateway_port=self._settings.gateway_port,
-            isolation=self._isolation_level.value,
+            isolation=self._isolation,
         )
 
     # Messages of control
@@ -156,7 +151,7 @@ class DataPlane:
                 self._changed_hosts.pop(message.route.function_id, None)
                 self._deploy(message.route)
             case routing.PrestartInterpreter():
-                self._engine.prestart([message.interpreter])
+                self._engine.prestart_interpreter(message.interpreter)
             case routing.RemoveFunction():
                 self._remove_function(message.function_id)
             case routing.HostsChanged():
@@ -189,7 +184,7 @@ class DataPlane:
                 self._engine.resume(route)
             else:
                 self._deploy(route)
-        self._engine.prestart({route.interpreter for route in snapshot.routes if route.language == "Python"})
+        self._engine.prestart(snapshot.routes)
         self._gateway.has_snapshot = True
         self._engine.sweep()
         if self._health_task is not None:
@@ -278,6 +273,36 @@ _STORAGE_LACKS: Final = {
 }
 
 
+async def _prepare_engine(settings: ProcessSettings, runtime_dir: Path) -> tuple[str, EngineFactory]:
+    """Find the isolation level of instances. Return its name, and what creates the engine.
+
+    Args:
+        settings: Settings of the process.
+        runtime_dir: Private directory for the files of instances.
+
+    Raises:
+        PlatformError: No sufficient isolation level works.
+    """
+    layout = DataLayout(Path(settings.data_dir))
+    level, storage = await best_level(settings.isolation, runtime_dir, layout.disks_dir)
+    open_aspects = ", ".join(aspect.value for aspect in unenforced(level)) or "nothing"
+    lack = _STORAGE_LACKS[storage] if level.has_namespaces else ""
+    _log.info("isolation: %s; not enforced: %s%s", level.value, open_aspects, lack)
+    if settings.cpu_limits == "hard" and level is not Level.CGROUP:
+        _log.warning("--cpu-limits=hard is not enforced: isolation %s has no control groups", level.value)
+    engine_settings = LocalEngineSettings(
+        level=level,
+        runtime_directory=runtime_dir,
+        logs_directory=layout.logs_dir,
+        code_directory=layout.deployments_dir,
+        memory_budget=settings.memory_budget_mb,
+        hard_cpu=settings.cpu_limits == "hard",
+        disks_directory=layout.disks_dir,
+        scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
+    )
+    return level.value, partial(LocalEngine, engine_settings)
+
+
 async def _serve(settings: ProcessSettings) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -291,14 +316,8 @@ async def _serve(settings: ProcessSettings) -> None:
     prefix = f"{_RUNTIME_DIR_PREFIX}{os.getpid()}-"
     folder = tempfile.mkdtemp(dir=base, prefix=prefix)
     try:
-        disks_directory = DataLayout(Path(settings.data_dir)).disks_dir
-        level, storage = await best_level(settings.isolation, Path(folder), disks_directory)
-        open_aspects = ", ".join(aspect.value for aspect in unenforced(level)) or "nothing"
-        lack = _STORAGE_LACKS[storage] if level.has_namespaces else ""
-        _log.info("isolation: %s; not enforced: %s%s", level.value, open_aspects, lack)
-        if settings.cpu_limits == "hard" and level is not Level.CGROUP:
-            _log.warning("--cpu-limits=hard is not enforced: isolation %s has no control groups", level.value)
-        await DataPlane(settings, level, Path(folder)).run(public, tls, stop)
+        isolation, create_engine = await _prepare_engine(settings, Path(folder))
+        await DataPlane(settings, isolation, create_engine).run(public, tls, stop)
     finally:
         remove_tree(folder)
 

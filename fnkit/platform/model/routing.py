@@ -33,6 +33,20 @@ class ClockState(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1.0
 
 
+class LocalProgram(msgspec.Struct, frozen=True, kw_only=True, tag="local"):
+    """What instances run as processes of this machine.
+
+    Attributes:
+        interpreter: Absolute path of the program that runs the function.
+        code_dir: Absolute path of the directory that an instance sees as ``/home/app/function``.
+        uid: User id of instances if the platform runs as root, else 0.
+    """
+
+    interpreter: str
+    code_dir: str
+    uid: int = 0
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment of a function: its addresses and how to run it.
 
@@ -42,13 +56,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         path_prefix: ``/<region>/<namespace>/<function>``, percent-encoded: the address by path.
         created_at: When the function was created, in platform nanoseconds. Names are unique in a project only, so
             several functions can have one path: it belongs to the oldest.
-        interpreter: Absolute path of the program that runs the function.
-        code_dir: Absolute path of the directory that an instance sees as ``/home/app/function``.
+        program: What its instances run. Only the source of instances looks into it; others compare it.
         memory: MB.
         cpu: mVCPU.
         timeout: Real seconds.
         environment: Merged variables, secrets decrypted.
-        uid: User id of instances if the platform runs as root, else 0.
         secret_names: The variables in ``environment`` that are secrets.
         preload: Whether third-party modules may be imported before an instance is needed.
     """
@@ -64,8 +76,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int = 0
     runtime: str
     language: str
-    interpreter: str
-    code_dir: str
+    program: LocalProgram
     handler: str
     memory: int
     cpu: int
@@ -76,7 +87,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     http_option: str
     sandbox: str
     environment: dict[str, str]
-    uid: int = 0
     secret_names: tuple[str, ...] = ()
     preload: bool = True
 

@@ -64,8 +64,8 @@ ELSEWHERE: Final = {
     "HEAD_MAX_BYTES": "tests/unit/contract/invocation/test_response.py",
     "RESPONSE_HEADERS_MAX": "tests/unit/contract/invocation/test_response.py",
     "LOG_LINES_PER_MINUTE": "tests/integration/test_function_logs.py",
-    "SCALE_TO_ONE_AFTER_SECONDS": "tests/integration/test_engine_scaling.py",
-    "SCALE_TO_ZERO_AFTER_SECONDS": "tests/integration/test_engine_scaling.py",
+    "SCALE_TO_ONE_AFTER_SECONDS": "tests/integration/test_engine_conformance.py",
+    "SCALE_TO_ZERO_AFTER_SECONDS": "tests/integration/test_engine_conformance.py",
 }
 """Where the limits are tested that are not fields of requests, or need preparation."""
 

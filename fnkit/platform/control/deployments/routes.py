@@ -11,7 +11,7 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.addresses import default_hostnames, path_prefix
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
-from fnkit.platform.model.routing import Route
+from fnkit.platform.model.routing import LocalProgram, Route
 
 _logger = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ def build_route(
         created_at=record.created_at,
         runtime=settings.runtime,
         language=runtime.language if runtime else "",
-        interpreter=deployment.interpreter,
-        code_dir=deployment.code,
+        program=LocalProgram(interpreter=deployment.interpreter, code_dir=deployment.code, uid=record.uid),
         handler=settings.handler,
         memory=settings.memory,
         cpu=settings.cpu,
@@ -64,7 +63,6 @@ def build_route(
         http_option=settings.http_option,
         sandbox=settings.sandbox,
         environment=environment,
-        uid=record.uid,
         secret_names=tuple(sorted(secret_names)),
         preload=is_preload_enabled(record.tags),
     )

@@ -1,6 +1,6 @@
-"""The engine of this machine: instances are confined processes, forked from zygotes.
+"""The engine that serves requests with pools of instances, wherever those come from.
 
-``LocalEngine`` knows which pool of instances serves each function, and switches to the pool of a new deployment
+``PooledEngine`` knows which pool of instances serves each function, and switches to the pool of a new deployment
 when its first instance is ready. The calls go one way: the engine calls pools and the ``Scaler``, which starts and
 ends the instances of pools; neither calls back. What takes time is a future of the pool.
 """
@@ -13,10 +13,11 @@ from functools import partial
 from typing import Final
 
 from fnkit.platform.data_plane.counters import CounterRegistry
-from fnkit.platform.data_plane.engine.limits import MemoryBudget, default_memory_budget
 from fnkit.platform.data_plane.engine.metrics import EngineMetrics
-from fnkit.platform.data_plane.engine.pool import Pool
-from fnkit.platform.data_plane.engine.scaler import EngineSettings, Scaler
+from fnkit.platform.data_plane.engine.pool import Pool, PooledRequest
+from fnkit.platform.data_plane.engine.scale_down import ScaleDown
+from fnkit.platform.data_plane.engine.scaler import Scaler
+from fnkit.platform.data_plane.instance_source import InstanceSource
 from fnkit.platform.data_plane.interface import (
     DeployResult,
     FailureKind,
@@ -24,10 +25,7 @@ from fnkit.platform.data_plane.interface import (
     RequestFailure,
     ResponseHandler,
 )
-from fnkit.platform.data_plane.workers.factory import WorkerFactory
-from fnkit.platform.data_plane.workers.instance import LocalPendingRequest
-from fnkit.platform.data_plane.workers.logs import LogWriter
-from fnkit.platform.data_plane.workers.zygote import Storage
+from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
 from fnkit.platform.model.routing import Route
@@ -35,38 +33,63 @@ from fnkit.platform.model.routing import Route
 _DRAIN_INTERVAL: Final = 0.02
 
 
-class LocalEngine:
-    """An ``Engine`` that runs instances on this machine. Not thread-safe: everything runs in the event loop.
+class PooledEngine:
+    """An ``Engine``. Not thread-safe: everything runs in the event loop.
 
     Args:
-        settings: Settings.
-        clock: The virtual clock, which decides when instances end.
+        source: Starts instances. The engine closes it.
+        clock: The virtual clock, which decides when idle instances end.
+        logs: Receives messages about instances. The engine closes it.
         on_exit: Called with the deployment and the reason when an instance has ended unexpectedly.
+        scale_down: When idle instances end.
+        queue_per_instance: How many requests may be queued per instance of ``max_scale`` before requests fail with
+            503.
+
+    Attributes:
+        counters: The counters of each function.
     """
 
-    def __init__(self, settings: EngineSettings, clock: SyncedClock, on_exit: Callable[[Route, str], None]) -> None:
+    def __init__(
+        self,
+        source: InstanceSource,
+        clock: SyncedClock,
+        logs: LogWriter,
+        on_exit: Callable[[Route, str], None],
+        *,
+        scale_down: ScaleDown,
+        queue_per_instance: int,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._queue_per_instance = settings.queue_per_instance
+        self._queue_per_instance = queue_per_instance
         self.counters = CounterRegistry()
-        self.logs = LogWriter(settings.logs_directory, clock.now_ns, self._loop.time, self._loop.call_later)
-        self._factory = WorkerFactory(
-            settings.level,
-            settings.runtime_directory,
-            settings.disks_directory or settings.runtime_directory / "disks",
-            settings.code_directory,
-            self.logs,
-            hard_cpu=settings.hard_cpu,
-        )
-        self._budget = MemoryBudget(settings.memory_budget or default_memory_budget())
-        self._scaler = Scaler(settings, self._factory, self._budget, clock, self.logs, on_exit)
+        self._logs = logs
+        self._source = source
+        self._scaler = Scaler(source, clock, logs, scale_down, on_exit)
         self._pools: dict[str, Pool] = {}  # by function; each serves its requests
         self._pending: dict[str, Pool] = {}  # by function; each proves a deployment with its first instance
-        self._metrics = EngineMetrics(self.counters, self._pools, self._budget, self.logs)
+        self._metrics = EngineMetrics(self.counters, self._pools, source, logs)
+
+    # Deployments
 
     @property
-    def storage(self) -> Storage:
-        """Where the roots of instances are written to; known once one has started."""
-        return self._factory.storage
+    def function_ids(self) -> frozenset[str]:
+        """The functions that are served."""
+        return frozenset(self._pools)
+
+    def route(self, function_id: str) -> Route | None:
+        """Return the deployment of a function that serves requests."""
+        pool = self._pools.get(function_id)
+        return pool.route if pool is not None else None
+
+    def pending_route(self, function_id: str) -> Route | None:
+        """Return the deployment of a function that is being started."""
+        pool = self._pending.get(function_id)
+        return pool.route if pool is not None else None
+
+    @property
+    def min_scale_reached(self) -> bool:
+        """Whether every deployment has its ``min_scale`` instances, or has tried and failed."""
+        return all(pool.min_scale_reached for pool in self._pools.values())
 
     def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
         """Start one instance and switch to this deployment when it is ready.
@@ -125,12 +148,15 @@ class LocalEngine:
     def _on_drained(self, function_id: str, _drained: asyncio.Future[None]) -> None:
         """The last instance of a retired pool has ended; its last lines may have opened the log again."""
         if function_id not in self._pools and function_id not in self._pending:
-            self.logs.close_function(function_id)
+            self._logs.close_function(function_id)
 
-    def prestart(self, interpreters: Iterable[str]) -> None:
-        """Start the zygotes and pre-warmed workers of these interpreters."""
-        for interpreter in interpreters:
-            self._scaler.warm_pool.refill(interpreter)
+    def prestart(self, routes: Iterable[Route]) -> None:
+        """Prepare for the first instances of these deployments."""
+        self._source.prestart(routes)
+
+    def prestart_interpreter(self, interpreter: str) -> None:
+        """Prepare for instances of a deployment in progress: see ``PrestartInterpreter``."""
+        self._source.prestart_interpreter(interpreter)
 
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""
@@ -138,8 +164,10 @@ class LocalEngine:
             pool = pools.pop(function_id, None)
             if pool is not None:
                 self._scaler.retire(pool, None)
-        self.logs.close_function(function_id)
+        self._logs.close_function(function_id)
         self.counters.remove(function_id)
+
+    # Requests
 
     def acquire(
         self, function_id: str, request_id: str, path: str, handler: ResponseHandler
@@ -156,7 +184,7 @@ class LocalEngine:
 
     def cancel(self, request: PendingRequest) -> None:
         """Cancel a request whose client is gone."""
-        if isinstance(request, LocalPendingRequest):
+        if isinstance(request, PooledRequest):
             request.discard_response()
             request.resume()  # a slow client may have paused the response; the instance must get rid of it
             if request.instance is None:
@@ -169,27 +197,7 @@ class LocalEngine:
         """Return a snapshot of all metrics."""
         return self._metrics.collect(self._loop.time())
 
-    # Beyond the ``Engine`` interface
-
-    @property
-    def function_ids(self) -> frozenset[str]:
-        """The functions that are served."""
-        return frozenset(self._pools)
-
-    def route(self, function_id: str) -> Route | None:
-        """Return the deployment of a function that serves requests."""
-        pool = self._pools.get(function_id)
-        return pool.route if pool is not None else None
-
-    def pending_route(self, function_id: str) -> Route | None:
-        """Return the deployment of a function that is being started."""
-        pool = self._pending.get(function_id)
-        return pool.route if pool is not None else None
-
-    @property
-    def min_scale_reached(self) -> bool:
-        """Whether every deployment has its ``min_scale`` instances, or has tried and failed."""
-        return all(pool.min_scale_reached for pool in self._pools.values())
+    # Shrinking and the end
 
     def sweep(self) -> None:
         """End instances that were idle for too long. Also called when the virtual clock was moved."""
@@ -218,18 +226,17 @@ class LocalEngine:
         for function_id in [*self._pools, *self._pending]:
             self.remove(function_id)
         self._scaler.close()
-        self._factory.close()
-        self.logs.close()
+        self._source.close()
+        self._logs.close()
 
 
 def _is_compatible(current: Route, wanted: Route) -> bool:
     """Return whether instances of one deployment can serve the other: only access and scale differ."""
     return (
         current.generation == wanted.generation
-        and current.code_dir == wanted.code_dir
+        and current.program == wanted.program
         and current.environment == wanted.environment
-        and (current.runtime, current.interpreter, current.handler, current.sandbox)
-        == (wanted.runtime, wanted.interpreter, wanted.handler, wanted.sandbox)
-        and (current.memory, current.cpu, current.uid) == (wanted.memory, wanted.cpu, wanted.uid)
+        and (current.runtime, current.handler, current.sandbox) == (wanted.runtime, wanted.handler, wanted.sandbox)
+        and (current.memory, current.cpu) == (wanted.memory, wanted.cpu)
         and (current.name, current.privacy) == (wanted.name, wanted.privacy)
     )

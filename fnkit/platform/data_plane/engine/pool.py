@@ -1,8 +1,7 @@
 """The instances of one deployment: assigns requests to idle ones and knows how many more it needs, or fewer.
 
 Each instance handles one request at a time. Idle instances are taken last in, first out, so that a few stay warm
-and the others can end; requests are queued first in, first out. When idle instances end follows Scaleway's
-documentation on autoscaling of functions.
+and the others can end; requests are queued first in, first out.
 
 A pool starts nothing: the ``Scaler`` reads ``missing`` after whatever may have changed it, starts instances, and
 reports what became of them.
@@ -12,15 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from fnkit.contract.limits import SCALE_TO_ONE_AFTER_SECONDS, SCALE_TO_ZERO_AFTER_SECONDS
+from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.counters import FunctionCounters, end_label
+from fnkit.platform.data_plane.engine.scale_down import ScaleDown
+from fnkit.platform.data_plane.instance import Instance, InstanceState
 from fnkit.platform.data_plane.interface import ColdStart, FailureKind, RequestFailure, ResponseHandler
-from fnkit.platform.data_plane.workers.instance import Instance, LocalPendingRequest, WorkerState
 from fnkit.platform.model.routing import Route
 
 _MIN_BACKOFF: Final = 0.1
@@ -30,36 +28,81 @@ _MAX_KILLED_STARTS: Final = 3  # in a row; what kills more of them may be a reac
 _MB_PER_GB: Final = 1024  # per GB in bills: 128 MB are 0.125 GB
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleDown:
-    """Seconds of virtual time that instances may be idle before a deployment scales down.
+class PooledRequest:
+    """A request in a pool: queued, then on an instance, then complete.
 
     Attributes:
-        to_one_after: Before it scales down to one instance.
-        to_zero_after: Before the last instance ends.
+        path: The decoded path, for the log.
+        handler: Receives the response; ``None`` once the request is complete or cancelled.
+        instance: The instance, while the request is assigned to one.
+        timer: Ends the request after the function's timeout.
+        queued_at: When it was queued (``time.monotonic``); 0 if it found an idle instance.
+        cold_start: The start that it waited for.
     """
 
-    to_one_after: float = SCALE_TO_ONE_AFTER_SECONDS
-    to_zero_after: float = SCALE_TO_ZERO_AFTER_SECONDS
+    __slots__ = ("cold_start", "handler", "instance", "path", "queued_at", "request_id", "timer")
 
-    def surplus(self, idle_since: Iterable[float], *, total: int, min_scale: int, now: float) -> int:
-        """Return how many of the longest idle instances must end now.
+    def __init__(self, request_id: str, path: str, handler: ResponseHandler) -> None:
+        self.request_id = request_id
+        self.path = path
+        self.handler: ResponseHandler | None = handler
+        self.instance: Instance | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.queued_at = 0.0
+        self.cold_start: ColdStart | None = None
 
-        Args:
-            idle_since: Since when each idle instance has been idle, the longest idle first.
-            total: The number of all instances, busy ones too.
-            min_scale: The number of instances to keep.
-            now: The virtual time.
-        """
-        ended = 0
-        for since in idle_since:
-            remaining = total - ended
-            if remaining <= min_scale:
-                break
-            if now - since < (self.to_one_after if remaining > 1 else self.to_zero_after):
-                break
-            ended += 1
-        return ended
+    @property
+    def instance_name(self) -> str:
+        """The name of the instance; empty until one is assigned."""
+        return self.instance.name if self.instance is not None else ""
+
+    @property
+    def was_queued(self) -> bool:
+        """Whether the request was queued."""
+        return self.queued_at > 0
+
+    def send(self, document: bytes | BodyBuffer) -> None:
+        """Send the request to its instance."""
+        if self.instance is not None:
+            self.instance.send(document)
+
+    def pause(self) -> None:
+        """Pause reading the response."""
+        if self.instance is not None:
+            self.instance.pause()
+
+    def resume(self) -> None:
+        """Resume reading."""
+        if self.instance is not None:
+            self.instance.resume()
+
+    def discard_response(self) -> None:
+        """Discard the response. The instance becomes idle when it has finished."""
+        self.handler = None
+        if self.instance is not None:
+            self.instance.discard_response()
+
+    def complete(self) -> None:
+        """Complete the request."""
+        handler = self._detach()
+        if handler is not None:
+            handler.on_response_end()
+
+    def fail(self, failure: RequestFailure) -> None:
+        """End the request without a response."""
+        handler = self._detach()
+        if handler is not None:
+            handler.on_failure(failure)
+
+    def _detach(self) -> ResponseHandler | None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.instance is not None:
+            self.instance.discard_response()
+            self.instance = None
+        handler, self.handler = self.handler, None
+        return handler
 
 
 class Pool:
@@ -76,7 +119,7 @@ class Pool:
         first_start: Done with the result of the first start: ``None``, or why it failed.
         drained: Done when the pool is retired and its last instance has ended.
         idle: The idle instances, the longest idle first.
-        instances: All instances that have a process.
+        instances: All instances that were started and have not ended.
         queue: The queued requests, the oldest first.
         starting: How many starts are under way, from the decision to a ready instance.
         retired: Whether the pool has been replaced or removed.
@@ -92,10 +135,9 @@ class Pool:
         self.drained: asyncio.Future[None] = self._loop.create_future()
         self.idle: list[Instance] = []
         self.instances: set[Instance] = set()
-        self.queue: deque[LocalPendingRequest] = deque()
+        self.queue: deque[PooledRequest] = deque()
         self.starting = 0
         self.retired = False
-        self.budget_warning_logged = False
         self._queue_limit = queue_limit
         self._must_prove_itself = must_prove_itself
         self._not_ready: set[Instance] = set()  # those of ``instances`` whose handler is not imported yet
@@ -106,7 +148,7 @@ class Pool:
     @property
     def busy(self) -> int:
         """The number of instances that handle a request."""
-        return sum(1 for instance in self.instances if instance.state is WorkerState.BUSY)
+        return sum(1 for instance in self.instances if instance.state is InstanceState.BUSY)
 
     @property
     def total(self) -> int:
@@ -147,13 +189,13 @@ class Pool:
 
     # Requests
 
-    def acquire(self, request_id: str, path: str, handler: ResponseHandler) -> LocalPendingRequest | None:
+    def acquire(self, request_id: str, path: str, handler: ResponseHandler) -> PooledRequest | None:
         """Assign a request to an idle instance, or queue it. Return ``None`` if the queue is full."""
         if not self.idle and len(self.queue) >= self._queue_limit:
             message = f"{self.route.name} is at its maximum scale and its queue is full"
             handler.on_failure(RequestFailure(FailureKind.QUEUE_FULL, message))
             return None
-        request = LocalPendingRequest(request_id, path, handler)
+        request = PooledRequest(request_id, path, handler)
         request.timer = self._loop.call_later(self.route.timeout, self._on_timeout, request)
         if (instance := self._acquire_idle()) is not None:
             self.counters.immediate += 1
@@ -163,7 +205,7 @@ class Pool:
             self.queue.append(request)
         return request
 
-    def adopt_queue(self, requests: deque[LocalPendingRequest]) -> None:
+    def adopt_queue(self, requests: deque[PooledRequest]) -> None:
         """Take over the queue of an older deployment. The timeouts of its requests keep running."""
         for request in requests:
             if request.timer is not None:
@@ -183,7 +225,7 @@ class Pool:
                 return instance
         return None
 
-    def cancel(self, request: LocalPendingRequest) -> None:
+    def cancel(self, request: PooledRequest) -> None:
         """Remove a request from the queue."""
         self.queue.remove(request)
         request.fail(RequestFailure(FailureKind.STOPPING, "the client is gone"))
@@ -203,7 +245,7 @@ class Pool:
     def _died_message(self, reason: str) -> str:
         return f"the instance of {self.route.name} ended while it answered: {reason}"
 
-    def _assign(self, instance: Instance, request: LocalPendingRequest) -> None:
+    def _assign(self, instance: Instance, request: PooledRequest) -> None:
         if request.queued_at:
             self._record_wait(instance, request)
         request.instance = instance
@@ -211,13 +253,13 @@ class Pool:
         if request.handler is not None:
             request.handler.on_assigned(request)
 
-    def _record_wait(self, instance: Instance, request: LocalPendingRequest) -> None:
+    def _record_wait(self, instance: Instance, request: PooledRequest) -> None:
         """Count the queueing time, and record the cold start of a request that waited for a new instance."""
         if not instance.has_served:
             request.cold_start = ColdStart(instance.start_began_at, instance.ready_at)
         self.counters.count_wait(monotonic() - request.queued_at, is_cold=not instance.has_served)
 
-    def _on_timeout(self, request: LocalPendingRequest) -> None:
+    def _on_timeout(self, request: PooledRequest) -> None:
         seconds = f"{self.route.timeout:g} s"
         if request.instance is not None:
             # Nothing else stops a handler, and an instance that still runs one cannot take another request.
@@ -264,7 +306,6 @@ class Pool:
         self._not_ready.discard(instance)
         self.starting -= 1
         self.counters.starts["ready"] += 1
-        self.budget_warning_logged = False
         self._killed_starts = 0
         self._report_first_start(None)
         return self._make_available(instance)

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
-from fnkit.platform.data_plane.workers.instance import Instance
+from fnkit.platform.data_plane.workers.instance import LocalInstance
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.log_record import LogStream
 
@@ -68,9 +68,9 @@ class DeploymentZygoteClient(ForkServerClient):
     ) -> None:
         super().__init__(loop, process.zygote.interpreter)
         self.owner_uid = owner_uid
-        self.prewarmed: Instance | None = None
+        self.prewarmed: LocalInstance | None = None
         self.process = process
-        self._claimed: set[Instance] = set()
+        self._claimed: set[LocalInstance] = set()
         self._is_closing = False
         self._output = OutputReader(loop, process.streams(), on_lines)
         process.exited.add_done_callback(self._on_exited)
@@ -115,13 +115,13 @@ class DeploymentZygoteClient(ForkServerClient):
         """Return whether instances are still forked from it."""
         return not self._is_closing and not self._is_closed
 
-    def claim(self, instance: Instance) -> Instance:
+    def claim(self, instance: LocalInstance) -> LocalInstance:
         """Count a fork of it as used until it ends, and return it."""
         self._claimed.add(instance)
         instance.process.exited.add_done_callback(lambda _: self._release(instance))
         return instance
 
-    def _release(self, instance: Instance) -> None:
+    def _release(self, instance: LocalInstance) -> None:
         self._claimed.discard(instance)
         if self._is_closing and not self._claimed:
             self.close()

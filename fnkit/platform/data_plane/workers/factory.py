@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, fork_process
-from fnkit.platform.data_plane.workers.instance import Instance
+from fnkit.platform.data_plane.workers.instance import LocalInstance
 from fnkit.platform.data_plane.workers.isolation import ControlGroups, InstanceGroups, Level
-from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.settings import StartupConfig
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient, Storage
 from fnkit.platform.directory_tree import remove_tree
@@ -79,7 +79,7 @@ class WorkerFactory:
         """Where the roots of instances are written to, as far as known from the zygotes that were started."""
         return min((zygote.storage for zygote in self._zygotes.values()), key=lambda storage: storage.value)
 
-    async def fork(self, interpreter: str) -> Instance:
+    async def fork(self, interpreter: str) -> LocalInstance:
         """Fork an instance from the zygote of this interpreter.
 
         Raises:
@@ -90,7 +90,7 @@ class WorkerFactory:
                 return await self._fork_instance(self._get_zygote(interpreter))
         return await self._fork_instance(self._get_zygote(interpreter))
 
-    async def fork_preloaded(self, zygote: DeploymentZygoteClient) -> Instance:
+    async def fork_preloaded(self, zygote: DeploymentZygoteClient) -> LocalInstance:
         """Fork an instance from the zygote of its deployment, or take the one that was forked ahead of use.
 
         Raises:
@@ -113,7 +113,7 @@ class WorkerFactory:
             else:
                 zygote.prewarmed = instance
 
-    def assign(self, instance: Instance, route: Route, on_idle: Callable[[Instance], None]) -> None:
+    def assign(self, instance: LocalInstance, route: Route, on_idle: Callable[[LocalInstance], None]) -> None:
         """Send an instance its settings: from now on it belongs to this deployment.
 
         Args:
@@ -143,7 +143,7 @@ class WorkerFactory:
         Raises:
             OSError: It ended before it reported a result.
         """
-        process = await self._fork_process(self._get_zygote(route.interpreter), is_zygote=True)
+        process = await self._fork_process(self._get_zygote(route.program.interpreter), is_zygote=True)
 
         def on_lines(stream: LogStream, lines: Collection[bytes]) -> None:
             self._logs.write(route.function_id, process.name, "", stream, lines)
@@ -171,9 +171,9 @@ class WorkerFactory:
             )
         return zygote
 
-    async def _fork_instance(self, zygote: ForkServerClient) -> Instance:
+    async def _fork_instance(self, zygote: ForkServerClient) -> LocalInstance:
         owner = zygote.owner_uid if isinstance(zygote, DeploymentZygoteClient) else 0
-        instance = Instance(await self._fork_process(zygote, owner=owner), self._logs)
+        instance = LocalInstance(await self._fork_process(zygote, owner=owner), self._logs)
         await instance.connect()
         return instance
 
@@ -232,7 +232,7 @@ class WorkerFactory:
             self._groups.close()
 
 
-def _is_prewarmed(instance: Instance | None) -> bool:
+def _is_prewarmed(instance: LocalInstance | None) -> bool:
     return instance is not None and instance.is_prewarmed
 
 

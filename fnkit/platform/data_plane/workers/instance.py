@@ -1,11 +1,7 @@
-"""One instance: a process that answers one request at a time over a socket of its own.
+"""An instance of this machine: a process that answers one request at a time over a socket of its own.
 
-Its states: *pre-warmed* (forked and partly confined, assigned to no deployment), *starting* (its settings are sent,
-the handler is being imported), *idle*, *busy*, *ended*. It has ended when its socket is closed and its zygote has
-reaped it.
-
-``started`` and ``ended`` are futures. The end of a response is reported by a callback, since it happens with every
-request.
+Of its states, *pre-warmed* means forked and partly confined, and *starting* that its settings are sent. It has
+*ended* when its socket is closed and its zygote has reaped it.
 """
 
 from __future__ import annotations
@@ -15,108 +11,20 @@ import os
 import select
 import signal
 from collections.abc import Callable, Collection, Iterator
-from enum import Enum
 from time import monotonic
 from typing import Final, cast
 
 import msgspec
 
 from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer
-from fnkit.platform.data_plane.interface import ColdStart, RequestFailure, ResponseHandler
+from fnkit.platform.data_plane.instance import AssignedRequest, InstanceState
+from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
 from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
-from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.log_record import LogStream
 
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _MAX_LINE_BYTES: Final = 65536
-
-
-class LocalPendingRequest:
-    """A ``PendingRequest`` of the local engine: queued, then on an instance, then complete.
-
-    Attributes:
-        path: The decoded path, for the log.
-        handler: Receives the response; ``None`` once the request is complete or cancelled.
-        instance: The instance, while the request is assigned to one.
-        timer: Ends the request after the function's timeout.
-        queued_at: When it was queued (``time.monotonic``); 0 if it found an idle instance.
-        cold_start: The start that it waited for.
-    """
-
-    __slots__ = ("cold_start", "handler", "instance", "path", "queued_at", "request_id", "timer")
-
-    def __init__(self, request_id: str, path: str, handler: ResponseHandler) -> None:
-        self.request_id = request_id
-        self.path = path
-        self.handler: ResponseHandler | None = handler
-        self.instance: Instance | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.queued_at = 0.0
-        self.cold_start: ColdStart | None = None
-
-    @property
-    def instance_name(self) -> str:
-        """The name of the instance; empty until one is assigned."""
-        return self.instance.name if self.instance is not None else ""
-
-    @property
-    def was_queued(self) -> bool:
-        """Whether the request was queued."""
-        return self.queued_at > 0
-
-    def send(self, document: bytes | BodyBuffer) -> None:
-        """Send the request to its instance."""
-        if self.instance is not None:
-            self.instance.send(document)
-
-    def pause(self) -> None:
-        """Pause reading the response."""
-        if self.instance is not None:
-            self.instance.pause()
-
-    def resume(self) -> None:
-        """Resume reading."""
-        if self.instance is not None:
-            self.instance.resume()
-
-    def discard_response(self) -> None:
-        """Discard the response. The instance becomes idle when it has finished."""
-        self.handler = None
-        if self.instance is not None:
-            self.instance.discard_response()
-
-    def complete(self) -> None:
-        """Complete the request."""
-        handler = self._detach()
-        if handler is not None:
-            handler.on_response_end()
-
-    def fail(self, failure: RequestFailure) -> None:
-        """End the request without a response."""
-        handler = self._detach()
-        if handler is not None:
-            handler.on_failure(failure)
-
-    def _detach(self) -> ResponseHandler | None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        if self.instance is not None:
-            self.instance.discard_response()
-            self.instance = None
-        handler, self.handler = self.handler, None
-        return handler
-
-
-class WorkerState(Enum):
-    """The states of an instance."""
-
-    PREWARMED = "prewarmed"
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    ENDED = "ended"
 
 
 class _StartupStatus(msgspec.Struct):
@@ -124,31 +32,25 @@ class _StartupStatus(msgspec.Struct):
     error: str = ""
 
 
-class Instance(asyncio.Protocol):
-    """The data plane's end of one instance.
+class LocalInstance(asyncio.Protocol):
+    """An ``Instance`` that is a process: the data plane's end of it.
 
     Args:
         process: The process that was forked for it.
         logs: Receives its output.
 
     Attributes:
-        state: A state of the module's list.
-        started: Done when its handler is imported, or its import failed (``True``; it answers requests in both
-            cases), or when it ended before (``False``).
-        ended: Done when it has ended; a short phrase why.
-        idle_since: The virtual time since when it has been idle.
-        start_began_at: When its start began (``time.monotonic``, as the next two).
-        ready_at: When its handler was imported.
-        busy_since: When it was assigned its request; 0 while it has none.
+        process: The process.
         reason: Why it ends; empty until then.
         was_killed_externally: Its zygote has ended, or it was killed from outside: no fault of the function.
+        The others are those of ``Instance``.
     """
 
     def __init__(self, process: ForkedProcess, logs: LogWriter) -> None:
         self._loop = asyncio.get_running_loop()
         self.process = process
         self.name = process.name
-        self.state = WorkerState.PREWARMED
+        self.state = InstanceState.PREWARMED
         self.started: asyncio.Future[bool] = self._loop.create_future()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self.idle_since = 0.0
@@ -156,11 +58,11 @@ class Instance(asyncio.Protocol):
         self.ready_at = 0.0
         self.busy_since = 0.0
         self.has_served = False
-        self.request: LocalPendingRequest | None = None
+        self.request: AssignedRequest | None = None
         self.reason = ""
         self.was_ready = False
         self.was_killed_externally = False
-        self._on_idle: Callable[[Instance], None] | None = None
+        self._on_idle: Callable[[LocalInstance], None] | None = None
         self._function_id = ""
         self._request_id = ""
         self._logs = logs
@@ -202,7 +104,7 @@ class Instance(asyncio.Protocol):
 
         The kernel is asked because the event loop may not have processed its end yet.
         """
-        if self.state is not WorkerState.PREWARMED or self.is_terminating or self._transport is None:
+        if self.state is not InstanceState.PREWARMED or self.is_terminating or self._transport is None:
             return False
         connection = self._transport.get_extra_info("socket")
         ended = select.poll()
@@ -215,7 +117,7 @@ class Instance(asyncio.Protocol):
         """Keep the transport of the socket."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass
 
-    def assign(self, function_id: str, settings: bytes, on_idle: Callable[[Instance], None]) -> None:
+    def assign(self, function_id: str, settings: bytes, on_idle: Callable[[LocalInstance], None]) -> None:
         """Assign it to a deployment, for the rest of its life.
 
         Args:
@@ -223,7 +125,7 @@ class Instance(asyncio.Protocol):
             settings: Its settings, as documents.
             on_idle: Called when it has completed a response.
         """
-        self.state = WorkerState.STARTING
+        self.state = InstanceState.STARTING
         self.start_began_at = monotonic()
         self._function_id = function_id
         self._on_idle = on_idle
@@ -244,7 +146,7 @@ class Instance(asyncio.Protocol):
         if rest or not status.ready:
             self.kill(f"not started: {status.error}")
             return
-        self.state = WorkerState.IDLE
+        self.state = InstanceState.IDLE
         self.was_ready = True
         self.ready_at = monotonic()
         self._output.read_pending()  # while it belongs to no request
@@ -258,9 +160,9 @@ class Instance(asyncio.Protocol):
 
     # Requests
 
-    def assign_request(self, request: LocalPendingRequest) -> None:
+    def assign_request(self, request: AssignedRequest) -> None:
         """Assign a request, which is sent through ``send``, and log it."""
-        self.state = WorkerState.BUSY
+        self.state = InstanceState.BUSY
         self.busy_since = monotonic()
         self.has_served = True
         self._request_id = request.request_id
@@ -323,13 +225,13 @@ class Instance(asyncio.Protocol):
             # libuv would read up to 32 times before others get their turn.
             self._transport.pause_reading()
             self._loop.call_soon(self._resume_reading)
-        if self.state is WorkerState.BUSY:
+        if self.state is InstanceState.BUSY:
             try:
                 if self._response_reader.feed(data):
                     self._complete_response()
             except ProtocolViolation as error:
                 self.kill(str(error))
-        elif self.state is WorkerState.STARTING:
+        elif self.state is InstanceState.STARTING:
             self._on_startup_line(data)
         else:
             self.kill("it sent data without a request")
@@ -347,7 +249,7 @@ class Instance(asyncio.Protocol):
         if self._is_paused:  # by the last part of this response; the next one must be read
             self.resume()
         request, self.request = self.request, None
-        self.state = WorkerState.IDLE
+        self.state = InstanceState.IDLE
         if request is not None:
             request.complete()
         if self._response_reader.has_trailing_data:
@@ -385,7 +287,7 @@ class Instance(asyncio.Protocol):
             return
         self._is_finished = True
         self._unsent = iter(())
-        self.state = WorkerState.ENDED
+        self.state = InstanceState.ENDED
         if self._transport is not None:
             self._transport.abort()
         self._output.close()

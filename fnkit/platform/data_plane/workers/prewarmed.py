@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
-from fnkit.platform.data_plane.workers.instance import Instance
+from fnkit.platform.data_plane.workers.instance import LocalInstance
 
 _REFILL_DELAY: Final = 0.05
 _REPLACEMENT_DELAY: Final = 0.5
@@ -29,14 +29,14 @@ class WarmPool:
     def __init__(self, factory: WorkerFactory, size: int) -> None:
         self._factory = factory
         self._size = size
-        self._available: dict[str, deque[Instance]] = {}
+        self._available: dict[str, deque[LocalInstance]] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refilling: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._closed = False
 
-    async def acquire(self, interpreter: str) -> Instance:
+    async def acquire(self, interpreter: str) -> LocalInstance:
         """Return a pre-warmed worker of this interpreter, or a new one.
 
         Raises:
@@ -83,7 +83,7 @@ class WarmPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fork_missing(self, interpreter: str, workers: deque[Instance]) -> None:
+    async def _fork_missing(self, interpreter: str, workers: deque[LocalInstance]) -> None:
         try:
             while len(workers) < self._size and not self._closed:
                 worker = await self._factory.fork(interpreter)
@@ -96,7 +96,7 @@ class WarmPool:
         finally:
             self._refilling.discard(interpreter)
 
-    def _on_exited(self, worker: Instance, _exited: asyncio.Future[int | None]) -> None:
+    def _on_exited(self, worker: LocalInstance, _exited: asyncio.Future[int | None]) -> None:
         """Replace a worker that has ended before it was taken.
 
         After a delay: whatever killed it may kill its replacement too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fnkit.platform.data_plane.engine.pool import ScaleDown
+from fnkit.platform.data_plane.engine.scale_down import ScaleDown
 
 
 @pytest.mark.parametrize(

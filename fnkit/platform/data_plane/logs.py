@@ -18,7 +18,7 @@ import msgspec
 
 from fnkit.contract.limits import LOG_LINES_PER_MINUTE
 from fnkit.contract.text import escape_control_characters
-from fnkit.platform.data_plane.workers.log_segment import LogSegment
+from fnkit.platform.data_plane.log_segment import LogSegment
 from fnkit.platform.model.log_record import (
     MAX_LINE_BYTES,
     MAX_REQUEST_SEGMENTS,

@@ -13,7 +13,7 @@ from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.helper_process import start_helper
-from fnkit.platform.data_plane.workers.instance import Instance
+from fnkit.platform.data_plane.workers.instance import LocalInstance
 
 _CHECK_INTERVAL: Final = 0.25
 _WATCH_DELAY: Final = 0.05
@@ -86,12 +86,12 @@ class LimitMonitor:
 
     def __init__(self, *, counts_memory: bool) -> None:
         self._counts_memory = counts_memory and sys.platform == "linux"
-        self._instances: dict[int, Instance] = {}  # by number
+        self._instances: dict[int, LocalInstance] = {}  # by number
         self._usage = UsageMonitor(self._on_exceeded)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, instance: Instance, *, memory: int) -> None:
+    def add(self, instance: LocalInstance, *, memory: int) -> None:
         """Enforce limits on an instance until it ends.
 
         Args:
@@ -105,7 +105,7 @@ class LimitMonitor:
         if self._timer is None and process.groups is not None:
             self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check_groups)
 
-    def _watch(self, instance: Instance, memory: int) -> None:
+    def _watch(self, instance: LocalInstance, memory: int) -> None:
         process = instance.process
         if process.number not in self._instances:
             return  # it has ended

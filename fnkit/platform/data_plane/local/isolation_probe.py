@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import PlatformError
-from fnkit.platform.data_plane.engine.engine import LocalEngine
-from fnkit.platform.data_plane.engine.scaler import EngineSettings
 from fnkit.platform.data_plane.interface import DeployResult
+from fnkit.platform.data_plane.local.engine import LocalEngine
+from fnkit.platform.data_plane.local.source import LocalEngineSettings
 from fnkit.platform.data_plane.workers.isolation import Level, candidate_levels
 from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.model.clock import SyncedClock
-from fnkit.platform.model.routing import Route
+from fnkit.platform.model.routing import LocalProgram, Route
 
 _PROBE_TIMEOUT: Final = 20.0
 _PROBE_HANDLER: Final = "def handle(event, context):\n    return ''\n"
@@ -37,8 +37,7 @@ def _probe_route(code: Path) -> Route:
         path_prefix="",
         runtime="python",
         language="Python",
-        interpreter=sys.executable,
-        code_dir=str(code),
+        program=LocalProgram(interpreter=sys.executable, code_dir=str(code)),
         handler="handler.handle",
         memory=128,
         cpu=70,
@@ -52,7 +51,7 @@ def _probe_route(code: Path) -> Route:
     )
 
 
-async def _try_level(settings: EngineSettings, code: Path) -> Storage | str:
+async def _try_level(settings: LocalEngineSettings, code: Path) -> Storage | str:
     """Start an instance at this level. Return where it can write to, or why it could not be started."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[DeployResult] = loop.create_future()
@@ -101,7 +100,7 @@ async def best_level(wanted: str, runtime_directory: Path, disks_directory: Path
         code.mkdir(mode=0o755)
         (code / "handler.py").write_text(_PROBE_HANDLER)
         (code / "handler.py").chmod(0o644)
-        settings = EngineSettings(
+        settings = LocalEngineSettings(
             level=Level.NONE,
             runtime_directory=Path(directory),
             logs_directory=Path(directory) / "logs",

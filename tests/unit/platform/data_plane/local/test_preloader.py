@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from fnkit.platform.data_plane.engine.limits import MemoryBudget
-from fnkit.platform.data_plane.engine.preloader import Preloader
+from fnkit.platform.data_plane.local.limits import MemoryBudget
+from fnkit.platform.data_plane.local.preloader import Preloader
+from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess
 from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.routing import Route
 from tests.support.routes import make_route
