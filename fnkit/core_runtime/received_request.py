@@ -7,8 +7,7 @@ from itertools import dropwhile
 from operator import not_
 from typing import Final
 
-from fnkit.contract.invocation.event import decode_path
-from fnkit.contract.invocation.forwarding import forward_headers, is_host, resolve_request_id
+from fnkit.contract.invocation.event import decode_path, forward_headers, is_host, resolve_request_id
 from fnkit.contract.invocation.http_head import json_message
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.core_runtime.event_document import encode_document

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 from tests.cluster.cluster import running_cluster
 from tests.cluster.programs import MissingProgram, build_programs, missing_programs
@@ -29,7 +30,10 @@ def main() -> int:
         print(f"export KUBECONFIG={cluster.kubeconfig}")
         print(f"{programs}/kubectl get pods --all-namespaces")
         print(f"Logs are in {cluster.directory}. Ctrl-C ends and removes the cluster.", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
+        ended.wait()
     return 0
 
 

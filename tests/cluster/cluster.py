@@ -202,7 +202,12 @@ class Cluster:
     def _start(self, name: str, *command: str) -> None:
         with (self.directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                ["nice", "-n", "5", *command], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                # Nothing of a cluster outlives the process that started it.
+                ["setpriv", "--pdeathsig=KILL", "nice", "-n", "5", *command],
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def _stop(self, name: str) -> None:

@@ -31,11 +31,14 @@ _DEBIAN: Final = {
     "iptables": "iptables",
     "conntrack": "conntrack",
     "ip": "iproute2",
-    "nsenter": "util-linux",
+    **dict.fromkeys(("nsenter", "setpriv", "unshare"), "util-linux"),
 }
 """Program → its package."""
 _PLUGINS: Final = Path("/usr/lib/cni")
 _SOURCES: Final = Path(__file__).parent
+# Read now: tests run without the variables and the home directory of the developer.
+_ENVIRONMENT: Final = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
+_CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fnkit-tests" / "cluster"
 
 
 class MissingProgram(Exception):
@@ -60,12 +63,11 @@ def build_programs() -> Path:
     Raises:
         MissingProgram: They cannot be built.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fnkit-tests" / "cluster"
-    target = cache / _key()
+    target = _CACHE / _key()
     if target.is_dir():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=cache))
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=_CACHE))
     try:
         prefix = "k8s.io/component-base/version.git"
         major, minor, _ = KUBERNETES_VERSION.split(".")
@@ -96,10 +98,9 @@ def _build(source: str, output: Path, *options: str) -> None:
 
 
 def _go(*arguments: str, cwd: Path) -> str:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     try:
         done = subprocess.run(
-            ["go", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+            ["go", *arguments], cwd=cwd, env=_ENVIRONMENT, capture_output=True, text=True, check=False
         )
     except OSError as error:
         raise MissingProgram(f"go: {error.strerror}") from None

@@ -15,8 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from fnkit.contract.invocation.event import decode_path
-from fnkit.contract.invocation.forwarding import is_host, new_request_id, resolve_request_id
+from fnkit.contract.invocation.event import decode_path, is_host, new_request_id, resolve_request_id
 from fnkit.contract.invocation.http_head import json_message, overload_response
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemory, BodyMemoryExhausted

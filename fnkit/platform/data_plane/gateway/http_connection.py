@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import httptools
 
-from fnkit.contract.invocation.forwarding import is_host
+from fnkit.contract.invocation.event import is_host
 from fnkit.contract.invocation.http_head import REQUEST_BODY_MAX_BYTES, json_message, overload_response
 from fnkit.contract.invocation.response import MappedResponse
 from fnkit.contract.limits import HEAD_MAX_BYTES

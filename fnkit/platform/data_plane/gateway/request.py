@@ -7,8 +7,7 @@ from typing import Final, cast
 
 import msgspec
 
-from fnkit.contract.invocation.event import build_context, build_event, decode_text, is_base64
-from fnkit.contract.invocation.forwarding import forward_headers
+from fnkit.contract.invocation.event import build_context, build_event, decode_text, forward_headers, is_base64
 from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.data_plane.gateway.conversion import LargeEvent
