@@ -16,7 +16,7 @@ PYTEST := $(IN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
-	scaleway soak constraints audit sbom clean cluster
+	scaleway soak constraints audit sbom clean test-cluster cluster
 
 help: ## Print this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target sentence; do \
@@ -41,6 +41,9 @@ test-long: $(READY) ## Run what `make test` leaves out, and all examples of the 
 	@$(PYTEST) tests/property
 
 test-all: test test-long clients ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
+
+test-cluster: $(READY) ## Run the tests that need a Kubernetes cluster (root; the first run builds Kubernetes).
+	@$(IN)/python -m pytest -m cluster tests/cluster
 
 cluster: $(READY) ## Run a Kubernetes cluster of three nodes on this machine, until Ctrl-C.
 	@$(IN)/python -m tests.cluster

@@ -22,12 +22,15 @@ from fnkit.platform.directory_tree import remove_tree
 from tests.cluster.certificates import ClusterCertificates
 from tests.cluster.network import CONTROL_PLANE, SERVER_ADDRESS, SERVICE_RANGE, Network, node_name
 from tests.cluster.node import PAUSE_IMAGE, write_proxy_configuration
+from tests.support.ports import is_listening
 from tests.support.source_tree import REPOSITORY
 from tests.support.waiting import wait_until
 
 __all__ = ["Cluster", "running_cluster"]
 
 _START_SECONDS: Final = 100.0
+_SERVER_PORT: Final = 6443
+_PREFIX: Final = "fnkit-cluster-"
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _LOCK: Final = Path(tempfile.gettempdir(), "fnkit-cluster.lock")
 
@@ -86,7 +89,9 @@ class Cluster:
         """Let nodes pull from a registry without TLS."""
         folder = self.directory / "registries" / host
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "hosts.toml").write_text(f'server = "http://{host}"\n')
+        (folder / "hosts.toml").write_text(
+            f'server = "http://{host}"\n[host."http://{host}"]\ncapabilities = ["pull", "resolve"]\n'
+        )
 
     def start_control_plane(self) -> None:
         """Start etcd, the API server, controllers and the scheduler, and wait until the API server answers."""
@@ -138,6 +143,7 @@ class Cluster:
             "--etcd-servers=http://127.0.0.1:2379",
             f"--advertise-address={SERVER_ADDRESS}",
             f"--bind-address={SERVER_ADDRESS}",
+            f"--secure-port={_SERVER_PORT}",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             f"--client-ca-file={files / 'ca.crt'}",
             f"--tls-cert-file={files / 'apiserver.crt'}",
@@ -159,6 +165,7 @@ class Cluster:
     def stop_api_server(self) -> None:
         """Kill the API server."""
         self._stop("kube-apiserver")
+        wait_until(lambda: not is_listening(SERVER_ADDRESS, _SERVER_PORT), what="the end of the API server")
 
     def join_node(self, number: int) -> None:
         """Start a node. It is ready a moment later."""
@@ -190,9 +197,7 @@ class Cluster:
         for name in list(self._processes):
             self._stop(name)
         self.network.close()
-        for group in sorted(_CGROUPS.glob("*/fnkit-node-*/**/"), key=lambda path: -len(path.parts)):
-            with suppress(OSError):
-                group.rmdir()
+        _remove_control_groups()
         remove_tree(self.directory)
 
     def _start_control(self, name: str, *command: str) -> None:
@@ -233,10 +238,13 @@ def running_cluster(programs: Path, nodes: int = 3) -> Iterator[Cluster]:
     with ExitStack() as stack:
         lock = stack.enter_context(_LOCK.open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
-        directory = Path(tempfile.mkdtemp(prefix="fnkit-cluster-"))
-        directory.chmod(0o755)
         network = Network()
-        network.close()  # left by a cluster that was killed
+        network.close()
+        _remove_control_groups()
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/"):  # by a cluster that was killed
+            remove_tree(left)
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        directory.chmod(0o755)
         cluster = Cluster(directory, programs, network, ClusterCertificates(directory / "certificates"))
         stack.callback(cluster.close)
         write_pause_image(directory / "pause.tar", programs / "pause")
@@ -246,6 +254,12 @@ def running_cluster(programs: Path, nodes: int = 3) -> Iterator[Cluster]:
             cluster.join_node(number)
         cluster.wait_for_nodes(*range(1, nodes + 1))
         yield cluster
+
+
+def _remove_control_groups() -> None:
+    for group in sorted(_CGROUPS.glob("*/fnkit-node-*/**/"), key=lambda path: -len(path.parts)):
+        with suppress(OSError):
+            group.rmdir()
 
 
 def write_pause_image(file: Path, program: Path) -> None:
