@@ -96,6 +96,17 @@ class BoundedAdapter(HTTPAdapter):
         return manager
 
 
+class BoundedSession(requests.Session):
+    """A session that follows no redirect, and whose responses ``read_body`` reads, also those that redirect.
+
+    ``requests`` reads the whole body of a redirect, however large it is, even if it is told not to follow it.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that the response leads nowhere. Called by the base class."""
+        del resp
+
+
 class BoundedRetry(Retry):
     """Retries that wait at most a minute, whatever ``Retry-After`` says."""
 

@@ -21,6 +21,7 @@ from fnkit.client.bounded_responses import (
     RESPONSE_MAX_BYTES,
     BoundedAdapter,
     BoundedRetry,
+    BoundedSession,
     ResponseTooLarge,
     read_body,
 )
@@ -172,7 +173,7 @@ class Transport:
     def __init__(self, endpoint: Endpoint, *, response_seconds: float = _RESPONSE_SECONDS) -> None:
         self.endpoint = endpoint
         self._response_seconds = response_seconds
-        self._session = requests.Session()
+        self._session = BoundedSession()
         # Never use a proxy for a loopback address. ``trust_env`` also enables ~/.netrc, which must not replace
         # the token; ``no_auth`` prevents that where the environment is trusted.
         self._session.trust_env = not endpoint.is_loopback
@@ -266,7 +267,7 @@ class Transport:
             **_UNCOMPRESSED,
             **headers,
         }
-        session = requests.Session()
+        session = BoundedSession()
         session.trust_env = not is_loopback(url)
         session.auth = no_auth
         session.mount("http://", BoundedAdapter())

@@ -13,7 +13,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from fnkit.client.bounded_responses import RESPONSE_MAX_BYTES, BoundedAdapter, ResponseTooLarge, read_body
+from fnkit.client.bounded_responses import (
+    RESPONSE_MAX_BYTES,
+    BoundedAdapter,
+    BoundedSession,
+    ResponseTooLarge,
+    read_body,
+)
 from fnkit.client.endpoint import is_loopback
 from fnkit.client.transport import no_auth
 from fnkit.contract.invocation.response import MappedResponse
@@ -85,7 +91,7 @@ def invoke_remote(info: PlatformInfo | None, function: Function, request: Invoca
     sent_headers: dict[str, str] = {"Host": domain_name, "Accept-Encoding": "identity"}
     for name, value in request.headers:
         sent_headers[name] = f"{sent_headers[name]},{value}" if name in sent_headers else value
-    with requests.Session() as session:
+    with BoundedSession() as session:
         session.trust_env = not is_loopback(base)
         session.auth = no_auth
         session.mount("http://", BoundedAdapter())

@@ -30,6 +30,7 @@ from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scr
 from tests.support.waiting import DEADLINE
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_REDIRECT = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\n"
 _LENGTH = b"Content-Length: 99999999999\r\n\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 _RESPONSE_SECONDS = 0.6
@@ -135,6 +136,7 @@ def endless(start: bytes, piece: bytes) -> Callable[[socket.socket, threading.Ev
         (_HEAD + _LENGTH, b" " * 65536, "response-too-large"),
         (_HEAD + _CHUNKED, b"10000\r\n" + b" " * 65536 + b"\r\n", "response-too-large"),
         (_HEAD + b"\r\n", b" " * 65536, "response-too-large"),
+        (_REDIRECT + _LENGTH, b" " * 65536, "response-too-large"),
         (_HEAD + _CHUNKED, b"0" * 65536, "api-unreachable"),
         (b"HTTP/1.1 200 ", b"K" * 65536, "api-unreachable"),
         (_HEAD, b"X-More: 1\r\n" * 1000, "api-unreachable"),
@@ -147,13 +149,28 @@ def test_endless_response_is_cut_off(start: bytes, piece: bytes, code: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("start", "code"), [(_HEAD + _LENGTH, "response-too-large"), (b"HTTP/1.1 200 ", "function-unreachable")]
+    ("start", "code"),
+    [
+        (_HEAD + _LENGTH, "response-too-large"),
+        (_REDIRECT + _LENGTH, "response-too-large"),
+        (b"HTTP/1.1 200 ", "function-unreachable"),
+    ],
 )
 def test_endless_response_of_function_is_cut_off(start: bytes, code: str) -> None:
     request = InvocationRequest(method="GET", target="/", headers=(), body=b"")
     with raw_server(endless(start, b" " * 65536)) as url, pytest.raises(InvokeError) as raised:
         invoke_remote(PlatformInfo(version="1", gateway_url=url), FUNCTION, request)
     assert raised.value.code == code
+
+
+def test_redirect_of_a_function_is_its_response() -> None:
+    request = InvocationRequest(method="GET", target="/", headers=(), body=b"")
+    redirect = ScriptedResponse(302, body=b"over there", headers={"Location": "/there"})
+    with scripted_server(lambda _r, _n: redirect) as server:
+        result = invoke_remote(PlatformInfo(version="1", gateway_url=server.url), FUNCTION, request)
+    assert (result.response.status, result.response.body) == (302, b"over there")
+    assert ("Location", "/there") in result.response.headers
+    assert len(server.requests) == 1
 
 
 def test_compressed_response_is_not_unpacked() -> None:
