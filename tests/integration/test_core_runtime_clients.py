@@ -255,6 +255,7 @@ def test_too_many_connections_displace_the_one_that_waits_longest(
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(runtime.connect())
         first.sendall(stalled)
+        assert runtime.call("/x").body == b"</x|>"  # so what was sent before has been read
         peers = [stack.enter_context(runtime.connect()) for _ in range(600)]
         for peer in peers[:-1]:
             with contextlib.suppress(ConnectionError):
