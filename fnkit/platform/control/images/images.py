@@ -110,14 +110,20 @@ class Images:
 
         Layers are missing after a restore: backups do not contain them.
         """
-        records = self._context.store.images
-        for record in list(records.all()):
-            if all(self._store.has(layer) for layer in _all_layers(record)):
+        self._known.clear()
+        self._uses.clear()
+        sizes = self._store.sizes()
+        incomplete = []
+        for record in self._context.store.images.all():
+            if all(sizes.get(layer.digest) == layer.size for layer in _all_layers(record)):
                 self._count(record)
             else:
-                with self._context.store.transaction():
-                    records.delete(record.id)
-        for digest in self._store.digests() - self._uses.keys():
+                incomplete.append(record.id)
+        if incomplete:
+            with self._context.store.transaction():
+                for record_id in incomplete:
+                    self._context.store.images.delete(record_id)
+        for digest in sizes.keys() - self._uses.keys():
             self._store.remove(digest)
 
     async def publish_missing(self) -> None:

@@ -73,9 +73,10 @@ class LayerStore:
         """Delete a layer if it exists."""
         self._path(digest).unlink(missing_ok=True)
 
-    def digests(self) -> set[str]:
-        """Return the digests of all layers."""
-        return {entry.name for entry in os.scandir(self._directory) if _DIGEST.fullmatch(entry.name)}
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of all stored layers by their digests."""
+        entries = os.scandir(self._directory)
+        return {entry.name: entry.stat().st_size for entry in entries if _DIGEST.fullmatch(entry.name)}
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
