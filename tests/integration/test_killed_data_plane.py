@@ -18,7 +18,7 @@ from fnkit import worker
 from fnkit.platform.model import routing
 from fnkit.platform.model.metrics import FunctionMetricsSnapshot
 from tests.integration.test_hostile_handlers import levels
-from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.isolation_levels import level_parameters
 from tests.support.metrics import function_metrics
 from tests.support.resource_counts import PREWARMED, processes_of
@@ -116,6 +116,7 @@ def test_data_plane_recovers_from_descriptor_exhaustion() -> None:
         assert plane.call("echo", "/before").body == b"/before"
         wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
         wait_until((plane.folder / "logs" / route.function_id / "requests").is_dir, what="the log is open")
+        wait_until(lambda: runs_usage_meter(plane), what="the process that measures instances")
         held = descriptors(plane)
         resource.prlimit(plane.process.pid, resource.RLIMIT_NOFILE, (held + 20, 4096))
         with contextlib.ExitStack() as stack:
@@ -139,6 +140,15 @@ def test_data_plane_recovers_from_descriptor_exhaustion() -> None:
 
 def is_idle(now: FunctionMetricsSnapshot) -> bool:
     return (now.busy, now.starting, now.queued) == (0, 0, 0)
+
+
+def runs_usage_meter(plane: DataPlaneProcess) -> bool:
+    """Return whether the first instance is being measured: that begins a moment after its start."""
+    for pid in children(plane.process.pid):
+        with contextlib.suppress(OSError):
+            if b"usage_meter" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return True
+    return False
 
 
 def descriptors(plane: DataPlaneProcess) -> int:
