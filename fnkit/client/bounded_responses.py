@@ -99,7 +99,7 @@ class BoundedAdapter(HTTPAdapter):
 class BoundedSession(requests.Session):
     """A session that follows no redirect, and whose responses ``read_body`` reads, also those that redirect.
 
-    ``requests`` reads the whole body of a redirect, however large it is, even if it is told not to follow it.
+    ``requests`` reads the whole body of a redirect, however large, even with ``allow_redirects=False``.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> None:

@@ -275,7 +275,7 @@ def write_line(descriptor: int, text: str) -> None:
     try:
         os.write(descriptor, f"{shown}\n".encode("utf-8", "backslashreplace"))
     except OSError:
-        return  # nobody reads the log
+        return  # the reader of the log is gone
 
 
 def _escape(character: str) -> str:

@@ -43,14 +43,14 @@ class ResponseTarget(Protocol):
 
 
 class QueuedRequest:
-    """A request in the queue or at the worker. ``target`` is ``None`` once nobody waits for the response."""
+    """A request in the queue or at the worker. ``target`` is ``None`` once no client waits for the response."""
 
     def __init__(self, target: ResponseTarget) -> None:
         self.target: ResponseTarget | None = target
         self.timer: asyncio.TimerHandle | None = None
 
     def detach(self) -> ResponseTarget | None:
-        """Take the target away, so that it is told nothing more."""
+        """Remove the target, which is not called any more, and return it."""
         if self.timer is not None:
             self.timer.cancel()
         target, self.target = self.target, None

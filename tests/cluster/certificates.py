@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.cluster.network import SERVER_ADDRESS
+from tests.support.certificates import certificate_builder
 
 __all__ = ["ClusterCertificates"]
 
@@ -30,7 +30,6 @@ _SERVER_NAMES: Final = (
     "localhost",
 )
 _SERVER_ADDRESSES: Final = ("10.96.0.1", SERVER_ADDRESS, "127.0.0.1")
-_VALIDITY: Final = timedelta(days=30)
 
 
 class ClusterCertificates:
@@ -45,7 +44,7 @@ class ClusterCertificates:
         self.directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes-ca")])
-        own = _builder(self._subject, self._subject, self._key.public_key())
+        own = certificate_builder(self._subject, self._subject, self._key.public_key())
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         signed = own.sign(self._key, hashes.SHA256())
         (directory / "ca.crt").write_bytes(signed.public_bytes(Encoding.PEM))
@@ -66,7 +65,7 @@ class ClusterCertificates:
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
         if group:
             subject.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
-        made = _builder(x509.Name(subject), self._subject, key.public_key()).add_extension(
+        made = certificate_builder(x509.Name(subject), self._subject, key.public_key()).add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
             critical=False,
         )
@@ -98,19 +97,6 @@ current-context: fnkit
     def kubeconfig(self, name: str) -> Path:
         """Return the file with which a user connects."""
         return self.directory / f"{name}.kubeconfig"
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + _VALIDITY)
-    )
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:

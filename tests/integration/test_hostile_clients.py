@@ -13,6 +13,7 @@ import pytest
 
 from fnkit.platform.model import routing
 from tests.support.ambiguous_requests import AMBIGUOUS, CHUNKED, HOST, NEXT, UNAMBIGUOUS, post
+from tests.support.core_runtime import read_to_end
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.handler_latch import handler_latch
 from tests.support.waiting import wait_until
@@ -56,14 +57,6 @@ def send_byte_by_byte(plane: DataPlaneProcess, data: bytes) -> bytes:
         for byte in data:
             peer.sendall(bytes([byte]))
         return read_to_end(peer)
-
-
-def read_to_end(peer: socket.socket) -> bytes:
-    parts = []
-    with contextlib.suppress(ConnectionError):
-        while part := peer.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["CertificateAuthority", "CertificateFiles"]
+__all__ = ["CertificateAuthority", "CertificateFiles", "certificate_builder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class CertificateAuthority:
         self._folder, self._name = folder, name
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._subject = _common_name(name)
-        own = _certificate_builder(self._subject, self._subject, self._key.public_key())
+        own = certificate_builder(self._subject, self._subject, self._key.public_key())
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
@@ -39,7 +39,7 @@ class CertificateAuthority:
     def sign(self, name: str, address: str = "127.0.0.1") -> CertificateFiles:
         """Return a certificate that is valid for a server on an address of loopback and for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _certificate_builder(_common_name(name), self._subject, key.public_key())
+        made = certificate_builder(_common_name(name), self._subject, key.public_key())
         made = made.add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ip_address(address)), x509.DNSName("localhost")]),
             critical=False,
@@ -58,9 +58,10 @@ def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _certificate_builder(
+def certificate_builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
+    """Return a certificate that is valid for 30 days and is not signed yet."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

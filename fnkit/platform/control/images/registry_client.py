@@ -258,7 +258,7 @@ def _open_session(*, use_proxy: bool) -> requests.Session:
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: requests.Response) -> None:
-            # requests would read the whole body of a redirect, though it is told not to follow it.
+            # Otherwise requests reads the whole body of a redirect, even with ``allow_redirects=False``.
             del resp
 
     session = Session()

@@ -17,7 +17,7 @@ from fnkit.platform.control.images.layer import EntryKind, LayerEntry
 from fnkit.platform.control.images.machine_files import MachineFiles
 
 _ISOLATED: Final = ("-S", "-s", "-B")
-"""No site-packages, nobody's home directory, no bytecode written beside the machine's files. The environment is
+"""No site-packages, no user's packages, no bytecode written beside the machine's files. The environment is
 empty, which makes ``-E`` unnecessary; with it the hash seed could not be fixed."""
 
 _PROBE_PROGRAM: Final = """
