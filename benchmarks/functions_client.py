@@ -14,12 +14,21 @@ from urllib.parse import urlsplit
 
 from benchmarks.local_platform import LocalPlatform
 
-__all__ = ["HANDLER", "FunctionsClient"]
+__all__ = ["HANDLER", "FunctionsClient", "make_archive"]
 
 HANDLER: Final = {"handler.py": "def handle(event, context):\n    return 'hello'\n"}
 """The files of a function that answers ``hello``."""
 _API: Final = "/functions/v1beta1/regions/fr-par"
 _TRANSIENT_STATUSES: Final = {"creating", "pending", "deleting"}
+
+
+def make_archive(files: Mapping[str, str] = HANDLER) -> bytes:
+    """Return a zip archive of these files."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, text in files.items():
+            target.writestr(name, text)
+    return content.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +56,8 @@ class FunctionsClient:
         if status != "ready":
             raise RuntimeError(f"{kind} {record_id} is {status}")
 
-    def upload_and_deploy(self, function_id: str, files: Mapping[str, str] = HANDLER) -> None:
-        """Upload an archive of these files and deploy it."""
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
-            for name, text in files.items():
-                target.writestr(name, text)
-        archive = content.getvalue()
+    def upload_and_deploy(self, function_id: str, archive: bytes) -> None:
+        """Upload an archive and deploy it."""
         upload = self._request("GET", f"functions/{function_id}/upload-url?content_length={len(archive)}")
         parts = urlsplit(str(upload["url"]))
         connection = http.client.HTTPConnection(parts.netloc, timeout=60)

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from benchmarks.functions_client import HANDLER, FunctionsClient
+from benchmarks.functions_client import HANDLER, FunctionsClient, make_archive
 from benchmarks.local_platform import local_platform
 from benchmarks.measurement import Comparison, Figure, elapsed_seconds, measure_alternately
 
@@ -32,9 +32,10 @@ def run(rounds: int, folder: Path) -> list[Comparison | Figure]:
         def deploy(changes: dict[str, str]) -> float:
             """Return the seconds from the upload of a version with a changed handler until it is ready."""
             files = {**HANDLER, "version.py": f"VERSION = {next(versions)}\n", **package, **changes}
+            archive = make_archive(files)
 
             def work() -> None:
-                client.upload_and_deploy(function, files)
+                client.upload_and_deploy(function, archive)
                 client.wait("functions", function)
 
             return elapsed_seconds(work)

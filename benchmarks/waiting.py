@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from benchmarks.functions_client import FunctionsClient
+from benchmarks.functions_client import FunctionsClient, make_archive
 from benchmarks.local_platform import local_platform
 from benchmarks.measurement import Comparison, elapsed_seconds, measure_alternately
 
@@ -56,7 +56,7 @@ def _deploy(client: FunctionsClient, namespace: str) -> None:
     """Create a function, upload its archive, deploy it and wait until it is ready."""
     client.wait("namespaces", namespace)
     function = client.create("functions", name="f", namespace_id=namespace, runtime="python313")
-    client.upload_and_deploy(function)
+    client.upload_and_deploy(function, make_archive())
     client.wait("functions", function)
 
 
@@ -66,7 +66,7 @@ def _apply(client: FunctionsClient, namespace: str) -> None:
 
     def function(number: int) -> str:
         function_id = client.create("functions", name=f"f{number}", namespace_id=namespace, runtime="python313")
-        client.upload_and_deploy(function_id)
+        client.upload_and_deploy(function_id, make_archive())
         client.wait("functions", function_id)
         return function_id
 

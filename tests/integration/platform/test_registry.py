@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.control_process import API, ControlProcess, running_control, zip_archive
 from tests.support.fake_data_plane import connected_data_plane
+from tests.support.ports import free_port
 from tests.support.registry import MANIFEST, RegistryClient, layer_files
 from tests.support.waiting import wait_until
 
@@ -294,6 +295,22 @@ def test_new_function_of_the_same_name_replaces_the_images_of_a_deleted_one(
     code = layer_files(registry.layers(repository)[-1])
     assert code["home/app/function/handler.py"].endswith(b"# again\n")
     assert registry.tags(repository) == ["1", "latest"]
+
+
+def test_base_that_cannot_be_pulled_is_named_in_the_answer(tmp_path: Path) -> None:
+    base = f"localhost:{free_port()}/team/base:1"
+    with (
+        running_control(tmp_path, base_images={"python311": base}) as control,
+        connected_data_plane(control.settings.control_socket),
+    ):
+        registry = RegistryClient(control, control.settings.secret_key)
+        function = control.create_function(control.create_namespace()["id"], handler="handler.handle")
+        repository = registry.deploy(function, zip_archive({"handler.py": HANDLER}))
+        answer = registry.request(f"{repository}/manifests/latest")
+        assert (answer.status, errors(answer)) == (404, ["MANIFEST_UNKNOWN"])
+        assert base in answer.text
+        assert "cannot be reached" in answer.text
+        assert base in control.log
 
 
 @pytest.mark.long

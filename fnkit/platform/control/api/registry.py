@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import BinaryIO, Final, TypeAlias
@@ -30,6 +31,7 @@ _CHUNK_BYTES: Final = 256 * 1024
 _MAX_PAGE: Final = 1000
 _BLOB_TYPE: Final = "application/octet-stream"
 _INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
+_logger = logging.getLogger(__name__)
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="fnkit"'}
@@ -60,8 +62,12 @@ async def handle(handler: RegistryHandler, plane: ControlPlane, request: Request
         response = await handler(plane, request, caller)
     except RegistryError as error:
         return _error_response(error)
-    except PlatformError as error:  # the base of the image cannot be made
-        return _error_response(RegistryError(500, "UNKNOWN", f"{error.message} {error.hint or ''}".strip()))
+    except PlatformError as error:
+        # The base of the image cannot be made. Clients show the message of a 404, but not that of a 5xx.
+        _logger.warning("An image cannot be pulled: %s", error)
+        return _error_response(
+            RegistryError(404, "MANIFEST_UNKNOWN", f"{error.message} {error.hint or ''}".strip())
+        )
     response.headers.update({"Docker-Distribution-Api-Version": "registry/2.0", **response_headers()})
     return response
 
