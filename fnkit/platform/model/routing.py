@@ -47,6 +47,16 @@ class LocalProgram(msgspec.Struct, frozen=True, kw_only=True, tag="local"):
     uid: int = 0
 
 
+class ImageProgram(msgspec.Struct, frozen=True, kw_only=True, tag="image"):
+    """What instances run as containers of a cluster.
+
+    Attributes:
+        image: Its complete name with the digest, as the nodes of the cluster pull it.
+    """
+
+    image: str
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment of a function: its addresses and how to run it.
 
@@ -63,6 +73,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         environment: Merged variables, secrets decrypted.
         secret_names: The variables in ``environment`` that are secrets.
         preload: Whether third-party modules may be imported before an instance is needed.
+        private_network_id: The private network that the function is attached to; empty for none.
     """
 
     function_id: str
@@ -76,7 +87,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int = 0
     runtime: str
     language: str
-    program: LocalProgram
+    program: LocalProgram | ImageProgram
     handler: str
     memory: int
     cpu: int
@@ -89,6 +100,21 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     secret_names: tuple[str, ...] = ()
     preload: bool = True
+    private_network_id: str = ""
+
+    @property
+    def local_program(self) -> LocalProgram:
+        """The program, for an engine of this machine. Raises ``TypeError`` if it is an image."""
+        if not isinstance(self.program, LocalProgram):
+            raise TypeError(f"{self} runs an image")
+        return self.program
+
+    @property
+    def image(self) -> str:
+        """The name of the image, for an engine of a cluster. Raises ``TypeError`` if it is none."""
+        if not isinstance(self.program, ImageProgram):
+            raise TypeError(f"{self} runs on this machine")
+        return self.program.image
 
     @property
     def namespace(self) -> str:

@@ -211,6 +211,13 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         brokers_file: Absolute path of the brokers file; empty for the one in the data directory, if it exists.
         otlp_url: URL of the trace export; empty if it is off.
         loki_url: URL of the push of logs, without credentials; empty if it is off.
+        engine: Where instances run: as processes of this machine, or as Pods of a Kubernetes cluster.
+        kubeconfig: File that describes the cluster; empty for the account of a Pod, else ``KUBECONFIG`` or the
+            user's own.
+        kube_context: Context in that file; empty for its current one.
+        kube_namespace: Namespace of the Pods; empty for that of the context.
+        kube_labels: Labels of everything that is created in the cluster, in addition to the platform's own.
+        registry_host: Host, and port, by which nodes of the cluster reach the platform's registry.
         base_images: Runtime → the image below those of its functions, for example ``python:3.13-slim``; for other
             runtimes it is made of this machine's interpreter.
     """
@@ -233,6 +240,12 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     otlp_url: Annotated[str, StartOption("--otlp", "none")] = ""
     loki_url: Annotated[str, StartOption("--loki-url", "none")] = ""
     base_images: Annotated[dict[str, str], StartOption("--base-image", "none")] = {}
+    engine: Annotated[Literal["local", "kubernetes"], StartOption("--engine")] = "local"
+    kubeconfig: Annotated[str, StartOption("--kubeconfig", "the default")] = ""
+    kube_context: Annotated[str, StartOption("--kube-context", "the current one")] = ""
+    kube_namespace: Annotated[str, StartOption("--kube-namespace", "that of the context")] = ""
+    kube_labels: Annotated[dict[str, str], StartOption("--kube-label", "none")] = {}
+    registry_host: Annotated[str, StartOption("--registry-host", "none")] = ""
     memory_budget_mb: Annotated[int, StartOption("--memory-budget", "half of this machine's memory")] = 0
     cpu_limits: Annotated[Literal["weights", "hard"], StartOption("--cpu-limits")] = "weights"
     scale_to_one_after: Annotated[float, StartOption("--scale-to-one-after")] = SCALE_TO_ONE_AFTER_SECONDS

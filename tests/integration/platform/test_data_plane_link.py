@@ -74,8 +74,8 @@ def test_route_contains_all_settings_of_the_function(control: ControlProcess) ->
         "handler.handle",
         "private",
     )
-    assert Path(route.program.code_dir, "handler.py").is_file()
-    assert "shims" not in route.program.interpreter
+    assert Path(route.local_program.code_dir, "handler.py").is_file()
+    assert "shims" not in route.local_program.interpreter
     assert "fn" not in repr(route)
 
 
@@ -146,7 +146,7 @@ def test_namespace_variable_change_redeploys_its_functions(control: ControlProce
 
     assert (first.generation, second.generation) == (1, 2)
     assert second.environment == {"NEW": "1"}
-    assert second.program.code_dir == first.program.code_dir
+    assert second.local_program.code_dir == first.local_program.code_dir
     assert control.get("functions", function["id"])["status"] == "ready"
 
 

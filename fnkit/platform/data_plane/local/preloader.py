@@ -112,7 +112,7 @@ class Preloader:
     async def _preload(self, route: Route, entry: _DeploymentState) -> None:
         try:
             async with self._turn:
-                if not await self._loop.run_in_executor(None, _has_packages, route.program.code_dir):
+                if not await self._loop.run_in_executor(None, _has_packages, route.local_program.code_dir):
                     entry.finished = True
                     return
                 while self._entries.get(_key(route)) is entry and self._budget.reserve(route.memory):

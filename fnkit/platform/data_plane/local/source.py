@@ -170,7 +170,7 @@ class LocalInstanceSource:
         except OSError as error:
             self._slots.release()
             self._budget.release(route.memory)
-            raise OSError(f"{route.program.interpreter}: {error}") from error
+            raise OSError(f"{route.local_program.interpreter}: {error}") from error
         self._processes[instance.name] = instance.process
         self._limit_monitor.add(instance, memory=route.memory * _MIB)
         return instance
@@ -185,7 +185,7 @@ class LocalInstanceSource:
         if zygote is not None:  # if it has just ended, the zygote of the interpreter takes over
             with contextlib.suppress(OSError):
                 return await self._factory.fork_preloaded(zygote)
-        return await self._warm_pool.acquire(route.program.interpreter)
+        return await self._warm_pool.acquire(route.local_program.interpreter)
 
     async def wait_until_started(self, instance: Instance) -> bool:
         """Wait until the handler is imported. The slot of the start is released here."""
@@ -225,7 +225,7 @@ class LocalInstanceSource:
 
     def prestart(self, routes: Iterable[Route]) -> None:
         """Start the zygotes and pre-warmed workers of the interpreters of these deployments."""
-        for interpreter in {route.program.interpreter for route in routes if route.language == "Python"}:
+        for interpreter in {route.local_program.interpreter for route in routes if route.language == "Python"}:
             self.prestart_interpreter(interpreter)
 
     def prestart_interpreter(self, interpreter: str) -> None:

@@ -143,7 +143,7 @@ class WorkerFactory:
         Raises:
             OSError: It ended before it reported a result.
         """
-        process = await self._fork_process(self._get_zygote(route.program.interpreter), is_zygote=True)
+        process = await self._fork_process(self._get_zygote(route.local_program.interpreter), is_zygote=True)
 
         def on_lines(stream: LogStream, lines: Collection[bytes]) -> None:
             self._logs.write(route.function_id, process.name, "", stream, lines)

@@ -119,7 +119,7 @@ class StartupConfig:
 
     def _deployment_uid(self, route: Route) -> int:
         """Return the user of a deployment: the one that control assigned, else one that no other function has."""
-        return route.program.uid or self._uids.setdefault(route.function_id, _FIRST_OWN_UID + len(self._uids))
+        return route.local_program.uid or self._uids.setdefault(route.function_id, _FIRST_OWN_UID + len(self._uids))
 
     def _sandbox_settings(self, route: Route, process: ForkedProcess) -> dict[str, object]:
         on_disk = route.sandbox == "v1"
@@ -145,12 +145,12 @@ class StartupConfig:
 
     def _code(self, route: Route) -> str:
         """Return the path of the function's code, below the directory of all codes if roots are of their own."""
-        directory = route.program.code_dir
+        directory = route.local_program.code_dir
         return os.path.relpath(directory, self._code_directory) if self._has_namespaces else directory
 
     def _root(self, route: Route) -> str:
         """Return the path of the function's code, as the function sees it."""
-        return CODE_DIRECTORY if self._has_namespaces else route.program.code_dir
+        return CODE_DIRECTORY if self._has_namespaces else route.local_program.code_dir
 
     def _environment(self, route: Route, home: str) -> dict[str, str]:
         facts = EnvironmentSpec(
