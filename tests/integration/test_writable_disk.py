@@ -207,7 +207,8 @@ def tree_hash(*directories: Path) -> str:
 
 def host_state(route: Route) -> str:
     names = [sorted(Path(directory).iterdir()) for directory in ("/", "/etc", "/usr/local", "/opt", "/var")]
-    return f"{names} {Path('/etc/hosts').read_text()} {tree_hash(Path(route.local_program.code_dir), Path('/etc/ssl'))}"
+    trees = tree_hash(Path(route.local_program.code_dir), Path("/etc/ssl"))
+    return f"{names} {Path('/etc/hosts').read_text()} {trees}"
 
 
 @pytest.mark.parametrize("kind", KINDS)

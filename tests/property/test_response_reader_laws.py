@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure, ResponseHeaders
-from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
+from fnkit.platform.data_plane.response_reader import ProtocolViolation, ResponseReader
 
 
 @dataclass

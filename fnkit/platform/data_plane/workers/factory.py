@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from fnkit.platform.data_plane.connected_instance import ConnectedInstance
 from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, fork_process
@@ -113,7 +114,7 @@ class WorkerFactory:
             else:
                 zygote.prewarmed = instance
 
-    def assign(self, instance: LocalInstance, route: Route, on_idle: Callable[[LocalInstance], None]) -> None:
+    def assign(self, instance: LocalInstance, route: Route, on_idle: Callable[[ConnectedInstance], None]) -> None:
         """Send an instance its settings: from now on it belongs to this deployment.
 
         Args:

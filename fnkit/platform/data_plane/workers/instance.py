@@ -10,17 +10,17 @@ import asyncio
 import os
 import select
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from time import monotonic
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
-from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer
-from fnkit.platform.data_plane.instance import AssignedRequest, InstanceState
+from fnkit.platform.data_plane.connected_instance import ConnectedInstance
+from fnkit.platform.data_plane.instance import InstanceState
 from fnkit.platform.data_plane.logs import LogWriter
+from fnkit.platform.data_plane.response_reader import ResponseReader
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
-from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
 from fnkit.platform.model.log_record import LogStream
 
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
@@ -32,7 +32,7 @@ class _StartupStatus(msgspec.Struct):
     error: str = ""
 
 
-class LocalInstance(asyncio.Protocol):
+class LocalInstance(ConnectedInstance):
     """An ``Instance`` that is a process: the data plane's end of it.
 
     Args:
@@ -41,41 +41,18 @@ class LocalInstance(asyncio.Protocol):
 
     Attributes:
         process: The process.
-        reason: Why it ends; empty until then.
         was_killed_externally: Its zygote has ended, or it was killed from outside: no fault of the function.
-        The others are those of ``Instance``.
+        The others are those of ``ConnectedInstance``.
     """
 
     def __init__(self, process: ForkedProcess, logs: LogWriter) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__(process.name, InstanceState.PREWARMED, logs, ResponseReader())
         self.process = process
-        self.name = process.name
-        self.state = InstanceState.PREWARMED
-        self.started: asyncio.Future[bool] = self._loop.create_future()
-        self.ended: asyncio.Future[str] = self._loop.create_future()
-        self.idle_since = 0.0
-        self.start_began_at = 0.0
-        self.ready_at = 0.0
-        self.busy_since = 0.0
-        self.has_served = False
-        self.request: AssignedRequest | None = None
-        self.reason = ""
-        self.was_ready = False
-        self.was_killed_externally = False
-        self._on_idle: Callable[[LocalInstance], None] | None = None
-        self._function_id = ""
-        self._request_id = ""
-        self._logs = logs
-        self._transport: asyncio.Transport | None = None
         self._startup_line = b""
         self._wait_status: int | None = None
         self._is_reaped = False
         self._is_disconnected = False
-        self._is_paused = False
-        self._is_write_paused = False
-        self._unsent: Iterator[bytes] = iter(())  # what is left of a large request
         self._is_finished = False
-        self._response_reader = ResponseReader()
         self._output = OutputReader(self._loop, process.streams(), self._log)
         process.exited.add_done_callback(self._on_exited)
 
@@ -113,11 +90,7 @@ class LocalInstance(asyncio.Protocol):
 
     # Starting
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport of the socket."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass
-
-    def assign(self, function_id: str, settings: bytes, on_idle: Callable[[LocalInstance], None]) -> None:
+    def assign(self, function_id: str, settings: bytes, on_idle: Callable[[ConnectedInstance], None]) -> None:
         """Assign it to a deployment, for the rest of its life.
 
         Args:
@@ -132,7 +105,7 @@ class LocalInstance(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(settings)
 
-    def _on_startup_line(self, data: bytes) -> None:
+    def _on_start_data(self, data: bytes) -> None:
         self._startup_line += data
         line, separator, rest = self._startup_line.partition(b"\n")
         if not separator:
@@ -146,9 +119,7 @@ class LocalInstance(asyncio.Protocol):
         if rest or not status.ready:
             self.kill(f"not started: {status.error}")
             return
-        self.state = InstanceState.IDLE
-        self.was_ready = True
-        self.ready_at = monotonic()
+        self._note_ready()
         self._output.read_pending()  # while it belongs to no request
         if not self.started.done():
             self.started.set_result(True)
@@ -158,104 +129,10 @@ class LocalInstance(asyncio.Protocol):
     def _log(self, stream: LogStream, lines: Collection[bytes]) -> None:
         self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
 
-    # Requests
-
-    def assign_request(self, request: AssignedRequest) -> None:
-        """Assign a request, which is sent through ``send``, and log it."""
-        self.state = InstanceState.BUSY
-        self.busy_since = monotonic()
-        self.has_served = True
-        self._request_id = request.request_id
-        self.request = request
-        self._response_reader.expect(request.handler)
-        self._logs.write_request(self._function_id, self.name, request.request_id, request.path)
-
-    def send(self, document: bytes | BodyBuffer) -> None:
-        """Send the request: event and context as JSON."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        if isinstance(document, bytes):
-            self._transport.write(self._response_reader.encode_head(len(document)) + document)
-        else:
-            self._transport.write(self._response_reader.encode_head(document.size))
-            self._unsent = document.drain()
-            self._write_unsent()
-
-    def _write_unsent(self, *, at_once: bool = False) -> None:
-        while self._transport is not None and (at_once or not self._is_write_paused):
-            piece = next(self._unsent, None)
-            if piece is None:
-                return
-            if not self._transport.is_closing():
-                self._transport.write(piece)
-
-    def pause_writing(self) -> None:
-        """Stop writing until the instance has read."""
-        self._is_write_paused = True
-
-    def resume_writing(self) -> None:
-        """Continue with the request."""
-        self._is_write_paused = False
-        self._write_unsent()
-
-    def discard_response(self) -> None:
-        """Discard the rest of the response."""
-        self._response_reader.handler = None
-
-    def pause(self) -> None:
-        """Pause reading the response."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Resume reading."""
-        self._is_paused = False
-        self._resume_reading()
-
-    def _resume_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing() and not self._is_paused:
-            self._transport.resume_reading()
-
-    def data_received(self, data: bytes) -> None:
-        """Handle the start line, or a part of a response."""
-        if self.reason:
-            return  # it is being killed
-        if len(data) > LARGE_BODY_BYTES and self._transport is not None:
-            # libuv would read up to 32 times before others get their turn.
-            self._transport.pause_reading()
-            self._loop.call_soon(self._resume_reading)
-        if self.state is InstanceState.BUSY:
-            try:
-                if self._response_reader.feed(data):
-                    self._complete_response()
-            except ProtocolViolation as error:
-                self.kill(str(error))
-        elif self.state is InstanceState.STARTING:
-            self._on_startup_line(data)
-        else:
-            self.kill("it sent data without a request")
-
-    def _complete_response(self) -> None:
-        """Complete the request and become idle.
-
-        The caller has read everything that arrived: what follows a response must not become the response to the
-        next request.
-        """
+    def _on_response_end(self) -> None:
         # Now, so that the log attributes what the handler has written to this request.
         self._output.read_pending()
         self._output.flush()
-        self._write_unsent(at_once=True)  # it answered before it had read the request, and may read it yet
-        if self._is_paused:  # by the last part of this response; the next one must be read
-            self.resume()
-        request, self.request = self.request, None
-        self.state = InstanceState.IDLE
-        if request is not None:
-            request.complete()
-        if self._response_reader.has_trailing_data:
-            self.kill("it sent data without a request")
-        if self._on_idle is not None and not self._response_reader.connection_close:
-            self._on_idle(self)
 
     # The end
 
@@ -268,7 +145,7 @@ class LocalInstance(asyncio.Protocol):
         """Handle the end of the socket: the process has ended, or can no longer be reached and is killed."""
         self._is_disconnected = True
         if self._is_reaped:
-            self._finish()
+            self._finish_once()
         else:
             self.process.kill()
 
@@ -278,27 +155,20 @@ class LocalInstance(asyncio.Protocol):
         self._wait_status = None if exited.cancelled() else exited.result()
         self.was_killed_externally = not self.reason and _was_killed(self._wait_status)
         if self._is_disconnected:
-            self._finish()
+            self._finish_once()
         else:  # the socket may still hold data that it sent before its end
-            self._loop.call_later(_SOCKET_GRACE_SECONDS, self._finish)
+            self._loop.call_later(_SOCKET_GRACE_SECONDS, self._finish_once)
 
-    def _finish(self) -> None:
+    def _finish_once(self) -> None:
         if self._is_finished:
             return
         self._is_finished = True
-        self._unsent = iter(())
-        self.state = InstanceState.ENDED
-        if self._transport is not None:
-            self._transport.abort()
-        self._output.close()
         groups = self.process.groups
         if groups is not None and groups.ran_out_of_memory():
             self.reason = "out of memory"
             self.was_killed_externally = False
-        if not self.started.done():
-            self.started.set_result(False)
-        if not self.ended.done():
-            self.ended.set_result(self.reason or _describe_status(self._wait_status))
+        self._output.close()
+        self._finish(self.reason or _describe_status(self._wait_status))
 
 
 def _was_killed(status: int | None) -> bool:

@@ -1,6 +1,6 @@
-"""HTTP client of one instance: writes requests to its socket and reads its responses.
+"""HTTP client of one instance: writes the heads of requests and reads the responses.
 
-The worker shares the handler's process, so anything that arrives may have been written by the handler. A response
+The handler shares the worker's process, so anything that arrives may have been written by the handler. A response
 is accepted for a request only if it repeats the nonce drawn for that request, and nothing may follow it.
 
 Heads of earlier responses are cached. An instance sends the same few heads again and again, most responses arrive
@@ -22,7 +22,8 @@ from fnkit.platform.data_plane.interface import ResponseHandler, ResponseHeaders
 
 _NONCE_HEADER: Final = b"fnkit-request"
 _NONCE_BYTES: Final = 8  # a handler cannot guess 64 bits from earlier nonces
-_REQUEST_HEAD: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b\r\ncontent-length: %d\r\n\r\n"
+_END_HEADER: Final = b"fnkit-instance-ended"
+_REQUEST_HEAD: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b%b\r\ncontent-length: %d\r\n\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _MAX_CACHED_HEADS: Final = 1024  # handlers choose their headers, so the cache must be bounded
 _MAX_CACHED_HEAD_BYTES: Final = 1024
@@ -38,6 +39,10 @@ class ProtocolViolation(Exception):
 class ResponseReader:
     """Parses the responses of one instance, in turn.
 
+    Args:
+        reads_end: Whether a response may report that the instance has ended instead of answering, in a header that
+            its handler cannot set.
+
     Attributes:
         handler: Receives the current response; ``None`` to discard it.
         has_trailing_data: Something followed a response.
@@ -45,10 +50,11 @@ class ResponseReader:
             request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reads_end: bool = False) -> None:
         self.handler: ResponseHandler | None = None
         self.has_trailing_data = False
         self.connection_close = False
+        self._reads_end = reads_end
         self._nonce_line = b""  # the header line that the head of the current response must end with
         self._violation = ""  # what is wrong with the head
         self._body_parts: list[bytes] = []  # of the current read: a body in tiny chunks is delivered at once
@@ -68,9 +74,9 @@ class ResponseReader:
         self._head = None
         self._head_bytes = 0
 
-    def encode_head(self, content_length: int) -> bytes:
-        """Return the head of the request, with its nonce."""
-        return _REQUEST_HEAD % (self._nonce_line, content_length)
+    def encode_head(self, content_length: int, lines: bytes = b"") -> bytes:
+        """Return the head of the request, with its nonce and these lines, each with the line break before it."""
+        return _REQUEST_HEAD % (self._nonce_line, lines, content_length)
 
     def feed(self, data: bytes) -> bool:
         """Parse received bytes.
@@ -142,10 +148,18 @@ class ResponseReader:
         if nonces != [self._nonce_line.rpartition(b" ")[2]]:
             self._violation = "it answered another request"
             raise httptools.HttpParserError(self._violation)
+        if self._reads_end:
+            self._check_end(headers)
         self._is_in_body = True
         self._head = (status, tuple(header for header in headers if header[0].lower() != _NONCE_HEADER))
         if self.handler is not None:
             self.handler.on_response_start(*self._head)
+
+    def _check_end(self, headers: list[tuple[bytes, bytes]]) -> None:
+        for name, value in headers:
+            if name.lower() == _END_HEADER:
+                self._violation = value.decode("latin-1")
+                raise httptools.HttpParserError(self._violation)
 
     def on_body(self, data: bytes) -> None:
         """Collect a part of the body."""
