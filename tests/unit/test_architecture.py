@@ -45,10 +45,12 @@ ALLOWED: dict[str, str] = {
     "platform.data_plane.engine": _DATA_PLANE,
     "platform.data_plane.workers": f"worker {_DATA_PLANE}",
     "platform.data_plane.local": f"platform.data_plane.engine platform.data_plane.workers {_DATA_PLANE}",
-    "platform.data_plane.process": (
-        "platform.data_plane.gateway platform.data_plane.engine platform.data_plane.workers "
-        f"platform.data_plane.local {_DATA_PLANE}"
+    "platform.data_plane.kubernetes": f"platform.data_plane.engine {_DATA_PLANE}",
+    "platform.data_plane.engines": (
+        "platform.data_plane.engine platform.data_plane.workers platform.data_plane.local "
+        f"platform.data_plane.kubernetes {_DATA_PLANE}"
     ),
+    "platform.data_plane.process": f"platform.data_plane.gateway platform.data_plane.engines {_DATA_PLANE}",
     "platform.control.store": _PLATFORM,
     "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.logs": f"platform.logql {_CONTROL}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from fnkit.platform.data_plane.instance import Instance
@@ -64,6 +64,12 @@ class InstanceSource(Protocol):
             OSError: It could not be started, and what ``admit`` has reserved is free again. The text states why.
         """
 
+    def adopt(self, route: Route, on_idle: Callable[[Instance], None]) -> Sequence[Instance]:
+        """Return the instances of a deployment that an earlier process has started and that still run.
+
+        They go on with ``wait_until_started``, as after ``start``.
+        """
+
     async def wait_until_started(self, instance: Instance) -> bool:
         """Wait until the handler is imported. Return ``False`` if the instance ended instead.
 
@@ -85,8 +91,14 @@ class InstanceSource(Protocol):
     def prestart_interpreter(self, interpreter: str) -> None:
         """Prepare for instances of a deployment in progress: see ``PrestartInterpreter``."""
 
+    def discard_leftovers(self) -> None:
+        """End the instances of an earlier process that no deployment has adopted."""
+
     def memory_usage(self, instances: Iterable[Instance]) -> int | None:
         """Return the memory that these instances use in bytes; ``None`` if it is not known."""
 
     def close(self) -> None:
         """End every instance now, and start no more."""
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is left of the instances, after ``close``. It may take a few seconds."""

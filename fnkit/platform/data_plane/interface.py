@@ -134,7 +134,13 @@ class Engine(Protocol):
         """
 
     def resume(self, route: Route) -> None:
-        """Serve a deployment that was accepted before a restart, without starting an instance first."""
+        """Serve a deployment that was accepted before a restart, without starting an instance first.
+
+        It adopts the instances that an earlier process has started, if they outlive their process.
+        """
+
+    def discard_leftovers(self) -> None:
+        """End the instances of an earlier process that ``resume`` has not adopted."""
 
     def prestart(self, routes: Iterable[Route]) -> None:
         """Prepare for the first instances of these deployments."""
@@ -178,3 +184,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End every instance now."""
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is left of the instances, after ``close``. It may take a few seconds."""

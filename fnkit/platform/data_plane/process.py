@@ -14,16 +14,14 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.data_plane.control_client import ControlClient
-from fnkit.platform.data_plane.engine.scale_down import ScaleDown
+from fnkit.platform.data_plane.engines import PreparedEngine, prepare_engine
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.listeners import TlsListener, open_listeners
@@ -32,11 +30,6 @@ from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.gateway.tracing import Tracer
 from fnkit.platform.data_plane.interface import DeployResult, Engine
-from fnkit.platform.data_plane.local.engine import LocalEngine
-from fnkit.platform.data_plane.local.isolation_probe import best_level
-from fnkit.platform.data_plane.local.source import LocalEngineSettings
-from fnkit.platform.data_plane.workers.isolation import Level, unenforced
-from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.listening_sockets import inherit, listen
 from fnkit.platform.model import routing
@@ -55,25 +48,21 @@ _SPAN_FLUSH_TIMEOUT: Final = 3.0
 _WILDCARD_HOSTS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
 _log = logging.getLogger(__name__)
 
-EngineFactory: TypeAlias = Callable[[SyncedClock, Callable[[Route, str], None]], Engine]
-"""Creates an engine, given the virtual clock and what to call with deployment and reason when an instance has ended
-unexpectedly."""
-
 
 class DataPlane:
     """Connects the client of control, the engine and the gateway.
 
     Args:
         settings: Settings of the process.
-        isolation: The isolation level in force, which control shows.
-        create_engine: Creates the engine.
+        clock: The virtual clock, which it sets.
+        prepared: What creates the engine.
     """
 
-    def __init__(self, settings: ProcessSettings, isolation: str, create_engine: EngineFactory) -> None:
+    def __init__(self, settings: ProcessSettings, clock: SyncedClock, prepared: PreparedEngine) -> None:
         self._settings = settings
-        self._isolation = isolation
-        self._clock = SyncedClock()
-        self._engine = create_engine(self._clock, self._on_instance_exit)
+        self._isolation = prepared.isolation
+        self._clock = clock
+        self._engine: Engine = prepared.create(self._on_instance_exit)
         self._router = Router((settings.host,))
         self._authorizer = Authorizer(settings.secret_key, self._clock.now)
         self._gateway = Gateway(self._engine, self._router, self._authorizer)
@@ -119,6 +108,7 @@ class DataPlane:
         if self._span_exporter is not None:
             await asyncio.to_thread(self._span_exporter.close, _SPAN_FLUSH_TIMEOUT)
         self._engine.close()
+        await self._engine.wait_closed()
         for path in sockets:
             with contextlib.suppress(OSError):
                 os.unlink(path)  # noqa: PTH108  (one call, after everything else)
@@ -184,6 +174,7 @@ class DataPlane:
                 self._engine.resume(route)
             else:
                 self._deploy(route)
+        self._engine.discard_leftovers()
         self._engine.prestart(snapshot.routes)
         self._gateway.has_snapshot = True
         self._engine.sweep()
@@ -266,43 +257,6 @@ def _remove_stale_dirs(parent: Path) -> None:
                 continue  # the pid now belongs to a process of another user
 
 
-_STORAGE_LACKS: Final = {
-    Storage.DISK: "",
-    Storage.MEMORY: "; the file system of the data directory refuses overlays, so instances write to memory",
-    Storage.READ_ONLY: "; the kernel refuses overlays, so instances can write to /home/app, /tmp and /dev/shm only",
-}
-
-
-async def _prepare_engine(settings: ProcessSettings, runtime_dir: Path) -> tuple[str, EngineFactory]:
-    """Find the isolation level of instances. Return its name, and what creates the engine.
-
-    Args:
-        settings: Settings of the process.
-        runtime_dir: Private directory for the files of instances.
-
-    Raises:
-        PlatformError: No sufficient isolation level works.
-    """
-    layout = DataLayout(Path(settings.data_dir))
-    level, storage = await best_level(settings.isolation, runtime_dir, layout.disks_dir)
-    open_aspects = ", ".join(aspect.value for aspect in unenforced(level)) or "nothing"
-    lack = _STORAGE_LACKS[storage] if level.has_namespaces else ""
-    _log.info("isolation: %s; not enforced: %s%s", level.value, open_aspects, lack)
-    if settings.cpu_limits == "hard" and level is not Level.CGROUP:
-        _log.warning("--cpu-limits=hard is not enforced: isolation %s has no control groups", level.value)
-    engine_settings = LocalEngineSettings(
-        level=level,
-        runtime_directory=runtime_dir,
-        logs_directory=layout.logs_dir,
-        code_directory=layout.deployments_dir,
-        memory_budget=settings.memory_budget_mb,
-        hard_cpu=settings.cpu_limits == "hard",
-        disks_directory=layout.disks_dir,
-        scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
-    )
-    return level.value, partial(LocalEngine, engine_settings)
-
-
 async def _serve(settings: ProcessSettings) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -316,8 +270,9 @@ async def _serve(settings: ProcessSettings) -> None:
     prefix = f"{_RUNTIME_DIR_PREFIX}{os.getpid()}-"
     folder = tempfile.mkdtemp(dir=base, prefix=prefix)
     try:
-        isolation, create_engine = await _prepare_engine(settings, Path(folder))
-        await DataPlane(settings, isolation, create_engine).run(public, tls, stop)
+        clock = SyncedClock()
+        prepared = await prepare_engine(settings, Path(folder), clock)
+        await DataPlane(settings, clock, prepared).run(public, tls, stop)
     finally:
         remove_tree(folder)
 
@@ -338,7 +293,10 @@ def main() -> int:
         run = uvloop.run
     try:
         run(_serve(settings))
-    except (OSError, PlatformError) as error:
+    except PlatformError as error:
+        _log.error("%s%s", error, f" {error.hint}" if error.hint else "")
+        return 1
+    except OSError as error:
         _log.error("%s", error)
         return 1
     return 0

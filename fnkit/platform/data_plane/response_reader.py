@@ -24,6 +24,7 @@ _NONCE_HEADER: Final = b"fnkit-request"
 _NONCE_BYTES: Final = 8  # a handler cannot guess 64 bits from earlier nonces
 _END_HEADER: Final = b"fnkit-instance-ended"
 _REQUEST_HEAD: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b%b\r\ncontent-length: %d\r\n\r\n"
+_GET_HEAD: Final = b"GET / HTTP/1.1%b%b\r\n\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _MAX_CACHED_HEADS: Final = 1024  # handlers choose their headers, so the cache must be bounded
 _MAX_CACHED_HEAD_BYTES: Final = 1024
@@ -77,6 +78,15 @@ class ResponseReader:
     def encode_head(self, content_length: int, lines: bytes = b"") -> bytes:
         """Return the head of the request, with its nonce and these lines, each with the line break before it."""
         return _REQUEST_HEAD % (self._nonce_line, lines, content_length)
+
+    def encode_get(self, lines: bytes) -> bytes:
+        """Return a request without a body, with its nonce and these lines, each with the line break before it."""
+        return _GET_HEAD % (self._nonce_line, lines)
+
+    @property
+    def status(self) -> int:
+        """The status of the response that was parsed last; 0 before its head is complete."""
+        return self._head[0] if self._head is not None else 0
 
     def feed(self, data: bytes) -> bool:
         """Parse received bytes.

@@ -21,3 +21,8 @@ def instance_key(secret_key: str, function_id: str, generation: int) -> str:
 
 def _derive(secret_key: str, purpose: str) -> str:
     return hmac.new(secret_key.encode(), f"fnkit {purpose}".encode(), hashlib.sha256).hexdigest()
+
+
+def platform_id(secret_key: str) -> str:
+    """Return the label of what this platform has created in a cluster. It is no key."""
+    return _derive(secret_key, "platform id")[:12]

@@ -129,7 +129,13 @@ class PooledEngine:
 
     def resume(self, route: Route) -> None:
         """Serve a deployment that was accepted before a restart, without starting an instance first."""
-        self._switch(self._create_pool(route, must_prove_itself=False))
+        pool = self._create_pool(route, must_prove_itself=False)
+        self._scaler.adopt(pool)
+        self._switch(pool)
+
+    def discard_leftovers(self) -> None:
+        """End the instances of an earlier process that ``resume`` has not adopted."""
+        self._source.discard_leftovers()
 
     def _create_pool(self, route: Route, *, must_prove_itself: bool) -> Pool:
         queue_limit = self._queue_per_instance * max(1, route.max_scale)
@@ -228,6 +234,10 @@ class PooledEngine:
         self._scaler.close()
         self._source.close()
         self._logs.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is left of the instances, after ``close``."""
+        await self._source.wait_closed()
 
 
 def _is_compatible(current: Route, wanted: Route) -> bool:

@@ -89,8 +89,23 @@ class Scaler:
         except OSError as error:
             self._start_missing_after(pool.on_start_failed(str(error)), pool)
             return
+        self._add(pool, instance)
+        await self._follow(pool, instance)
+
+    def adopt(self, pool: Pool) -> None:
+        """Use the instances of this deployment that an earlier process has started."""
+        for instance in self._source.adopt(pool.route, partial(self._on_idle, pool)):
+            pool.starting += 1
+            self._add(pool, instance)
+            self._spawn(self._follow(pool, instance))
+
+    def _add(self, pool: Pool, instance: Instance) -> None:
         pool.add(instance)
         self.pools.add(pool)
+
+    async def _follow(self, pool: Pool, instance: Instance) -> None:
+        """Follow an instance from its start to its end."""
+        source = self._source
         if await source.wait_until_started(instance):
             if pool.on_ready(instance):
                 self._note_idle(pool, instance)

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -187,6 +187,13 @@ class LocalInstanceSource:
                 return await self._factory.fork_preloaded(zygote)
         return await self._warm_pool.acquire(route.local_program.interpreter)
 
+    def adopt(self, _route: Route, _on_idle: Callable[[Instance], None]) -> Sequence[LocalInstance]:
+        """Return nothing: instances end with the process that has started them."""
+        return ()
+
+    def discard_leftovers(self) -> None:
+        """Do nothing: there are none."""
+
     async def wait_until_started(self, instance: Instance) -> bool:
         """Wait until the handler is imported. The slot of the start is released here."""
         started = instance.started
@@ -255,6 +262,9 @@ class LocalInstanceSource:
         self._preloader.close()
         self._limit_monitor.close()
         self._factory.close()
+
+    async def wait_closed(self) -> None:
+        """Do nothing: the kernel ends what was killed."""
 
 
 def _memory_bytes(process: ForkedProcess) -> int | None:

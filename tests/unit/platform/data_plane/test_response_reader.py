@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fnkit.platform.data_plane import response_reader
 from fnkit.platform.data_plane.response_reader import (
     CachedHead,
     ProtocolViolation,
@@ -13,7 +14,6 @@ from fnkit.platform.data_plane.response_reader import (
     lookup_head,
     store_head,
 )
-from fnkit.platform.data_plane import response_reader
 
 HEADERS = ((b"content-type", b"text/html"), (b"Content-Length", b"5"))
 NONCE_LINE = b"\r\nfnkit-request: 01"

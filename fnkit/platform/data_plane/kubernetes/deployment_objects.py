@@ -1,0 +1,258 @@
+"""What a deployment needs in a cluster: a Secret, and a Pod for each instance. Pure.
+
+A Pod gets what the local sandbox enforces: no privileges, a user of its own, the runtime's system-call filter, no
+account of the cluster, no write access to anything but its own disk, which is the writable layer of its container
+(1 GiB, as published), and for ``sandbox: v2`` a ``/tmp`` in memory that counts as memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+import msgspec
+from lightkube.models.core_v1 import (
+    Capabilities,
+    Container,
+    ContainerPort,
+    EmptyDirVolumeSource,
+    EnvVar,
+    EnvVarSource,
+    KeyToPath,
+    LocalObjectReference,
+    PodSecurityContext,
+    PodSpec,
+    ResourceRequirements,
+    SeccompProfile,
+    SecretKeySelector,
+    SecretVolumeSource,
+    SecurityContext,
+    Toleration,
+    Volume,
+    VolumeMount,
+)
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Pod, Secret
+
+from fnkit.contract.invocation.environment import (
+    CODE_DIRECTORY,
+    HOME_DIRECTORY,
+    USER_NAME,
+    EnvironmentSpec,
+    instance_environment,
+)
+from fnkit.contract.limits import DISK_MAX_BYTES
+from fnkit.platform.data_plane.kubernetes.settings import (
+    FUNCTION_LABEL,
+    GENERATION_LABEL,
+    LABEL_PREFIX,
+    NETWORK_LABEL,
+    REVISION_LABEL,
+    KubernetesEngineSettings,
+)
+from fnkit.platform.model.derived_keys import instance_key
+from fnkit.platform.model.routing import Route
+
+CONTAINER: Final = "function"
+PORT: Final = 8080
+_USER_ID: Final = 1000  # of the files in an image
+_MIB: Final = 1024 * 1024
+_CORE_RUNTIME_MEMORY: Final = 48  # MiB beside the function's own, measured: 20 idle, and a quarter of bodies
+_DISK_REQUEST: Final = 16  # MiB; a node that reserved the whole limit for each instance would be full at once
+_CPU_SHARE: Final = 10  # a request is this fraction of the mVCPU: instances are idle most of the time
+_TEMPORARY_DIRECTORY: Final = str(PurePosixPath("/", "tmp"))
+_KEY_DIRECTORY: Final = "/run/fnkit"
+_KEY_ITEM: Final = "instance-key"  # no variable has this name: a dash is not allowed in one
+_EVICTION_SECONDS: Final = 10  # on a node that is lost; the default of 300 would keep its Pods counted for so long
+_EXTRA_TIMEOUT: Final = 60  # the gateway's own timeout decides; this one ends what a dead gateway has left
+_NEVER: Final = 10**9
+_DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentObjects:
+    """The objects of a deployment.
+
+    Attributes:
+        route: The deployment.
+        revision: Differs between deployments whose instances differ in anything.
+        secret: Its secrets, and the key of its instances.
+    """
+
+    route: Route
+    revision: str
+    secret: Secret
+    _name: str
+    _labels: dict[str, str]
+    _annotations: dict[str, str]
+    _spec: PodSpec
+
+    def new_pod(self) -> Pod:
+        """Return the Pod of one more instance, with a name of its own."""
+        name = f"{self._name}-{uuid.uuid4().hex[:8]}"
+        return Pod(
+            metadata=ObjectMeta(name=name, labels=self._labels, annotations=self._annotations), spec=self._spec
+        )
+
+
+def build_objects(route: Route, settings: KubernetesEngineSettings) -> DeploymentObjects:
+    """Return the objects of a deployment. The same deployment has the same revision in every process."""
+    data = {
+        name: base64.b64encode(value.encode()).decode()
+        for name, value in {
+            **{name: route.environment[name] for name in route.secret_names},
+            _KEY_ITEM: instance_key(settings.secret_key, route.function_id, route.generation),
+        }.items()
+    }
+    spec = _pod_spec(route, settings)
+    # With the secret key: names and labels can be read by more people than secrets.
+    content = msgspec.json.encode([spec.to_dict(), data, route.generation], order="sorted")
+    revision = hmac.new(settings.secret_key.encode(), content, hashlib.sha256).hexdigest()[:24]
+    name = f"{settings.object_prefix}-{revision}"
+    _name_secret(spec, name)
+    labels = {
+        **settings.all_labels,
+        FUNCTION_LABEL: route.function_id,
+        GENERATION_LABEL: str(route.generation),
+        REVISION_LABEL: revision,
+        **({NETWORK_LABEL: route.private_network_id} if route.private_network_id else {}),
+    }
+    annotations = {f"{LABEL_PREFIX}/function": f"{route.region}/{route.namespace}/{route.name}"}
+    slug = re.sub("[^a-z0-9-]+", "-", route.name.lower()).strip("-")[:30] or "function"
+    return DeploymentObjects(
+        route=route,
+        revision=revision,
+        secret=Secret(
+            metadata=ObjectMeta(name=name, labels=labels, annotations=annotations),
+            type="Opaque",
+            immutable=True,
+            data=data,
+        ),
+        _name=f"{slug}-{route.generation}",
+        _labels=labels,
+        _annotations=annotations,
+        _spec=spec,
+    )
+
+
+def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:
+    in_memory = route.sandbox != "v1"
+    temporary = EmptyDirVolumeSource(medium="Memory", sizeLimit=f"{route.memory}Mi")
+    key = SecretVolumeSource(items=[KeyToPath(key=_KEY_ITEM, path=_KEY_ITEM)], defaultMode=0o440)
+    return PodSpec(
+        restartPolicy="Never",
+        automountServiceAccountToken=False,
+        enableServiceLinks=False,
+        terminationGracePeriodSeconds=0,
+        hostname=route.name if _DNS_LABEL.fullmatch(route.name) else None,
+        imagePullSecrets=[LocalObjectReference(name=registry_secret_name(settings))],
+        securityContext=PodSecurityContext(
+            runAsNonRoot=True,
+            runAsUser=_USER_ID,
+            runAsGroup=_USER_ID,
+            fsGroup=_USER_ID,
+            seccompProfile=SeccompProfile(type="RuntimeDefault"),
+        ),
+        tolerations=[
+            Toleration(
+                key=f"node.kubernetes.io/{state}",
+                operator="Exists",
+                effect="NoExecute",
+                tolerationSeconds=_EVICTION_SECONDS,
+            )
+            for state in ("not-ready", "unreachable")
+        ],
+        volumes=[
+            Volume(name="key", secret=key),
+            *([Volume(name="tmp", emptyDir=temporary)] if in_memory else []),
+        ],
+        containers=[
+            Container(
+                name=CONTAINER,
+                image=route.image,
+                imagePullPolicy="IfNotPresent",
+                ports=[ContainerPort(containerPort=PORT)],
+                env=_environment(route),
+                resources=_resources(route, hard_cpu=settings.hard_cpu),
+                securityContext=SecurityContext(
+                    allowPrivilegeEscalation=False, capabilities=Capabilities(drop=["ALL"])
+                ),
+                volumeMounts=[
+                    VolumeMount(name="key", mountPath=_KEY_DIRECTORY, readOnly=True),
+                    *([VolumeMount(name="tmp", mountPath=_TEMPORARY_DIRECTORY)] if in_memory else []),
+                ],
+            )
+        ],
+    )
+
+
+def _environment(route: Route) -> list[EnvVar]:
+    """Return the variables. Secrets are read from the Secret, whose name is not known yet."""
+    facts = EnvironmentSpec(
+        function_id=route.function_id,
+        name=route.name,
+        namespace_id=route.namespace_id,
+        handler=route.handler,
+        language=route.language,
+        memory=route.memory,
+        privacy=route.privacy,
+        variables=route.environment,
+    )
+    environment = instance_environment(facts, home=HOME_DIRECTORY, root=CODE_DIRECTORY, user=USER_NAME)
+    if "PATH" not in route.environment:
+        del environment["PATH"]  # that of the image, whose interpreter may be anywhere
+    secrets = {name for name in route.secret_names if environment.get(name) == route.environment[name]}
+    own = {
+        "FNKIT_INSTANCE_KEY_FILE": f"{_KEY_DIRECTORY}/{_KEY_ITEM}",
+        "FNKIT_TIMEOUT_SECONDS": f"{route.timeout + _EXTRA_TIMEOUT:g}",
+        "FNKIT_IDLE_SECONDS": str(_NEVER),
+    }
+    return [
+        *(_secret_variable(name) for name in sorted(secrets)),
+        *(
+            # Kubernetes would replace $(NAME).
+            EnvVar(name=name, value=value.replace("$", "$$"))
+            for name, value in sorted({**environment, **own}.items())
+            if name not in secrets
+        ),
+    ]
+
+
+def _secret_variable(name: str) -> EnvVar:
+    return EnvVar(name=name, valueFrom=EnvVarSource(secretKeyRef=SecretKeySelector(key=name)))
+
+
+def _name_secret(spec: PodSpec, name: str) -> None:
+    for volume in spec.volumes or ():
+        if volume.secret is not None:
+            volume.secret.secretName = name
+    for variable in spec.containers[0].env or ():
+        if variable.valueFrom is not None and variable.valueFrom.secretKeyRef is not None:
+            variable.valueFrom.secretKeyRef.name = name
+
+
+def _resources(route: Route, *, hard_cpu: bool) -> ResourceRequirements:
+    memory = f"{route.memory + _CORE_RUNTIME_MEMORY}Mi"
+    return ResourceRequirements(
+        requests={
+            "memory": memory,
+            "cpu": f"{max(1, route.cpu if hard_cpu else route.cpu // _CPU_SHARE)}m",
+            "ephemeral-storage": f"{_DISK_REQUEST}Mi",
+        },
+        limits={
+            "memory": memory,
+            "ephemeral-storage": f"{DISK_MAX_BYTES // _MIB}Mi",
+            **({"cpu": f"{route.cpu}m"} if hard_cpu else {}),
+        },
+    )
+
+
+def registry_secret_name(settings: KubernetesEngineSettings) -> str:
+    """Return the name of the Secret with which nodes log in to the platform's registry."""
+    return f"{settings.object_prefix}-registry"
