@@ -11,6 +11,7 @@ from fnkit.contract.invocation.response import MappedResponse
 from fnkit.core_runtime.http_request import RequestHead, RequestParser, RequestRefused
 from fnkit.core_runtime.http_response import CONTINUE, encode_response
 from fnkit.core_runtime.invocation import CoreInvocation
+from fnkit.core_runtime.listener import client_address
 from fnkit.core_runtime.memory import BodyBudget, MemoryExhausted
 from fnkit.core_runtime.received_request import ReceivedRequest
 from fnkit.core_runtime.settings import CoreRuntimeSettings
@@ -85,7 +86,7 @@ class CoreConnection(asyncio.Protocol):
         """Register the connection, if there is room for it."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._client_host = str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
+        self._client_host = client_address(str(peer[0])) if isinstance(peer, tuple) else "127.0.0.1"
         if self._owner.is_stopping or not self._owner.make_room():
             self._is_read_closed = True
             self._transport.abort()
