@@ -1,4 +1,4 @@
-"""Deployments with the engine ``kubernetes``: they start with an image, which nodes pull with a key of their own."""
+"""Deployments with the engine ``kubernetes``: they start with an image, which nodes pull with their own key."""
 
 from __future__ import annotations
 
