@@ -40,6 +40,7 @@ ALLOWED: dict[str, str] = {
     "platform.listening_sockets": "",
     "platform.peers": "",
     "platform.rotating_log": "",
+    "platform.registry_forwarder": "platform.listening_sockets",
     "platform.data_plane": f"{_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.data_plane.gateway": _DATA_PLANE,
     "platform.data_plane.engine": _DATA_PLANE,

@@ -18,6 +18,7 @@ MAY_PRINT = (
     "fnkit/platform/supervisor/",
     "fnkit/platform/control/process.py",
     "fnkit/platform/data_plane/process.py",
+    "fnkit/platform/registry_forwarder.py",
     "fnkit/worker/",
 )
 OUTPUT_CALLS = {"print", "sys.exit", "exit", "quit", "logging.basicConfig", "logging.config.dictConfig"}
