@@ -54,5 +54,11 @@ def test_child_environment_contains_no_credentials_of_the_user() -> None:
     assert child_environment(environment) == {"PATH": "/bin", "LC_ALL": "C", "PYTHONUNBUFFERED": "1"}
 
 
+def test_child_environment_tells_a_pod_where_its_cluster_is() -> None:
+    cluster = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    environment = {**cluster, "KUBERNETES_PORT": "tcp://10.96.0.1:443"}
+    assert child_environment(environment) == {**cluster, "PYTHONUNBUFFERED": "1"}
+
+
 def _make_log_folder(data_dir: Path) -> None:
     (data_dir / "logs" / "platform").mkdir(parents=True)
