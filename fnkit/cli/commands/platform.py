@@ -1,4 +1,4 @@
-"""``fnkit platform``: start, stop, status, reset, backup, restore, logs, env, trust, api-key."""
+"""``fnkit platform``: start, stop, status, reset, backup, restore, logs, env, trust, manifests, api-key."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "logs": (f"{_MODULE}:logs", "Show the logs of the platform's processes, and the requests to its API."),
     "env": (f"{_MODULE}:env", "Print environment variables for other tools."),
     "trust": (f"{_MODULE}:trust", "Show or install the platform's CA certificate."),
+    "manifests": (f"{_MODULE}_manifests:manifests", "Print what installs the platform in a Kubernetes cluster."),
     "api-key": (f"{_MODULE}:api_key", "Manage additional API keys."),
 }
 

@@ -40,6 +40,7 @@ from fnkit.platform.supervisor.data_directory import (
 )
 from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host, send_request
 from fnkit.platform.supervisor.log_files import LogFileFollower, not_healthy_error, tail_log
+from fnkit.platform.supervisor.manifests import Installation, build_manifests
 from fnkit.platform.supervisor.nats_server import find_nats_server, own_nats_url
 from fnkit.platform.supervisor.options import (
     StartOptions,
@@ -54,6 +55,7 @@ __all__ = [
     "API_LOG",
     "BackupManifest",
     "CaCertificate",
+    "Installation",
     "LogFileFollower",
     "PlatformStatus",
     "RunningPlatform",
@@ -61,6 +63,7 @@ __all__ = [
     "StartOptions",
     "TrustStore",
     "backup_platform",
+    "build_manifests",
     "check_operating_system",
     "create_api_key",
     "default_data_dir",
