@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fnkit.platform.directory_tree import remove_tree
 from tests.cluster.certificates import ClusterCertificates
@@ -159,8 +159,33 @@ class Cluster:
             "--allow-privileged=true",
             "--default-not-ready-toleration-seconds=5",
             "--default-unreachable-toleration-seconds=5",
+            f"--audit-policy-file={self._write_audit_policy()}",
+            f"--audit-log-path={self.directory / 'audit.log'}",
         )
         wait_until(self._is_api_ready, _START_SECONDS, what="the API server")
+
+    def _write_audit_policy(self) -> Path:
+        """Write what the API server records: the requests of accounts of Pods, without their contents."""
+        policy = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": [
+                {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+                {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+                {"level": "None"},
+            ],
+        }
+        file = self.directory / "audit-policy.json"
+        file.write_text(json.dumps(policy))
+        return file
+
+    def audited_requests(self, namespace: str, account: str) -> list[dict[str, Any]]:
+        """Return the requests that Pods with an account have sent, as the API server's audit log has them."""
+        user = f"system:serviceaccount:{namespace}:{account}"
+        lines = (self.directory / "audit.log").read_text().splitlines()
+        events: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [event for event in events if event["user"]["username"] == user]
 
     def stop_api_server(self) -> None:
         """Kill the API server."""

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from fnkit.platform.model.settings import ProcessSettings
+from fnkit.platform.supervisor.health import reachable_host
 from tests.support.http_response import HttpResponse
 from tests.support.platform import PlatformUnderTest
 from tests.support.ports import free_port
@@ -102,7 +103,9 @@ class ControlProcess:
     ) -> HttpResponse:
         """Send a request with the secret key; a ``body`` that is not bytes is sent as JSON."""
         raw = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.settings.api_port, timeout=60)
+        connection = http.client.HTTPConnection(
+            reachable_host(self.settings.host), self.settings.api_port, timeout=60
+        )
         target = f"{path}?{urlencode(query)}" if query else path
         try:
             connection.request(method, target, raw, {"X-Auth-Token": self.settings.secret_key, **(headers or {})})

@@ -177,13 +177,16 @@ class Registry:
 
 
 @contextmanager
-def running_registry(folder: Path, *, has_users: bool = False, port: int | None = None) -> Iterator[Registry]:
+def running_registry(
+    folder: Path, *, has_users: bool = False, port: int | None = None, address: str = "127.0.0.1"
+) -> Iterator[Registry]:
     """Run a docker-registry that stores in a folder.
 
     Args:
         folder: Created.
         has_users: Whether it is closed to everybody but ``alice`` with the password ``wonderland``.
         port: Its port; by default any.
+        address: Where it listens.
     """
     assert DOCKER_REGISTRY is not None
     folder.mkdir()
@@ -192,7 +195,7 @@ def running_registry(folder: Path, *, has_users: bool = False, port: int | None 
         "version": 0.1,
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
+        "http": {"addr": f"{address}:{port}"},
     }
     if has_users:
         (folder / "htpasswd").write_text(_HTPASSWD)
