@@ -102,6 +102,27 @@ def parse_base_images(
     return images
 
 
+def parse_kube_labels(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str] | None:
+    """Parse ``--kube-label``, as a click callback: return value by key, ``None`` if the option is absent.
+
+    Raises:
+        click.BadParameter: A value is not ``KEY=VALUE``, or repeats a key.
+    """
+    if not values:
+        return None
+    labels: dict[str, str] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as team=shop.")
+        if key in labels:
+            raise click.BadParameter(f"{key!r} is given twice.")
+        labels[key] = value
+    return labels
+
+
 def _size_in_megabytes(match: re.Match[str]) -> int:
     return int(match[1]) * _UNIT_IN_MEGABYTES[(match[2] or "m").lower()]
 

@@ -38,6 +38,7 @@ class FakeDataPlane:
         path: The socket.
         start_error: Returns why a deployment fails, or ``None``.
         secret: What it says first.
+        isolation: The isolation level that it reports.
         hold_deployments: Whether deployments get no response until ``respond``.
         ignore_messages: Whether no message gets a response.
         received: All messages from control.
@@ -46,6 +47,7 @@ class FakeDataPlane:
     path: str
     start_error: Callable[[Route], str | None] = lambda _route: None
     secret: str = ""
+    isolation: str = "test"
     hold_deployments: bool = False
     ignore_messages: bool = False
     received: list[ControlMessage] = field(default_factory=list)
@@ -57,7 +59,7 @@ class FakeDataPlane:
         self._socket.connect(self.path)
         self._thread = threading.Thread(target=self._read, args=(self._socket,), daemon=True)
         self._thread.start()
-        self.send(Handshake(secret=self.secret, pid=1, gateway_port=1, isolation="test"))
+        self.send(Handshake(secret=self.secret, pid=1, gateway_port=1, isolation=self.isolation))
         wait_until(lambda: any(isinstance(one, Snapshot) for one in self.received))
 
     def close(self) -> None:
@@ -111,10 +113,14 @@ class FakeDataPlane:
 
 @contextmanager
 def connected_data_plane(
-    path: str, *, hold_deployments: bool = False, start_error: Callable[[Route], str | None] = lambda _route: None
+    path: str,
+    *,
+    hold_deployments: bool = False,
+    start_error: Callable[[Route], str | None] = lambda _route: None,
+    isolation: str = "test",
 ) -> Iterator[FakeDataPlane]:
     """Connect to control's socket."""
-    peer = FakeDataPlane(path, start_error=start_error, hold_deployments=hold_deployments)
+    peer = FakeDataPlane(path, start_error=start_error, hold_deployments=hold_deployments, isolation=isolation)
     peer.connect()
     try:
         yield peer

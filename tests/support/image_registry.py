@@ -177,16 +177,17 @@ class Registry:
 
 
 @contextmanager
-def running_registry(folder: Path, *, has_users: bool = False) -> Iterator[Registry]:
+def running_registry(folder: Path, *, has_users: bool = False, port: int | None = None) -> Iterator[Registry]:
     """Run a docker-registry that stores in a folder.
 
     Args:
         folder: Created.
         has_users: Whether it is closed to everybody but ``alice`` with the password ``wonderland``.
+        port: Its port; by default any.
     """
     assert DOCKER_REGISTRY is not None
     folder.mkdir()
-    port = free_port()
+    port = port or free_port()
     settings: dict[str, object] = {
         "version": 0.1,
         "log": {"level": "warn"},

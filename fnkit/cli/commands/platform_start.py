@@ -15,6 +15,7 @@ from fnkit.cli.options import (
     OptionDecorator,
     common_options,
     parse_base_images,
+    parse_kube_labels,
     parse_optional_port,
     parse_quotas,
     parse_size,
@@ -122,6 +123,32 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
     metavar="RUNTIME=IMAGE",
     help="Base of this runtime's images, as python313=python:3.13-slim. Can be given several times. "
     "[default: made of this machine's interpreter]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "kubernetes"]),
+    help="Run functions as processes of this machine, or in a Kubernetes cluster. [default: local]",
+)
+@click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),  # not resolved: a link may lead to another file later
+    help="File that describes the cluster. [default: the account of the Pod, or KUBECONFIG, or ~/.kube/config]",
+)
+@click.option("--kube-context", metavar="NAME", help="Context in that file. [default: its current one]")
+@click.option("--kube-namespace", metavar="NAME", help="Namespace of the Pods. [default: that of the context]")
+@click.option(
+    "--kube-label",
+    "kube_labels",
+    multiple=True,
+    callback=parse_kube_labels,
+    metavar="KEY=VALUE",
+    help="Label of everything that is created in the cluster. Can be given several times.",
+)
+@click.option(
+    "--registry-host",
+    metavar="HOST[:PORT]",
+    help="Address by which the nodes of the cluster reach the API's port, to pull images.",
 )
 @click.option(
     "--memory-budget",

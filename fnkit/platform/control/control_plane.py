@@ -13,9 +13,11 @@ from typing import Final
 
 from fnkit.contract.distribution import DISTRIBUTION
 from fnkit.platform.control.cleanup import GarbageCollector, checkpoint_when_idle
-from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
+from fnkit.platform.control.deployments.programs import choose_programs
+from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.deployments.routes import serving_routes
 from fnkit.platform.control.deployments.toolchains import Toolchains
 from fnkit.platform.control.events.cron_scheduler import CronScheduler, run_expiry
@@ -101,7 +103,7 @@ class ControlPlane:
         key_file = ApiKeyFile(layout.api_keys_file)
         self.link = DataPlaneLink(
             Path(settings.control_socket),
-            routes=lambda: serving_routes(context),
+            routes=lambda: serving_routes(context, self._programs),
             clock=lambda: self.clock.state,
             credentials=lambda: AcceptedCredentials(
                 public_key=self._signing_keys.public_pem, tokens=active_token_ids(store), keys=key_grants(key_file)
@@ -123,12 +125,24 @@ class ControlPlane:
         self._garbage_collector = GarbageCollector(context)
         layers = LayerStore(context.layout.layers_dir)
         self._images = Images(context, layers)
-        self.registry = Registry(context, self._images, Bases(context, layers))
-        self._deployments = Deployments(context, link, self.toolchains, self._garbage_collector, self._images)
+        bases = Bases(context, layers)
+        self.registry = Registry(context, self._images, bases)
+        self._programs = choose_programs(context, link, self._images, bases)
+        self._restarts = Restarts(context, link, self._programs)
+        self._deployments = Deployments(
+            context, link, self.toolchains, self._garbage_collector, self._programs, self._restarts
+        )
         on_cron_changed = self._cron_scheduler.on_cron_changed
         uid_range = FUNCTION_UIDS if os.geteuid() == 0 else None
         self.functions = Functions(
-            context, link, self._deployments, self._garbage_collector, self._images, on_cron_changed, uid_range
+            context,
+            link,
+            self._deployments,
+            self._restarts,
+            self._garbage_collector,
+            self._images,
+            on_cron_changed,
+            uid_range,
         )
         self.namespaces = Namespaces(context, self.functions)
         self.crons = Crons(context, on_cron_changed)
@@ -155,11 +169,11 @@ class ControlPlane:
             await resuming  # raises what it raised
 
     async def _resume(self) -> None:
+        await retry_until_written(self._images.load)  # before deployments make images
         while self.is_read_only:
             try:
                 await self._reconcile()
                 self._garbage_collector.collect()
-                self._images.load()
                 self._cron_scheduler.load()
                 self.is_read_only = False
             except sqlite3.OperationalError as error:
@@ -169,7 +183,8 @@ class ControlPlane:
         tasks.start(self._cron_scheduler.run(), "cron scheduler")
         tasks.start(run_expiry(self.context, self.functions), "expiry scheduler")
         tasks.start(self._images.run_expiry(), "expiry of images")
-        tasks.start(self._images.publish_missing(), "images of earlier deployments")
+        tasks.start(self._programs.publish_missing(), "images of earlier deployments")
+        self._restarts.start_missing()
         self.queue_triggers.start()
 
     async def advance(self, seconds: float) -> float:

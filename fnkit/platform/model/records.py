@@ -353,7 +353,7 @@ class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):
         settings: The settings of the next deployment.
         description: Free text.
         tags: Free text.
-        private_network_id: UUID of a private network. Stored and returned, without effect.
+        private_network_id: UUID of a private network. Stored, returned, and passed on to the engine.
         error_message: Why the function is in status ``error``.
         build_message: The current step of a deployment in progress.
         ready_at: Time of the first successful deployment. Later deployments do not change it.

@@ -25,6 +25,7 @@ from fnkit.platform.model.settings import (
     SettingDifference,
     find_difference,
 )
+from fnkit.platform.supervisor.kubernetes_options import check_engine_options, find_kubeconfig
 from fnkit.platform.supervisor.nats_server import find_nats_server, own_nats_url
 
 _LOKI_PUSH_PATH: Final = "/loki/api/v1/push"
@@ -231,18 +232,22 @@ def start_options(
         start_timeout: Seconds until the platform must be healthy.
 
     Raises:
-        UsageError: A URL or a variable of the environment is invalid.
+        UsageError: A URL, a variable of the environment or an option of the engine is invalid.
+        PlatformError: ``kubernetes-missing`` or ``otel-missing``.
     """
     requested = {name: given[name] for name in RequestedPorts.__struct_fields__ if name in given}
     numbers = {name: 0 if port == "none" else port for name, port in requested.items() if port != 0}
     rest = {name: value for name, value in given.items() if name not in requested}
     plain = msgspec.convert({**rest, **numbers}, PlatformSettings)
+    check_engine_options(plain, given)
+    kubeconfig = find_kubeconfig(plain.kubeconfig, environ) if plain.engine == "kubernetes" else ""
     otlp = otlp_settings(plain.otlp_url if "otlp_url" in given else None, environ)
     loki_push = loki_push_settings(plain.loki_url if "loki_url" in given else None, environ)
     return StartOptions(
         data_dir=str(data_dir),
         settings=msgspec.structs.replace(
             plain,
+            kubeconfig=kubeconfig,
             otlp_url=otlp.traces_url if otlp is not None else "",
             loki_url=loki_push.url if loki_push is not None else "",
         ),

@@ -313,6 +313,24 @@ def test_base_that_cannot_be_pulled_is_named_in_the_answer(tmp_path: Path) -> No
         assert base in control.log
 
 
+def test_version_with_a_base_is_pulled_by_digest_while_a_newer_base_cannot_be_made(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control, connected_data_plane(control.settings.control_socket):
+        registry = RegistryClient(control, control.settings.secret_key)
+        function = control.create_function(control.create_namespace()["id"], handler="handler.handle")
+        repository = registry.deploy(function, zip_archive({"handler.py": HANDLER}))
+        head = registry.request(f"{repository}/manifests/1", "HEAD", headers={"Accept": MANIFEST})
+        digest, layers = head.headers["Docker-Content-Digest"], registry.layers(repository, "1")
+    base = f"localhost:{free_port()}/team/base:1"
+    with (
+        running_control(tmp_path, base_images={"python311": base}) as control,
+        connected_data_plane(control.settings.control_socket),
+    ):
+        registry = RegistryClient(control, control.settings.secret_key)
+        registry.deploy(function, zip_archive({"handler.py": HANDLER + "# newer\n"}))
+        assert registry.request(f"{repository}/manifests/2").status == 404
+        assert registry.layers(repository, digest) == layers
+
+
 @pytest.mark.long
 def test_images_survive_a_restart_and_missing_layers_are_made_again(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:

@@ -1,11 +1,11 @@
-"""``--quota``: accepted values, and the messages for rejected ones."""
+"""``--quota`` and ``--kube-label``: accepted values, and the messages for rejected ones."""
 
 from __future__ import annotations
 
 import click
 import pytest
 
-from fnkit.cli.options import parse_quotas
+from fnkit.cli.options import parse_kube_labels, parse_quotas
 from fnkit.platform.model.settings import Quotas
 
 OPTION = click.Option(["--quota"])
@@ -46,3 +46,16 @@ def test_invalid_quota_is_rejected_with_the_expected_form(text: str, message: st
 
 def test_default_quotas_are_the_published_limits() -> None:
     assert Quotas() == Quotas(namespaces=100, functions=1000, memory=600 * 1024)
+
+
+def test_labels_are_pairs_whose_value_may_be_empty() -> None:
+    assert parse_kube_labels(CONTEXT, OPTION, ("a=b", "c=", "d=e=f")) == {"a": "b", "c": "", "d": "e=f"}
+    assert parse_kube_labels(CONTEXT, OPTION, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [(("team",), "'team' is not KEY=VALUE"), (("a=b", "a=c"), "'a' is given twice")]
+)
+def test_label_that_is_no_pair_or_repeated_is_rejected(values: tuple[str, ...], message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
+        parse_kube_labels(CONTEXT, OPTION, values)

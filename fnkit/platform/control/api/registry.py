@@ -2,7 +2,8 @@
 
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md. Pushing is refused: images are made by
 deployments. As at Scaleway, clients log in with any user name, usually ``nologin``, and an API key's secret as the
-password. A repository of another project looks like one that does not exist.
+password. A repository of another project looks like one that does not exist. The nodes of a cluster have a key of
+their own, which pulls the images of all projects by their names, and lists nothing.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ async def handle(handler: RegistryHandler, plane: ControlPlane, request: Request
     """Return the response of one of ``REGISTRY_HANDLERS``, or of the error that it raised."""
     try:
         caller = request.state.caller = _authenticate(plane, request)
+        _authorize(caller, handler)
         response = await handler(plane, request, caller)
     except RegistryError as error:
         return _error_response(error)
@@ -80,11 +82,16 @@ def _authenticate(plane: ControlPlane, request: Request) -> Principal:
             secret = base64.b64decode(credentials, validate=True).partition(b":")[2]
         except (binascii.Error, ValueError):
             secret = b""
-    caller = plane.api_keys.authenticate(secret)
+    caller = plane.api_keys.authenticate_puller(secret)
     if caller is None:
         text = "authentication required: log in as nologin, with the secret key of an API key as the password"
         raise RegistryError(401, "UNAUTHORIZED", text, _CHALLENGE)
     return caller
+
+
+def _authorize(caller: Principal, handler: RegistryHandler) -> None:
+    if caller.is_cluster and handler not in _PULLING:
+        raise RegistryError(403, "DENIED", "this key pulls images, and nothing else")
 
 
 def _error_response(error: RegistryError) -> Response:
@@ -229,6 +236,8 @@ def _unknown_name(name: str) -> RegistryError:
     return RegistryError(404, "NAME_UNKNOWN", f"there is no repository {name[:256]}")
 
 
+_PULLING: Final = frozenset({_get_version, _get_manifest, _get_blob})
+"""What a client calls to pull an image whose name it has."""
 _READING: Final = ("GET", "HEAD")
 REGISTRY_HANDLERS: Final[tuple[tuple[str, tuple[str, ...], str, RegistryHandler], ...]] = (
     ("GetRegistryVersion", _READING, f"{REGISTRY_PATH}/", _get_version),

@@ -1,5 +1,7 @@
 """Deployments of functions: ``pending`` → build → start of an instance by the data plane → ``ready`` or ``error``.
 
+What instances run is made between the build and the start (``Programs``): with a cluster, an image.
+
 ``Deployments.prepare`` runs inside the transaction of the request, ``start`` after its commit. A newer generation
 supersedes an older one immediately: the older build is stopped and its result discarded. Deployments that were
 pending when control was killed start again at the next start of control. Without a data plane a deployment stays
@@ -31,9 +33,10 @@ from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.build import build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
 from fnkit.platform.control.deployments.dependencies import DependencyStore
-from fnkit.platform.control.deployments.routes import build_route
+from fnkit.platform.control.deployments.programs import Programs
+from fnkit.platform.control.deployments.restarts import Restarts
+from fnkit.platform.control.deployments.routes import build_route, merge_variables
 from fnkit.platform.control.deployments.toolchains import Toolchains
-from fnkit.platform.control.images.images import Images
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import Deployment, FunctionRecord, transition
 
@@ -41,7 +44,7 @@ INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without cod
 OLD_VERSION_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_CONCURRENT_BUILDS: Final = max(2, os.cpu_count() or 1)
-_LEVELS_WITH_OVERLAYS: Final = ("cgroup", "namespaces")  # docs/isolation.md
+_LEVELS_WITH_SHARED_FILES: Final = ("cgroup", "namespaces", "kubernetes")  # docs/isolation.md
 _logger = logging.getLogger(__name__)
 
 
@@ -66,13 +69,15 @@ class Deployments:
         link: DataPlaneLink,
         toolchains: Toolchains,
         garbage_collector: GarbageCollector,
-        images: Images,
+        programs: Programs,
+        restarts: Restarts,
     ) -> None:
         self._context = context
         self._link = link
         self._toolchains = toolchains
         self._garbage_collector = garbage_collector
-        self._images = images
+        self._programs = programs
+        self._restarts = restarts
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._executor = ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_BUILDS, thread_name_prefix="build")
 
@@ -100,7 +105,7 @@ class Deployments:
         if code.parent != self._context.layout.deployments_dir or not code.is_dir():
             return self.prepare(msgspec.structs.replace(record, serving=None))
         try:
-            build_route(self._context, namespace, record, record.serving)
+            merge_variables(self._context, namespace, record, record.serving)
         except PlatformError:
             return self.prepare(record)
         return None
@@ -113,7 +118,8 @@ class Deployments:
         task.add_done_callback(lambda done: self._on_finished(record.id, done))
 
     def cancel(self, function_id: str) -> None:
-        """Cancel the deployment of a function, if any is in progress."""
+        """Cancel the deployment or the restart of a function, if any is in progress."""
+        self._restarts.cancel(function_id)
         if (task := self._tasks.pop(function_id, None)) is not None:
             task.cancel()
 
@@ -153,7 +159,7 @@ class Deployments:
                 self._executor, self._toolchains.resolve, record.settings.runtime
             )
             interpreter = toolchain.interpreter.path
-            self._link.prestart(interpreter)  # beside the build; the first start takes longest
+            self._programs.prestart(interpreter)  # beside the build
             built = self._find_reusable_build(record, archive) or await self._build_and_count(
                 record, archive, interpreter, log
             )
@@ -233,28 +239,29 @@ class Deployments:
 
     def _dependency_store(self, function_id: str) -> DependencyStore | None:
         """Return the kept dependencies of a function, ``None`` where instances could change the files of others."""
-        if self._link.isolation not in _LEVELS_WITH_OVERLAYS:
+        if self._link.isolation not in _LEVELS_WITH_SHARED_FILES:
             return None
         return DependencyStore(self._context.layout.dependencies_dir, function_id)
 
     async def _start_instance(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
-        self._show_build_step(record, None)
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if namespace is None:
             return
         try:
-            route = build_route(self._context, namespace, record, deployment)
-        except PlatformError as unreadable:
-            log.write(f"{unreadable.message} {unreadable.hint or ''}")
-            raise _DeploymentFailed(unreadable.message) from None
+            program = await self._programs.make(namespace, record, deployment)
+            self._show_build_step(record, None)
+            route = build_route(self._context, program, namespace, record, deployment)
+        except PlatformError as failure:
+            log.write(f"{failure.message} {failure.hint or ''}")
+            await retry_until_written(lambda: self._programs.on_failed(record, deployment))
+            raise _DeploymentFailed(failure.message) from None
         error = await self._link.start_deployment(route)
         if error is not None:
             log.write(f"Starting an instance failed: {error}")
+            await retry_until_written(lambda: self._programs.on_failed(record, deployment))
             raise _DeploymentFailed(error)
         await retry_until_written(lambda: self._mark_ready(record, deployment))
-        # Not as a part of this deployment, which a newer one cancels: each that succeeded has an image.
-        publishing = self._images.publish(namespace, record, deployment)
-        self._context.tasks.start(publishing, f"image of {record.id}@{record.generation}")
+        self._programs.on_ready(namespace, record, deployment)
 
     def _mark_ready(self, record: FunctionRecord, deployment: Deployment) -> None:
         now_ns = self._context.clock.now_ns()
@@ -288,6 +295,7 @@ class Deployments:
         if failed and current is not None:
             kept_path = current.serving.code if current.serving else None
             self._garbage_collector.remove_old_builds(record, kept_path, 0.0)
+            self._restarts.start_if_missing(current)
 
     def _show_build_step(self, record: FunctionRecord, step: str | None) -> None:
         with suppress(sqlite3.OperationalError):  # losing an intermediate step is harmless

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import is_preload_enabled
@@ -10,8 +11,9 @@ from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.addresses import default_hostnames, path_prefix
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.deployments.programs import Programs
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
-from fnkit.platform.model.routing import LocalProgram, Route
+from fnkit.platform.model.routing import ImageProgram, LocalProgram, Route
 
 _logger = logging.getLogger(__name__)
 
@@ -23,10 +25,22 @@ def function_hosts(context: ControlContext, record: FunctionRecord) -> tuple[str
     return (*own, *(domain.hostname for domain in domains))
 
 
-def build_route(
+class DeploymentVariables(NamedTuple):
+    """The variables of a deployment.
+
+    Attributes:
+        environment: All of them, secrets decrypted.
+        secret_names: Those that are secrets, sorted.
+    """
+
+    environment: dict[str, str]
+    secret_names: tuple[str, ...]
+
+
+def merge_variables(
     context: ControlContext, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment
-) -> Route:
-    """Return the route of a deployment, with decrypted secrets.
+) -> DeploymentVariables:
+    """Return the variables of a deployment, with decrypted secrets.
 
     A function's variables take precedence over its namespace's; at the same level, secrets take precedence over
     plain variables.
@@ -35,11 +49,28 @@ def build_route(
         PlatformError: ``secret-unreadable``.
     """
     settings = deployment.settings
-    runtime = find_runtime(settings.runtime)
     shared_secrets = context.secrets.decrypt_all(namespace.id, namespace.secrets)
     own_secrets = context.secrets.decrypt_all(record.id, settings.secrets)
     environment = namespace.environment | shared_secrets | settings.environment | own_secrets
     secret_names = (shared_secrets.keys() - settings.environment.keys()) | own_secrets.keys()
+    return DeploymentVariables(environment, tuple(sorted(secret_names)))
+
+
+def build_route(
+    context: ControlContext,
+    program: LocalProgram | ImageProgram,
+    namespace: NamespaceRecord,
+    record: FunctionRecord,
+    deployment: Deployment,
+) -> Route:
+    """Return the route of a deployment, with decrypted secrets.
+
+    Raises:
+        PlatformError: ``secret-unreadable``.
+    """
+    settings = deployment.settings
+    runtime = find_runtime(settings.runtime)
+    variables = merge_variables(context, namespace, record, deployment)
     return Route(
         function_id=record.id,
         generation=deployment.generation,
@@ -52,7 +83,7 @@ def build_route(
         created_at=record.created_at,
         runtime=settings.runtime,
         language=runtime.language if runtime else "",
-        program=LocalProgram(interpreter=deployment.interpreter, code_dir=deployment.code, uid=record.uid),
+        program=program,
         handler=settings.handler,
         memory=settings.memory,
         cpu=settings.cpu,
@@ -62,22 +93,29 @@ def build_route(
         privacy=settings.privacy,
         http_option=settings.http_option,
         sandbox=settings.sandbox,
-        environment=environment,
-        secret_names=tuple(sorted(secret_names)),
+        environment=variables.environment,
+        secret_names=variables.secret_names,
         preload=is_preload_enabled(record.tags),
+        private_network_id=record.private_network_id or "",
     )
 
 
-def serving_routes(context: ControlContext) -> tuple[Route, ...]:
-    """Return the routes of all serving deployments, except those with a secret that cannot be decrypted."""
+def serving_routes(context: ControlContext, programs: Programs) -> tuple[Route, ...]:
+    """Return the routes of all serving deployments, except those with a secret that cannot be decrypted.
+
+    Those whose program has to be made first are started when it is (``Restarts``).
+    """
     namespaces = {namespace.id: namespace for namespace in context.store.namespaces.all()}
     routes = []
     for record in context.store.functions.all(serving=1):
         namespace = namespaces.get(record.namespace_id)
         if namespace is None or record.serving is None or record.status is Status.DELETING:
             continue
+        program = programs.find(record, record.serving)
+        if program is None:
+            continue
         try:
-            routes.append(build_route(context, namespace, record, record.serving))
+            routes.append(build_route(context, program, namespace, record, record.serving))
         except PlatformError as error:
             _logger.warning("Function %s is not served: %s", record.id, error)
     return tuple(routes)

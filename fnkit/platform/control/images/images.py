@@ -1,4 +1,4 @@
-"""The images of all functions: made after each successful deployment, removed some time after their function.
+"""The images of all functions: one for each deployment, removed some time after their function.
 
 Layers are shared by all images that contain them: a layer is removed with the last of its images.
 """
@@ -6,10 +6,10 @@ Layers are shared by all images that contain them: a layer is removed with the l
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,6 @@ _PARENTS: Final = tuple(
 )
 """Directories above the code. Each layer has them, because a layer also sets the owners of those that exist."""
 _NANOSECONDS_PER_SECOND: Final = 10**9
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +125,37 @@ class Images:
         for digest in sizes.keys() - self._uses.keys():
             self._store.remove(digest)
 
-    async def publish_missing(self) -> None:
-        """Make the images of all serving deployments that have none."""
-        for record in list(self._context.store.functions.all(serving=1)):
-            namespace = self._context.store.namespaces.get(record.namespace_id)
-            if record.serving is not None and namespace is not None:
-                version = record.serving.generation
-                if not self._context.store.images.count({"function_id": record.id, "version": version}):
-                    await self.publish(namespace, record, record.serving)
+    def find(self, function_id: str, version: int) -> ImageRecord | None:
+        """Return the image of a deployment, ``None`` if there is none or one of its layers is missing."""
+        for image in self._context.store.images.all(function_id=function_id, version=version):
+            if all(self._store.has(layer) for layer in _all_layers(image)):
+                return image
+        return None
 
-    async def publish(self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment) -> None:
-        """Make the image of a deployment. A failure is logged: the function serves without one."""
+    async def publish(
+        self,
+        namespace: NamespaceRecord,
+        record: FunctionRecord,
+        deployment: Deployment,
+        base: BaseImage | None = None,
+    ) -> ImageRecord:
+        """Make the image of a deployment. Nothing changes if the deployment has this image already.
+
+        Args:
+            namespace: The function's namespace.
+            record: The function.
+            deployment: Its directory becomes the layers, its generation the tag.
+            base: What lies below, whose layers the caller holds; ``None`` to decide when the image is first pulled.
+
+        Raises:
+            OSError: A file cannot be read, or a layer cannot be written.
+        """
         runtime = find_runtime(deployment.settings.runtime)
         built = BuiltLayers(Path(deployment.code), DEPENDENCIES.get(runtime.language, "") if runtime else "")
         async with self._publishing:
-            try:
-                layers = await self._write_layers(built, self._earlier_dependencies(record.id, deployment))
-            except OSError as error:
-                _logger.warning("No image of %s: %s", record.id, error)
-                return
+            layers = await self._write_layers(built, self._earlier_dependencies(record.id, deployment))
             image = self._make_record(namespace, record, deployment, layers)
-            await retry_until_written(partial(self._store_record, image))
+            return await retry_until_written(partial(self._store_record, msgspec.structs.replace(image, base=base)))
 
     def _earlier_dependencies(self, function_id: str, deployment: Deployment) -> ImageLayer | None:
         """Return the layer with the dependencies of this deployment, if an earlier one had the same."""
@@ -159,11 +168,20 @@ class Images:
 
     async def _write_layers(self, built: BuiltLayers, dependencies: ImageLayer | None) -> _FunctionLayers:
         while True:
-            layers = await asyncio.to_thread(self._write_new_layers, built, dependencies)
+            layers = await self._write_in_thread(built, dependencies)
             # The last other image with one of them may have been removed meanwhile.
             if all(self._store.has(layer) for layer in layers if layer is not None):
                 return layers
             dependencies = None
+
+    async def _write_in_thread(self, built: BuiltLayers, dependencies: ImageLayer | None) -> _FunctionLayers:
+        writing = asyncio.ensure_future(asyncio.to_thread(self._write_new_layers, built, dependencies))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            with suppress(OSError), self.holding(one for one in await writing if one is not None):
+                pass  # removes the layers that no image contains
+            raise
 
     def _write_new_layers(self, built: BuiltLayers, dependencies: ImageLayer | None) -> _FunctionLayers:
         if dependencies is None and (entries := list(built.dependency_entries())):
@@ -212,26 +230,37 @@ class Images:
             environment={**environment, "FNKIT_TIMEOUT_SECONDS": f"{settings.timeout_seconds:g}"},
         )
 
-    def _store_record(self, image: ImageRecord) -> None:
-        """Store an image, in place of those that its function must not have any more."""
+    def _store_record(self, image: ImageRecord) -> ImageRecord:
+        """Store an image, in place of those that its function must not have any more, and return it."""
         store = self._context.store
         with store.transaction():
-            replaced = [
-                old
-                for old in store.images.all(repository=image.repository)
+            # The function may have been deleted meanwhile.
+            function = store.functions.get(image.function_id)
+            serving = function.serving.generation if function is not None and function.serving is not None else None
+            replaced = []
+            for old in store.images.all(repository=image.repository):
                 # A deleted function of this name may have left its images.
-                if old.function_id != image.function_id
-                or old.version == image.version
-                or old.version <= image.version - KEPT_VERSIONS
-            ]
+                is_same_function = old.function_id == image.function_id
+                if is_same_function and old.version == image.version and _is_same(old, image):
+                    return old  # with its digest, by which instances may have been started
+                is_too_old = old.version <= image.version - KEPT_VERSIONS and old.version != serving
+                if not is_same_function or old.version == image.version or is_too_old:
+                    replaced.append(old)
             for old in replaced:
                 store.images.delete(old.id)
-            # The function may have been deleted meanwhile.
-            is_deleted = store.functions.get(image.function_id) is None
-            image = msgspec.structs.replace(image, expires_at=self._expiry() if is_deleted else None)
+            image = msgspec.structs.replace(image, expires_at=self._expiry() if function is None else None)
             store.images.insert(image)
         self._count(image)
         self._release(replaced)
+        return image
+
+    def remove(self, function_id: str, version: int) -> None:
+        """Remove the image of a deployment that does not serve, if there is one."""
+        images = list(self._context.store.images.all(function_id=function_id, version=version))
+        with self._context.store.transaction():
+            for image in images:
+                self._context.store.images.delete(image.id)
+        self._release(images)
 
     def keep_until_expiry(self, function_id: str) -> None:
         """Let the images of a deleted function expire. Call this in a transaction."""
@@ -268,6 +297,16 @@ class Images:
         added = {layer.digest for layer in base.layers} - {layer.digest for layer in current.layers}
         self._uses.update(added)
 
+    @contextmanager
+    def holding(self, layers: Iterable[ImageLayer]) -> Iterator[None]:
+        """Keep layers stored while an image with them is being made."""
+        held = tuple({layer.digest: layer for layer in layers}.values())
+        self._uses.update(layer.digest for layer in held)
+        try:
+            yield
+        finally:
+            self._release_layers(held)
+
     def _expiry(self) -> int:
         return self._context.clock.now_ns() + KEPT_AFTER_DELETION_SECONDS * _NANOSECONDS_PER_SECOND
 
@@ -279,12 +318,23 @@ class Images:
     def _release(self, images: Iterable[ImageRecord]) -> None:
         """Remove the layers that no image contains any more, after the removal of these images."""
         for image in images:
-            for layer in _all_layers(image):
-                self._uses[layer.digest] -= 1
-                if self._uses[layer.digest] <= 0:
-                    del self._uses[layer.digest]
-                    self._known.pop(layer.diff_id, None)
-                    self._store.remove(layer.digest)
+            self._release_layers(_all_layers(image))
+
+    def _release_layers(self, layers: Iterable[ImageLayer]) -> None:
+        for layer in layers:
+            self._uses[layer.digest] -= 1
+            if self._uses[layer.digest] <= 0:
+                del self._uses[layer.digest]
+                self._known.pop(layer.diff_id, None)
+                self._store.remove(layer.digest)
+
+
+def _is_same(old: ImageRecord, image: ImageRecord) -> bool:
+    """Return whether a stored image of a deployment has the content of a new one. A base may become known later."""
+    base = image.base if image.base is not None else old.base
+    return old == msgspec.structs.replace(
+        image, id=old.id, created_at=old.created_at, expires_at=old.expires_at, base=base
+    )
 
 
 def _all_layers(image: ImageRecord) -> tuple[ImageLayer, ...]:

@@ -78,7 +78,7 @@ class Registry:
                 images[-1:] if reference == LATEST else [one for one in images if str(one.version) == reference]
             )
             return (await self._make_documents(tagged[0])).manifests[form] if tagged else None
-        for image in reversed(images):
+        for image in _most_likely_first(images):
             for manifest in (await self._make_documents(image)).manifests.values():
                 if reference == f"sha256:{manifest.digest}":
                     return manifest
@@ -96,7 +96,7 @@ class Registry:
             PlatformError: The base of an image cannot be made.
             OSError: A file cannot be opened.
         """
-        for image in reversed(self._find_images(repository, project_id)):
+        for image in _most_likely_first(self._find_images(repository, project_id)):
             documents = await self._make_documents(image)
             if documents.config.digest == digest:
                 return documents.config
@@ -123,3 +123,8 @@ class Registry:
         if len(self._documents) > _CACHED_DOCUMENTS:
             self._documents.popitem(last=False)
         return documents
+
+
+def _most_likely_first(images: list[ImageRecord]) -> list[ImageRecord]:
+    """Return the newest images first, and those without a base last: only they can fail, and nobody pulled them."""
+    return sorted(images, key=lambda image: (image.base is None, -image.version))

@@ -25,10 +25,13 @@ from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES,
 from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_microseconds
+from fnkit.platform.model.derived_keys import registry_pull_key
 from fnkit.platform.model.records import ApiKeyRecord
 from fnkit.platform.model.routing import KeyGrant
 
 T = TypeVar("T")
+_PULLER: Final = "registry-pull"
+"""What the request log calls the key of the cluster's nodes."""
 _NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
 _PROJECT_FIELDS: Final = {"project_id": NAMESPACES.plural, "mnq_project_id": TRIGGERS.plural}
 """Field of a request that names a project → kind of the resource that it belongs to."""
@@ -44,12 +47,14 @@ class Principal:
         is_root: Whether this is the platform's own key, the only one that can manage other keys.
         read_only: Whether every write is denied.
         project_id: The only project that the key can access, or ``None`` for all projects.
+        is_cluster: Whether this is the key of a cluster's nodes, which pulls images whose names it knows.
     """
 
     access_key: str
     is_root: bool = False
     read_only: bool = False
     project_id: str | None = None
+    is_cluster: bool = False
 
     def require_write(self, resource: str) -> None:
         """Require a key that may write.
@@ -162,6 +167,11 @@ class ApiKeyRegistry:
         self._link = link
         self._keys = keys
         self._root_key = context.settings.secret_key.encode()
+        self._pull_key = (
+            registry_pull_key(context.settings.secret_key).encode()
+            if context.settings.engine == "kubernetes"
+            else None
+        )
 
     def authenticate(self, secret_key: bytes) -> Principal | None:
         """Return the principal with this secret key, or ``None``."""
@@ -171,6 +181,15 @@ class ApiKeyRegistry:
         if key is None:
             return None
         return Principal(access_key=key.access_key, read_only=key.read_only, project_id=key.project_id)
+
+    def authenticate_puller(self, secret_key: bytes) -> Principal | None:
+        """Return the principal with this secret key, or with the key of the cluster's nodes, or ``None``.
+
+        Only the registry calls this: that key gives access to nothing else.
+        """
+        if self._pull_key is not None and hmac.compare_digest(secret_key, self._pull_key):
+            return Principal(access_key=_PULLER, read_only=True, is_cluster=True)
+        return self.authenticate(secret_key)
 
     async def create(self, request: CreateApiKey) -> ApiKey:
         """Create a key and return it with its secret, which the API and the gateway accept from then on.

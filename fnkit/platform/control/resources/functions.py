@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -15,14 +14,13 @@ from fnkit.contract.durations import format_duration
 from fnkit.contract.enums import RuntimeStatus, Status
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
-from fnkit.errors import PlatformError
 from fnkit.platform.control import timestamps
 from fnkit.platform.control.addresses import domain_label, domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
-from fnkit.platform.control.deployments.routes import build_route
+from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.errors import already_exists, not_found, quota_exceeded
 from fnkit.platform.control.images.images import Images
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
@@ -53,6 +51,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         context: Shared dependencies.
         link: The connection to the data plane.
         deployments: Builds and starts deployments.
+        restarts: Starts serving deployments again.
         garbage_collector: Removes built code and archives.
         images: The images of functions.
         on_cron_changed: Called with the id of each cron of a function that is being deleted.
@@ -64,6 +63,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         context: ControlContext,
         link: DataPlaneLink,
         deployments: Deployments,
+        restarts: Restarts,
         garbage_collector: GarbageCollector,
         images: Images,
         on_cron_changed: Callable[[str], None],
@@ -72,6 +72,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         super().__init__(context, FUNCTIONS)
         self._link = link
         self._deployments = deployments
+        self._restarts = restarts
         self._garbage_collector = garbage_collector
         self._images = images
         self._on_cron_changed = on_cron_changed
@@ -214,21 +215,15 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         Functions without a serving deployment are not waited for. If no data plane is connected, its next snapshot
         contains the new variables.
         """
-        namespace = self._context.store.namespaces.get(namespace_id)
-        if namespace is None:
-            return
-        starts = []
+        restarts = []
         for record in self._records.all(namespace_id=namespace_id):
             if record.status is Status.PENDING:
                 self._deployments.start(record)
-            elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
-                with suppress(PlatformError):  # a secret cannot be decrypted; the function's status reports it
-                    route = build_route(self._context, namespace, record, record.serving)
-                    starts.append(self._link.start_deployment(route))
-        if starts:
+            elif record.serving is not None and record.status is not Status.DELETING:
+                restarts.append(self._restarts.start(record))
+        if restarts and self._link.connected:
             # The data plane never reports a result for a start that a newer generation superseded.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*starts), _REDEPLOY_TIMEOUT)
+            await asyncio.wait(restarts, timeout=_REDEPLOY_TIMEOUT)
 
     def mark_all_deleting(self, namespace_id: str) -> None:
         """Mark all functions of a namespace as ``deleting``. Call this in a transaction."""
@@ -282,6 +277,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         with store.transaction():
             for record in expired:
                 self._records.update(msgspec.structs.replace(record, serving=None, expires_at=None))
+                self._restarts.cancel(record.id)
         await self._link.remove(*(record.id for record in expired))
         for record in expired:
             self._garbage_collector.remove_old_builds(record, None, record.settings.timeout_seconds)
