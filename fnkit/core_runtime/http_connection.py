@@ -11,6 +11,7 @@ from fnkit.contract.invocation.response import MappedResponse
 from fnkit.core_runtime.http_request import RequestHead, RequestParser, RequestRefused
 from fnkit.core_runtime.http_response import CONTINUE, encode_response
 from fnkit.core_runtime.invocation import CoreInvocation
+from fnkit.core_runtime.listener import client_address
 from fnkit.core_runtime.memory import BodyBudget, MemoryExhausted
 from fnkit.core_runtime.received_request import ReceivedRequest
 from fnkit.core_runtime.settings import CoreRuntimeSettings
@@ -85,7 +86,7 @@ class CoreConnection(asyncio.Protocol):
         """Register the connection, if there is room for it."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._client_host = str(peer[0]) if isinstance(peer, tuple) else "127.0.0.1"
+        self._client_host = client_address(str(peer[0])) if isinstance(peer, tuple) else "127.0.0.1"
         if self._owner.is_stopping or not self._owner.make_room():
             self._is_read_closed = True
             self._transport.abort()
@@ -206,7 +207,7 @@ class CoreConnection(asyncio.Protocol):
             request.body.append(data)
         except MemoryExhausted:
             raise RequestRefused(overload_response()) from None
-        limit = _DIRECT_BODY_MAX_BYTES if self._owner.settings.instance_key else REQUEST_BODY_MAX_BYTES
+        limit = _DIRECT_BODY_MAX_BYTES if self._owner.settings.has_gateway else REQUEST_BODY_MAX_BYTES
         if len(request.body.content) > limit:
             raise RequestRefused(json_message(413, f"the body exceeds {limit} bytes"))
 
@@ -243,7 +244,10 @@ class CoreConnection(asyncio.Protocol):
             self._invocation = self._owner.create_invocation(request, self)
             self._invocation.start()
         else:
-            self.write(encode_response(request.response, keep_alive=self.keep_alive, is_head=request.is_head))
+            response = encode_response(
+                request.response, keep_alive=self.keep_alive, is_head=request.is_head, nonce=request.nonce
+            )
+            self.write(response)
             self.end_response(is_complete=True)
 
     def _fail_connection(self, response: MappedResponse) -> None:
@@ -253,7 +257,7 @@ class CoreConnection(asyncio.Protocol):
         self._is_in_request = False
         if self._pipeline and self._pipeline[-1] is failed:
             self._pipeline.pop()  # its rest will not be read
-        head = RequestHead(failed.head.method if failed is not None else "", b"", "1.1")
+        head = failed.head if failed is not None else RequestHead("", b"", "1.1")
         request = ReceivedRequest(head, self._client_host, self._owner.settings, self._owner.budget)
         request.response = response
         request.is_complete = True

@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.ambiguous_requests import CHUNKED, NEXT, post
-from tests.support.core_runtime import CoreRuntimeProcess, read_to_end, running_core_runtime
+from tests.support.core_runtime import (
+    AGES,
+    CoreRuntimeProcess,
+    read_to_end,
+    running_core_runtime,
+    wait_until_received,
+)
 from tests.support.handler_latch import handler_latch
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 ECHO = "def handle(event, context):\n    return '<' + event['path'] + '|' + event['body'] + '>'\n"
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -295,21 +301,6 @@ def test_requests_are_served_one_at_a_time_in_their_order() -> None:
             assert answer.endswith(f"[[{expected}],0]".encode())
 
 
-def wait_until_received(peer: socket.socket) -> None:
-    """Wait until the other end has read what was sent: nothing else orders requests on several connections."""
-    port, own = peer.getpeername()[1], peer.getsockname()[1]
-    wait_until(lambda: receive_queue(port, own) == 0)
-
-
-def receive_queue(port: int, peer_port: int) -> int | None:
-    """Return the number of bytes that wait on the server's end of a connection."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (port, peer_port):
-            return int(fields[4].partition(":")[2], 16)
-    return None
-
-
 def test_client_that_leaves_the_queue_is_not_served() -> None:
     source = "CALLS = []\ndef handle(e, c):\n    CALLS.append(e['path'])\n    wait_for_latch()\n    return CALLS\n"
     with handler_latch() as latch, running_core_runtime(latch.source + source) as runtime:
@@ -353,3 +344,46 @@ def test_full_queue_is_a_503() -> None:
             assert b"f is at its maximum scale and its queue is full" in peers[-1].recv(65536)
             latch.release()
             assert all(peer.recv(65536).endswith(b"fine") for peer in peers[:-1])
+
+
+# Addresses
+
+
+def has_ipv6() -> bool:
+    """Return whether this machine has the loopback address of IPv6."""
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+HAS_IPV6 = has_ipv6()
+
+
+@pytest.mark.parametrize("age", AGES)
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here"))]
+)
+def test_clients_of_both_address_families_are_served(address: str, age: str) -> None:
+    source = "def handle(e, c):\n    return e['headers']['X-Forwarded-For']\n"
+    with running_core_runtime(source, age=age) as runtime:
+        with socket.create_connection((address, runtime.port), timeout=DEADLINE) as peer:
+            host = f"[{address}]" if ":" in address else address
+            peer.sendall(f"GET / HTTP/1.1\r\nHost: {host}:{runtime.port}\r\nConnection: close\r\n\r\n".encode())
+            head, _, body = read_to_end(peer).partition(b"\r\n\r\n")
+        assert (head.partition(b"\r\n")[0], body.decode()) == (b"HTTP/1.1 200 OK", address)
+
+
+def test_ipv4_is_served_where_the_kernel_has_no_ipv6() -> None:
+    """The socket module refuses the family as the kernel would: taking it away needs rights."""
+    launcher = (
+        "import errno, runpy, socket, sys\n"
+        "class Socket(socket.socket):\n"
+        "    def __init__(self, family=socket.AF_INET, *args, **options):\n"
+        "        if family == socket.AF_INET6:\n"
+        "            raise OSError(errno.EAFNOSUPPORT, 'Address family not supported by protocol')\n"
+        "        super().__init__(family, *args, **options)\n"
+        "socket.socket = Socket\n"
+        "runpy.run_path(sys.argv[1], run_name='__main__')\n"
+    )
+    with running_core_runtime(ECHO, launcher=launcher) as runtime:
+        assert runtime.call("/x").body == b"</x|>"

@@ -69,9 +69,14 @@ class CoreRuntimeProcess:
     process: subprocess.Popen[bytes]
 
     @property
-    def output(self) -> str:
+    def raw_output(self) -> bytes:
         """What it, its worker and the handler have written."""
-        return (self.folder / "output.log").read_text()
+        return (self.folder / "output.log").read_bytes()
+
+    @property
+    def output(self) -> str:
+        """The same as text."""
+        return self.raw_output.decode()
 
     @property
     def lines(self) -> list[str]:
@@ -118,6 +123,22 @@ class CoreRuntimeProcess:
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.wait()
+
+
+def wait_until_received(peer: socket.socket) -> None:
+    """Wait until the other end has read what was sent: nothing else orders requests on several connections."""
+    port, own = peer.getpeername()[1], peer.getsockname()[1]
+    wait_until(lambda: _receive_queue(port, own) == 0)
+
+
+def _receive_queue(port: int, peer_port: int) -> int | None:
+    """Return the number of bytes that wait on the server's end of a connection."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
+            fields = line.split()
+            if (int(fields[1][-4:], 16), int(fields[2][-4:], 16)) == (port, peer_port):
+                return int(fields[4].partition(":")[2], 16)
+    return None
 
 
 def read_to_end(peer: socket.socket) -> bytes:
