@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ class FunctionImages:
     registry_host: str
     namespace_id: object
 
-    def make(self, name: str, source: str) -> ImageProgram:
+    def make(self, source: str) -> ImageProgram:
         """Return the image of a function with one module."""
+        name = f"f{uuid.uuid4().hex[:8]}"
         function = self.control.create_function(self.namespace_id, name, handler="handler.handle")
         deployed = self.control.deploy(function["id"], zip_archive({"handler.py": source}))
         assert deployed["status"] == "ready", deployed
@@ -73,18 +75,17 @@ class _KubernetesEngineHarness(EngineHarness):
         super().__init__(latch)
         self._images = images
         self._labels: LabelSelector = {"fnkit.dev/platform": settings.platform_id}
-        config = KubeConfig.from_file(settings.kubeconfig)
-        self._client = Client(config, namespace="default")
+        self.client = Client(KubeConfig.from_file(settings.kubeconfig), namespace="default")
 
-    def store_program(self, name: str, source: str) -> ImageProgram:
-        return self._images.make(name, source)
+    def store_program(self, _name: str, source: str) -> ImageProgram:
+        return self._images.make(source)
 
     def instance_count(self) -> int:
-        return len(list(self._client.list(Pod, namespace="default", labels=self._labels)))
+        return len(list(self.client.list(Pod, namespace="default", labels=self._labels)))
 
     def is_gone(self) -> bool:
         return not self.instance_count() and not list(
-            self._client.list(Secret, namespace="default", labels=self._labels)
+            self.client.list(Secret, namespace="default", labels=self._labels)
         )
 
 
@@ -116,3 +117,4 @@ async def open_kubernetes_engine(
         finally:
             harness.engine.close()
             await harness.engine.wait_closed()
+            harness.client.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.workers.http_client import lookup_head
+from fnkit.platform.data_plane.response_reader import lookup_head
 from tests.support.core_runtime import AGES, CoreRuntimeProcess, read_to_end, wait_until_received
 from tests.support.handler_latch import handler_latch
 from tests.support.instance_client import (
@@ -217,8 +217,11 @@ def test_gateway_is_told_why_the_worker_ended(event: str, reason: bytes, code: i
 
 
 def test_reason_is_one_line_of_ascii_with_at_most_200_characters() -> None:
-    settings = {"FNKIT_TIMEOUT_SECONDS": "0.2", "SCW_APPLICATION_NAME": "é\n" + "f" * 300}
-    with running_instance(DIRECT, **settings) as runtime, InstanceClient(runtime) as client:
+    name = "é\n" + "f" * 300
+    with (
+        running_instance(DIRECT, FNKIT_TIMEOUT_SECONDS="0.2", SCW_APPLICATION_NAME=name) as runtime,
+        InstanceClient(runtime) as client,
+    ):
         reason = client.call("wait").headers[b"fnkit-instance-ended"]
         assert reason == b"\\xe9\\n" + b"f" * 194
 

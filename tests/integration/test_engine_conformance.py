@@ -430,6 +430,7 @@ def test_closed_engine_leaves_nothing(run: RunBehaviour) -> None:
         assert harness.engine.function_ids == {route.function_id, other.function_id}
         assert not harness.is_gone()
         harness.engine.close()
+        await harness.engine.wait_closed()
         await wait_until_async(harness.is_gone)
         assert harness.engine.function_ids == frozenset()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure, ResponseHeaders
-from fnkit.platform.data_plane.workers.http_client import ResponseReader
+from fnkit.platform.data_plane.response_reader import ResponseReader
 from tests.support.core_runtime import CoreRuntimeProcess, starting_core_runtime
 from tests.support.waiting import DEADLINE
 
