@@ -207,7 +207,7 @@ class CoreConnection(asyncio.Protocol):
             request.body.append(data)
         except MemoryExhausted:
             raise RequestRefused(overload_response()) from None
-        limit = _DIRECT_BODY_MAX_BYTES if self._owner.settings.instance_key else REQUEST_BODY_MAX_BYTES
+        limit = _DIRECT_BODY_MAX_BYTES if self._owner.settings.has_gateway else REQUEST_BODY_MAX_BYTES
         if len(request.body.content) > limit:
             raise RequestRefused(json_message(413, f"the body exceeds {limit} bytes"))
 
@@ -244,7 +244,10 @@ class CoreConnection(asyncio.Protocol):
             self._invocation = self._owner.create_invocation(request, self)
             self._invocation.start()
         else:
-            self.write(encode_response(request.response, keep_alive=self.keep_alive, is_head=request.is_head))
+            response = encode_response(
+                request.response, keep_alive=self.keep_alive, is_head=request.is_head, nonce=request.nonce
+            )
+            self.write(response)
             self.end_response(is_complete=True)
 
     def _fail_connection(self, response: MappedResponse) -> None:
@@ -254,7 +257,7 @@ class CoreConnection(asyncio.Protocol):
         self._is_in_request = False
         if self._pipeline and self._pipeline[-1] is failed:
             self._pipeline.pop()  # its rest will not be read
-        head = RequestHead(failed.head.method if failed is not None else "", b"", "1.1")
+        head = failed.head if failed is not None else RequestHead("", b"", "1.1")
         request = ReceivedRequest(head, self._client_host, self._owner.settings, self._owner.budget)
         request.response = response
         request.is_complete = True

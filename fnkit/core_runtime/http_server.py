@@ -11,7 +11,7 @@ import socket
 from typing import Final
 
 from fnkit.core_runtime.http_connection import CoreConnection
-from fnkit.core_runtime.invocation import CoreInvocation, DirectInvocation, EventInvocation
+from fnkit.core_runtime.invocation import CoreInvocation, DirectInvocation, EventInvocation, ProbeInvocation
 from fnkit.core_runtime.memory import BodyBudget, BodyBytes
 from fnkit.core_runtime.received_request import ReceivedRequest
 from fnkit.core_runtime.settings import CoreRuntimeSettings
@@ -19,6 +19,7 @@ from fnkit.core_runtime.worker_process import WorkerProcess
 
 _CONNECTIONS_MAX: Final = 512
 _BACKLOG: Final = 512
+_PROBE_METHODS: Final = ("GET", "HEAD")
 _CHECKS_PER_DEADLINE: Final = 10
 _CHECK_INTERVAL_MAX: Final = 5.0
 
@@ -35,7 +36,7 @@ class CoreServer:
 
     def __init__(self, settings: CoreRuntimeSettings, worker: WorkerProcess) -> None:
         self.settings = settings
-        share = 1.0 if settings.instance_key else 0.25
+        share = 1.0 if settings.has_gateway else 0.25
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self.budget = BodyBudget.for_memory(settings.memory, share=share)
@@ -86,8 +87,12 @@ class CoreServer:
 
     def create_invocation(self, request: ReceivedRequest, connection: CoreConnection) -> CoreInvocation:
         """Return the invocation for a complete request; the caller starts it."""
-        if self.settings.instance_key:
-            return DirectInvocation(self._worker, connection, request.body, is_head=request.is_head)
+        if self.settings.has_gateway and request.head.method in _PROBE_METHODS:
+            return ProbeInvocation(self._worker, connection, nonce=request.nonce)
+        if self.settings.has_gateway:
+            return DirectInvocation(
+                self._worker, connection, request.body, nonce=request.nonce, request_id=request.request_id
+            )
         return EventInvocation(
             self._worker,
             connection,

@@ -6,7 +6,6 @@ others are sent while they arrive, as are those of more than 32 MiB.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -23,13 +22,17 @@ from fnkit.contract.invocation.response import (
     map_response,
     needs_complete_body,
 )
-from fnkit.core_runtime.http_response import complete_head, encode_response
+from fnkit.core_runtime.http_response import BODILESS_STATUSES, complete_head, encode_response
+from fnkit.core_runtime.log import STDOUT, escape_control, write_line
 from fnkit.core_runtime.memory import BodyBytes, MemoryExhausted
 from fnkit.core_runtime.worker_process import QueuedRequest, WorkerProcess
 from fnkit.core_runtime.worker_response import WorkerResponseReader
 
-_STDOUT: Final = 1
 _HANDLER_ERROR_STATUS: Final = 500
+_WORKER_ENDED_STATUS: Final = 502
+_REASON_MAX: Final = 200
+_NOT_FORWARDED: Final = ("connection", "transfer-encoding")
+_OWN_PREFIX: Final = "fnkit-"
 _JSON_SPACE: Final = b" \t\r\n"
 
 
@@ -53,14 +56,25 @@ class CoreInvocation:
     Args:
         worker: Runs the handler.
         connection: The client.
-        document: Returns the JSON for the worker.
         is_head: Whether the response has no body, as that to HEAD.
+        nonce: What the response repeats for a platform's gateway; ``None`` for other clients.
+        request_id: The id of the request in the platform's log; empty if unknown.
     """
 
-    def __init__(self, worker: WorkerProcess, connection: ClientConnection, *, is_head: bool) -> None:
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        connection: ClientConnection,
+        *,
+        is_head: bool,
+        nonce: bytes | None = None,
+        request_id: bytes = b"",
+    ) -> None:
+        self.request_id = request_id
         self._worker = worker
         self._connection = connection
         self._is_head = is_head
+        self._nonce = nonce
         self._queued: QueuedRequest | None = None
         self._is_cancelled = False
         self._is_held_up = False  # the worker waits for the client to read
@@ -94,8 +108,8 @@ class CoreInvocation:
         self._connection.end_response(is_complete=False)
         return True
 
-    def encode_document(self) -> Sequence[bytes]:
-        """Return the JSON for the worker."""
+    def encode_document(self) -> Sequence[bytes] | None:
+        """Return the JSON for the worker; ``None`` if the response does not need it."""
         raise NotImplementedError
 
     def on_response_start(self, response: WorkerResponseReader) -> None:
@@ -120,25 +134,40 @@ class CoreInvocation:
         if not self._is_cancelled:
             self._connection.end_response(is_complete=True)
 
-    def on_failure(self, status: int, message: str) -> None:
-        """Close the connection: what the client gets is decided by the platform's gateway, which it is."""
-        del status, message
+    def on_failure(self, status: int, message: str, end_reason: str) -> None:
+        """Close the connection: an incomplete response has no other end."""
+        del status, message, end_reason
         self._queued = None
         if not self._is_cancelled:
             self._connection.end_response(is_complete=False)
 
     def _begin(self, status: int, headers: Headers, length: int, *, keep_alive: bool) -> None:
         self._is_begun = True
-        self._head = complete_head(encode_head(status, headers), status, length, keep_alive=keep_alive)
+        head = encode_head(status, headers)
+        self._head = complete_head(head, status, length, keep_alive=keep_alive, nonce=self._nonce)
 
 
 class DirectInvocation(CoreInvocation):
-    """The request of a platform's gateway, which has built the event and maps the response itself."""
+    """The request of a platform's gateway, which has built the event and maps the response itself.
+
+    Args:
+        worker: Runs the handler.
+        connection: The gateway.
+        body: Event and context as JSON.
+        nonce: What the response repeats.
+        request_id: The id of the request in the platform's log; empty if unknown.
+    """
 
     def __init__(
-        self, worker: WorkerProcess, connection: ClientConnection, body: BodyBytes, *, is_head: bool
+        self,
+        worker: WorkerProcess,
+        connection: ClientConnection,
+        body: BodyBytes,
+        *,
+        nonce: bytes | None,
+        request_id: bytes,
     ) -> None:
-        super().__init__(worker, connection, is_head=is_head)
+        super().__init__(worker, connection, is_head=False, nonce=nonce, request_id=request_id)
         self._body = body
 
     def encode_document(self) -> Sequence[bytes]:
@@ -148,11 +177,43 @@ class DirectInvocation(CoreInvocation):
         return [content]
 
     def on_response_start(self, response: WorkerResponseReader) -> None:
-        """Write the head, with the worker's headers."""
-        headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers]
-        lines = [line for line in headers if line[0] != "connection"]
+        """Encode the head, with the worker's headers but those that only the core runtime may send."""
+        lines = [
+            (name, value)
+            for name, value in _text_headers(response)
+            if name not in _NOT_FORWARDED and not name.startswith(_OWN_PREFIX)
+        ]
         keep_alive = self._connection.keep_alive and not response.is_last
+        self._is_head = response.status in BODILESS_STATUSES  # a body would be read as another response
         self._begin(response.status, lines, response.length, keep_alive=keep_alive)
+
+    def on_failure(self, status: int, message: str, end_reason: str) -> None:
+        """Tell the gateway why the worker ended; otherwise it decides by the end of the connection."""
+        is_sent = self._is_begun and not self._head
+        if not end_reason or is_sent or self._is_cancelled:
+            super().on_failure(status, message, end_reason)
+            return
+        self._queued = None
+        ended = MappedResponse(_WORKER_ENDED_STATUS, [("fnkit-instance-ended", _header_text(end_reason))], b"")
+        self._connection.write(encode_response(ended, keep_alive=False, is_head=False, nonce=self._nonce))
+        self._connection.end_response(is_complete=True)
+
+
+class ProbeInvocation(CoreInvocation):
+    """The question of a platform's gateway whether the worker has completed the requests before this one.
+
+    Args:
+        worker: The worker, which does not see the question.
+        connection: The gateway.
+        nonce: What the response repeats.
+    """
+
+    def __init__(self, worker: WorkerProcess, connection: ClientConnection, *, nonce: bytes | None) -> None:
+        super().__init__(worker, connection, is_head=True, nonce=nonce)
+
+    def encode_document(self) -> None:
+        """Encode the response: it is the turn of this request."""
+        self._begin(204, [], 0, keep_alive=self._connection.keep_alive)
 
 
 class EventInvocation(CoreInvocation):
@@ -186,7 +247,7 @@ class EventInvocation(CoreInvocation):
 
     def encode_document(self) -> Sequence[bytes]:
         """Log the request and return event and context."""
-        write_line(_STDOUT, f"Function Triggered: {self._path}")
+        write_line(STDOUT, f"Function Triggered: {self._path}")
         return self._document.encode()
 
     def on_response_start(self, response: WorkerResponseReader) -> None:
@@ -233,10 +294,10 @@ class EventInvocation(CoreInvocation):
                 self._start_unmapped()
         super().on_response_end()
 
-    def on_failure(self, status: int, message: str) -> None:
+    def on_failure(self, status: int, message: str, end_reason: str) -> None:
         """Write the gateway's error; close the connection if the response has begun."""
         if self._is_begun or self._is_cancelled:
-            super().on_failure(status, message)
+            super().on_failure(status, message, end_reason)
         else:
             self._give_up(json_message(status, message))
 
@@ -269,14 +330,6 @@ def _map(response: WorkerResponseReader, body: bytes) -> MappedResponse:
     return map_response(response.status, _text_headers(response), body)
 
 
-def write_line(descriptor: int, text: str) -> None:
-    """Write a line of the log, with control characters as escapes, so that a client cannot forge lines."""
-    shown = text if text.isprintable() else "".join(map(_escape, text))
-    try:
-        os.write(descriptor, f"{shown}\n".encode("utf-8", "backslashreplace"))
-    except OSError:
-        return  # the reader of the log is gone
-
-
-def _escape(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+def _header_text(text: str) -> str:
+    """Return the text as a value of a header: one line of ASCII."""
+    return escape_control(text).encode("ascii", "backslashreplace").decode()[:_REASON_MAX]

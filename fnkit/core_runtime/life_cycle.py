@@ -9,14 +9,13 @@ import socket
 from typing import Final
 
 from fnkit.core_runtime.http_server import CoreServer
-from fnkit.core_runtime.invocation import write_line
+from fnkit.core_runtime.log import report
 from fnkit.core_runtime.settings import CoreRuntimeSettings
 from fnkit.core_runtime.worker_process import WorkerProcess
 from fnkit.core_runtime.worker_start import WorkerHandle
 
 _SHUTDOWN_SECONDS: Final = 10.0
 _SEND_SECONDS: Final = 3.0  # for the last responses, after the end of the worker
-_STDERR: Final = 2
 
 
 async def run(settings: CoreRuntimeSettings, listener: socket.socket, handle: WorkerHandle) -> int:
@@ -42,7 +41,7 @@ async def run(settings: CoreRuntimeSettings, listener: socket.socket, handle: Wo
     listener.close()
     if stopped.done():
         return await _end(worker)
-    write_line(_STDERR, f"fnkit: the worker ended before it was ready: {worker.reason}")
+    report(f"the worker ended before it was ready: {worker.reason}", has_gateway=settings.has_gateway)
     return worker.ended.result()
 
 
@@ -53,7 +52,7 @@ async def _serve(
     await _first_of(worker.ended, stopped)
     server.stop()
     if worker.ended.done():
-        write_line(_STDERR, f"fnkit: the worker ended: {worker.reason}")
+        report(f"the worker ended: {worker.reason}", has_gateway=server.settings.has_gateway)
         code = worker.ended.result()
     else:
         await asyncio.wait([server.closed], timeout=_SHUTDOWN_SECONDS)

@@ -42,7 +42,10 @@ def main() -> int:
 
 
 def _refuse(problem: str) -> int:
-    sys.stderr.write(f"fnkit: {problem}\n")
+    from fnkit.core_runtime.log import report
+    from fnkit.core_runtime.settings import KEY_FILE
+
+    report(problem, has_gateway=bool(os.environ.get(KEY_FILE)))
     return 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import dropwhile
 from operator import not_
@@ -16,7 +17,10 @@ from fnkit.core_runtime.memory import BodyBudget, BodyBytes
 from fnkit.core_runtime.settings import CoreRuntimeSettings
 
 INSTANCE_KEY_HEADER: Final = b"fnkit-instance-key"
+NONCE_HEADER: Final = b"fnkit-request"
+REQUEST_ID_HEADER: Final = b"fnkit-request-id"
 
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 _FORBIDDEN: Final = MappedResponse(403, [], b"")
 
 
@@ -54,6 +58,21 @@ class ReceivedRequest:
         return self.head.method == "HEAD"
 
     @property
+    def nonce(self) -> bytes | None:
+        """What the response to a platform's gateway repeats, possibly nothing; ``None`` for other clients."""
+        return self._single_value(NONCE_HEADER) if self._settings.has_gateway else None
+
+    @property
+    def request_id(self) -> bytes:
+        """The id of the request in the platform's log; empty without a valid one."""
+        value = self._single_value(REQUEST_ID_HEADER)
+        return value if _REQUEST_ID.fullmatch(value) else b""
+
+    def _single_value(self, name: bytes) -> bytes:
+        values = self.head.values(name)
+        return values[0] if len(values) == 1 else b""
+
+    @property
     def expects_continue(self) -> bool:
         """Whether the client waits for a 100 before it sends the body."""
         return any(value.lower() == b"100-continue" for value in self.head.values(b"expect"))
@@ -65,7 +84,7 @@ class ReceivedRequest:
             RequestRefused: The request gets a response without a handler.
         """
         check_head(self.head)
-        if self._settings.instance_key:
+        if self._settings.has_gateway:
             self._check_instance_key()
         else:
             self._check_target()

@@ -13,6 +13,9 @@ from fnkit.contract.limits import DEFAULT_TIMEOUT_SECONDS
 OWN_PREFIX: Final = "FNKIT_"
 """Variables with this prefix are for the core runtime, not for the function."""
 
+KEY_FILE: Final = "FNKIT_INSTANCE_KEY_FILE"
+"""If this variable is set, the client is a platform's gateway, which knows the key in that file."""
+
 _PORT_MAX: Final = 65535
 _REQUEST_SECONDS: Final = 60  # the ReadHeaderTimeout of Scaleway's core runtime
 _IDLE_SECONDS: Final = 300
@@ -49,6 +52,11 @@ class CoreRuntimeSettings:
     request_seconds: float
     idle_seconds: float
     instance_key: bytes = field(repr=False)
+
+    @property
+    def has_gateway(self) -> bool:
+        """Whether the client is a platform's gateway, which builds the events and reads the log."""
+        return bool(self.instance_key)
 
 
 def read_settings(environment: Mapping[str, str]) -> CoreRuntimeSettings:
@@ -110,14 +118,14 @@ def _handler(environment: Mapping[str, str], root: str) -> str:
 
 
 def _instance_key(environment: Mapping[str, str]) -> bytes:
-    path = environment.get("FNKIT_INSTANCE_KEY_FILE", "")
+    path = environment.get(KEY_FILE, "")
     if not path:
         return b""
     try:
         with open(path, "rb") as file:
             key = file.read().strip()
     except OSError as error:
-        raise InvalidSetting(f"FNKIT_INSTANCE_KEY_FILE={path!r} cannot be read: {error.strerror}") from None
+        raise InvalidSetting(f"{KEY_FILE}={path!r} cannot be read: {error.strerror}") from None
     if not key:
-        raise InvalidSetting(f"FNKIT_INSTANCE_KEY_FILE={path!r} is empty")
+        raise InvalidSetting(f"{KEY_FILE}={path!r} is empty")
     return key

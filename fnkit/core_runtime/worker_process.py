@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
+from fnkit.core_runtime.worker_output import WorkerOutput
 from fnkit.core_runtime.worker_response import InvalidResponse, WorkerResponseReader
 from fnkit.core_runtime.worker_start import WorkerHandle
 
@@ -21,10 +22,16 @@ _EXIT_SIGNAL: Final = 128
 
 
 class ResponseTarget(Protocol):
-    """A request that waits for the worker, and receives its response."""
+    """A request that waits for the worker, and receives its response.
 
-    def encode_document(self) -> Sequence[bytes]:
-        """Return the JSON for the worker: it is the request's turn."""
+    Attributes:
+        request_id: Its id in the platform's log; empty if unknown.
+    """
+
+    request_id: bytes
+
+    def encode_document(self) -> Sequence[bytes] | None:
+        """Return the JSON for the worker: it is the request's turn. ``None``: its response does not need it."""
 
     def on_response_start(self, response: WorkerResponseReader) -> None:
         """The head of the response is complete."""
@@ -35,8 +42,14 @@ class ResponseTarget(Protocol):
     def on_response_end(self) -> None:
         """The response is complete."""
 
-    def on_failure(self, status: int, message: str) -> None:
-        """There is no response, or its rest is missing."""
+    def on_failure(self, status: int, message: str, end_reason: str) -> None:
+        """There is no response, or its rest is missing.
+
+        Args:
+            status: The status of a response that says so.
+            message: Its message.
+            end_reason: Why the worker ended; empty if it did not have the request.
+        """
 
     def abandon_client(self) -> bool:
         """Give up the client if the response waits for it to read; return whether it does."""
@@ -77,6 +90,7 @@ class WorkerProcess(asyncio.Protocol):
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self.reason = ""
         self._handle = handle
+        self._output = WorkerOutput(*handle.outputs) if handle.outputs is not None else None
         self._function_name = function_name
         self._timeout = timeout
         self._transport: asyncio.Transport | None = None
@@ -118,13 +132,21 @@ class WorkerProcess(asyncio.Protocol):
             self._queue.remove(request)
 
     def _send_next(self) -> None:
-        if self._current is not None or not self._queue or self._is_leaving or self._transport is None:
-            return
-        request = self._current = self._queue.popleft()
+        while self._queue and self._current is None and not self._is_leaving and self._transport is not None:
+            request = self._queue.popleft()
+            pieces = request.target.encode_document() if request.target is not None else ()
+            if pieces is not None:
+                self._send(self._transport, request, pieces)
+            elif (target := request.detach()) is not None:
+                target.on_response_end()
+
+    def _send(self, transport: asyncio.Transport, request: QueuedRequest, pieces: Sequence[bytes]) -> None:
+        self._current = request
         self._response = WorkerResponseReader()
-        pieces = request.target.encode_document() if request.target is not None else ()
-        self._transport.write(self._response.encode_request_head(sum(map(len, pieces))))
-        self._transport.writelines(pieces)
+        if self._output is not None and request.target is not None:
+            self._output.begin_request(request.target.request_id)
+        transport.write(self._response.encode_request_head(sum(map(len, pieces))))
+        transport.writelines(pieces)
 
     def _on_timeout(self, request: QueuedRequest) -> None:
         message = f"{self._function_name} did not answer within {self._timeout:g} s"
@@ -137,10 +159,10 @@ class WorkerProcess(asyncio.Protocol):
             self.kill(message)
 
     @staticmethod
-    def _fail(request: QueuedRequest, status: int, message: str) -> None:
+    def _fail(request: QueuedRequest, status: int, message: str, *, end_reason: str = "") -> None:
         target = request.detach()
         if target is not None:
-            target.on_failure(status, message)
+            target.on_failure(status, message, end_reason)
 
     def pause(self) -> None:
         """Stop reading the response, because the client is slower."""
@@ -189,6 +211,8 @@ class WorkerProcess(asyncio.Protocol):
         is_started = response.status > 0
         body = response.feed(data)
         self._is_leaving = response.is_last
+        if response.is_complete and self._output is not None:
+            self._output.end_request()  # before the response: its client may look into the log at once
         if response.status and not is_started and request.target is not None:
             request.target.on_response_start(response)
         if body and request.target is not None:
@@ -241,13 +265,15 @@ class WorkerProcess(asyncio.Protocol):
         status = self._wait_status or 0
         if self._transport is not None:
             self._transport.abort()
+        if self._output is not None:
+            self._output.close()
         self.reason = self.reason or _describe_status(status)
         current, self._current = self._current, None
         if current is not None and self._has_timed_out:
-            self._fail(current, 504, self.reason)
+            self._fail(current, 504, self.reason, end_reason=self.reason)
         elif current is not None:
             message = f"the instance of {self._function_name} ended while it answered: {self.reason}"
-            self._fail(current, 502, message)
+            self._fail(current, 502, message, end_reason=self.reason)
         waiting, self._queue = self._queue, deque()
         for request in waiting:
             self._fail(request, 503, f"{self._function_name} is no longer served")

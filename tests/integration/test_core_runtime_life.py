@@ -1,20 +1,16 @@
-"""How the core runtime starts and ends, and how it serves a platform's gateway."""
+"""How the core runtime starts and ends."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.core_runtime import (
     AGES,
-    CoreRuntimeProcess,
     read_to_end,
     running_core_runtime,
     starting_core_runtime,
@@ -269,7 +265,8 @@ def test_processes_without_a_parent_are_reaped() -> None:
 def test_wrong_setting_ends_the_program_with_one_line(settings: dict[str, str | None], message: str) -> None:
     with starting_core_runtime(LATCHED, settings=settings) as runtime:
         assert runtime.wait() == 2
-        assert runtime.lines == ["fnkit: " + message.format(code=runtime.folder / "code")]
+        start = "system - fnkit: " if "FNKIT_INSTANCE_KEY_FILE" in settings else "fnkit: "
+        assert runtime.lines == [start + message.format(code=runtime.folder / "code")]
 
 
 def test_used_port_ends_the_program_with_one_line() -> None:
@@ -285,97 +282,3 @@ def test_handler_of_an_image_is_found_below_another_directory() -> None:
     files = {"a/b.py": "def handle(e, c):\n    return 'found'\n"}
     with running_core_runtime(files, settings=settings) as runtime:
         assert runtime.call().body == b"found"
-
-
-# For the platform's gateway
-
-KEY = "3d7c2f0e"
-DIRECT = (
-    "import os\n"
-    "def handle(event, context):\n"
-    "    if event == 'exit': os._exit(3)\n"
-    "    if event == 'raise': raise ValueError('boom')\n"
-    "    if event == 'wait': os.read(os.pipe()[0], 1)\n"
-    "    return {'statusCode': 201, 'body': [event, context]}\n"
-)
-
-
-@pytest.fixture
-def start_direct(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[CoreRuntimeProcess]]:
-    """Return a function that starts a core runtime with an instance key."""
-    file = tmp_path / "key"
-    file.write_text(KEY + "\n")
-
-    def start(**settings: str) -> contextlib.AbstractContextManager[CoreRuntimeProcess]:
-        return running_core_runtime(DIRECT, settings={"FNKIT_INSTANCE_KEY_FILE": str(file), **settings})
-
-    return start
-
-
-Start = Callable[..., contextlib.AbstractContextManager[CoreRuntimeProcess]]
-
-
-def document(event: object) -> bytes:
-    return json.dumps({"event": event, "context": {"a": 1}}).encode()
-
-
-def test_document_of_the_gateway_goes_to_the_worker_and_back_unchanged(start_direct: Start) -> None:
-    with start_direct() as runtime:
-        headers = {"Fnkit-Instance-Key": KEY}
-        for path in ("/", "/favicon.ico"):
-            reply = runtime.call(path, method="POST", body=document("x"), headers=headers)
-            assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-            assert reply.body == b'{"body":["x",{"a":1}],"statusCode":201}\n'
-            assert "Access-Control-Allow-Origin" not in reply.headers
-        reply = runtime.call("/", method="POST", body=document("raise"), headers=headers)
-        assert (reply.status, reply.body, reply.headers["content-type"]) == (
-            500,
-            b"boom",
-            "text/plain; charset=utf-8",
-        )
-        assert not any("Function Triggered" in line for line in runtime.lines)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [b"", b"fnkit-instance-key: 3d7c2f0f\r\n", b"fnkit-instance-key:\r\n", b"fnkit-instance-key: 3d7c2f0e\r\n" * 2],
-    ids=["missing", "wrong", "empty", "twice"],
-)
-def test_request_without_the_key_does_nothing(start_direct: Start, lines: bytes) -> None:
-    with start_direct() as runtime:
-        body = document("exit")
-        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % len(body)
-        raw = runtime.send_raw(head + lines + b"\r\n" + body)
-        assert raw.startswith(b"HTTP/1.1 403 Forbidden\r\n")
-        assert raw.endswith(b"\r\n\r\n")
-        key = {"fnkit-instance-key": KEY}
-        assert runtime.call(method="POST", body=document("x"), headers=key).status == 200
-
-
-@pytest.mark.parametrize(("event", "code"), [("exit", 3), ("wait", 1)])
-def test_death_and_timeout_close_the_connection_without_a_response(
-    start_direct: Start, event: str, code: int
-) -> None:
-    with start_direct(FNKIT_TIMEOUT_SECONDS="1") as runtime:
-        worker, body = runtime.worker, document(event)
-        head = b"POST / HTTP/1.1\r\nHost: a\r\nfnkit-instance-key: 3d7c2f0e\r\nContent-Length: %d\r\n\r\n"
-        assert runtime.send_raw(head % len(body) + body) == b""
-        assert not is_alive(worker)
-        assert runtime.wait() == code
-
-
-def test_large_document_of_the_gateway_is_accepted(start_direct: Start) -> None:
-    with start_direct(SCW_APPLICATION_MEMORY="1024") as runtime:
-        event = "x" * 34_000_000
-        reply = runtime.call(method="POST", body=document(event), headers={"fnkit-instance-key": KEY})
-        assert reply.status == 200
-        assert len(reply.body) > 34_000_000
-
-
-def test_key_is_in_no_output_or_environment(start_direct: Start) -> None:
-    with start_direct() as runtime:
-        runtime.call(method="POST", body=document("x"), headers={"fnkit-instance-key": "wrong"})
-        assert KEY not in runtime.output
-        environment = Path(f"/proc/{runtime.worker}/environ").read_bytes()
-        assert KEY.encode() not in environment
-        assert b"FNKIT_" not in environment
