@@ -337,11 +337,11 @@ def test_serving_version_keeps_its_image_whatever_number_of_deployments_follows(
             control.settings.control_socket, start_error=lambda route: "broken" if route.generation > 1 else None
         ) as peer:
             deploy(control, function)
+            serving = latest_route(peer, function, 1)
             for number in range(51):
                 change = {"environment_variables": {"N": str(number)}}
                 control.request("PATCH", f"{API}/functions/{function['id']}", change).ok()
             assert control.wait_until_settled("functions", function["id"])["error_message"] == "broken"
             latest_route(peer, function, 52)
-            serving = latest_route(peer, function, 1)
         assert pulled_code(control, serving) == HANDLER.encode()
         assert routes_after_restart(control)[serving.function_id].program == serving.program
