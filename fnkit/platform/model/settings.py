@@ -212,8 +212,8 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         otlp_url: URL of the trace export; empty if it is off.
         loki_url: URL of the push of logs, without credentials; empty if it is off.
         engine: Where instances run: as processes of this machine, or as Pods of a Kubernetes cluster.
-        kubeconfig: File that describes the cluster; empty for the account of a Pod, else ``KUBECONFIG`` or the
-            user's own.
+        kubeconfig: Absolute path of the file that describes the cluster; empty for the account of the Pod that the
+            platform runs in.
         kube_context: Context in that file; empty for its current one.
         kube_namespace: Namespace of the Pods; empty for that of the context.
         kube_labels: Labels of everything that is created in the cluster, in addition to the platform's own.

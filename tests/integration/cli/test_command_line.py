@@ -45,6 +45,26 @@ def test_unknown_command_error_suggests_the_closest_match(fnkit: Command) -> Non
     )
 
 
+CLUSTER = "--engine kubernetes --registry-host 10.0.0.5:8480"
+REFUSED_WITH_ENGINES = (
+    "--engine docker",
+    "--engine kubernetes",
+    "--engine kubernetes --registry-host http://10.0.0.5",
+    "--engine local --kube-context prod",
+    "--kubeconfig /etc/hosts",
+    "--kubeconfig /no/such/file",
+    "--kube-namespace fn",
+    "--kube-label team=shop",
+    "--registry-host 10.0.0.5:8480",
+    f"{CLUSTER} --isolation none",
+    f"{CLUSTER} --memory-budget 4GiB",
+    f"{CLUSTER} --kube-label team",
+    f"{CLUSTER} --kube-label fnkit.dev/team=shop",
+    f"{CLUSTER} --kube-namespace Fn",
+    f"{CLUSTER} --kubeconfig /no/such/file",
+)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -59,6 +79,7 @@ def test_unknown_command_error_suggests_the_closest_match(fnkit: Command) -> Non
         ("platform", "start", "--json", "--clock-speed", "2", "--manual-clock"),
         *(("platform", "start", "--json", "--clock-speed", speed) for speed in ("0", "nan", "inf", "1e9")),
         ("platform", "start", "--json", "--scale-to-zero-after", "nan"),
+        *(("platform", "start", "--json", *refused.split()) for refused in REFUSED_WITH_ENGINES),
         ("platform", "reset", "--json"),
     ],
     ids=" ".join,

@@ -268,6 +268,17 @@ def test_start_with_another_port_is_rejected_while_running(
     assert (result.code, _error(result)["code"]) == (1, "platform-differs")
 
 
+def test_start_with_another_engine_is_rejected_while_running(
+    shared_fnkit: Command, shared_started: dict[str, object], tmp_path: Path
+) -> None:
+    assert _number(shared_started, "pid")
+    (tmp_path / "config").write_text("{}")
+    cluster = ("--engine", "kubernetes", "--registry-host", "10.0.0.5:8480")
+    result = shared_fnkit("platform", "start", "--json", *cluster, KUBECONFIG=str(tmp_path / "config"))
+    assert (result.code, _error(result)["code"]) == (1, "platform-differs")
+    assert "with --engine local instead of kubernetes" in str(_error(result)["message"])
+
+
 @pytest.mark.long
 def test_failed_start_reports_the_reason_and_stops(fnkit: Command, home: Path) -> None:
     home.mkdir(mode=0o700)

@@ -4,8 +4,7 @@ Dependencies change less often than code, and compiling them is most of a build.
 by what they contain and which interpreter compiled them, and a deployment with the same ones gets hard links: the
 files are stored and cached once. Functions do not share them, because the files of a function belong to its user.
 
-Only where instances cannot change the files of a deployment: because an overlay lies above them, or because they run
-in a cluster, from copies.
+Only where instances cannot change the files of a deployment: because an overlay lies above them, or in a cluster.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ The platform's engine decides which, once, when control starts (``choose_program
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import Final, Protocol
 
 from fnkit.errors import PlatformError
@@ -143,9 +144,10 @@ class ImagePrograms:
             base = await self._bases.get(deployment.settings.runtime, deployment.interpreter)
             with self._images.holding(base.layers):
                 image = await self._images.publish(namespace, record, deployment, base)
-        except OSError as error:
+        except (OSError, sqlite3.OperationalError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
             raise PlatformError(
-                f"The image of the function could not be made: {error.strerror or error}.",
+                f"The image of the function could not be made: {reason}.",
                 code="image-not-made",
                 hint="Check the space of the data directory, then deploy the function again.",
             ) from None

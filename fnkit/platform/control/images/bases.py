@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import platform
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -31,7 +32,7 @@ class Bases:
     def __init__(self, context: ControlContext, store: LayerStore) -> None:
         self._context = context
         self._store = store
-        self._lock = asyncio.Lock()  # a second request for the same base waits for the first one's
+        self._making: dict[str, asyncio.Task[None]] = {}  # by fact; all who need the same base wait for one task
 
     async def get(self, runtime: str, interpreter: str) -> BaseImage:
         """Return the base for functions of a runtime.
@@ -43,6 +44,7 @@ class Bases:
         Raises:
             PlatformError: It cannot be made or copied.
             OSError: It cannot be stored.
+            sqlite3.OperationalError: The database cannot be written.
         """
         machine = platform.machine()
         architecture = _ARCHITECTURES.get(machine, machine)
@@ -54,12 +56,25 @@ class Bases:
             key = f"{architecture} {reference}"
             make = partial(pull_base, reference, self._store, architecture=architecture)
         name = _FACT + hashlib.sha256(key.encode()).hexdigest()
-        facts = self._context.store.key_values
-        async with self._lock:
-            known = facts.get(name, BaseImage)
-            if known is not None and all(self._store.has(layer) for layer in known.layers):
-                return known
-            base = await asyncio.to_thread(make)
-            with self._context.store.transaction():
-                facts.put(name, base)
-        return base
+        while (known := self._find(name)) is None:
+            task = self._making.get(name)
+            if task is None:
+                task = self._making[name] = asyncio.create_task(self._make(name, make))
+                task.add_done_callback(lambda done: self._on_made(name, done))
+            # A newer deployment of the function that needs it, which cancels this one, needs the same base.
+            await asyncio.shield(task)
+        return known
+
+    def _find(self, name: str) -> BaseImage | None:
+        known = self._context.store.key_values.get(name, BaseImage)
+        return known if known is not None and all(self._store.has(layer) for layer in known.layers) else None
+
+    async def _make(self, name: str, make: Callable[[], BaseImage]) -> None:
+        base = await asyncio.to_thread(make)
+        with self._context.store.transaction():
+            self._context.store.key_values.put(name, base)
+
+    def _on_made(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._making[name]
+        if not task.cancelled():
+            task.exception()  # everybody who waited for it may have been cancelled

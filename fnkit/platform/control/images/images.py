@@ -179,8 +179,10 @@ class Images:
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
-            with suppress(OSError), self.holding(one for one in await writing if one is not None):
-                pass  # removes the layers that no image contains
+            with suppress(OSError):
+                for layer in await writing:
+                    if layer is not None and layer.digest not in self._uses:
+                        self._store.remove(layer.digest)
             raise
 
     def _write_new_layers(self, built: BuiltLayers, dependencies: ImageLayer | None) -> _FunctionLayers:
@@ -299,13 +301,16 @@ class Images:
 
     @contextmanager
     def holding(self, layers: Iterable[ImageLayer]) -> Iterator[None]:
-        """Keep layers stored while an image with them is being made."""
-        held = tuple({layer.digest: layer for layer in layers}.values())
-        self._uses.update(layer.digest for layer in held)
+        """Keep layers of a base stored while an image with them is being made. They outlive a failure."""
+        digests = {layer.digest for layer in layers}
+        self._uses.update(digests)
         try:
             yield
         finally:
-            self._release_layers(held)
+            self._uses.subtract(digests)
+            for digest in digests:
+                if self._uses[digest] <= 0:
+                    del self._uses[digest]
 
     def _expiry(self) -> int:
         return self._context.clock.now_ns() + KEPT_AFTER_DELETION_SECONDS * _NANOSECONDS_PER_SECOND
@@ -318,15 +323,12 @@ class Images:
     def _release(self, images: Iterable[ImageRecord]) -> None:
         """Remove the layers that no image contains any more, after the removal of these images."""
         for image in images:
-            self._release_layers(_all_layers(image))
-
-    def _release_layers(self, layers: Iterable[ImageLayer]) -> None:
-        for layer in layers:
-            self._uses[layer.digest] -= 1
-            if self._uses[layer.digest] <= 0:
-                del self._uses[layer.digest]
-                self._known.pop(layer.diff_id, None)
-                self._store.remove(layer.digest)
+            for layer in _all_layers(image):
+                self._uses[layer.digest] -= 1
+                if self._uses[layer.digest] <= 0:
+                    del self._uses[layer.digest]
+                    self._known.pop(layer.diff_id, None)
+                    self._store.remove(layer.digest)
 
 
 def _is_same(old: ImageRecord, image: ImageRecord) -> bool:
