@@ -75,33 +75,35 @@ class _KubernetesEngineHarness(EngineHarness):
         super().__init__(latch)
         self._images = images
         self._labels: LabelSelector = {"fnkit.dev/platform": settings.platform_id}
-        self.client = Client(KubeConfig.from_file(settings.kubeconfig), namespace="default")
+        self.client = Client(KubeConfig.from_file(settings.kubeconfig), namespace=settings.namespace)
 
     def store_program(self, _name: str, source: str) -> ImageProgram:
         return self._images.make(source)
 
     def instance_count(self) -> int:
-        return len(list(self.client.list(Pod, namespace="default", labels=self._labels)))
+        return len(list(self.client.list(Pod, namespace=self.client.namespace, labels=self._labels)))
 
     def is_gone(self) -> bool:
         return not self.instance_count() and not list(
-            self.client.list(Secret, namespace="default", labels=self._labels)
+            self.client.list(Secret, namespace=self.client.namespace, labels=self._labels)
         )
 
 
 @asynccontextmanager
 async def open_kubernetes_engine(
-    cluster: Cluster, images: FunctionImages, folder: Path
+    cluster: Cluster, namespace: str, images: FunctionImages, folder: Path
 ) -> AsyncIterator[EngineHarness]:
     """Run an engine of a cluster, and close it.
 
     Args:
         cluster: The cluster.
+        namespace: The namespace of its Pods.
         images: What makes its images.
         folder: An empty directory.
     """
     settings = KubernetesEngineSettings(
         kubeconfig=str(cluster.kubeconfig),
+        namespace=namespace,
         registry_host=images.registry_host,
         secret_key=images.control.settings.secret_key,
         holder="tests",

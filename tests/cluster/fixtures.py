@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from tests.cluster.cluster import Cluster, running_cluster
+from tests.cluster.cluster import Cluster, attached_cluster, running_cluster
 from tests.cluster.programs import build_programs, missing_programs
 from tests.support.engine_harness import EngineHarness
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tests.cluster.engine_harness import FunctionImages
 
 NODES: Final = 3
+_RUNNING: Final = os.environ.get("FNKIT_TEST_CLUSTER", "")
+"""The directory of a cluster that ``make cluster`` runs, to use that one. Read before tests clear the environment."""
 
 
 class _OpenEngine(Protocol):
@@ -32,8 +35,20 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip("a cluster needs root")
     if missing := missing_programs():
         pytest.skip(f"not installed: {' '.join(missing)}")
+    if _RUNNING:
+        yield attached_cluster(Path(_RUNNING), build_programs())
+        return
     with running_cluster(build_programs(), NODES) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def kube_namespace(cluster: Cluster) -> Iterator[str]:
+    """Create a namespace, and delete it with all that tests have left in it."""
+    name = f"tests-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +61,8 @@ def function_images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def kubernetes_engine(cluster: Cluster, function_images: FunctionImages) -> _OpenEngine:
+def kubernetes_engine(cluster: Cluster, kube_namespace: str, function_images: FunctionImages) -> _OpenEngine:
     """Return what opens an engine of the cluster."""
     from tests.cluster.engine_harness import open_kubernetes_engine
 
-    return partial(open_kubernetes_engine, cluster, function_images)
+    return partial(open_kubernetes_engine, cluster, kube_namespace, function_images)
