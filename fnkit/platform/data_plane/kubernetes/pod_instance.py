@@ -16,7 +16,7 @@ from fnkit.platform.data_plane.connected_instance import ConnectedInstance
 from fnkit.platform.data_plane.instance import Instance, InstanceState
 from fnkit.platform.data_plane.kubernetes.pod_state import PodState
 from fnkit.platform.data_plane.logs import LogWriter
-from fnkit.platform.data_plane.response_reader import ProtocolViolation, ResponseReader
+from fnkit.platform.data_plane.response_reader import InstanceEnded, ProtocolViolation, ResponseReader
 from fnkit.platform.model.routing import Route
 
 _NO_CONTENT: Final = 204
@@ -156,11 +156,15 @@ class PodInstance(ConnectedInstance):
 
     def _on_violation(self, violation: ProtocolViolation) -> None:
         """Handle the end that the core runtime reports instead of a response, or what is none."""
-        if str(violation) == _KILLED:
-            self._await_end(_KILLED)
-            return
-        self.is_exiting = True
-        self.kill(str(violation))
+        reason = str(violation)
+        if not isinstance(violation, InstanceEnded):
+            self.kill(reason)
+        elif reason == _KILLED:
+            self._await_end(reason)
+        else:
+            self.is_exiting = True
+            self.kill(reason)
+            self._end(reason)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Handle the end of the connection: its container has ended, or cannot be reached."""
