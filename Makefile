@@ -43,7 +43,7 @@ test-long: $(READY) ## Run what `make test` leaves out, and all examples of the 
 test-all: test test-long clients ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
 
 test-cluster: $(READY) ## Run the tests that need a Kubernetes cluster (root; the first run builds Kubernetes).
-	@$(IN)/python -m pytest -m cluster tests/cluster
+	@$(IN)/python -m pytest -m cluster tests
 
 cluster: $(READY) ## Run a Kubernetes cluster of three nodes on this machine, until Ctrl-C.
 	@$(IN)/python -m tests.cluster

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.cluster.fixtures import cluster, function_images, kube_namespace, kubernetes_engine
 from tests.support.command import Command
 from tests.support.golden import Golden
 from tests.support.platform import PlatformUnderTest, running_platform
+
+__all__ = ["cluster", "function_images", "kube_namespace", "kubernetes_engine"]
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -28,6 +28,7 @@ def main() -> int:
     with running_cluster(programs) as cluster:
         print(cluster.kubectl("get", "nodes"))
         print(f"export KUBECONFIG={cluster.kubeconfig}")
+        print(f"export FNKIT_TEST_CLUSTER={cluster.directory}  # to run tests on it")
         print(f"{programs}/kubectl get pods --all-namespaces")
         print(f"Logs are in {cluster.directory}. Ctrl-C ends and removes the cluster.", flush=True)
         ended = threading.Event()

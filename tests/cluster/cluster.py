@@ -26,7 +26,7 @@ from tests.support.ports import is_listening
 from tests.support.source_tree import REPOSITORY
 from tests.support.waiting import wait_until
 
-__all__ = ["Cluster", "running_cluster"]
+__all__ = ["Cluster", "attached_cluster", "running_cluster"]
 
 _START_SECONDS: Final = 100.0
 _SERVER_PORT: Final = 6443
@@ -43,19 +43,23 @@ class Cluster:
         directory: Its files and the logs of its programs.
         programs: Kubernetes' programs.
         network: Its network.
-        certificates: Its keys and certificates.
+        certificates: Its keys and certificates; ``None`` if another process runs it.
     """
 
     directory: Path
     programs: Path
     network: Network
-    certificates: ClusterCertificates
+    certificates: ClusterCertificates | None
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def kubeconfig(self) -> Path:
         """The file with which an administrator connects, from this machine."""
-        return self.certificates.kubeconfig("admin")
+        return self._certificates / "admin.kubeconfig"
+
+    @property
+    def _certificates(self) -> Path:
+        return self.directory / "certificates"
 
     def kubectl(self, *arguments: str, document: object = None) -> str:
         """Run kubectl as an administrator and return its output.
@@ -95,7 +99,7 @@ class Cluster:
 
     def start_control_plane(self) -> None:
         """Start etcd, the API server, controllers and the scheduler, and wait until the API server answers."""
-        files, programs = self.certificates.directory, self.programs
+        files, programs = self._certificates, self.programs
         self._start_control(
             "etcd",
             "etcd",
@@ -120,7 +124,7 @@ class Cluster:
             ),
             ("kube-scheduler", ()),
         ):
-            connection = self.certificates.kubeconfig(name)
+            connection = self._certificates / f"{name}.kubeconfig"
             self._start_control(
                 name,
                 str(programs / name),
@@ -136,7 +140,7 @@ class Cluster:
 
     def start_api_server(self) -> None:
         """Start the API server and wait until it answers."""
-        files = self.certificates.directory
+        files = self._certificates
         self._start_control(
             "kube-apiserver",
             str(self.programs / "kube-apiserver"),
@@ -195,6 +199,7 @@ class Cluster:
     def join_node(self, number: int) -> None:
         """Start a node. It is ready a moment later."""
         name = node_name(number)
+        assert self.certificates is not None, "another process runs this cluster"
         self.network.add_node(number)
         self.certificates.add(name, f"system:node:{name}", group="system:nodes")
         self._start(
@@ -202,7 +207,7 @@ class Cluster:
             *("nsenter", f"--net=/run/netns/{name}"),
             *("unshare", "--pid", "--mount", "--fork", "--mount-proc", "--uts", "--ipc", "--kill-child"),
             *(sys.executable, "-m", "tests.cluster.node", str(self.directory / name), str(number)),
-            *(str(self.programs), str(self.certificates.directory)),
+            *(str(self.programs), str(self._certificates)),
         )
 
     def kill_node(self, number: int) -> None:
@@ -279,6 +284,11 @@ def running_cluster(programs: Path, nodes: int = 3) -> Iterator[Cluster]:
             cluster.join_node(number)
         cluster.wait_for_nodes(*range(1, nodes + 1))
         yield cluster
+
+
+def attached_cluster(directory: Path, programs: Path) -> Cluster:
+    """Return the cluster that ``make cluster`` runs, for tests that end none of its programs."""
+    return Cluster(directory, programs, Network(), None)
 
 
 def _remove_control_groups() -> None:

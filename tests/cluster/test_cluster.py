@@ -5,34 +5,20 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster, running_cluster
+from tests.cluster.cluster import Cluster
+from tests.cluster.fixtures import NODES
 from tests.cluster.network import HOST_ADDRESS
-from tests.cluster.programs import build_programs, missing_programs
 from tests.support.control_process import running_control, zip_archive
 from tests.support.fake_data_plane import connected_data_plane
 from tests.support.registry import RegistryClient
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
-
-NODES = 3
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    if os.geteuid() != 0:
-        pytest.skip("a cluster needs root")
-    if missing := missing_programs():
-        pytest.skip(f"not installed: {' '.join(missing)}")
-    with running_cluster(build_programs(), NODES) as running:
-        yield running
 
 
 def running_pods(cluster: Cluster) -> dict[str, tuple[str, str]]:

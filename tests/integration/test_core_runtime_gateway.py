@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.workers.http_client import lookup_head
+from fnkit.platform.data_plane.response_reader import lookup_head
 from tests.support.core_runtime import AGES, CoreRuntimeProcess, read_to_end, wait_until_received
 from tests.support.handler_latch import handler_latch
 from tests.support.instance_client import (
@@ -204,7 +204,11 @@ def test_probe_with_a_wrong_key_is_a_403_at_once() -> None:
     ],
 )
 def test_gateway_is_told_why_the_worker_ended(event: str, reason: bytes, code: int, age: str) -> None:
-    with running_instance(DIRECT, age=age, FNKIT_TIMEOUT_SECONDS="1") as runtime, InstanceClient(runtime) as client:
+    timeout = "1" if event == "wait" else "300"
+    with (
+        running_instance(DIRECT, age=age, FNKIT_TIMEOUT_SECONDS=timeout) as runtime,
+        InstanceClient(runtime) as client,
+    ):
         worker = runtime.worker
         reply = client.call(event)
         assert (reply.status, reply.body, reply.closes) == (502, b"", True)
@@ -217,8 +221,11 @@ def test_gateway_is_told_why_the_worker_ended(event: str, reason: bytes, code: i
 
 
 def test_reason_is_one_line_of_ascii_with_at_most_200_characters() -> None:
-    settings = {"FNKIT_TIMEOUT_SECONDS": "0.2", "SCW_APPLICATION_NAME": "é\n" + "f" * 300}
-    with running_instance(DIRECT, **settings) as runtime, InstanceClient(runtime) as client:
+    name = "é\n" + "f" * 300
+    with (
+        running_instance(DIRECT, FNKIT_TIMEOUT_SECONDS="0.2", SCW_APPLICATION_NAME=name) as runtime,
+        InstanceClient(runtime) as client,
+    ):
         reason = client.call("wait").headers[b"fnkit-instance-ended"]
         assert reason == b"\\xe9\\n" + b"f" * 194
 
@@ -228,14 +235,6 @@ def test_gateway_is_told_that_a_response_was_invalid() -> None:
     with running_instance(source) as runtime, InstanceClient(runtime) as client:
         reply = client.call("x")
         assert (reply.status, reply.headers[b"fnkit-instance-ended"]) == (502, b"its response was not HTTP")
-
-
-def test_gateway_is_told_that_the_instance_was_stopped() -> None:
-    with running_instance(DIRECT) as runtime, InstanceClient(runtime) as client:
-        client.send("wait")
-        wait_until_received(client.peer)
-        assert runtime.stop() == 0
-        assert client.receive().headers[b"fnkit-instance-ended"] == b"the instance is stopping"
 
 
 def test_requests_that_the_worker_did_not_get_end_with_the_connection() -> None:

@@ -1,6 +1,6 @@
 """What every engine does, through the ``Engine`` protocol alone.
 
-An engine joins with its entry in ``ENGINES``: an opener of an ``EngineHarness``.
+An engine joins with its entry in ``ENGINES``: the name of a fixture that opens an ``EngineHarness``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from fnkit.platform.data_plane.interface import DeployResult, FailureKind
 from tests.support.engine_harness import EngineHarness, open_local_engine
 from tests.support.waiting import DEADLINE, wait_until_async
 
-ENGINES: dict[str, Callable[[Path], AbstractAsyncContextManager[EngineHarness]]] = {"local": open_local_engine}
+ENGINES = (
+    pytest.param("local_engine", id="local"),
+    pytest.param("kubernetes_engine", id="kubernetes", marks=(pytest.mark.cluster, pytest.mark.timeout(1800))),
+)
 
 Behaviour: TypeAlias = Callable[[EngineHarness], Awaitable[None]]
+EngineOpener: TypeAlias = Callable[[Path], AbstractAsyncContextManager[EngineHarness]]
 RunBehaviour: TypeAlias = Callable[[Behaviour], None]
 
 HELLO = "def handle(event, context):\n    return 'hello'\n"
@@ -37,10 +41,16 @@ def handle(event, context):
 """
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture
+def local_engine() -> EngineOpener:
+    """Return what opens the engine of this machine."""
+    return open_local_engine
+
+
+@pytest.fixture(params=ENGINES)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunBehaviour:
     """Run a behaviour on an engine of its own."""
-    open_engine = ENGINES[request.param]
+    open_engine: EngineOpener = request.getfixturevalue(request.param)
 
     async def work(behaviour: Behaviour) -> None:
         async with asyncio.timeout(DEADLINE), open_engine(tmp_path) as harness:
@@ -420,6 +430,7 @@ def test_closed_engine_leaves_nothing(run: RunBehaviour) -> None:
         assert harness.engine.function_ids == {route.function_id, other.function_id}
         assert not harness.is_gone()
         harness.engine.close()
+        await harness.engine.wait_closed()
         await wait_until_async(harness.is_gone)
         assert harness.engine.function_ids == frozenset()
 

@@ -26,7 +26,7 @@ from fnkit.platform.data_plane.local.source import LocalEngineSettings
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.metrics import FunctionMetricsSnapshot
-from fnkit.platform.model.routing import ClockState, LocalProgram, Route
+from fnkit.platform.model.routing import ClockState, ImageProgram, LocalProgram, Route
 from tests.support.data_plane import children
 from tests.support.handler_latch import HandlerLatch, handler_latch
 from tests.support.routes import make_route
@@ -110,7 +110,7 @@ class EngineHarness(ABC):
         self._set_clock()
 
     @abstractmethod
-    def store_program(self, name: str, source: str) -> LocalProgram:
+    def store_program(self, name: str, source: str) -> LocalProgram | ImageProgram:
         """Store the source of ``handler.py`` so that instances can run it."""
 
     @abstractmethod
@@ -222,3 +222,4 @@ async def open_local_engine(folder: Path, *, memory_budget: int = 0) -> AsyncIte
             yield harness
         finally:
             harness.engine.close()
+            await harness.engine.wait_closed()

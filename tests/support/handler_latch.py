@@ -14,7 +14,7 @@ _SOURCE = """
 import socket
 
 def wait_for_latch():
-    with socket.create_connection(("127.0.0.1", {port})) as connection:
+    with socket.create_connection(("{host}", {port})) as connection:
         connection.recv(1)
 """
 
@@ -22,12 +22,12 @@ def wait_for_latch():
 class HandlerLatch:
     """A latch across processes. A handler's module must include ``source``, which defines ``wait_for_latch()``."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    def __init__(self, host: str) -> None:
+        self._listener = socket.create_server((host, 0), backlog=512)
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
         self._is_released = False
-        self.source = _SOURCE.format(port=self._listener.getsockname()[1])
+        self.source = _SOURCE.format(host=host, port=self._listener.getsockname()[1])
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -72,9 +72,13 @@ class HandlerLatch:
 
 
 @contextmanager
-def handler_latch() -> Iterator[HandlerLatch]:
-    """Create a latch, and release it at the end."""
-    latch = HandlerLatch()
+def handler_latch(host: str = "127.0.0.1") -> Iterator[HandlerLatch]:
+    """Create a latch, and release it at the end.
+
+    Args:
+        host: The address of this machine by which handlers reach it.
+    """
+    latch = HandlerLatch(host)
     try:
         yield latch
     finally:

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,20 @@ from typing import Final
 import requests
 
 from tests.support.ports import free_port, is_listening
+from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, ScriptedServer
 from tests.support.waiting import wait_until
 
-__all__ = ["DOCKER_REGISTRY", "Blob", "ImageForTests", "Registry", "digest_of", "make_image", "running_registry"]
+__all__ = [
+    "DOCKER_REGISTRY",
+    "Blob",
+    "ImageForTests",
+    "Registry",
+    "digest_of",
+    "make_image",
+    "name_on",
+    "respond_with",
+    "running_registry",
+]
 
 DOCKER_REGISTRY: Final = shutil.which("docker-registry")
 OCI: Final = "application/vnd.oci.image."
@@ -134,6 +145,25 @@ def make_index(*images: ImageForTests) -> Blob:
     manifests = [unknown, *(image.descriptor for image in images)]
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
     return Blob(json.dumps(index).encode(), INDEX_TYPE)
+
+
+def respond_with(image: ImageForTests) -> Callable[[ReceivedRequest, int], ScriptedResponse]:
+    """Return what a registry answers that has one image."""
+    blobs = {f"/v2/base/blobs/{blob.digest}": blob for blob in image.blobs}
+    blobs |= {f"/v2/base/manifests/{name}": image.manifest for name in ("latest", image.manifest.digest)}
+
+    def answer(request: ReceivedRequest, number: int) -> ScriptedResponse:
+        del number
+        blob = blobs.get(request.path)
+        if blob is None:
+            return ScriptedResponse(404)
+        return ScriptedResponse(200, blob.content, {"Content-Type": blob.media_type})
+
+    return answer
+
+
+def name_on(server: ScriptedServer) -> str:
+    return f"{server.url.partition('://')[2]}/base"
 
 
 @dataclass(frozen=True)

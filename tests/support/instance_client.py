@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure, ResponseHeaders
-from fnkit.platform.data_plane.workers.http_client import ResponseReader
+from fnkit.platform.data_plane.response_reader import ResponseReader
 from tests.support.core_runtime import CoreRuntimeProcess, starting_core_runtime
 from tests.support.waiting import DEADLINE
 
@@ -34,9 +34,9 @@ class InstanceResponse:
 
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
     raw: bytes = b""
     closes: bool = False
+    _body: list[bytes] = field(default_factory=list)
 
     def on_assigned(self, request: PendingRequest) -> None:
         raise NotImplementedError
@@ -45,13 +45,17 @@ class InstanceResponse:
         self.status, self.headers = status, dict(headers)
 
     def on_response_data(self, data: bytes) -> None:
-        self.body += data
+        self._body.append(data)
 
     def on_response_end(self) -> None:
         raise NotImplementedError
 
     def on_failure(self, failure: RequestFailure) -> None:
         raise NotImplementedError
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self._body)
 
     @property
     def head(self) -> bytes:
@@ -100,14 +104,14 @@ class InstanceClient:
         Raises:
             ConnectionError: The connection was closed before the end of the response.
         """
-        response = self._response
-        while True:
-            data = self.peer.recv(65536)
-            response.raw += data
-            if not data:
-                raise ConnectionError(response.raw)
-            if self._reader.feed(data):
-                break
+        response, received = self._response, []
+        is_complete = False
+        while not is_complete:
+            received.append(self.peer.recv(65536))
+            if not received[-1]:
+                raise ConnectionError(b"".join(received))
+            is_complete = self._reader.feed(received[-1])
+        response.raw = b"".join(received)
         assert not self._reader.has_trailing_data, response.raw
         assert response.last_header == self.nonce_line
         response.closes = self._reader.connection_close

@@ -59,6 +59,7 @@ async def _prepare_kubernetes(settings: ProcessSettings, clock: SyncedClock) -> 
     from fnkit.platform.data_plane.kubernetes.engine import KubernetesEngine, connect
     from fnkit.platform.data_plane.kubernetes.settings import KubernetesEngineSettings
 
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each request
     layout = DataLayout(Path(settings.data_dir))
     holder = f"{socket.gethostname()}:{layout.data_dir.resolve()}"
     engine_settings = KubernetesEngineSettings(

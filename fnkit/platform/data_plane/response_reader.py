@@ -37,6 +37,10 @@ class ProtocolViolation(Exception):
     """What the instance sent is no response to the request. The message states the reason."""
 
 
+class InstanceEnded(ProtocolViolation):
+    """The instance has ended instead of answering. The message states why."""
+
+
 class ResponseReader:
     """Parses the responses of one instance, in turn.
 
@@ -58,6 +62,7 @@ class ResponseReader:
         self._reads_end = reads_end
         self._nonce_line = b""  # the header line that the head of the current response must end with
         self._violation = ""  # what is wrong with the head
+        self._end_reason = ""
         self._body_parts: list[bytes] = []  # of the current read: a body in tiny chunks is delivered at once
         self._is_in_body = False
         self._is_complete = False
@@ -96,6 +101,7 @@ class ResponseReader:
 
         Raises:
             ProtocolViolation: The bytes are no response to the current request.
+            InstanceEnded: They say that there will be none.
         """
         is_first = self._head_bytes == 0
         if is_first and (known := lookup_head(data, self._nonce_line)) is not None:
@@ -107,6 +113,8 @@ class ResponseReader:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.has_trailing_data = True
+            if self._end_reason:
+                raise InstanceEnded(self._end_reason) from None
             if not self._is_complete:
                 raise ProtocolViolation(self._violation or "its response was not HTTP") from None
         self._deliver_body()
@@ -168,8 +176,8 @@ class ResponseReader:
     def _check_end(self, headers: list[tuple[bytes, bytes]]) -> None:
         for name, value in headers:
             if name.lower() == _END_HEADER:
-                self._violation = value.decode("latin-1")
-                raise httptools.HttpParserError(self._violation)
+                self._end_reason = value.decode("latin-1")
+                raise httptools.HttpParserError(self._end_reason)
 
     def on_body(self, data: bytes) -> None:
         """Collect a part of the body."""

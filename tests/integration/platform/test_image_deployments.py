@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from fnkit.platform.model.derived_keys import registry_pull_key
 from fnkit.platform.model.routing import ImageProgram, LocalProgram, PrestartInterpreter, Route
 from tests.support.control_process import API, SECRET_KEY, ControlProcess, running_control, zip_archive
 from tests.support.fake_data_plane import FakeDataPlane, connected_data_plane
-from tests.support.image_registry import DOCKER_REGISTRY, make_image, running_registry
+from tests.support.image_registry import DOCKER_REGISTRY, make_image, name_on, respond_with, running_registry
 from tests.support.ports import free_port
 from tests.support.registry import RegistryClient, layer_files
-from tests.support.waiting import wait_until
+from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
+from tests.support.waiting import DEADLINE, wait_until
 
 REGISTRY_HOST = "10.1.2.3:8480"
 HANDLER = "def handle(event, context):\n    return 'hello'\n"
@@ -328,6 +330,34 @@ def test_missing_image_is_tried_again_until_its_base_can_be_pulled(tmp_path: Pat
                 assert pulled_code(control, latest_route(peer, function, 1)) == HANDLER.encode()
 
 
+def test_newer_deployment_waits_for_the_base_that_the_superseded_one_asked_for(tmp_path: Path) -> None:
+    has_base, honest = threading.Event(), respond_with(make_image())
+
+    def answer(request: ReceivedRequest, earlier: int) -> ScriptedResponse:
+        assert has_base.wait(DEADLINE)
+        return honest(request, earlier)
+
+    with (
+        scripted_server(answer) as server,
+        running_cluster_control(tmp_path, {"python311": name_on(server)}) as control,
+        connected_data_plane(control.settings.control_socket) as peer,
+    ):
+        function = create_function(control)
+        path = f"{API}/functions/{function['id']}"
+        control.upload(function["id"], zip_archive())
+        control.request("POST", f"{path}/deploy", {}).ok()
+        wait_until(lambda: bool(server.requests), what="a request for the base")
+        listed = control.request("GET", f"{API}/functions", query={"name": "hello"}).ok()["functions"]
+        assert isinstance(listed, list)
+        assert "image is being pushed" in listed[0]["build_message"]
+        control.request("PATCH", path, {"environment_variables": {"A": "1"}}).ok()
+        has_base.set()
+        assert pulled_code(control, latest_route(peer, function, 2))
+        assert not [upsert for upsert in peer.upserts if upsert.route.generation == 1]
+        requested = [request.path for request in server.requests]
+        assert len(requested) == len(set(requested))
+
+
 def test_serving_version_keeps_its_image_whatever_number_of_deployments_follows(
     tmp_path: Path, base_images: dict[str, str]
 ) -> None:
@@ -337,11 +367,11 @@ def test_serving_version_keeps_its_image_whatever_number_of_deployments_follows(
             control.settings.control_socket, start_error=lambda route: "broken" if route.generation > 1 else None
         ) as peer:
             deploy(control, function)
+            serving = latest_route(peer, function, 1)
             for number in range(51):
                 change = {"environment_variables": {"N": str(number)}}
                 control.request("PATCH", f"{API}/functions/{function['id']}", change).ok()
             assert control.wait_until_settled("functions", function["id"])["error_message"] == "broken"
             latest_route(peer, function, 52)
-            serving = latest_route(peer, function, 1)
         assert pulled_code(control, serving) == HANDLER.encode()
         assert routes_after_restart(control)[serving.function_id].program == serving.program

@@ -34,6 +34,8 @@ from tests.support.image_registry import (
     digest_of,
     make_image,
     make_index,
+    name_on,
+    respond_with,
     running_registry,
 )
 from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, ScriptedServer, scripted_server
@@ -147,25 +149,6 @@ class TestRegistry:
             assert "looking-glass" not in f"{wrong.message}{wrong.hint}"
             right = docker_config(tmp_path, f"https://{closed.host}/v1/", "alice", "wonderland")
             assert_layers(pull(name, store, right), store, image)
-
-
-def respond_with(image: ImageForTests) -> Callable[[ReceivedRequest, int], ScriptedResponse]:
-    """Return what a registry answers that has one image."""
-    blobs = {f"/v2/base/blobs/{blob.digest}": blob for blob in image.blobs}
-    blobs |= {f"/v2/base/manifests/{name}": image.manifest for name in ("latest", image.manifest.digest)}
-
-    def answer(request: ReceivedRequest, number: int) -> ScriptedResponse:
-        del number
-        blob = blobs.get(request.path)
-        if blob is None:
-            return ScriptedResponse(404)
-        return ScriptedResponse(200, blob.content, {"Content-Type": blob.media_type})
-
-    return answer
-
-
-def name_on(server: ScriptedServer) -> str:
-    return f"{server.url.partition('://')[2]}/base"
 
 
 def with_manifest(image: ImageForTests, **changes: object) -> ImageForTests:

@@ -248,5 +248,6 @@ def _is_compatible(current: Route, wanted: Route) -> bool:
         and current.environment == wanted.environment
         and (current.runtime, current.handler, current.sandbox) == (wanted.runtime, wanted.handler, wanted.sandbox)
         and (current.memory, current.cpu) == (wanted.memory, wanted.cpu)
+        and current.private_network_id == wanted.private_network_id
         and (current.name, current.privacy) == (wanted.name, wanted.privacy)
     )

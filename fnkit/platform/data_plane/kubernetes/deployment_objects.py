@@ -47,7 +47,7 @@ from fnkit.contract.invocation.environment import (
     EnvironmentSpec,
     instance_environment,
 )
-from fnkit.contract.limits import DISK_MAX_BYTES
+from fnkit.contract.limits import DISK_MAX_BYTES, TIMEOUT_MAX_SECONDS
 from fnkit.platform.data_plane.kubernetes.settings import (
     FUNCTION_LABEL,
     GENERATION_LABEL,
@@ -70,7 +70,7 @@ _TEMPORARY_DIRECTORY: Final = str(PurePosixPath("/", "tmp"))
 _KEY_DIRECTORY: Final = "/run/fnkit"
 _KEY_ITEM: Final = "instance-key"  # no variable has this name: a dash is not allowed in one
 _EVICTION_SECONDS: Final = 10  # on a node that is lost; the default of 300 would keep its Pods counted for so long
-_EXTRA_TIMEOUT: Final = 60  # the gateway's own timeout decides; this one ends what a dead gateway has left
+_TIMEOUT: Final = TIMEOUT_MAX_SECONDS + 60  # the gateway's timeout decides; this ends what a dead gateway left
 _NEVER: Final = 10**9
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -210,7 +210,7 @@ def _environment(route: Route) -> list[EnvVar]:
     secrets = {name for name in route.secret_names if environment.get(name) == route.environment[name]}
     own = {
         "FNKIT_INSTANCE_KEY_FILE": f"{_KEY_DIRECTORY}/{_KEY_ITEM}",
-        "FNKIT_TIMEOUT_SECONDS": f"{route.timeout + _EXTRA_TIMEOUT:g}",
+        "FNKIT_TIMEOUT_SECONDS": str(_TIMEOUT),
         "FNKIT_IDLE_SECONDS": str(_NEVER),
     }
     return [

@@ -16,7 +16,7 @@ from fnkit.platform.data_plane.connected_instance import ConnectedInstance
 from fnkit.platform.data_plane.instance import Instance, InstanceState
 from fnkit.platform.data_plane.kubernetes.pod_state import PodState
 from fnkit.platform.data_plane.logs import LogWriter
-from fnkit.platform.data_plane.response_reader import ProtocolViolation, ResponseReader
+from fnkit.platform.data_plane.response_reader import InstanceEnded, ProtocolViolation, ResponseReader
 from fnkit.platform.model.routing import Route
 
 _NO_CONTENT: Final = 204
@@ -65,7 +65,7 @@ class PodInstance(ConnectedInstance):
         self.is_exiting = False
         self.start_began_at = monotonic()
         self._function_id = route.function_id
-        self._key_line = f"\r\nfnkit-instance-key: {key}".encode()
+        self._lines = f"\r\nhost: function\r\nfnkit-instance-key: {key}".encode()
         self._on_kill = on_kill
         self._is_disconnected = False
         self._is_kill_reported = False
@@ -133,7 +133,7 @@ class PodInstance(ConnectedInstance):
         _detect_lost_peer(transport.get_extra_info("socket"))
         self._response_reader.expect(None)
         if self._transport is not None:
-            self._transport.write(self._response_reader.encode_get(self._key_line))
+            self._transport.write(self._response_reader.encode_get(self._lines))
 
     def _on_start_data(self, data: bytes) -> None:
         try:
@@ -151,16 +151,20 @@ class PodInstance(ConnectedInstance):
             self.started.set_result(True)
 
     def _encode_head(self, content_length: int) -> bytes:
-        lines = self._key_line + f"\r\nfnkit-request-id: {self._request_id}".encode()
+        lines = self._lines + f"\r\nfnkit-request-id: {self._request_id}".encode()
         return self._response_reader.encode_head(content_length, lines)
 
     def _on_violation(self, violation: ProtocolViolation) -> None:
         """Handle the end that the core runtime reports instead of a response, or what is none."""
-        if str(violation) == _KILLED:
-            self._await_end(_KILLED)
-            return
-        self.is_exiting = True
-        self.kill(str(violation))
+        reason = str(violation)
+        if not isinstance(violation, InstanceEnded):
+            self.kill(reason)
+        elif reason == _KILLED:
+            self._await_end(reason)
+        else:
+            self.is_exiting = True
+            self.kill(reason)
+            self._end(reason)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Handle the end of the connection: its container has ended, or cannot be reached."""

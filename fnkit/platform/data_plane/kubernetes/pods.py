@@ -48,7 +48,7 @@ class Pods:
         self._positions = LogPositions(settings.log_positions_file)
         self._watch = PodWatch(cluster, self._on_pod, self._on_deleted)
         self.instances: dict[str, PodInstance] = {}
-        self._leftovers: dict[str, list[Pod]] = {}  # by revision: Pods of an earlier process
+        self._leftovers: dict[str, Pod] = {}  # by name: Pods of an earlier process
         self._secrets: dict[str, asyncio.Task[None]] = {}  # by revision: their creation
         self._logs_followed: dict[str, asyncio.Task[None]] = {}  # by the name of the Pod
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,8 +56,7 @@ class Pods:
 
     async def open(self) -> None:
         """Find the Pods that an earlier process has left, and watch all from now on. Raises ``ClusterError``."""
-        for pod in await self._watch.list():
-            self._leftovers.setdefault(_revision(pod), []).append(pod)
+        self._leftovers = {pod_name(pod): pod for pod in await self._watch.list()}
         self._spawn(self._watch.run())
 
     # Pods of an earlier process
@@ -65,23 +64,22 @@ class Pods:
     def adopt(self, objects: DeploymentObjects) -> list[PodInstance]:
         """Return the instances of a deployment that an earlier process has started and that still run."""
         adopted = []
-        for pod in self._leftovers.pop(objects.revision, []):
-            if read_pod(pod).end:
-                self._spawn_deletion(self._delete(Pod, pod_name(pod)))
-                continue
-            instance = self._add(pod_name(pod), objects)
-            adopted.append(instance)
-            self._loop.call_soon(self._on_pod, pod)
+        for name, pod in list(self._leftovers.items()):
+            # One that has ended is deleted with those that no deployment adopts.
+            if _revision(pod) == objects.revision and not read_pod(pod).end:
+                del self._leftovers[name]
+                adopted.append(self._add(name, objects))
+                self._loop.call_soon(self._on_pod, pod)
         if adopted:
             self._secrets[objects.revision] = self._spawn(self._cluster.create(objects.secret))
         return adopted
 
     def discard_leftovers(self) -> None:
         """Delete the Pods and Secrets of an earlier process that no deployment has adopted."""
-        pods = [pod for group in self._leftovers.values() for pod in group]
+        names = list(self._leftovers)
         self._leftovers.clear()
-        for pod in pods:
-            self._spawn_deletion(self._delete(Pod, pod_name(pod)))
+        for name in names:
+            self._spawn_deletion(self._delete(Pod, name))
         self._spawn_deletion(self._discard_secrets())
 
     async def _discard_secrets(self) -> None:
@@ -136,6 +134,8 @@ class Pods:
         name, state = pod_name(pod), read_pod(pod)
         instance = self.instances.get(name)
         if instance is None:
+            if name in self._leftovers:
+                self._leftovers[name] = pod
             return
         if state.has_output and name not in self._logs_followed:
             follower = PodLog(self._cluster, instance, self._logs, self._positions)
@@ -143,6 +143,7 @@ class Pods:
         instance.on_state(state)
 
     def _on_deleted(self, name: str) -> None:
+        self._leftovers.pop(name, None)
         instance = self.instances.get(name)
         if instance is not None:
             instance.on_deleted()

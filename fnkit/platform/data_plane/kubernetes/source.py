@@ -71,6 +71,7 @@ class KubernetesInstanceSource:
         self._room: asyncio.Future[None] = self._loop.create_future()  # done when there may be room again
         self._networks: dict[str, asyncio.Future[None]] = {}
         self._connecting = 0
+        self._is_closed = False
 
     @property
     def memory_used(self) -> int:
@@ -264,6 +265,9 @@ class KubernetesInstanceSource:
 
     async def wait_closed(self) -> None:
         """Wait until nothing is left in the cluster, but for a few seconds only."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         policies = [
             (NetworkPolicy, f"{self._settings.object_prefix}-network-{network_id}") for network_id in self._networks
         ]

@@ -1,0 +1,68 @@
+"""Fixtures of tests that need a cluster, which they share."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+import pytest
+
+from tests.cluster.cluster import Cluster, attached_cluster, running_cluster
+from tests.cluster.programs import build_programs, missing_programs
+from tests.support.engine_harness import EngineHarness
+
+if TYPE_CHECKING:
+    from tests.cluster.engine_harness import FunctionImages
+
+NODES: Final = 3
+_RUNNING: Final = os.environ.get("FNKIT_TEST_CLUSTER", "")
+"""The directory of a cluster that ``make cluster`` runs, to use that one; read before tests clear the environment."""
+
+
+class _OpenEngine(Protocol):
+    def __call__(self, folder: Path) -> AbstractAsyncContextManager[EngineHarness]: ...
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Run a cluster of three nodes."""
+    if os.geteuid() != 0:
+        pytest.skip("a cluster needs root")
+    if missing := missing_programs():
+        pytest.skip(f"not installed: {' '.join(missing)}")
+    if _RUNNING:
+        yield attached_cluster(Path(_RUNNING), build_programs())
+        return
+    with running_cluster(build_programs(), NODES) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kube_namespace(cluster: Cluster) -> Iterator[str]:
+    """Create a namespace, and delete it with all that tests have left in it."""
+    name = f"tests-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def function_images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionImages]:
+    """Serve images of functions to the nodes of the cluster."""
+    from tests.cluster.engine_harness import serving_images  # with the client of clusters, which few tests need
+
+    with serving_images(cluster, tmp_path_factory.mktemp("images")) as images:
+        yield images
+
+
+@pytest.fixture
+def kubernetes_engine(cluster: Cluster, kube_namespace: str, function_images: FunctionImages) -> _OpenEngine:
+    """Return what opens an engine of the cluster."""
+    from tests.cluster.engine_harness import open_kubernetes_engine
+
+    return partial(open_kubernetes_engine, cluster, kube_namespace, function_images)
