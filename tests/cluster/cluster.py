@@ -184,6 +184,11 @@ class Cluster:
         file.write_text(json.dumps(policy))
         return file
 
+    @property
+    def has_audit_log(self) -> bool:
+        """Whether the API server records requests; one that another version of this module has started may not."""
+        return (self.directory / "audit.log").exists()
+
     def audited_requests(self, namespace: str, account: str) -> list[dict[str, Any]]:
         """Return the requests that Pods with an account have sent, as the API server's audit log has them."""
         user = f"system:serviceaccount:{namespace}:{account}"

@@ -56,7 +56,7 @@ class Installation:
     """
 
     image: str
-    namespace: str = PLATFORM_NAME.partition("-")[0]
+    namespace: str = "fnkit"
     storage: str = "10Gi"
     storage_class: str = ""
     registry_host: str = ""
@@ -76,21 +76,21 @@ def build_manifests(installation: Installation) -> list[dict[str, object]]:
         UsageError: The namespace, the size, the image or the host of the registry is invalid.
     """
     _check(installation)
-    space = installation.namespace
+    namespace = installation.namespace
     host = installation.registry_host or f"localhost:{installation.registry_port}"
     documents = [
-        _namespace(space, "restricted"),
-        _document("v1", "ServiceAccount", space, automountServiceAccountToken=False),
-        _role(space),
-        _role_binding(space),
+        _namespace(namespace, "restricted"),
+        _document("v1", "ServiceAccount", namespace, automountServiceAccountToken=False),
+        _role(namespace),
+        _role_binding(namespace),
         _claim(installation),
-        _service(PLATFORM_NAME, space, {"api": (API_PORT, API_PORT)}),
-        _service("fnkit-gateway", space, {"http": (80, GATEWAY_PORT), "https": (443, GATEWAY_TLS_PORT)}),
-        _network_policy(space),
-        deployment(installation.image, space, host, installation.arguments),
+        _service(PLATFORM_NAME, namespace, {"api": (API_PORT, API_PORT)}),
+        _service("fnkit-gateway", namespace, {"http": (80, GATEWAY_PORT), "https": (443, GATEWAY_TLS_PORT)}),
+        _network_policy(namespace),
+        deployment(installation.image, namespace, host, installation.arguments),
     ]
     if not installation.registry_host:
-        target = f"{PLATFORM_NAME}.{space}.svc:{API_PORT}"
+        target = f"{PLATFORM_NAME}.{namespace}.svc:{API_PORT}"
         documents += [
             _namespace(installation.forwarder_namespace, "privileged"),
             daemon_set(installation.image, installation.forwarder_namespace, installation.registry_port, target),
