@@ -87,6 +87,7 @@ def test_platform_that_is_stopped_leaves_no_objects(platform: InstalledPlatform)
 
 
 def test_platform_has_used_exactly_its_rights(platform: InstalledPlatform) -> None:
+    """Run after the tests above: it reads what they have caused."""
     if not platform.cluster.has_audit_log:
         pytest.skip("this cluster records no requests")
     requests = platform.cluster.audited_requests(platform.namespace, "fnkit-platform")

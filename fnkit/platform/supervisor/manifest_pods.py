@@ -54,7 +54,7 @@ def deployment(image: str, namespace: str, registry_host: str, arguments: Sequen
         ],
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         "startupProbe": _health_probe(period=2, failures=_START_SECONDS // 2),
-        "readinessProbe": _health_probe(period=2, failures=2),
+        "readinessProbe": _health_probe(period=_PROBE_SECONDS, failures=2),
         "livenessProbe": _health_probe(period=_PROBE_SECONDS, failures=_UNHEALTHY_PROBES),
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
         "securityContext": _container_security(),
