@@ -23,7 +23,7 @@ from tests.support.fake_data_plane import FakeDataPlane, connected_data_plane
 from tests.support.handler_latch import HandlerLatch, handler_latch
 from tests.support.ports import free_port
 
-__all__ = ["FunctionImages", "open_kubernetes_engine", "serving_images"]
+__all__ = ["FunctionImages", "KubernetesEngineHarness", "open_kubernetes_engine", "serving_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +68,36 @@ def serving_images(cluster: Cluster, folder: Path) -> Iterator[FunctionImages]:
         yield FunctionImages(control, data_plane, registry_host, namespace["id"])
 
 
-class _KubernetesEngineHarness(EngineHarness):
-    """The engine of a cluster."""
+class KubernetesEngineHarness(EngineHarness):
+    """The engine of a cluster.
+
+    Attributes:
+        client: A client of the cluster.
+        labels: Those of everything that the engine has created.
+    """
 
     def __init__(self, latch: HandlerLatch, images: FunctionImages, settings: KubernetesEngineSettings) -> None:
         super().__init__(latch)
         self._images = images
-        self._labels: LabelSelector = {"fnkit.dev/platform": settings.platform_id}
+        self.labels: LabelSelector = {"fnkit.dev/platform": settings.platform_id}
         self.client = Client(KubeConfig.from_file(settings.kubeconfig), namespace=settings.namespace)
 
     def store_program(self, _name: str, source: str) -> ImageProgram:
         return self._images.make(source)
 
     def instance_count(self) -> int:
-        return len(list(self.client.list(Pod, namespace=self.client.namespace, labels=self._labels)))
+        return len(list(self.client.list(Pod, namespace=self.client.namespace, labels=self.labels)))
 
     def is_gone(self) -> bool:
         return not self.instance_count() and not list(
-            self.client.list(Secret, namespace=self.client.namespace, labels=self._labels)
+            self.client.list(Secret, namespace=self.client.namespace, labels=self.labels)
         )
 
 
 @asynccontextmanager
 async def open_kubernetes_engine(
     cluster: Cluster, namespace: str, images: FunctionImages, folder: Path
-) -> AsyncIterator[EngineHarness]:
+) -> AsyncIterator[KubernetesEngineHarness]:
     """Run an engine of a cluster, and close it.
 
     Args:
@@ -111,7 +116,7 @@ async def open_kubernetes_engine(
         log_positions_file=folder / "pod-logs.json",
     )
     with handler_latch(HOST_ADDRESS) as latch:
-        harness = _KubernetesEngineHarness(latch, images, settings)
+        harness = KubernetesEngineHarness(latch, images, settings)
         connection = await connect(settings, harness.clock)
         harness.engine = KubernetesEngine(connection, settings, harness.clock, harness.on_exit)
         try:

@@ -14,18 +14,19 @@ import pytest
 
 from tests.cluster.cluster import Cluster, attached_cluster, running_cluster
 from tests.cluster.programs import build_programs, missing_programs
-from tests.support.engine_harness import EngineHarness
 
 if TYPE_CHECKING:
-    from tests.cluster.engine_harness import FunctionImages
+    from tests.cluster.engine_harness import FunctionImages, KubernetesEngineHarness
 
 NODES: Final = 3
 _RUNNING: Final = os.environ.get("FNKIT_TEST_CLUSTER", "")
-"""The directory of a cluster that ``make cluster`` runs, to use that one; read before tests clear the environment."""
+"""The directory of a cluster that ``make cluster`` runs, to use that one; read before tests clear it."""
 
 
-class _OpenEngine(Protocol):
-    def __call__(self, folder: Path) -> AbstractAsyncContextManager[EngineHarness]: ...
+class OpenEngine(Protocol):
+    """Opens an engine that writes to an empty folder."""
+
+    def __call__(self, folder: Path) -> AbstractAsyncContextManager[KubernetesEngineHarness]: ...
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ def function_images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def kubernetes_engine(cluster: Cluster, kube_namespace: str, function_images: FunctionImages) -> _OpenEngine:
+def kubernetes_engine(cluster: Cluster, kube_namespace: str, function_images: FunctionImages) -> OpenEngine:
     """Return what opens an engine of the cluster."""
     from tests.cluster.engine_harness import open_kubernetes_engine
 

@@ -21,6 +21,7 @@ from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
+_CLUSTER_CLOSING_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -32,10 +33,12 @@ class PreparedEngine:
         isolation: The isolation level in force, which control shows.
         create: Creates the engine, given what to call with deployment and reason when an instance has ended
             unexpectedly.
+        closing_seconds: How long it may take to remove its instances, when the process ends.
     """
 
     isolation: str
     create: Callable[[Callable[[Route, str], None]], Engine]
+    closing_seconds: float = 0.0
 
 
 async def prepare_engine(settings: ProcessSettings, runtime_directory: Path, clock: SyncedClock) -> PreparedEngine:

@@ -62,6 +62,7 @@ class DataPlane:
         self._settings = settings
         self._isolation = prepared.isolation
         self._clock = clock
+        self._drain_seconds = _DRAIN_TIMEOUT - prepared.closing_seconds
         self._engine: Engine = prepared.create(self._on_instance_exit)
         self._router = Router((settings.host,))
         self._authorizer = Authorizer(settings.secret_key, self._clock.now)
@@ -100,7 +101,7 @@ class DataPlane:
         for listener in listeners:
             listener.close()
         self._gateway.stop_serving()
-        await self._engine.drain(_DRAIN_TIMEOUT)
+        await self._engine.drain(self._drain_seconds)
         link.cancel()
         if self._health_task is not None:
             self._health_task.cancel()

@@ -112,7 +112,7 @@ class EngineMetricsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         functions: One entry for each function.
         memory_used_mb: MB reserved by the memory limits of live instances.
-        memory_limit_mb: MB available to all instances, the memory budget.
+        memory_limit_mb: MB available to all instances, the memory budget; 0 if a cluster decides.
     """
 
     functions: tuple[FunctionMetricsSnapshot, ...]

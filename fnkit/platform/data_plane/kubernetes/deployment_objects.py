@@ -34,10 +34,11 @@ from lightkube.models.core_v1 import (
     SecretVolumeSource,
     SecurityContext,
     Toleration,
+    TopologySpreadConstraint,
     Volume,
     VolumeMount,
 )
-from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
 from lightkube.resources.core_v1 import Pod, Secret
 
 from fnkit.contract.invocation.environment import (
@@ -167,6 +168,14 @@ def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:
                 tolerationSeconds=_EVICTION_SECONDS,
             )
             for state in ("not-ready", "unreachable")
+        ],
+        topologySpreadConstraints=[  # so that a lost node takes few instances of a function with it
+            TopologySpreadConstraint(
+                maxSkew=1,
+                topologyKey="kubernetes.io/hostname",
+                whenUnsatisfiable="ScheduleAnyway",
+                labelSelector=LabelSelector(matchLabels={FUNCTION_LABEL: route.function_id}),
+            )
         ],
         volumes=[
             Volume(name="key", secret=key),

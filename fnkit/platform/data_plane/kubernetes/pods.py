@@ -24,7 +24,7 @@ from fnkit.platform.model.derived_keys import instance_key
 
 _LOG_END_SECONDS: Final = 3.0  # for the last lines of a container that has ended
 _RETRY_SECONDS: Final = 3600.0  # an object that could not be deleted for so long is left to the next start
-_CLOSE_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -198,7 +198,7 @@ class Pods:
     async def wait_closed(self, others: Iterable[tuple[type[NamespacedResource], str]]) -> None:
         """Wait until all Pods, their Secrets, and other objects are deleted.
 
-        What could not be deleted in five seconds is left for the next start, which adopts or deletes it.
+        What could not be deleted in three seconds is left for the next start, which adopts or deletes it.
         """
         for revision in list(self._secrets):
             self.remove_secret(revision)

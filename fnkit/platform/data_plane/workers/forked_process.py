@@ -310,7 +310,6 @@ class _LineSplitter:
 
     def take_rest(self) -> bytes:
         """Return the unfinished line, which the next data does not continue."""
-        if not self._partial_line or self._is_skipping:
-            return b""
         rest, self._partial_line = self._partial_line, b""
-        return rest
+        was_skipping, self._is_skipping = self._is_skipping, False
+        return b"" if was_skipping else rest

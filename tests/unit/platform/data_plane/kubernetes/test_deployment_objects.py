@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from pathlib import Path
 
@@ -26,18 +27,15 @@ SECRET_KEY = "11111111-1111-1111-1111-111111111111"
 IMAGE = f"registry.example:5000/funcscwshop/orders@sha256:{'0' * 64}"
 
 
-def settings(**changes: object) -> KubernetesEngineSettings:
-    values: dict[str, object] = {
-        "kubeconfig": "/kubeconfig",
-        "registry_host": "registry.example:5000",
-        "secret_key": SECRET_KEY,
-        "holder": "here",
-        "labels": {"team": "shop"},
-        "logs_directory": Path("logs"),
-        "log_positions_file": Path("positions"),
-        **changes,
-    }
-    return KubernetesEngineSettings(**values)  # type: ignore[arg-type]
+SETTINGS = KubernetesEngineSettings(
+    kubeconfig="/kubeconfig",
+    registry_host="registry.example:5000",
+    secret_key=SECRET_KEY,
+    holder="here",
+    labels={"team": "shop"},
+    logs_directory=Path("logs"),
+    log_positions_file=Path("positions"),
+)
 
 
 def route(**changes: object) -> Route:
@@ -56,19 +54,19 @@ def as_text(pod: Pod) -> str:
 
 
 def test_pod_is_what_it_was(golden: Golden) -> None:
-    golden.check("kubernetes-pod.json", as_text(build_objects(route(), settings()).new_pod()))
+    golden.check("kubernetes-pod.json", as_text(build_objects(route(), SETTINGS).new_pod()))
 
 
 def test_secrets_are_in_the_secret_only() -> None:
-    objects = build_objects(route(), settings())
+    objects = build_objects(route(), SETTINGS)
     assert "hunter2" not in as_text(objects.new_pod())
-    assert "hunter2" not in repr(settings())
+    assert "hunter2" not in repr(SETTINGS)
     data = {name: base64.b64decode(value).decode() for name, value in (objects.secret.data or {}).items()}
     assert data == {"PASSWORD": "hunter2", "instance-key": instance_key(SECRET_KEY, "orders", 1)}
 
 
 def test_each_pod_has_a_name_of_its_own() -> None:
-    objects = build_objects(route(), settings())
+    objects = build_objects(route(), SETTINGS)
     names = {pod.metadata.name for pod in (objects.new_pod(), objects.new_pod()) if pod.metadata is not None}
     assert len(names) == 2
 
@@ -88,8 +86,8 @@ def test_each_pod_has_a_name_of_its_own() -> None:
 )
 def test_revision_changes_with_whatever_an_instance_has(changes: dict[str, object]) -> None:
     assert (
-        build_objects(msgspec.structs.replace(route(), **changes), settings()).revision
-        != build_objects(route(), settings()).revision
+        build_objects(msgspec.structs.replace(route(), **changes), SETTINGS).revision
+        != build_objects(route(), SETTINGS).revision
     )
 
 
@@ -105,19 +103,19 @@ def test_revision_changes_with_whatever_an_instance_has(changes: dict[str, objec
 )
 def test_revision_stays_if_instances_can_stay(changes: dict[str, object]) -> None:
     assert (
-        build_objects(msgspec.structs.replace(route(), **changes), settings()).revision
-        == build_objects(route(), settings()).revision
+        build_objects(msgspec.structs.replace(route(), **changes), SETTINGS).revision
+        == build_objects(route(), SETTINGS).revision
     )
 
 
 def test_revision_tells_nothing_about_secrets() -> None:
-    other = settings(secret_key="22222222-2222-2222-2222-222222222222")
-    assert build_objects(route(), settings()).revision != build_objects(route(), other).revision
+    other = dataclasses.replace(SETTINGS, secret_key="22222222-2222-2222-2222-222222222222")
+    assert build_objects(route(), SETTINGS).revision != build_objects(route(), other).revision
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c", "-", "x" * 80, "9lives"])
 def test_any_name_of_a_function_gives_a_valid_name_of_a_pod(name: str) -> None:
-    metadata = build_objects(route(name=name), settings()).new_pod().metadata
+    metadata = build_objects(route(name=name), SETTINGS).new_pod().metadata
     assert metadata is not None
     assert metadata.name is not None
     assert len(metadata.name) <= 63
@@ -126,7 +124,7 @@ def test_any_name_of_a_function_gives_a_valid_name_of_a_pod(name: str) -> None:
 
 
 def test_nodes_log_in_with_a_key_that_can_only_pull() -> None:
-    document = base64.b64decode((registry_login(settings()).data or {})[".dockerconfigjson"])
+    document = base64.b64decode((registry_login(SETTINGS).data or {})[".dockerconfigjson"])
     auth = json.loads(document)["auths"]["registry.example:5000"]["auth"]
     assert base64.b64decode(auth).decode() == f"nologin:{registry_pull_key(SECRET_KEY)}"
     assert SECRET_KEY not in base64.b64decode(auth).decode()
@@ -134,8 +132,8 @@ def test_nodes_log_in_with_a_key_that_can_only_pull() -> None:
 
 def test_network_rules_are_what_they_were(golden: Golden) -> None:
     policies = [
-        instance_policy(settings(), ["192.0.2.1", "2001:db8::1"]),
-        private_network_policy(settings(), "33333333-3333-3333-3333-333333333333"),
+        instance_policy(SETTINGS, ["192.0.2.1", "2001:db8::1"]),
+        private_network_policy(SETTINGS, "33333333-3333-3333-3333-333333333333"),
     ]
     text = json.dumps([policy.to_dict() for policy in policies], indent=2, sort_keys=True) + "\n"
     golden.check("kubernetes-network-policies.json", text)

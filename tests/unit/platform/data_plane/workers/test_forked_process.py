@@ -134,3 +134,23 @@ def test_reused_descriptor_of_a_closed_stream_is_not_read() -> None:
             os.close(descriptor)
 
     asyncio.run(read())
+
+
+def test_line_that_is_too_long_ends_with_its_request() -> None:
+    read: list[bytes] = []
+
+    async def work() -> None:
+        source, target = os.pipe()
+        streams: list[tuple[int, LogStream]] = [(source, "stdout")]
+        reader = OutputReader(asyncio.get_running_loop(), streams, lambda _stream, lines: read.extend(lines))
+        for _ in range(2):  # more than a pipe holds
+            os.write(target, b"x" * 40_000)
+            reader.read_pending()
+        reader.flush()  # the end of the request
+        os.write(target, b"hello\n")
+        reader.read_pending()
+        os.close(target)
+        reader.close()
+
+    asyncio.run(work())
+    assert [len(read[0]) > 65536, *read[1:]] == [True, b"hello"]
