@@ -181,6 +181,7 @@ class PodInstance(ConnectedInstance):
             return
         self.was_killed_externally = reason == _UNREACHABLE
         self.kill(reason)
+        self._end(reason)  # if the API server is away, its request must not wait for the end of the Pod
 
 
 def _complete(future: asyncio.Future[None]) -> None:
