@@ -137,6 +137,7 @@ class Pods:
         route = objects.route
         key = instance_key(self._settings.secret_key, route.function_id, route.generation)
         instance = self.instances[name] = PodInstance(name, route, key, self._logs, self._on_kill)
+        instance.start_seconds = self._settings.start_seconds
         return instance
 
     # What becomes of them

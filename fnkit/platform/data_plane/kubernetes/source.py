@@ -45,7 +45,6 @@ from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.routing import Route
 
 _ADOPTION_SECONDS: Final = 10.0  # an adopted instance that cannot be reached for so long is replaced
-_PULL_SECONDS: Final = 60.0  # the registry may be restarting, and nodes try again after 10 and 20 seconds
 _RESTORATION_SECONDS: Final = 5.0  # a Pod without an address for so long may wait for a Secret that is gone
 _QUOTA_SECONDS: Final = 10.0  # a quota that others use up for so long fails a start
 _CONNECT_SECONDS: Final = 2.0
@@ -210,6 +209,8 @@ class KubernetesInstanceSource:
         """Return the instances of a deployment that an earlier process has started."""
         adopted = self._pods.adopt(build_objects(route, self._settings))
         for instance in adopted:
+            # It answers when its handler has completed the request of the earlier process.
+            instance.start_seconds = max(instance.start_seconds, route.timeout)
             instance.serve(on_idle)
             self._loop.call_later(_ADOPTION_SECONDS, _replace_unreachable, instance)
         return adopted
@@ -230,17 +231,17 @@ class KubernetesInstanceSource:
     async def _oversee_start(self, pod: PodInstance) -> None:
         """End a start that does not succeed in time, and restore what it may miss."""
         now = self._loop.time()
-        deadline, next_restoration = now + self._settings.start_seconds, now + _RESTORATION_SECONDS
+        deadline, next_restoration = now + pod.start_seconds, now + _RESTORATION_SECONDS
         while not pod.is_terminating:
             await asyncio.sleep(_WAIT_STEP)
             state, now = pod.state_of_pod, self._loop.time()
             if state.pull_failure:
                 self._warn(pod.route, f"its image cannot be pulled: {state.pull_failure}")
-                if monotonic() - pod.pull_failed_since > _PULL_SECONDS:
+                if monotonic() - pod.pull_failed_since > self._settings.pull_seconds:
                     pod.kill(f"its image cannot be pulled: {state.pull_failure}")
             if now > deadline:
                 what = "its handler was not imported" if state.has_output else "its container was not started"
-                pod.kill(f"{what} within {self._settings.start_seconds:g} s")
+                pod.kill(f"{what} within {pod.start_seconds:g} s")
             if not state.has_output and now > next_restoration:
                 next_restoration = now + _RESTORATION_SECONDS
                 await self._restore_secrets(pod.route)
@@ -321,6 +322,6 @@ def _key(route: Route) -> str:
 
 
 def _replace_unreachable(instance: PodInstance) -> None:
-    if not instance.started.done():
+    if not instance.started.done() and not instance.is_connected:
         instance.was_killed_externally = True
         instance.kill("it could not be reached after the start of the platform")
