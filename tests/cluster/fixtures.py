@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NODES: Final = 3
 _RUNNING: Final = os.environ.get("FNKIT_TEST_CLUSTER", "")
-"""The directory of a cluster that ``make cluster`` runs, to use that one; read before tests clear it."""
+"""The directory of a cluster that ``make cluster`` runs; read before tests clear the environment."""
 
 
 class OpenEngine(Protocol):

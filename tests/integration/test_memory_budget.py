@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fnkit.platform.data_plane.interface import FailureKind
 from fnkit.platform.model.routing import LocalProgram
 from tests.support.engine_harness import EngineHarness, open_local_engine
 from tests.support.waiting import DEADLINE, wait_until_async
@@ -67,5 +68,22 @@ def test_start_waits_for_memory_and_takes_that_of_an_idle_instance(
             assert caplog.messages.count(warning) == 1
             assert harness.exits == []
             assert memory_used(harness) == 256
+
+    asyncio.run(work())
+
+
+def test_start_is_given_up_with_the_last_request_that_needed_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with asyncio.timeout(DEADLINE), open_local_engine(tmp_path, memory_budget=256) as harness:
+            first = await harness.start("first", harness.latch.source + SOURCE, memory=256)
+            running = harness.call(first, "/wait")
+            await harness.wait_for_handlers(1)
+            second = harness.route("second", SOURCE, memory=256, timeout=0.2)
+            harness.engine.resume(second)
+            assert await harness.call(second).failure_kind() is FailureKind.TIMEOUT
+            harness.latch.release()
+            assert await running.body() == "first"
+            await wait_until_async(lambda: harness.metrics(second).starting == 0)
+            assert (harness.metrics(first).idle, harness.metrics(second).idle) == (1, 0)
 
     asyncio.run(work())

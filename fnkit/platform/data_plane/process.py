@@ -37,6 +37,7 @@ from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.process_log import standard_error_handler
 from fnkit.platform.model.routing import Route
 from fnkit.platform.model.settings import DataLayout, OtlpSettings, ProcessSettings
+from fnkit.platform.model.start_error import START_ERROR_FILE, encode_start_error
 
 if TYPE_CHECKING:
     from fnkit.platform.data_plane.gateway.otlp import RequestSpanExporter
@@ -296,6 +297,8 @@ def main() -> int:
         run(_serve(settings))
     except PlatformError as error:
         _log.error("%s%s", error, f" {error.hint}" if error.hint else "")
+        with contextlib.suppress(OSError):  # the log has it
+            (Path(settings.gateway_socket).parent / START_ERROR_FILE).write_bytes(encode_start_error(error))
         return 1
     except OSError as error:
         _log.error("%s", error)

@@ -37,6 +37,7 @@ from fnkit.contract.limits import (
     SCALE_TO_ONE_AFTER_SECONDS,
     SCALE_TO_ZERO_AFTER_SECONDS,
 )
+from fnkit.platform.model.start_error import START_ERROR_FILE
 
 
 class DataLayout:
@@ -50,6 +51,8 @@ class DataLayout:
         """Additional API keys."""
         self.run_file: Final = data_dir / "run.json"
         """The run file."""
+        self.start_error_file: Final = data_dir / START_ERROR_FILE
+        """Why a start in the background failed, until the command that asked for it has read it."""
         self.database: Final = data_dir / "platform.db"
         """The SQLite store."""
         self.blobs_dir: Final = data_dir / "blobs"

@@ -27,6 +27,7 @@ from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.request_log import API_LOG, parse_logged_request
 from fnkit.platform.model.settings import DataLayout, PlatformSettings, SettingDifference
+from fnkit.platform.model.start_error import decode_start_error
 from fnkit.platform.supervisor.backup_file import BackupManifest
 from fnkit.platform.supervisor.data_directory import (
     PlatformCredentials,
@@ -253,7 +254,7 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
         if found is not None and fetch_health(found.settings.host, found.settings.api_port).is_ready:
             return found
         if found is None and started:
-            raise not_healthy_error(layout, "it exited")
+            raise _take_start_error(layout) or not_healthy_error(layout, "it exited")
         if found is None:
             started = _start_supervisor(with_broker_environment(options, os.environ))
         if time.monotonic() > deadline:
@@ -261,6 +262,16 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
                 stop_platform(layout.data_dir)
             raise not_healthy_error(layout, f"it did not become healthy within {options.start_timeout:g} s")
         time.sleep(_POLL_INTERVAL)
+
+
+def _take_start_error(layout: DataLayout) -> PlatformError | None:
+    """Return why the start in the background failed, and remove the file that says so."""
+    try:
+        content = layout.start_error_file.read_bytes()
+        layout.start_error_file.unlink()
+    except OSError:
+        return None
+    return decode_start_error(content)
 
 
 def run_in_foreground(

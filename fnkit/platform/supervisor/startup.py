@@ -233,6 +233,7 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     lock = acquire_lock(layout.data_dir)
     ports = PlatformPorts()
     try:
+        layout.start_error_file.unlink(missing_ok=True)
         complete_restore(layout)
         remove_interrupted_backups(layout)
         check_store(layout)

@@ -4,8 +4,9 @@ Its pid is that of the platform. ``supervise`` runs in the foreground within ``f
 and ``--local`` run this module as a process, which writes a ``StartupResult`` and then detaches from its parent.
 
 1. Prepare: lock the data directory, reserve ports, write the run file. Nothing is started if this fails.
-2. Start the processes and poll their health. If control or the data plane ends three times, or the platform is not
-   healthy within ``--timeout``, everything is stopped and the start fails.
+2. Start the processes and poll their health. If one leaves an error that a user can act on, if control or the data
+   plane ends three times, or if the platform is not healthy within ``--timeout``, everything is stopped and the
+   start fails.
 3. Run until SIGTERM or SIGINT, restarting processes that end.
 4. Stop: control and the data plane get SIGTERM and ten seconds, then the broker, then SIGKILL for what is left. A
    second signal kills at once.
@@ -28,6 +29,7 @@ import msgspec
 from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import ProcessSettings, QueueSettings
+from fnkit.platform.model.start_error import START_ERROR_FILE, decode_start_error, encode_start_error
 from fnkit.platform.rotating_log import RotatingLogFile
 from fnkit.platform.supervisor.child_process import ChildProcess
 from fnkit.platform.supervisor.data_directory import child_environment, write_run_file
@@ -98,7 +100,8 @@ class _Supervisor:
             start_timeout: Seconds until the platform must be healthy.
 
         Raises:
-            PlatformError: ``platform-not-healthy``: the start failed. All processes have ended.
+            PlatformError: The start failed: ``platform-not-healthy``, or what one of the processes reports. All
+                have ended.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -159,10 +162,19 @@ class _Supervisor:
         return False
 
     def _check_start(self, deadline: float) -> None:
+        if (failure := self._read_start_error()) is not None:
+            raise failure
         if any(process.crashes >= _MAX_CRASHES for process in self._processes[:_CORE_PROCESS_COUNT]):
             raise not_healthy_error(self._prepared.layout, "its processes exit right after they start")
         if asyncio.get_running_loop().time() > deadline:
             raise not_healthy_error(self._prepared.layout, "it did not become healthy in time")
+
+    def _read_start_error(self) -> PlatformError | None:
+        """Return why one of the processes could not start, if it has said so."""
+        try:
+            return decode_start_error(Path(self._run_file.socket_folder, START_ERROR_FILE).read_bytes())
+        except OSError:
+            return None
 
     def _record_pid(self, process: str, pid: int) -> None:
         """Write a pid to the run file. Errors are ignored: a full disk must not stop the platform."""
@@ -181,7 +193,7 @@ def supervise(prepared: PreparedPlatform, on_healthy: Callable[[], None], *, sta
         start_timeout: Seconds until it must be healthy.
 
     Raises:
-        PlatformError: ``platform-not-healthy``.
+        PlatformError: ``platform-not-healthy``, or what one of the processes reports.
     """
     try:
         asyncio.run(_Supervisor(prepared, on_healthy).run(start_timeout))
@@ -210,6 +222,8 @@ def main() -> int:
         supervise(prepared, lambda: None, start_timeout=options.start_timeout)
     except PlatformError as error:
         sys.stderr.write(f"{error.message}\n")
+        with contextlib.suppress(OSError):  # the log has it
+            prepared.layout.start_error_file.write_bytes(encode_start_error(error))
         return 1
     return 0
 

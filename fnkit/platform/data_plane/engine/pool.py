@@ -174,7 +174,7 @@ class Pool:
             return False
         # Not ``total``, which contains the start that asks.
         ready = len(self.instances) - len(self._terminating)
-        return not self.first_start.done() or bool(self.queue) or ready < self.route.min_scale
+        return self._must_prove_itself or bool(self.queue) or ready < self.route.min_scale
 
     @property
     def min_scale_reached(self) -> bool:

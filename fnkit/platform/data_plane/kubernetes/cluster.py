@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import httpx2
+import yaml
 from lightkube import ApiError, AsyncClient, ConfigError, KubeConfig, SingleConfig
 from lightkube.config import client_adapter
 from lightkube.core.client import LabelSelector
@@ -23,6 +24,7 @@ from fnkit.errors import PlatformError
 from fnkit.platform.data_plane.kubernetes.settings import PLATFORM_LABEL, KubernetesEngineSettings
 
 _TIMEOUT: Final = 10.0
+_CONNECT_TIMEOUT: Final = 5.0
 _WATCH_SECONDS: Final = 60  # the server ends a watch after this time; a silent one that is older is dead
 _NO_LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
 _FIRST_RETRY: Final = 0.1
@@ -68,12 +70,16 @@ class Cluster:
         self.namespace = namespace
         self._labels: LabelSelector = {PLATFORM_LABEL: platform_id}
         self._client = AsyncClient(
-            config, namespace=namespace, timeout=httpx2.Timeout(_TIMEOUT), transport=transport, lazy=True
+            config,
+            namespace=namespace,
+            timeout=httpx2.Timeout(_TIMEOUT, connect=_CONNECT_TIMEOUT),
+            transport=transport,
+            lazy=True,
         )
         self._streams = httpx2.AsyncClient(
             base_url=config.cluster.server,
             auth=client_adapter.user_auth(config.user),
-            timeout=httpx2.Timeout(_TIMEOUT, read=None),
+            timeout=httpx2.Timeout(_TIMEOUT, connect=_CONNECT_TIMEOUT, read=None),
             transport=transport,
         )
 
@@ -246,13 +252,29 @@ def open_cluster(settings: KubernetesEngineSettings) -> Cluster:
         config = _read_config(settings)
         namespace = settings.namespace or config.namespace or "default"
         return Cluster(config, namespace, settings.platform_id)
-    except (ConfigError, OSError, ValueError, KeyError, TypeError) as error:
+    except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         source = settings.kubeconfig or "the service account of this Pod"
         raise PlatformError(
-            f"The cluster cannot be used: {source}: {error}",
+            f"The cluster cannot be used: {source}: {_configuration_problem(error)}.",
             code="cluster-configuration",
             hint="Name a file that kubectl can use with --kubeconfig, and one of its contexts with --kube-context.",
         ) from None
+
+
+def _configuration_problem(error: Exception) -> str:
+    """Return what is wrong with a file that describes a cluster, without a line of it: it holds secrets."""
+    match error:
+        case yaml.MarkedYAMLError():
+            line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
+            return f"line {line} is not YAML"
+        case yaml.YAMLError() | UnicodeDecodeError():
+            return "it is not YAML"
+        case KeyError():
+            return f"it contains no {error}"
+        case AttributeError() | TypeError():
+            return "it does not describe a cluster"
+        case _:
+            return str(error).rstrip(".")
 
 
 def _read_config(settings: KubernetesEngineSettings) -> SingleConfig:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from lightkube.resources.core_v1 import Secret
+from lightkube.resources.networking_v1 import NetworkPolicy
+
 from fnkit.errors import PlatformError
 from fnkit.platform.data_plane.engine.engine import PooledEngine
 from fnkit.platform.data_plane.kubernetes.cluster import Cluster, ClusterError, ClusterUnavailable, open_cluster
+from fnkit.platform.data_plane.kubernetes.deployment_objects import registry_secret_name
 from fnkit.platform.data_plane.kubernetes.platform_lease import PlatformLease
-from fnkit.platform.data_plane.kubernetes.platform_objects import instance_policy, registry_login
+from fnkit.platform.data_plane.kubernetes.platform_objects import (
+    instance_policy,
+    instance_policy_name,
+    registry_login,
+)
 from fnkit.platform.data_plane.kubernetes.pods import Pods
 from fnkit.platform.data_plane.kubernetes.settings import KubernetesEngineSettings
 from fnkit.platform.data_plane.kubernetes.source import KubernetesInstanceSource
@@ -56,10 +65,10 @@ async def connect(settings: KubernetesEngineSettings, clock: SyncedClock) -> Clu
         await cluster.put(instance_policy(settings, _own_addresses(cluster.server)))
         await pods.open()
     except ClusterError as error:
-        await cluster.close()
+        await _withdraw(cluster, lease, settings)
         raise _startup_error(cluster, error) from None
     except PlatformError:
-        await cluster.close()
+        await cluster.close()  # the other platform has the same objects
         raise
     return ClusterConnection(cluster, logs, pods, lease)
 
@@ -93,6 +102,16 @@ class KubernetesEngine(PooledEngine):
         )
 
 
+async def _withdraw(cluster: Cluster, lease: PlatformLease, settings: KubernetesEngineSettings) -> None:
+    """Remove what a start that failed has created."""
+    if lease.is_held:
+        with contextlib.suppress(ClusterError):
+            await cluster.delete(NetworkPolicy, instance_policy_name(settings))
+            await cluster.delete(Secret, registry_secret_name(settings))
+        await lease.release()
+    await cluster.close()
+
+
 def _startup_error(cluster: Cluster, error: ClusterError) -> PlatformError:
     text = f"The platform cannot use the cluster at {cluster.server}: {error}"
     if isinstance(error, ClusterUnavailable):
@@ -104,7 +123,8 @@ def _startup_error(cluster: Cluster, error: ClusterError) -> PlatformError:
     return PlatformError(
         text,
         code="cluster-refused",
-        hint="`fnkit platform manifests` prints the namespace and the rights that it needs.",
+        hint="`kubectl auth whoami` shows the account of the same --kubeconfig and --kube-context; `fnkit platform "
+        "manifests` prints the namespace and the rights that it needs.",
     )
 
 

@@ -44,6 +44,11 @@ class PlatformLease:
         self._labels = settings.all_labels
         self._renewal: asyncio.Task[None] | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether ``acquire`` has succeeded."""
+        return self._renewal is not None
+
     async def acquire(self) -> None:
         """Become its holder, and stay it until ``release``.
 
@@ -54,7 +59,7 @@ class PlatformLease:
             PlatformError: ``cluster-in-use``.
         """
         seen, since = "", self._loop.time()
-        while not await self._try_to_hold(is_expired=self._loop.time() - since > _DURATION_SECONDS):
+        while not await self._try_to_become_holder(is_expired=self._loop.time() - since > _DURATION_SECONDS):
             renewed = await self._last_renewal()
             if seen and renewed != seen:
                 raise PlatformError(
@@ -65,6 +70,11 @@ class PlatformLease:
             seen = renewed
             await asyncio.sleep(_OBSERVATION_SECONDS)
         self._renewal = self._loop.create_task(self._renew())
+
+    async def _try_to_become_holder(self, *, is_expired: bool) -> bool:
+        with contextlib.suppress(ClusterUnavailable):  # among others, if somebody else was faster
+            return await self._try_to_hold(is_expired=is_expired)
+        return False
 
     async def _try_to_hold(self, *, is_expired: bool) -> bool:
         """Create or renew the Lease. Return ``False`` if it has another holder."""
@@ -78,10 +88,8 @@ class PlatformLease:
         if holder not in (None, "", self._holder) and not is_expired:
             return False
         version = current.metadata.resourceVersion if current.metadata is not None else None
-        with contextlib.suppress(ClusterUnavailable):  # among others, if somebody else was faster
-            await self._cluster.replace(self._new_lease(version))
-            return True
-        return False
+        await self._cluster.replace(self._new_lease(version))
+        return True
 
     def _new_lease(self, version: str | None) -> Lease:
         return Lease(

@@ -56,7 +56,7 @@ def instance_policy(settings: KubernetesEngineSettings, gateway_addresses: Seque
         *(NetworkPolicyPeer(ipBlock=IPBlock(cidr=_single(address))) for address in gateway_addresses),
     ]
     return NetworkPolicy(
-        metadata=ObjectMeta(name=f"{settings.object_prefix}-instances", labels=settings.all_labels),
+        metadata=ObjectMeta(name=instance_policy_name(settings), labels=settings.all_labels),
         spec=NetworkPolicySpec(
             podSelector=LabelSelector(
                 matchLabels={PLATFORM_LABEL: settings.platform_id},
@@ -77,6 +77,11 @@ def instance_policy(settings: KubernetesEngineSettings, gateway_addresses: Seque
             ],
         ),
     )
+
+
+def instance_policy_name(settings: KubernetesEngineSettings) -> str:
+    """Return the name of the rule for all instances."""
+    return f"{settings.object_prefix}-instances"
 
 
 def private_network_policy(settings: KubernetesEngineSettings, network_id: str) -> NetworkPolicy:

@@ -45,6 +45,7 @@ class PodInstance(ConnectedInstance):
         scheduled: Done when a node was chosen, or it ended.
         addressed: Done when it has an address, or it ended.
         pull_failed_since: Since when its image cannot be pulled (``time.monotonic``); 0 while it can.
+        start_seconds: How long its start may take.
         is_exiting: Whether its container ends by itself, so that the end of its log is worth waiting for.
     """
 
@@ -62,6 +63,7 @@ class PodInstance(ConnectedInstance):
         self.scheduled: asyncio.Future[None] = self._loop.create_future()
         self.addressed: asyncio.Future[None] = self._loop.create_future()
         self.pull_failed_since = 0.0
+        self.start_seconds = 0.0
         self.is_exiting = False
         self.start_began_at = monotonic()
         self._function_id = route.function_id
@@ -78,6 +80,11 @@ class PodInstance(ConnectedInstance):
     def is_terminating(self) -> bool:
         """Whether it is about to end, so that it must get no request."""
         return bool(self.reason) or self._is_disconnected
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether its core runtime has accepted the connection, which is not lost."""
+        return self._transport is not None and not self._is_disconnected
 
     # Its Pod
 
@@ -181,6 +188,7 @@ class PodInstance(ConnectedInstance):
             return
         self.was_killed_externally = reason == _UNREACHABLE
         self.kill(reason)
+        self._end(reason)  # if the API server is away, its request must not wait for the end of the Pod
 
 
 def _complete(future: asyncio.Future[None]) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from lightkube.core.resource import NamespacedResource
 from lightkube.resources.core_v1 import Pod, Secret
 
-from fnkit.platform.data_plane.kubernetes.cluster import Cluster, ClusterError
+from fnkit.platform.data_plane.kubernetes.cluster import Cluster, ClusterError, QuotaExceeded
 from fnkit.platform.data_plane.kubernetes.deployment_objects import DeploymentObjects
 from fnkit.platform.data_plane.kubernetes.log_positions import LogPositions
 from fnkit.platform.data_plane.kubernetes.pod_instance import PodInstance
@@ -104,6 +104,9 @@ class Pods:
         instance = self._add(pod_name(pod), objects)  # its first change may arrive before the response
         try:
             await self._cluster.retry(lambda: self._cluster.create(pod), seconds)
+        except QuotaExceeded:
+            del self.instances[instance.name]  # it uses none of the quota
+            raise
         except BaseException:
             instance.on_deleted()
             raise
@@ -116,6 +119,14 @@ class Pods:
             creation = self._secrets[objects.revision] = self._spawn(self._cluster.create(objects.secret))
         await asyncio.shield(creation)
 
+    async def restore_secret(self, objects: DeploymentObjects) -> None:
+        """Create the Secret of a deployment again, if somebody has deleted it while a Pod waits for it."""
+        with contextlib.suppress(ClusterError):
+            if objects.revision in self._secrets:
+                await self._cluster.create(objects.secret)
+            if objects.revision not in self._secrets:  # the deployment has been replaced meanwhile
+                await self._delete(Secret, f"{self._settings.object_prefix}-{objects.revision}")
+
     def remove_secret(self, revision: str) -> None:
         """Delete the Secret of a deployment that starts no further instance."""
         creation = self._secrets.pop(revision, None)
@@ -126,6 +137,7 @@ class Pods:
         route = objects.route
         key = instance_key(self._settings.secret_key, route.function_id, route.generation)
         instance = self.instances[name] = PodInstance(name, route, key, self._logs, self._on_kill)
+        instance.start_seconds = self._settings.start_seconds
         return instance
 
     # What becomes of them

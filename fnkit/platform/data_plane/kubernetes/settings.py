@@ -37,6 +37,8 @@ class KubernetesEngineSettings:
         queue_per_instance: How many requests may be queued per instance of ``max_scale`` before requests fail with
             503.
         start_seconds: How long a start may take, from the request for its Pod to the imported handler.
+        pull_seconds: For how long an image may not be there: the registry may be restarting, and nodes try again
+            after 10 and 20 seconds.
         hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
     """
 
@@ -52,6 +54,7 @@ class KubernetesEngineSettings:
     scale_down: ScaleDown = field(default_factory=ScaleDown)
     queue_per_instance: int = 100
     start_seconds: float = 300.0
+    pull_seconds: float = 60.0
     hard_cpu: bool = False
 
     @property

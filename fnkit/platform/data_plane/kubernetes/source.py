@@ -2,7 +2,7 @@
 
 A start creates a Pod, waits until the cluster has chosen a node for it, which is its turn and its reservation, and
 connects to the core runtime in it as soon as that listens. Starts do not wait for each other. If the namespace's
-quota or the nodes have no room, the instance that has been idle longest is ended first.
+quota or the nodes have no room, the instance that has been idle longest is ended first, unless that cannot help.
 
 Pods outlive this process. The next one adopts those whose deployment is still served, and deletes the others.
 """
@@ -14,6 +14,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Final, cast
 
@@ -22,18 +23,30 @@ from lightkube.resources.core_v1 import Secret
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from fnkit.platform.data_plane.instance import Instance
-from fnkit.platform.data_plane.kubernetes.cluster import Cluster, QuotaExceeded
-from fnkit.platform.data_plane.kubernetes.deployment_objects import PORT, DeploymentObjects, build_objects
+from fnkit.platform.data_plane.kubernetes.cluster import Cluster, ClusterError, QuotaExceeded
+from fnkit.platform.data_plane.kubernetes.deployment_objects import (
+    PORT,
+    DeploymentObjects,
+    build_objects,
+    registry_secret_name,
+)
+from fnkit.platform.data_plane.kubernetes.obstacles import fits_a_node, fits_quota
 from fnkit.platform.data_plane.kubernetes.platform_lease import PlatformLease
-from fnkit.platform.data_plane.kubernetes.platform_objects import private_network_policy
+from fnkit.platform.data_plane.kubernetes.platform_objects import (
+    instance_policy_name,
+    private_network_policy,
+    registry_login,
+)
 from fnkit.platform.data_plane.kubernetes.pod_instance import PodInstance
 from fnkit.platform.data_plane.kubernetes.pods import Pods
+from fnkit.platform.data_plane.kubernetes.room import Room
 from fnkit.platform.data_plane.kubernetes.settings import KubernetesEngineSettings
 from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.routing import Route
 
 _ADOPTION_SECONDS: Final = 10.0  # an adopted instance that cannot be reached for so long is replaced
-_PULL_SECONDS: Final = 30.0  # the platform's registry may be restarting
+_RESTORATION_SECONDS: Final = 5.0  # a Pod without an address for so long may wait for a Secret that is gone
+_QUOTA_SECONDS: Final = 10.0  # a quota that others use up for so long fails a start
 _CONNECT_SECONDS: Final = 2.0
 _CONNECT_PAUSE: Final = 0.015  # between attempts of one start; 1 ms more for each other start
 _CONNECT_PAUSE_EACH: Final = 0.001
@@ -67,7 +80,7 @@ class KubernetesInstanceSource:
         self._settings = settings
         self._logs = logs
         self._admitted: dict[str, deque[PodInstance]] = {}  # by revision: those that ``start`` will return
-        self._warned: set[str] = set()  # revisions of which a start waits for room
+        self._warned: set[str] = set()  # deployments of which a start waits for something
         self._room: asyncio.Future[None] = self._loop.create_future()  # done when there may be room again
         self._networks: dict[str, asyncio.Future[None]] = {}
         self._connecting = 0
@@ -94,16 +107,22 @@ class KubernetesInstanceSource:
         evict_idle: Callable[[], bool],
     ) -> bool:
         """Create a Pod and wait until a node is chosen for it."""
-        objects = build_objects(route, self._settings)
-
-        def make_room(obstacle: str) -> None:
-            if not (is_releasing_memory() or evict_idle()):
-                self._warn(objects, obstacle)
-
+        room = Room(is_releasing_memory, evict_idle, partial(self._warn, route))
         deadline = self._loop.time() + self._settings.start_seconds
-        instance = await self._create(objects, deadline, is_needed, make_room)
-        if instance is None:
+        instance = await self._create(build_objects(route, self._settings), deadline, is_needed, room)
+        if instance is None or not await self._await_node(instance, deadline, is_needed, room):
             return False
+        if instance.is_terminating:
+            await instance.ended
+            raise OSError(instance.reason)
+        self._warned.discard(_key(route))
+        self._admitted.setdefault(_key(route), deque()).append(instance)
+        return True
+
+    async def _await_node(
+        self, instance: PodInstance, deadline: float, is_needed: Callable[[], bool], room: Room
+    ) -> bool:
+        """Wait until a node is chosen for a Pod, or it ends. Return whether it is still needed."""
         while not instance.scheduled.done():
             await self._wait(instance.scheduled, self._next_room())
             if instance.scheduled.done():
@@ -115,12 +134,7 @@ class KubernetesInstanceSource:
                 if self._loop.time() > deadline:
                     instance.kill(f"no node has room for it: {obstacle}")
                     break
-                make_room(f"no node has room for it: {obstacle}")
-        if instance.is_terminating:
-            await instance.ended
-            raise OSError(instance.reason)
-        self._warned.discard(objects.revision)
-        self._admitted.setdefault(_key(route), deque()).append(instance)
+                room.make(f"no node has room for it: {obstacle}", can_help=fits_a_node(obstacle))
         return True
 
     async def _create(
@@ -128,7 +142,7 @@ class KubernetesInstanceSource:
         objects: DeploymentObjects,
         deadline: float,
         is_needed: Callable[[], bool],
-        make_room: Callable[[str], None],
+        room: Room,
     ) -> PodInstance | None:
         """Create a Pod as soon as the namespace's quota allows it; ``None`` if it is not needed any more.
 
@@ -136,13 +150,17 @@ class KubernetesInstanceSource:
             ClusterError: It was not created.
         """
         await self._ensure_network(objects.route)
+        others_since = self._loop.time()  # since when the quota is used up without an instance of this platform
         while is_needed():
             try:
                 return await self._pods.create(objects, deadline - self._loop.time())
             except QuotaExceeded as error:
-                if not self._pods.instances or self._loop.time() > deadline:
+                now = self._loop.time()
+                if self._pods.instances:
+                    others_since = now
+                if not fits_quota(str(error)) or now > min(deadline, others_since + _QUOTA_SECONDS):
                     raise
-                make_room(str(error))
+                room.make(str(error))
                 await self._wait(self._next_room())
         return None
 
@@ -157,12 +175,12 @@ class KubernetesInstanceSource:
             await asyncio.wait([self._networks[network_id]])
         await asyncio.shield(self._networks[network_id])
 
-    def _warn(self, objects: DeploymentObjects, obstacle: str) -> None:
+    def _warn(self, route: Route, obstacle: str) -> None:
         """Warn once until the next instance of the deployment is admitted."""
-        if objects.revision not in self._warned:
-            self._warned.add(objects.revision)
-            self._logs.write_system(objects.route.function_id, f"waiting: {obstacle}")
-            _log.warning("%s is waiting: %s", objects.route.name, obstacle)
+        if _key(route) not in self._warned:
+            self._warned.add(_key(route))
+            self._logs.write_system(route.function_id, f"waiting: {obstacle}")
+            _log.warning("%s is waiting: %s", route.name, obstacle)
 
     def _next_room(self) -> asyncio.Future[None]:
         if self._room.done():
@@ -191,6 +209,8 @@ class KubernetesInstanceSource:
         """Return the instances of a deployment that an earlier process has started."""
         adopted = self._pods.adopt(build_objects(route, self._settings))
         for instance in adopted:
+            # It answers when its handler has completed the request of the earlier process.
+            instance.start_seconds = max(instance.start_seconds, route.timeout)
             instance.serve(on_idle)
             self._loop.call_later(_ADOPTION_SECONDS, _replace_unreachable, instance)
         return adopted
@@ -198,34 +218,52 @@ class KubernetesInstanceSource:
     async def wait_until_started(self, instance: Instance) -> bool:
         """Connect to its core runtime as soon as it listens, and wait for its answer."""
         pod = cast("PodInstance", instance)
-        deadline = self._loop.time() + self._settings.start_seconds
-        await self._await_address(pod, deadline)
-        await self._connect(pod, deadline)
-        if not pod.is_terminating and not pod.started.done():
-            await asyncio.wait((pod.started,), timeout=max(0.0, deadline - self._loop.time()))
-        if not pod.started.done():
-            pod.kill(f"its handler was not imported within {self._settings.start_seconds:g} s")
-            await pod.ended
+        overseeing = self._loop.create_task(self._oversee_start(pod))
+        try:
+            while not pod.addressed.done() and not pod.is_terminating:
+                await self._wait(pod.addressed)
+            await self._connect(pod)
+            await asyncio.wait((pod.started,))
+        finally:
+            overseeing.cancel()
         return pod.started.result()
 
-    async def _await_address(self, pod: PodInstance, deadline: float) -> None:
-        while not pod.addressed.done() and not pod.is_terminating:
-            await self._wait(pod.addressed, self._next_room())
-            if pod.pull_failed_since and monotonic() - pod.pull_failed_since > _PULL_SECONDS:
-                pod.kill(f"its image cannot be pulled: {pod.state_of_pod.pull_failure}")
-            elif self._loop.time() > deadline:
-                pod.kill(f"its container was not started within {self._settings.start_seconds:g} s")
+    async def _oversee_start(self, pod: PodInstance) -> None:
+        """End a start that does not succeed in time, and restore what it may miss."""
+        now = self._loop.time()
+        deadline, next_restoration = now + pod.start_seconds, now + _RESTORATION_SECONDS
+        while not pod.is_terminating:
+            await asyncio.sleep(_WAIT_STEP)
+            state, now = pod.state_of_pod, self._loop.time()
+            if state.pull_failure:
+                self._warn(pod.route, f"its image cannot be pulled: {state.pull_failure}")
+                if monotonic() - pod.pull_failed_since > self._settings.pull_seconds:
+                    pod.kill(f"its image cannot be pulled: {state.pull_failure}")
+            if now > deadline:
+                what = "its handler was not imported" if state.has_output else "its container was not started"
+                pod.kill(f"{what} within {pod.start_seconds:g} s")
+            if not state.has_output and now > next_restoration:
+                next_restoration = now + _RESTORATION_SECONDS
+                await self._restore_secrets(pod.route)
 
-    async def _connect(self, pod: PodInstance, deadline: float) -> None:
+    async def _restore_secrets(self, route: Route) -> None:
+        """Create the Secrets that a Pod waits for, if somebody has deleted them."""
+        await self._pods.restore_secret(build_objects(route, self._settings))
+        with contextlib.suppress(ClusterError):
+            await self._cluster.create(registry_login(self._settings))
+
+    async def _connect(self, pod: PodInstance) -> None:
         """Connect as soon as the core runtime accepts it: when the handler is imported."""
         self._connecting += 1
         try:
-            while not pod.is_terminating and self._loop.time() < deadline:
+            while not pod.is_terminating:
                 with contextlib.suppress(OSError, TimeoutError):
                     async with asyncio.timeout(_CONNECT_SECONDS):
                         await self._loop.create_connection(lambda: pod, pod.state_of_pod.address, PORT)
                         return
-                await asyncio.sleep(_CONNECT_PAUSE + _CONNECT_PAUSE_EACH * self._connecting)
+                is_pulled = not pod.state_of_pod.pull_failure
+                pause = _CONNECT_PAUSE + _CONNECT_PAUSE_EACH * self._connecting if is_pulled else _WAIT_STEP
+                await asyncio.sleep(pause)
         finally:
             self._connecting -= 1
 
@@ -239,9 +277,8 @@ class KubernetesInstanceSource:
 
     def retire(self, route: Route) -> None:
         """Delete the Secret of a deployment."""
-        revision = build_objects(route, self._settings).revision
-        self._warned.discard(revision)
-        self._pods.remove_secret(revision)
+        self._warned.discard(_key(route))
+        self._pods.remove_secret(build_objects(route, self._settings).revision)
 
     def prestart(self, routes: Iterable[Route]) -> None:
         """Do nothing: a Pod that nothing needs would take the place of one that is needed."""
@@ -272,8 +309,8 @@ class KubernetesInstanceSource:
             (NetworkPolicy, f"{self._settings.object_prefix}-network-{network_id}") for network_id in self._networks
         ]
         own: list[tuple[type[NamespacedResource], str]] = [
-            (NetworkPolicy, f"{self._settings.object_prefix}-instances"),
-            (Secret, f"{self._settings.object_prefix}-registry"),
+            (NetworkPolicy, instance_policy_name(self._settings)),
+            (Secret, registry_secret_name(self._settings)),
         ]
         await self._pods.wait_closed([*policies, *own])
         await self._lease.release()
@@ -285,6 +322,6 @@ def _key(route: Route) -> str:
 
 
 def _replace_unreachable(instance: PodInstance) -> None:
-    if not instance.started.done():
+    if not instance.started.done() and not instance.is_connected:
         instance.was_killed_externally = True
         instance.kill("it could not be reached after the start of the platform")
