@@ -74,7 +74,7 @@ def _package_entries() -> Iterator[LayerEntry]:
 
 
 def _required_distributions() -> Iterator[Distribution]:
-    """Yield the installed distributions that ``fnkit-deploy[kubernetes]`` needs here, with itself."""
+    """Yield the installed distributions that fnkit with its extra ``kubernetes`` needs here, with itself."""
     pending = [Requirement(f"{DISTRIBUTION}[kubernetes]")]
     seen: set[str] = set()
     while pending:

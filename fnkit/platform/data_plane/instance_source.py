@@ -21,8 +21,8 @@ class InstanceSource(Protocol):
         """MB that instances have reserved."""
 
     @property
-    def memory_limit(self) -> int:
-        """MB that instances may reserve."""
+    def memory_limit(self) -> int | None:
+        """MB that instances may reserve; ``None`` if a cluster decides."""
 
     async def admit(
         self,

@@ -112,12 +112,12 @@ class EngineMetricsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         functions: One entry for each function.
         memory_used_mb: MB reserved by the memory limits of live instances.
-        memory_limit_mb: MB available to all instances, the memory budget; 0 if a cluster decides.
+        memory_limit_mb: MB available to all instances, the memory budget; ``None`` if a cluster decides.
     """
 
     functions: tuple[FunctionMetricsSnapshot, ...]
     memory_used_mb: int
-    memory_limit_mb: int
+    memory_limit_mb: int | None
 
 
 class DataPlaneMetricsSnapshot(msgspec.Struct, frozen=True, kw_only=True):

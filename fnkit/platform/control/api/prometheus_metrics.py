@@ -199,7 +199,7 @@ def _data_plane_metrics(data_plane: metrics.DataPlaneMetricsSnapshot) -> Iterato
     yield _gauge("fnkit_gateway_connections", (), [((), data_plane.open_connections)])
     engine = data_plane.engine
     yield _gauge("fnkit_memory_budget_used_bytes", (), [((), engine.memory_used_mb * _MIB)])
-    if engine.memory_limit_mb:  # a cluster does not tell
+    if engine.memory_limit_mb is not None:
         yield _gauge("fnkit_memory_budget_limit_bytes", (), [((), engine.memory_limit_mb * _MIB)])
     if data_plane.spans is not None:
         spans = ((("exported",), data_plane.spans.exported), (("dropped",), data_plane.spans.dropped))

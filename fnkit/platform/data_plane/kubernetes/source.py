@@ -92,9 +92,8 @@ class KubernetesInstanceSource:
         return sum(instance.route.memory for instance in self._pods.instances.values())
 
     @property
-    def memory_limit(self) -> int:
-        """0: the cluster decides how much there is."""
-        return 0
+    def memory_limit(self) -> None:
+        """``None``: the cluster decides how much there is."""
 
     # Starting
 
