@@ -37,7 +37,7 @@ def settings(**changes: object) -> KubernetesEngineSettings:
         "log_positions_file": Path("positions"),
         **changes,
     }
-    return KubernetesEngineSettings(**values)  # type: ignore[arg-type]
+    return KubernetesEngineSettings(**values)  # type: ignore[arg-type]  # a test names fields of it
 
 
 def route(**changes: object) -> Route:
