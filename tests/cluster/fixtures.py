@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 NODES: Final = 3
 _RUNNING: Final = os.environ.get("FNKIT_TEST_CLUSTER", "")
-"""The directory of a cluster that ``make cluster`` runs, to use that one; read before tests clear the environment."""
+"""The directory of a cluster that ``make cluster`` runs, to use that one; read before tests clear them."""
 
 
 class _OpenEngine(Protocol):
@@ -45,10 +44,8 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def kube_namespace(cluster: Cluster) -> Iterator[str]:
     """Create a namespace, and delete it with all that tests have left in it."""
-    name = f"tests-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    with cluster.temporary_namespace() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
