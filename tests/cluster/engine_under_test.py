@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -13,7 +13,7 @@ from fnkit.platform.model.routing import ImageProgram
 from tests.cluster.cluster import Cluster
 from tests.cluster.engine_harness import FunctionImages
 from tests.cluster.network import HOST_ADDRESS
-from tests.support.engine_under_test import EngineUnderTest
+from tests.support.engine_under_test import EngineUnderTest, InstanceOwner
 from tests.support.ports import free_port
 
 __all__ = ["ClusterEngine"]
@@ -70,17 +70,18 @@ class ClusterEngine(EngineUnderTest):
     def require_local(self, what: str) -> None:
         pytest.skip(f"of the engine of this machine: {what}")
 
-    def instances(self, run: Mapping[str, object]) -> list[str]:
-        pods = self._cluster.kubectl("get", "pods", f"--namespace={_namespace(run)}", "--output=name")
-        return sorted(pods.split())
+    def instances(self, owner: InstanceOwner, function: str = "") -> list[str]:
+        """Return the names of Pods. The host name of each is the name of its function."""
+        found = []
+        for pod in self._cluster.items("pods", f"--namespace={owner.kube_namespace}"):
+            metadata, spec = pod["metadata"], pod["spec"]
+            assert isinstance(metadata, dict)
+            assert isinstance(spec, dict)
+            if not function or spec["hostname"] == function:
+                found.append(str(metadata["name"]))
+        return sorted(found)
 
-    def kill_instance(self, run: Mapping[str, object], name: str) -> None:
-        """Delete its Pod at once."""
-        now = ("--grace-period=0", "--force", "--ignore-not-found", "--wait=false")
-        self._cluster.kubectl("delete", name, f"--namespace={_namespace(run)}", *now)
-
-
-def _namespace(run: Mapping[str, object]) -> str:
-    settings = run["settings"]
-    assert isinstance(settings, dict)
-    return str(settings["kube_namespace"])
+    def kill_instance(self, owner: InstanceOwner, name: str) -> None:
+        """Delete its Pod, which exists until its container has been killed."""
+        options = ("--grace-period=1", "--ignore-not-found", "--wait=false")
+        self._cluster.kubectl("delete", "pod", name, f"--namespace={owner.kube_namespace}", *options)

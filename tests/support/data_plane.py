@@ -26,11 +26,11 @@ from fnkit.platform.model import routing
 from fnkit.platform.model.log_record import REQUESTS_DIRECTORY, LogRecord
 from fnkit.platform.model.routing import ClockState, LocalProgram, Route
 from fnkit.platform.model.settings import ProcessSettings
-from tests.support.engine_under_test import EngineUnderTest, engine_under_test
+from tests.support.engine_under_test import EngineUnderTest, InstanceOwner, engine_under_test
 from tests.support.http_response import HttpResponse
 from tests.support.ports import free_port
 from tests.support.routes import make_route
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, wait_until
 
 SECRET_KEY = "11111111-2222-4333-8444-555555555555"
 
@@ -263,6 +263,19 @@ class DataPlaneProcess:
         """Return the pids of all instances, the pre-warmed ones included."""
         self.engine.require_local("instances are processes")
         return [pid for zygote in self.zygotes() for pid in children(zygote)]
+
+    def instances_of(self, function: str) -> list[str]:
+        """Return the names of the instances of a function; the local ones need a namespace of their own."""
+        return self.engine.instances(self._owner, function)
+
+    def kill_instance(self, name: str) -> None:
+        """Kill an instance, and wait until it is gone."""
+        self.engine.kill_instance(self._owner, name)
+        wait_until(lambda: name not in self.engine.instances(self._owner), what=f"the end of {name}")
+
+    @property
+    def _owner(self) -> InstanceOwner:
+        return InstanceOwner(self.process.pid, self.settings.kube_namespace)
 
     def zygotes(self) -> list[int]:
         self.engine.require_local("zygotes are processes")

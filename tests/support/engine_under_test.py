@@ -8,16 +8,31 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fnkit.platform.model.routing import ImageProgram, LocalProgram
 from tests.support.processes import descendants
 
-__all__ = ["EngineUnderTest", "engine_under_test", "using_engine"]
+__all__ = ["EngineUnderTest", "InstanceOwner", "engine_under_test", "using_engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceOwner:
+    """A data plane, of which instances are wanted.
+
+    Attributes:
+        pid: Its process.
+        kube_namespace: The namespace of its Pods; empty with the engine of this machine.
+    """
+
+    pid: int
+    kube_namespace: str = ""
 
 
 class EngineUnderTest(ABC):
@@ -50,15 +65,16 @@ class EngineUnderTest(ABC):
         """
 
     @abstractmethod
-    def instances(self, run: Mapping[str, object]) -> list[str]:
-        """Return the names of a platform's instances.
+    def instances(self, owner: InstanceOwner, function: str = "") -> list[str]:
+        """Return the names of the instances of a data plane.
 
         Args:
-            run: Its run file.
+            owner: The data plane.
+            function: The name of a function, to return only its instances.
         """
 
     @abstractmethod
-    def kill_instance(self, run: Mapping[str, object], name: str) -> None:
+    def kill_instance(self, owner: InstanceOwner, name: str) -> None:
         """Kill an instance. It is no error if it has ended."""
 
 
@@ -79,15 +95,23 @@ class _LocalEngine(EngineUnderTest):
     def require_local(self, what: str) -> None:
         """Do nothing."""
 
-    def instances(self, run: Mapping[str, object]) -> list[str]:
-        """Return the processes without children: handlers see pids of their own namespace, not these."""
-        data_plane = int(str(run["data_plane"]))
-        return [str(pid) for pid in sorted(descendants(data_plane)) if not descendants(pid)]
+    def instances(self, owner: InstanceOwner, function: str = "") -> list[str]:
+        """Return the processes without children: handlers see pids of their own namespace, not these.
 
-    def kill_instance(self, run: Mapping[str, object], name: str) -> None:
-        del run
+        The host name of an instance is the name of its function, unless it has no namespaces.
+        """
+        found = [pid for pid in sorted(descendants(owner.pid)) if not descendants(pid)]
+        return [str(pid) for pid in found if not function or _host_name(pid) == function]
+
+    def kill_instance(self, owner: InstanceOwner, name: str) -> None:
+        del owner
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(name), signal.SIGKILL)
+
+
+def _host_name(pid: int) -> str:
+    command = ["nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 _stack: Final[list[EngineUnderTest]] = [_LocalEngine()]
