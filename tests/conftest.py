@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.cluster.fixtures import cluster, function_images, kube_namespace, kubernetes_engine
 from tests.support.command import Command
+from tests.support.engine_under_test import using_engine
 from tests.support.golden import Golden
 from tests.support.platform import PlatformUnderTest, running_platform
 
 __all__ = ["cluster", "function_images", "kube_namespace", "kubernetes_engine"]
 
 GOLDEN = Path(__file__).parent / "golden"
+_CLUSTER_TIMEOUT = 600  # seconds per test: the first one starts the cluster
 
 _SCRUBBED = ("SCW_", "FNKIT_", "AWS_", "GITHUB_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -39,12 +41,43 @@ settings.load_profile("repeatable")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="Write the golden files anew.")
+    parser.addoption(
+        "--engine",
+        choices=("local", "kubernetes"),
+        default="local",
+        help="The engine of the platforms that tests start.",
+    )
 
 
 def pytest_configure() -> None:
     """Handle SIGINT, which tests send: a shell ignores it in background processes and their children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another engine than that of this machine, skip tests that are about it and give others more time."""
+    if config.getoption("--engine") == "local":
+        return
+    for item in items:
+        if (marker := item.get_closest_marker("local_engine")) is not None:
+            item.add_marker(pytest.mark.skip(f"of the engine of this machine: {marker.kwargs['reason']}"))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_CLUSTER_TIMEOUT))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chosen_engine(request: pytest.FixtureRequest, scrubbed_environment: None) -> Iterator[None]:
+    """Let tests use the engine that the option names."""
+    del scrubbed_environment
+    if request.config.getoption("--engine") == "local":
+        yield
+        return
+    from tests.cluster.engine_under_test import ClusterEngine  # with the client of clusters, which few tests need
+
+    engine = ClusterEngine(request.getfixturevalue("cluster"), request.getfixturevalue("function_images"))
+    with using_engine(engine):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,9 @@ OWN_PREFIX: Final = "FNKIT_"
 KEY_FILE: Final = "FNKIT_INSTANCE_KEY_FILE"
 """If this variable is set, the client is a platform's gateway, which knows the key in that file."""
 
+WITHHELD: Final = "FNKIT_WITHHELD_VARIABLES"
+"""Names of further variables that are not for the function, separated by commas."""
+
 _PORT_MAX: Final = 65535
 _REQUEST_SECONDS: Final = 60  # the ReadHeaderTimeout of Scaleway's core runtime
 _IDLE_SECONDS: Final = 300
@@ -39,6 +42,7 @@ class CoreRuntimeSettings:
         timeout: Seconds that a request may take, waiting for its turn included.
         request_seconds: Seconds in which a request must arrive, and a response be read, except for large bodies.
         idle_seconds: Seconds after which a connection without a request is closed.
+        withheld: Names of variables that the function does not get, besides those of the core runtime.
         instance_key: If not empty, requests must carry this key, and their bodies are events.
     """
 
@@ -51,6 +55,7 @@ class CoreRuntimeSettings:
     timeout: float
     request_seconds: float
     idle_seconds: float
+    withheld: frozenset[str]
     instance_key: bytes = field(repr=False)
 
     @property
@@ -76,6 +81,7 @@ def read_settings(environment: Mapping[str, str]) -> CoreRuntimeSettings:
         timeout=_seconds(environment, "FNKIT_TIMEOUT_SECONDS", DEFAULT_TIMEOUT_SECONDS),
         request_seconds=_seconds(environment, "FNKIT_REQUEST_SECONDS", _REQUEST_SECONDS),
         idle_seconds=_seconds(environment, "FNKIT_IDLE_SECONDS", _IDLE_SECONDS),
+        withheld=frozenset(environment.get(WITHHELD, "").split(",")),
         instance_key=_instance_key(environment),
     )
 

@@ -38,7 +38,11 @@ def start_worker(settings: CoreRuntimeSettings) -> WorkerHandle:
     keeps the terminal's signals from it: they end the core runtime, which lets requests in progress end.
     """
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OWN_PREFIX)}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(OWN_PREFIX) and name not in settings.withheld
+    }
     program = os.path.join(package, _PROGRAM)
     pipes = (os.pipe(), os.pipe()) if settings.has_gateway else ()
     connection, worker_end = socket.socketpair()

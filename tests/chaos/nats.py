@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -22,7 +20,6 @@ from pathlib import Path
 from nats.errors import Error
 from nats.js import JetStreamContext
 
-from tests.support.processes import descendants
 from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform
 from tests.support.waiting import wait_until, wait_until_async
 
@@ -130,11 +127,10 @@ class NatsChaos:
         wait_until(lambda: self._platform.has_recovered(name, former), what=f"{name} has restarted")
 
     def _kill_instances(self) -> None:
-        """Kill up to three processes without children. Handlers see the pids of their own namespace, not these."""
-        found = [pid for pid in descendants(self._platform.processes()["data_plane"]) if not descendants(pid)]
-        for pid in self._random.sample(sorted(found), min(3, len(found))):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """Kill up to three instances."""
+        found = self._platform.instances()
+        for name in self._random.sample(found, min(3, len(found))):
+            self._platform.kill_instance(name)
 
     async def _wait_until_drained(self, stream: JetStreamContext, consumer: str) -> None:
         """Wait until the broker has delivered every message and received every acknowledgement."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -83,6 +84,17 @@ class Cluster:
         found = json.loads(self.kubectl("get", kind, "--output=json", *options))["items"]
         assert isinstance(found, list)
         return found
+
+    @contextmanager
+    def temporary_namespace(self) -> Iterator[str]:
+        """Create a namespace that Pods can be created in, and delete it with all that is left in it."""
+        name = f"tests-{uuid.uuid4().hex[:8]}"
+        self.kubectl("create", "namespace", name)
+        try:
+            wait_until(lambda: self.items("serviceaccounts", f"--namespace={name}"), what=f"the account of {name}")
+            yield name
+        finally:
+            self.kubectl("delete", "namespace", name, "--wait=false")
 
     def ready_nodes(self) -> set[str]:
         """Return the names of the nodes that are ready."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lightkube import Client, KubeConfig
 from lightkube.core.client import LabelSelector
@@ -15,15 +16,19 @@ from lightkube.resources.core_v1 import Pod, Secret
 from fnkit.platform.data_plane.kubernetes.engine import KubernetesEngine, connect
 from fnkit.platform.data_plane.kubernetes.settings import KubernetesEngineSettings
 from fnkit.platform.model.routing import ImageProgram
+from fnkit.platform.model.settings import Quotas
 from tests.cluster.cluster import Cluster
 from tests.cluster.network import HOST_ADDRESS
 from tests.support.control_process import ControlProcess, running_control, zip_archive
+from tests.support.data_plane import SECRET_KEY
 from tests.support.engine_harness import EngineHarness
 from tests.support.fake_data_plane import FakeDataPlane, connected_data_plane
 from tests.support.handler_latch import HandlerLatch, handler_latch
 from tests.support.ports import free_port
 
 __all__ = ["FunctionImages", "KubernetesEngineHarness", "open_kubernetes_engine", "serving_images"]
+
+_NO_QUOTAS: Final = Quotas(namespaces=None, functions=None, memory=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,14 @@ class FunctionImages:
     registry_host: str
     namespace_id: object
 
-    def make(self, source: str) -> ImageProgram:
-        """Return the image of a function with one module."""
+    def make(self, files: Mapping[str, str | bytes]) -> ImageProgram:
+        """Return the image of a function with these files."""
         name = f"f{uuid.uuid4().hex[:8]}"
         function = self.control.create_function(self.namespace_id, name, handler="handler.handle")
-        deployed = self.control.deploy(function["id"], zip_archive({"handler.py": source}))
+        deployed = self.control.deploy(function["id"], zip_archive(files))
         assert deployed["status"] == "ready", deployed
-        program = self.data_plane.upserts[-1].route.program
+        routes = (upsert.route for upsert in reversed(self.data_plane.upserts))
+        program = next(route.program for route in routes if route.function_id == function["id"])
         assert isinstance(program, ImageProgram)
         return program
 
@@ -61,7 +67,8 @@ def serving_images(cluster: Cluster, folder: Path) -> Iterator[FunctionImages]:
     cluster.trust_registry(registry_host)
     settings = {"host": "0.0.0.0", "api_port": port, "engine": "kubernetes", "registry_host": registry_host}
     with (
-        running_control(folder, **settings) as control,
+        # Each image is that of a function, and a data plane with this key may pull them.
+        running_control(folder, secret_key=SECRET_KEY, quotas=_NO_QUOTAS, **settings) as control,
         connected_data_plane(control.settings.control_socket) as data_plane,
     ):
         namespace = control.create_namespace()
@@ -83,7 +90,7 @@ class KubernetesEngineHarness(EngineHarness):
         self.client = Client(KubeConfig.from_file(settings.kubeconfig), namespace=settings.namespace)
 
     def store_program(self, _name: str, source: str) -> ImageProgram:
-        return self._images.make(source)
+        return self._images.make({"handler.py": source})
 
     def instance_count(self) -> int:
         return len(list(self.client.list(Pod, namespace=self.client.namespace, labels=self.labels)))

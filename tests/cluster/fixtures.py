@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -46,10 +45,8 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def kube_namespace(cluster: Cluster) -> Iterator[str]:
     """Create a namespace, and delete it with all that tests have left in it."""
-    name = f"tests-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    with cluster.temporary_namespace() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

@@ -126,6 +126,23 @@ def test_key_is_in_no_output_or_environment() -> None:
         assert b"FNKIT_" not in environment
 
 
+def test_withheld_variables_are_not_in_the_environment() -> None:
+    source = "import os\ndef handle(event, context):\n    return {'body': dict(os.environ)}\n"
+    with (
+        running_instance(
+            source,
+            LEVEL="info",
+            HOSTNAME="pod",
+            NODE_ADDRESS="10.0.0.1",
+            FNKIT_WITHHELD_VARIABLES="HOSTNAME,NODE_ADDRESS",
+        ) as runtime,
+        InstanceClient(runtime) as client,
+    ):
+        found = json.loads(client.call("x").body)["body"]
+    assert found["LEVEL"] == "info"
+    assert found.keys().isdisjoint({"HOSTNAME", "NODE_ADDRESS", "FNKIT_WITHHELD_VARIABLES"})
+
+
 def test_headers_that_belong_to_the_core_runtime_are_not_forwarded() -> None:
     source = WORKER_FRAME + (
         "def handle(e, c):\n"

@@ -94,6 +94,7 @@ def test_exception_outcome_has_status_500(plane: DataPlaneProcess) -> None:
 def test_delivery_has_the_log_line_of_a_request(plane: DataPlaneProcess) -> None:
     route = plane.deploy("logged", "def handle(event, context):\n    print('output')\n    return 'ok'\n")
     post(plane, b"hello", host="logged.test")
+    wait_until(lambda: plane.request_lines(route) and plane.log_lines(route))
     [request], [output] = plane.request_lines(route), plane.log_lines(route)
 
     assert (request.message, request.stream) == ("Function Triggered: /", "requests")

@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -104,9 +103,8 @@ def test_out_of_memory_instance_is_replaced_and_logged(plane: DataPlaneProcess) 
 def test_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
     plane.deploy("victim", HANDLER, min_scale=1, max_scale=1)
     before = instance_id(plane.call("victim"))
-    [victim] = instances_of(plane, "victim")
-    os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{victim}").exists())
+    [victim] = plane.instances_of("victim")
+    plane.kill_instance(victim)
     assert instance_id(plane.call("victim")) != before
 
 
@@ -212,9 +210,9 @@ def test_last_instance_ends_after_the_configured_idle_time() -> None:
         stop_clock(plane, start)
         before = instance_id(plane.call("idle"))
         stop_clock(plane, start + 119)
-        assert len(instances_of(plane, "idle")) == 1
+        assert len(plane.instances_of("idle")) == 1
         stop_clock(plane, start + 120)
-        wait_until(lambda: not instances_of(plane, "idle"))
+        wait_until(lambda: not plane.instances_of("idle"))
         assert instance_id(plane.call("idle")) != before
 
 
@@ -222,16 +220,6 @@ def stop_clock(plane: DataPlaneProcess, platform_time: float) -> None:
     """Stop the platform's clock at a time."""
     clock = ClockState(platform_time=platform_time, real_time=time.time(), speed=0.0)
     plane.control.send_and_wait_for_ack(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
-
-
-def instances_of(plane: DataPlaneProcess, name: str) -> list[int]:
-    """Return the pids of a function's instances. The host name of each is the name of its function."""
-    return [pid for pid in plane.instances() if host_name(pid) == name]
-
-
-def host_name(pid: int) -> str:
-    command = ["nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def test_concurrent_calls_to_many_functions_succeed(plane: DataPlaneProcess) -> None:

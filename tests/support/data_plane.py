@@ -24,12 +24,13 @@ import pytest
 
 from fnkit.platform.model import routing
 from fnkit.platform.model.log_record import REQUESTS_DIRECTORY, LogRecord
-from fnkit.platform.model.routing import ClockState, Route
+from fnkit.platform.model.routing import ClockState, LocalProgram, Route
 from fnkit.platform.model.settings import ProcessSettings
+from tests.support.engine_under_test import EngineUnderTest, InstanceOwner, engine_under_test
 from tests.support.http_response import HttpResponse
 from tests.support.ports import free_port
 from tests.support.routes import make_route
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, wait_until
 
 SECRET_KEY = "11111111-2222-4333-8444-555555555555"
 
@@ -141,6 +142,7 @@ class DataPlaneProcess:
     process: subprocess.Popen[bytes]
     settings: ProcessSettings
     interpreter: str
+    engine: EngineUnderTest
     owner: int = 0
     generations: dict[str, int] = field(default_factory=dict)
 
@@ -148,11 +150,16 @@ class DataPlaneProcess:
 
     def route(self, name: str, code: Path, **changes: object) -> Route:
         generation = self.generations[name] = self.generations.get(name, 0) + 1
+        program = self.engine.program(code, self.interpreter)
+        if of_program := {
+            field: changes.pop(field) for field in LocalProgram.__struct_fields__ if field in changes
+        }:
+            self.engine.require_local(f"its program is given: {', '.join(of_program)}")
+            program = msgspec.structs.replace(program, **of_program)
         fixed = {
             "function_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
             "generation": generation,
-            "interpreter": self.interpreter,
-            "code_dir": str(code),
+            "program": program,
         }
         return make_route(name, **{**fixed, **changes})
 
@@ -254,9 +261,24 @@ class DataPlaneProcess:
 
     def instances(self) -> list[int]:
         """Return the pids of all instances, the pre-warmed ones included."""
+        self.engine.require_local("instances are processes")
         return [pid for zygote in self.zygotes() for pid in children(zygote)]
 
+    def instances_of(self, function: str) -> list[str]:
+        """Return the names of the instances of a function; the local ones need a namespace of their own."""
+        return self.engine.instances(self._owner, function)
+
+    def kill_instance(self, name: str) -> None:
+        """Kill an instance, and wait until it is gone."""
+        self.engine.kill_instance(self._owner, name)
+        wait_until(lambda: name not in self.engine.instances(self._owner), what=f"the end of {name}")
+
+    @property
+    def _owner(self) -> InstanceOwner:
+        return InstanceOwner(self.process.pid, self.settings.kube_namespace)
+
     def zygotes(self) -> list[int]:
+        self.engine.require_local("zygotes are processes")
         found = []
         for pid in children(self.process.pid):
             below = children(pid)
@@ -338,15 +360,36 @@ def running_data_plane(
     """
     if user and os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    folder = Path(tempfile.mkdtemp(prefix="fnkit-dp-"))
-    control = FakeControl(folder / "control.sock")
-    if send_snapshot:
-        control.initial_snapshot = lambda: routing.Snapshot(
-            version=control.next_version(),
-            clock=ClockState(platform_time=time.time(), real_time=time.time(), speed=speed),
-            routes=(),
-        )
-    process_settings = ProcessSettings(
+    engine = engine_under_test()
+    if user or isolation != "auto" or "memory_budget_mb" in settings:
+        engine.require_local("a user, an isolation level or a memory budget is given")
+    with engine.data_plane_settings() as engine_settings:
+        folder = Path(tempfile.mkdtemp(prefix="fnkit-dp-"))
+        control = FakeControl(folder / "control.sock")
+        if send_snapshot:
+            control.initial_snapshot = lambda: routing.Snapshot(
+                version=control.next_version(),
+                clock=ClockState(platform_time=time.time(), real_time=time.time(), speed=speed),
+                routes=(),
+            )
+        process_settings = _process_settings(folder, speed, isolation, {**engine_settings, **settings})
+        plane = _start_process(folder, control, process_settings, engine, user)
+        try:
+            if send_snapshot:
+                try:
+                    control.wait(lambda message: isinstance(message, routing.DataPlaneHealthy))
+                except AssertionError:
+                    raise AssertionError((folder / "stderr.log").read_text()) from None
+            yield plane
+        finally:
+            plane.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _process_settings(
+    folder: Path, speed: float, isolation: str, settings: Mapping[str, object]
+) -> ProcessSettings:
+    return ProcessSettings(
         data_dir=str(folder),
         host="127.0.0.1",
         api_port=1,
@@ -363,6 +406,11 @@ def running_data_plane(
         isolation=isolation,
         **settings,  # type: ignore[arg-type]  # a test names fields of ProcessSettings
     )
+
+
+def _start_process(
+    folder: Path, control: FakeControl, settings: ProcessSettings, engine: EngineUnderTest, user: int
+) -> DataPlaneProcess:
     interpreter = interpreter_for(user) if user else sys.executable
     environment = {"PATH": os.environ["PATH"]}
     if user:
@@ -380,19 +428,7 @@ def running_data_plane(
             group=user or None,
             extra_groups=[] if user else None,
         )
-    plane = DataPlaneProcess(
-        folder, process_settings.gateway_port, control, process, process_settings, interpreter, user
-    )
     assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(process_settings))
+    process.stdin.write(msgspec.json.encode(settings))
     process.stdin.close()
-    try:
-        if send_snapshot:
-            try:
-                control.wait(lambda message: isinstance(message, routing.DataPlaneHealthy))
-            except AssertionError:
-                raise AssertionError((folder / "stderr.log").read_text()) from None
-        yield plane
-    finally:
-        plane.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    return DataPlaneProcess(folder, settings.gateway_port, control, process, settings, interpreter, engine, user)

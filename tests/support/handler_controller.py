@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
+from tests.support.engine_under_test import engine_under_test
 from tests.support.waiting import DEADLINE, wait_until
 
 __all__ = ["HANDLER", "HandlerController", "running_handler_controller"]
@@ -87,7 +88,7 @@ class HandlerController:
 
 @contextmanager
 def running_handler_controller() -> Iterator[HandlerController]:
-    """Listen on a free port of loopback."""
+    """Listen on a free port."""
     controller = HandlerController()
 
     class Handler(BaseHTTPRequestHandler):
@@ -108,10 +109,11 @@ def running_handler_controller() -> Iterator[HandlerController]:
         def handle_error(self, *_: object) -> None:
             """Ignore the broken connections of killed handlers."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    host = engine_under_test().host
+    server = Server((host, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    controller.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    controller.url = f"http://{host}:{server.server_address[1]}/"
     try:
         yield controller
     finally:

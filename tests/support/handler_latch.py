@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.engine_under_test import engine_under_test
+
 __all__ = ["HandlerLatch", "handler_latch"]
 
 _SOURCE = """
@@ -72,13 +74,13 @@ class HandlerLatch:
 
 
 @contextmanager
-def handler_latch(host: str = "127.0.0.1") -> Iterator[HandlerLatch]:
+def handler_latch(host: str = "") -> Iterator[HandlerLatch]:
     """Create a latch, and release it at the end.
 
     Args:
-        host: The address of this machine by which handlers reach it.
+        host: The address of this machine by which handlers reach it; empty for that of the engine under test.
     """
-    latch = HandlerLatch(host)
+    latch = HandlerLatch(host or engine_under_test().host)
     try:
         yield latch
     finally:

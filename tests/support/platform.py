@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.command import Command
+from tests.support.engine_under_test import engine_under_test
 from tests.support.http_response import HttpResponse
 
 __all__ = ["PlatformUnderTest", "api_get", "call_function", "running_platform"]
@@ -61,22 +62,23 @@ class PlatformUnderTest:
 def running_platform(home: Path, *options: str) -> Iterator[PlatformUnderTest]:
     """Run a platform in ``home`` on free ports."""
     fnkit = Command({"FNKIT_HOME": str(home)})
-    try:
-        started = fnkit(
-            *("platform", "start", "--detach", "--json", "--api-port", "0", "--gateway-port", "0"), *options
-        ).ok()
-        found = started.json()
-        yield PlatformUnderTest(
-            home=home,
-            api_url=str(found["api_url"]),
-            gateway_url=str(found["gateway_url"]),
-            secret_key=str(found["secret_key"]),
-            access_key=str(found["access_key"]),
-            project_id=str(found["project_id"]),
-            pid=int(str(found["pid"])),
-        )
-    finally:
-        fnkit("platform", "stop").ok()
+    with engine_under_test().platform_options() as engine_options:
+        try:
+            started = fnkit(
+                *("platform", "start", "--detach", "--json", "--gateway-port", "0"), *engine_options, *options
+            ).ok()
+            found = started.json()
+            yield PlatformUnderTest(
+                home=home,
+                api_url=str(found["api_url"]),
+                gateway_url=str(found["gateway_url"]),
+                secret_key=str(found["secret_key"]),
+                access_key=str(found["access_key"]),
+                project_id=str(found["project_id"]),
+                pid=int(str(found["pid"])),
+            )
+        finally:
+            fnkit("platform", "stop").ok()
 
 
 def call_function(

@@ -20,6 +20,7 @@ from nats.js import JetStreamContext
 
 from fnkit.platform.supervisor.nats_server import find_nats_server, nats_configuration
 from tests.support.control_process import API, ControlProcess, api_client, zip_archive
+from tests.support.engine_under_test import InstanceOwner, engine_under_test
 from tests.support.platform import running_platform
 from tests.support.ports import free_port, is_listening
 from tests.support.recording_handlers import CallRecorder, RecordedCall, call_recorder
@@ -137,6 +138,18 @@ class QueuePlatform:
         """Return pids by process name; 0 for a process that is not running."""
         run = json.loads((self.home / "run.json").read_bytes())
         return {name: int(run[name]) for name in ("control", "data_plane", "nats")}
+
+    def instances(self) -> list[str]:
+        """Return the names of all instances."""
+        return engine_under_test().instances(self._instance_owner())
+
+    def kill_instance(self, name: str) -> None:
+        """Kill an instance, if it has not ended yet."""
+        engine_under_test().kill_instance(self._instance_owner(), name)
+
+    def _instance_owner(self) -> InstanceOwner:
+        run = json.loads((self.home / "run.json").read_bytes())
+        return InstanceOwner(int(run["data_plane"]), run["settings"]["kube_namespace"])
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to one of the platform's processes."""

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.support.engine_under_test import engine_under_test
+
 __all__ = ["CallRecorder", "RecordedCall", "call_recorder"]
 
 _HANDLER = """
 import json, os, socket, time
 
-CONNECTION = socket.create_connection(("127.0.0.1", {port}))
+CONNECTION = socket.create_connection(("{host}", {port}))
 
 def record(phase, event):
     call = {{"function": "{function}", "phase": phase, "time": time.time(), "pid": os.getpid(), "event": event}}
@@ -56,10 +58,11 @@ class RecordedCall:
 
 
 class CallRecorder:
-    """The recorded calls. Handlers connect to ``port``."""
+    """The recorded calls. Handlers connect to the address."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
         self._lock = threading.Lock()
         self._calls: list[RecordedCall] = []
 
@@ -70,7 +73,7 @@ class CallRecorder:
             function: The name in the recorded calls.
             respond: The source of the function ``respond(event)``.
         """
-        return _HANDLER.format(port=self.port, function=function, respond=respond)
+        return _HANDLER.format(host=self._host, port=self._port, function=function, respond=respond)
 
     def calls(self, function: str, phase: str = "begin") -> list[RecordedCall]:
         """Return the calls of a function, in order."""
@@ -86,7 +89,7 @@ class CallRecorder:
 
 @contextmanager
 def call_recorder() -> Iterator[CallRecorder]:
-    """Listen for calls on a free port of loopback."""
+    """Listen for calls on a free port."""
 
     class Lines(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -102,8 +105,9 @@ def call_recorder() -> Iterator[CallRecorder]:
         def handle_error(self, request: object, client_address: object) -> None:
             del request, client_address  # a handler that is killed resets its connection
 
-    with Server(("127.0.0.1", 0), Lines) as server:
-        recorder = CallRecorder(int(server.server_address[1]))
+    host = engine_under_test().host
+    with Server((host, 0), Lines) as server:
+        recorder = CallRecorder(host, int(server.server_address[1]))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

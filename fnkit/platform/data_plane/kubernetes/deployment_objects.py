@@ -73,6 +73,17 @@ _KEY_ITEM: Final = "instance-key"  # no variable has this name: a dash is not al
 _EVICTION_SECONDS: Final = 10  # on a node that is lost; the default of 300 would keep its Pods counted for so long
 _TIMEOUT: Final = TIMEOUT_MAX_SECONDS + 60  # the gateway's timeout decides; this ends what a dead gateway left
 _NEVER: Final = 10**9
+_ADDED_VARIABLES: Final = (  # by Kubernetes to every container; enableServiceLinks is about others
+    "HOSTNAME",
+    "KUBERNETES_PORT",
+    "KUBERNETES_PORT_443_TCP",
+    "KUBERNETES_PORT_443_TCP_ADDR",
+    "KUBERNETES_PORT_443_TCP_PORT",
+    "KUBERNETES_PORT_443_TCP_PROTO",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+    "KUBERNETES_SERVICE_PORT_HTTPS",
+)
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -221,6 +232,7 @@ def _environment(route: Route) -> list[EnvVar]:
         "FNKIT_INSTANCE_KEY_FILE": f"{_KEY_DIRECTORY}/{_KEY_ITEM}",
         "FNKIT_TIMEOUT_SECONDS": str(_TIMEOUT),
         "FNKIT_IDLE_SECONDS": str(_NEVER),
+        "FNKIT_WITHHELD_VARIABLES": ",".join(name for name in _ADDED_VARIABLES if name not in environment),
     }
     return [
         *(_secret_variable(name) for name in sorted(secrets)),

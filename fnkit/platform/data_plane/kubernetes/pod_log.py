@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -21,6 +22,8 @@ _REOPEN_SECONDS: Final = 0.2
 _MAX_LINE_BYTES: Final = 65536 + 256  # what the core runtime writes at most
 _STREAMS: Final[dict[bytes, LogStream]] = {b"stdout": "stdout", b"stderr": "stderr"}
 _SYSTEM: Final = b"system"
+_OWN_MESSAGE: Final = b"- fnkit: "
+_EXIT_STATUS: Final = re.compile(rb"the worker ended(?: before it was ready)?: (?:exit|killed by signal) \d+")
 
 
 class PodLog:
@@ -92,16 +95,23 @@ class PodLog:
 
 
 def parse_line(line: bytes) -> tuple[LogStream | None, str, bytes]:
-    """Return stream, request and message of a line of the core runtime. Its own messages have no stream.
+    """Return stream, request and message of a line of the core runtime.
+
+    There is no stream if the line only repeats the exit status, which the engine logs for every instance.
 
     >>> parse_line(b"stdout 7f3e hello")
     ('stdout', '7f3e', b'hello')
     >>> parse_line(b"stderr - Traceback")
     ('stderr', '', b'Traceback')
+    >>> parse_line(b"system - fnkit: the worker ended: it sent data without a request")
+    ('system', '', b'the worker ended: it sent data without a request')
+    >>> parse_line(b"system - fnkit: the worker ended: exit 3")
+    (None, '', b'the worker ended: exit 3')
     """
     name, _, rest = line.partition(b" ")
     if name == _SYSTEM:
-        return None, "", b""
+        message = rest.removeprefix(_OWN_MESSAGE)
+        return None if _EXIT_STATUS.fullmatch(message) else "system", "", message
     stream = _STREAMS.get(name)
     if stream is None:
         return "stderr", "", line

@@ -65,6 +65,18 @@ def test_secrets_are_in_the_secret_only() -> None:
     assert data == {"PASSWORD": "hunter2", "instance-key": instance_key(SECRET_KEY, "orders", 1)}
 
 
+@pytest.mark.parametrize("name", ["HOSTNAME", "KUBERNETES_SERVICE_HOST"])
+def test_variables_of_kubernetes_are_withheld_unless_they_are_those_of_the_function(name: str) -> None:
+    def withheld(environment: dict[str, str]) -> list[str]:
+        spec = build_objects(route(environment=environment, secret_names=()), SETTINGS).new_pod().spec
+        assert spec is not None
+        [text] = [one.value for one in spec.containers[0].env or () if one.name == "FNKIT_WITHHELD_VARIABLES"]
+        return str(text).split(",")
+
+    assert name in withheld({})
+    assert name not in withheld({name: "mine"})
+
+
 def test_each_pod_has_a_name_of_its_own() -> None:
     objects = build_objects(route(), SETTINGS)
     names = {pod.metadata.name for pod in (objects.new_pod(), objects.new_pod()) if pod.metadata is not None}
