@@ -141,6 +141,7 @@ class Pool:
         self._queue_limit = queue_limit
         self._must_prove_itself = must_prove_itself
         self._not_ready: set[Instance] = set()  # those of ``instances`` whose handler is not imported yet
+        self._occupied: set[Instance] = set()  # those of ``_not_ready`` that complete an earlier process's request
         self._terminating: set[Instance] = set()
         self._failures = 0  # consecutive failed starts
         self._killed_starts = 0  # consecutive starts that were killed from outside
@@ -162,7 +163,7 @@ class Pool:
             return 0
         # Each start under way will serve one queued request. ``min_scale`` needs no such deduction: ``total``
         # contains the starts.
-        total, starting = self.total, self.starting
+        total, starting = self.total, self.starting - len(self._occupied)
         for_proof = 1 if self._must_prove_itself and not starting else 0
         wanted = max(len(self.queue) - starting, self.route.min_scale - total, for_proof)
         return max(0, min(wanted, max(self.route.max_scale, 1) - total))
@@ -301,9 +302,15 @@ class Pool:
         if self.retired:
             self._terminate(instance)
 
+    def note_occupied(self, instance: Instance) -> None:
+        """Let no queued request wait for an adopted instance that still has a request, if others can be started."""
+        if instance in self._not_ready:
+            self._occupied.add(instance)
+
     def on_ready(self, instance: Instance) -> bool:
         """Report the first start, and use the instance. Return whether it is idle."""
         self._not_ready.discard(instance)
+        self._occupied.discard(instance)
         self.starting -= 1
         self.counters.starts["ready"] += 1
         self._killed_starts = 0
@@ -398,10 +405,10 @@ class Pool:
         Returns:
             Seconds to wait before missing instances are started.
         """
-        expected = self.is_end_expected(instance)
+        expected, was_occupied = self.is_end_expected(instance), instance in self._occupied
         if instance.busy_since:
             self._record_usage(instance)
-        for group in (self.instances, self._not_ready, self._terminating):
+        for group in (self.instances, self._not_ready, self._occupied, self._terminating):
             group.discard(instance)
         if instance in self.idle:
             self.idle.remove(instance)
@@ -409,7 +416,9 @@ class Pool:
         if request is not None:
             request.fail(RequestFailure(FailureKind.DIED, self._died_message(reason)))
         self.counters.ended[end_label(reason, expected=expected)] += 1
-        if not instance.was_ready:
+        if was_occupied:
+            self.starting -= 1  # an earlier process has started it
+        elif not instance.was_ready:
             if not instance.was_killed_externally or self._killed_starts >= _MAX_KILLED_STARTS:
                 return self.on_start_failed(reason)
             self._killed_starts += 1

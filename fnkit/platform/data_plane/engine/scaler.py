@@ -26,6 +26,7 @@ from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
 
+_ADOPTED_ANSWER_SECONDS: Final = 2.0  # an adopted instance that takes longer has a request
 _SWEEP_VIRTUAL_SECONDS: Final = 5.0
 _SWEEP_MIN_SECONDS: Final = 0.05
 _SWEEP_MAX_SECONDS: Final = 1.0
@@ -98,6 +99,11 @@ class Scaler:
             pool.starting += 1
             self._add(pool, instance)
             self._spawn(self._follow(pool, instance))
+            self._loop.call_later(_ADOPTED_ANSWER_SECONDS, self._on_unanswered, pool, instance)
+
+    def _on_unanswered(self, pool: Pool, instance: Instance) -> None:
+        pool.note_occupied(instance)
+        self.start_missing(pool)
 
     def _add(self, pool: Pool, instance: Instance) -> None:
         pool.add(instance)

@@ -105,8 +105,9 @@ class KubernetesEngine(PooledEngine):
 async def _withdraw(cluster: Cluster, lease: PlatformLease, settings: KubernetesEngineSettings) -> None:
     """Remove what a start that failed has created."""
     if lease.is_held:
-        with contextlib.suppress(ClusterError):
+        with contextlib.suppress(ClusterError):  # it may lack this right, and have the next one
             await cluster.delete(NetworkPolicy, instance_policy_name(settings))
+        with contextlib.suppress(ClusterError):
             await cluster.delete(Secret, registry_secret_name(settings))
         await lease.release()
     await cluster.close()

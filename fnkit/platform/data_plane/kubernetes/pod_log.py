@@ -7,7 +7,6 @@ neither. What it cannot have written that way, such as why it did not start, is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator
 from typing import Final
@@ -18,7 +17,8 @@ from fnkit.platform.data_plane.kubernetes.pod_instance import PodInstance
 from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.log_record import LogStream
 
-_REOPEN_SECONDS: Final = 0.2
+_FIRST_PAUSE: Final = 0.2
+_LAST_PAUSE: Final = 3.0  # while the API server is away, which would get a request for each Pod
 _MAX_LINE_BYTES: Final = 65536 + 256  # what the core runtime writes at most
 _STREAMS: Final[dict[bytes, LogStream]] = {b"stdout": "stdout", b"stderr": "stderr"}
 _SYSTEM: Final = b"system"
@@ -45,16 +45,19 @@ class PodLog:
 
     async def follow(self) -> None:
         """Read until the container has ended, or the Pod is gone."""
-        name = self._instance.name
+        name, pause = self._instance.name, _FIRST_PAUSE
         while True:
             has_ended = bool(self._instance.state_of_pod.end)
-            with contextlib.suppress(ClusterError):
+            try:
                 async with self._cluster.open_log(name, self._positions.get(name)) as pieces:
+                    pause = _FIRST_PAUSE
                     await self._read(pieces)
                 has_ended = has_ended or self._instance.is_exiting
+            except ClusterError:
+                pause = min(_LAST_PAUSE, pause * 2)
             if has_ended or self._instance.ended.done():
                 return
-            await asyncio.sleep(_REOPEN_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _read(self, pieces: AsyncIterator[bytes]) -> None:
         self._rest = b""
