@@ -19,7 +19,7 @@ from tests.support.platform import PlatformUnderTest, running_platform
 __all__ = ["cluster", "function_images", "kube_namespace", "kubernetes_engine"]
 
 GOLDEN = Path(__file__).parent / "golden"
-_CLUSTER_TIMEOUT = 600  # seconds per test: the first one starts the cluster
+_CLUSTER_TIMEOUT = 1800  # seconds per test: the first one waits for its cluster
 
 _SCRUBBED = ("SCW_", "FNKIT_", "AWS_", "GITHUB_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
