@@ -8,10 +8,10 @@ READY := .venv/.ready
 LOWEST := .venv-lowest
 OUT ?= constraints.txt
 # What is true of every engine; docs/testing.md says what is left out.
-CLUSTER_SUITES := tests/conformance/test_recorded_traffic.py \
+CLUSTER_SUITES := tests/conformance/test_recorded_traffic.py tests/conformance/test_official_sdk.py \
 	$(addprefix tests/integration/,test_handler_responses.py test_runtime_contract.py test_response_isolation.py \
-	test_engine_scaling.py test_delivery_connection.py test_private_functions.py platform/test_cron_runs.py \
-	queues/test_nats_triggers.py queues/test_nats_function_lifecycle.py queues/test_nats_chaos.py)
+	test_engine_scaling.py test_delivery_connection.py platform/test_cron_runs.py queues/test_nats_triggers.py \
+	queues/test_nats_function_lifecycle.py queues/test_nats_chaos.py queues/test_sqs_triggers.py)
 CYCLONEDX := cyclonedx-bom>=7,<8
 CLIENTS ?= clients
 # Versions to install instead of the newest ones, such as those of the last run of CI: make test CONSTRAINTS=constraints.txt
@@ -49,7 +49,7 @@ test-all: test test-long clients ## Run every test. Clients whose toolchain (npm
 
 test-cluster: $(READY) ## Run the tests that need a Kubernetes cluster (root; the first run builds Kubernetes).
 	@$(IN)/python -m pytest -m cluster tests
-	@$(IN)/python -m pytest --engine=kubernetes -m 'not clients and not cluster' $(CLUSTER_SUITES)
+	@$(IN)/python -m pytest --engine=kubernetes -m 'not clients and not cluster' -k 'not fauxqs' $(CLUSTER_SUITES)
 
 cluster: $(READY) ## Run a Kubernetes cluster of three nodes on this machine, until Ctrl-C.
 	@$(IN)/python -m tests.cluster
