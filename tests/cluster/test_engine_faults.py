@@ -412,7 +412,9 @@ def test_instances_answer_while_the_api_server_is_away(faults: Faults, caplog: p
 
 def test_instances_of_a_killed_gateway_are_adopted(faults: Faults) -> None:
     with handler_latch(HOST_ADDRESS) as latch, handler_latch(HOST_ADDRESS) as early_latch:
-        program, early_program = (faults.images.make(one.source + WAITING) for one in (latch, early_latch))
+        program, early_program = (
+            faults.images.make({"handler.py": one.source + WAITING}) for one in (latch, early_latch)
+        )
         idle, gone, scaling = (make_route(name, program=program) for name in ("idle", "gone", "scaling"))
         busy = make_route("busy", program=program, max_scale=1)
         early = make_route("early", program=early_program)
