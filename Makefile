@@ -8,7 +8,9 @@ READY := .venv/.ready
 LOWEST := .venv-lowest
 OUT ?= constraints.txt
 # What is true of every engine; docs/testing.md says what is left out.
-CLUSTER_SUITES := tests/conformance/test_recorded_traffic.py tests/conformance/test_official_sdk.py \
+# All tests on a cluster; CI leaves out those marked long, and most of the suites.
+CLUSTER ?= cluster
+CLUSTER_SUITES ?= tests/conformance/test_recorded_traffic.py tests/conformance/test_official_sdk.py \
 	$(addprefix tests/integration/,test_handler_responses.py test_runtime_contract.py test_response_isolation.py \
 	test_engine_scaling.py test_delivery_connection.py platform/test_cron_runs.py queues/test_nats_triggers.py \
 	queues/test_nats_function_lifecycle.py queues/test_nats_chaos.py queues/test_sqs_triggers.py)
@@ -48,7 +50,7 @@ test-long: $(READY) ## Run what `make test` leaves out, and all examples of the 
 test-all: test test-long clients ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
 
 test-cluster: $(READY) ## Run the tests that need a Kubernetes cluster (root; the first run builds Kubernetes).
-	@$(IN)/python -m pytest -m cluster tests
+	@$(IN)/python -m pytest -m '$(CLUSTER)' tests
 	@$(IN)/python -m pytest --engine=kubernetes -m 'not clients and not cluster' -k 'not fauxqs' $(CLUSTER_SUITES)
 
 cluster: $(READY) ## Run a Kubernetes cluster of three nodes on this machine, until Ctrl-C.

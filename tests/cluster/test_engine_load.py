@@ -65,6 +65,7 @@ def test_burst_starts_all_its_instances_together(kubernetes_engine: OpenEngine, 
     run(kubernetes_engine, tmp_path, work)
 
 
+@pytest.mark.long
 def test_two_hundred_functions_are_called_at_once(kubernetes_engine: OpenEngine, tmp_path: Path) -> None:
     async def work(harness: KubernetesEngineHarness) -> None:
         first = harness.route("f", HELLO, memory=128, cpu=70, timeout=600.0)
