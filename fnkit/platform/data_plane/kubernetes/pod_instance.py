@@ -22,6 +22,7 @@ from fnkit.platform.model.routing import Route
 _NO_CONTENT: Final = 204
 _STATUS_SECONDS: Final = 3.0  # the kubelet notices the end of a container within a second
 _KILLED: Final = "killed by signal 9"  # also what a container that is out of memory looks like from inside
+_DELETED: Final = "its Pod was deleted"
 _UNREACHABLE: Final = "it cannot be reached"
 _KEEPALIVE_IDLE: Final = 2
 _KEEPALIVE_INTERVAL: Final = 2
@@ -104,6 +105,9 @@ class PodInstance(ConnectedInstance):
             self.was_killed_externally = state.was_disrupted and not self.reason
             self._report_kill()
             self._end(self.reason if self.reason and self.reason != _KILLED else state.end)
+        elif state.is_being_deleted:
+            self.was_killed_externally = self.was_killed_externally or not self.reason
+            self.kill(_DELETED)
         elif state.start_failure:
             self.kill(state.start_failure)
 
@@ -112,7 +116,7 @@ class PodInstance(ConnectedInstance):
         if not self.reason:
             self.was_killed_externally = True
         self._report_kill()
-        self._end(self.reason or "its Pod was deleted")
+        self._end(self.reason or _DELETED)
 
     def kill(self, reason: str) -> None:
         """Delete its Pod. ``ended`` follows."""

@@ -36,6 +36,7 @@ class PodState:
         start_failure: Why its container cannot be started.
         end: Why it ended; empty while it has not.
         was_disrupted: Whether it ended for a reason that lies in the cluster.
+        is_being_deleted: Whether somebody is deleting it, such as the controller that empties a lost node.
     """
 
     is_scheduled: bool = False
@@ -46,6 +47,7 @@ class PodState:
     start_failure: str = ""
     end: str = ""
     was_disrupted: bool = False
+    is_being_deleted: bool = False
 
 
 def read_pod(pod: Pod) -> PodState:
@@ -66,6 +68,7 @@ def read_pod(pod: Pod) -> PodState:
         start_failure=message if reason in _START_FAILURES else "",
         end=end,
         was_disrupted=was_disrupted,
+        is_being_deleted=pod.metadata is not None and pod.metadata.deletionTimestamp is not None,
     )
 
 

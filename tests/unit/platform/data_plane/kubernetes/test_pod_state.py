@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
 from fnkit.platform.data_plane.kubernetes.pod_state import PodState, read_pod
@@ -30,6 +32,12 @@ def test_new_pod_has_nothing() -> None:
 def test_running_pod() -> None:
     state = read_pod(pod({"phase": "Running", "podIP": "10.0.0.7"}, state={"running": {}}))
     assert state == PodState(is_scheduled=True, address="10.0.0.7", has_output=True)
+
+
+def test_pod_that_is_being_deleted() -> None:
+    deleted = Pod(metadata=ObjectMeta(name="p", deletionTimestamp=datetime.now(UTC)))
+    assert read_pod(deleted).is_being_deleted
+    assert not read_pod(pod()).is_being_deleted
 
 
 def test_pod_without_a_node_says_why() -> None:
