@@ -8,7 +8,7 @@ READY := .venv/.ready
 LOWEST := .venv-lowest
 OUT ?= constraints.txt
 # What is true of every engine; docs/testing.md says what is left out.
-# All tests on a cluster; CI leaves out those marked long, and most of the suites.
+# All tests on a cluster; CLUSTER='cluster and not long' leaves out the longest.
 CLUSTER ?= cluster
 CLUSTER_SUITES ?= tests/conformance/test_recorded_traffic.py tests/conformance/test_official_sdk.py \
 	$(addprefix tests/integration/,test_handler_responses.py test_runtime_contract.py test_response_isolation.py \
