@@ -8,16 +8,19 @@ account of the cluster, no write access to anything but its own disk, which is t
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
 from lightkube.models.core_v1 import (
+    Affinity,
     Capabilities,
     Container,
     ContainerPort,
@@ -26,6 +29,10 @@ from lightkube.models.core_v1 import (
     EnvVarSource,
     KeyToPath,
     LocalObjectReference,
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
     PodSecurityContext,
     PodSpec,
     ResourceRequirements,
@@ -105,11 +112,13 @@ class DeploymentObjects:
     _annotations: dict[str, str]
     _spec: PodSpec
 
-    def new_pod(self) -> Pod:
-        """Return the Pod of one more instance, with a name of its own."""
+    def new_pod(self, avoided_nodes: Sequence[str] = ()) -> Pod:
+        """Return the Pod of one more instance, with a name of its own, that is not placed on these nodes."""
         name = f"{self._name}-{uuid.uuid4().hex[:8]}"
+        affinity = _away_from(avoided_nodes) if avoided_nodes else None
         return Pod(
-            metadata=ObjectMeta(name=name, labels=self._labels, annotations=self._annotations), spec=self._spec
+            metadata=ObjectMeta(name=name, labels=self._labels, annotations=self._annotations),
+            spec=dataclasses.replace(self._spec, affinity=affinity),
         )
 
 
@@ -151,6 +160,12 @@ def build_objects(route: Route, settings: KubernetesEngineSettings) -> Deploymen
         _annotations=annotations,
         _spec=spec,
     )
+
+
+def _away_from(nodes: Sequence[str]) -> Affinity:
+    names = [NodeSelectorRequirement(key="metadata.name", operator="NotIn", values=[node]) for node in nodes]
+    required = NodeSelector(nodeSelectorTerms=[NodeSelectorTerm(matchFields=names)])
+    return Affinity(nodeAffinity=NodeAffinity(requiredDuringSchedulingIgnoredDuringExecution=required))
 
 
 def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:

@@ -7,6 +7,7 @@ calls no handler. It has *ended* when its Pod has, or is deleted; a Pod that can
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from time import monotonic
@@ -20,6 +21,7 @@ from fnkit.platform.data_plane.response_reader import InstanceEnded, ProtocolVio
 from fnkit.platform.model.routing import Route
 
 _NO_CONTENT: Final = 204
+_SILENT: Final = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 _STATUS_SECONDS: Final = 3.0  # the kubelet notices the end of a container within a second
 _KILLED: Final = "killed by signal 9"  # also what a container that is out of memory looks like from inside
 _DELETED: Final = "its Pod was deleted"
@@ -47,6 +49,7 @@ class PodInstance(ConnectedInstance):
         addressed: Done when it has an address, or it ended.
         pull_failed_since: Since when its image cannot be pulled (``time.monotonic``); 0 while it can.
         start_seconds: How long its start may take.
+        has_lost_node: Whether it ended because its node stopped answering.
         is_exiting: Whether its container ends by itself, so that the end of its log is worth waiting for.
     """
 
@@ -65,6 +68,7 @@ class PodInstance(ConnectedInstance):
         self.addressed: asyncio.Future[None] = self._loop.create_future()
         self.pull_failed_since = 0.0
         self.start_seconds = 0.0
+        self.has_lost_node = False
         self.is_exiting = False
         self.start_began_at = monotonic()
         self._function_id = route.function_id
@@ -177,10 +181,20 @@ class PodInstance(ConnectedInstance):
             self.kill(reason)
             self._end(reason)
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Handle the end of the connection: its container has ended, or cannot be reached."""
-        if not self.reason and self.state is not InstanceState.ENDED:
+    def connection_lost(self, error: Exception | None) -> None:
+        """Handle the end of the connection: its container has ended, or its node cannot be reached."""
+        if self.reason or self.state is InstanceState.ENDED:
+            return
+        if isinstance(error, OSError) and error.errno in _SILENT:
+            self.lose_node()
+        else:
             self._await_end(_UNREACHABLE)
+
+    def lose_node(self) -> None:
+        """End it because its node has stopped answering."""
+        self.has_lost_node = True
+        self._is_disconnected = True
+        self._give_up(_UNREACHABLE)
 
     def _await_end(self, reason: str) -> None:
         """Wait for the state of its Pod, which says more, and delete the Pod if none follows."""

@@ -28,7 +28,8 @@ class PodState:
     """The state of a Pod.
 
     Attributes:
-        is_scheduled: Whether a node was chosen.
+        node: The name of its node; empty until one was chosen.
+        is_accepted: Whether the node knows of it.
         unschedulable: Why no node could be chosen; empty if none was tried.
         address: Its address; empty until it has one.
         has_output: Whether its container has been started.
@@ -39,7 +40,8 @@ class PodState:
         is_being_deleted: Whether somebody is deleting it, such as the controller that empties a lost node.
     """
 
-    is_scheduled: bool = False
+    node: str = ""
+    is_accepted: bool = False
     unschedulable: str = ""
     address: str = ""
     has_output: bool = False
@@ -48,6 +50,11 @@ class PodState:
     end: str = ""
     was_disrupted: bool = False
     is_being_deleted: bool = False
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether a node was chosen."""
+        return bool(self.node)
 
 
 def read_pod(pod: Pod) -> PodState:
@@ -60,7 +67,8 @@ def read_pod(pod: Pod) -> PodState:
     message = ((waiting.message or reason) if waiting is not None else "").strip()
     end, was_disrupted = _end(status, container.terminated)
     return PodState(
-        is_scheduled=bool(pod.spec and pod.spec.nodeName),
+        node=(pod.spec.nodeName if pod.spec is not None else None) or "",
+        is_accepted=status.startTime is not None,
         unschedulable=(scheduled.message or "") if scheduled is not None and scheduled.status == "False" else "",
         address=status.podIP or "",
         has_output=container.running is not None or container.terminated is not None,

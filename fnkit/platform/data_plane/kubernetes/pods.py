@@ -11,9 +11,11 @@ from typing import Final
 from lightkube.core.resource import NamespacedResource
 from lightkube.resources.core_v1 import Pod, Secret
 
+from fnkit.platform.data_plane.instance import InstanceState
 from fnkit.platform.data_plane.kubernetes.cluster import Cluster, ClusterError, QuotaExceeded
 from fnkit.platform.data_plane.kubernetes.deployment_objects import DeploymentObjects
 from fnkit.platform.data_plane.kubernetes.log_positions import LogPositions
+from fnkit.platform.data_plane.kubernetes.lost_nodes import LostNodes
 from fnkit.platform.data_plane.kubernetes.pod_instance import PodInstance
 from fnkit.platform.data_plane.kubernetes.pod_log import PodLog
 from fnkit.platform.data_plane.kubernetes.pod_state import read_pod
@@ -38,6 +40,7 @@ class Pods:
 
     Attributes:
         instances: By the names of their Pods.
+        lost_nodes: Where no instance is started now.
     """
 
     def __init__(self, cluster: Cluster, settings: KubernetesEngineSettings, logs: LogWriter) -> None:
@@ -48,6 +51,7 @@ class Pods:
         self._positions = LogPositions(settings.log_positions_file)
         self._watch = PodWatch(cluster, self._on_pod, self._on_deleted)
         self.instances: dict[str, PodInstance] = {}
+        self.lost_nodes = LostNodes()
         self._leftovers: dict[str, Pod] = {}  # by name: Pods of an earlier process
         self._secrets: dict[str, asyncio.Task[None]] = {}  # by revision: their creation
         self._logs_followed: dict[str, asyncio.Task[None]] = {}  # by the name of the Pod
@@ -100,7 +104,7 @@ class Pods:
             ClusterError: It was not created.
         """
         await self._cluster.retry(lambda: self._create_secret(objects), seconds)
-        pod = objects.new_pod()
+        pod = objects.new_pod(self.lost_nodes.names)
         instance = self._add(pod_name(pod), objects)  # its first change may arrive before the response
         try:
             await self._cluster.retry(lambda: self._cluster.create(pod), seconds)
@@ -162,6 +166,13 @@ class Pods:
 
     def _on_kill(self, instance: PodInstance) -> None:
         self._spawn_deletion(self._end(instance))
+        node = instance.state_of_pod.node
+        if instance.has_lost_node and node not in self.lost_nodes.names:
+            self.lost_nodes.add(node)
+            _log.warning("Node %s does not answer: no instance is started there for a minute", node)
+            for other in list(self.instances.values()):  # before they get a request, or while they start
+                if other.state_of_pod.node == node and other.state is not InstanceState.BUSY:
+                    other.lose_node()
 
     async def _end(self, instance: PodInstance) -> None:
         """Delete a Pod, after the last lines of its log if its container ends by itself."""

@@ -50,6 +50,7 @@ _QUOTA_SECONDS: Final = 10.0  # a quota that others use up for so long fails a s
 _CONNECT_SECONDS: Final = 2.0
 _CONNECT_PAUSE: Final = 0.015  # between attempts of one start; 1 ms more for each other start
 _CONNECT_PAUSE_EACH: Final = 0.001
+_ACCEPTANCE_SECONDS: Final = 30.0  # for the node to notice a Pod; a busy one takes a few seconds
 _WAIT_STEP: Final = 1.0
 _log = logging.getLogger(__name__)
 
@@ -108,15 +109,18 @@ class KubernetesInstanceSource:
         """Create a Pod and wait until a node is chosen for it."""
         room = Room(is_releasing_memory, evict_idle, partial(self._warn, route))
         deadline = self._loop.time() + self._settings.start_seconds
-        instance = await self._create(build_objects(route, self._settings), deadline, is_needed, room)
-        if instance is None or not await self._await_node(instance, deadline, is_needed, room):
-            return False
-        if instance.is_terminating:
+        objects = build_objects(route, self._settings)
+        while True:
+            instance = await self._create(objects, deadline, is_needed, room)
+            if instance is None or not await self._await_node(instance, deadline, is_needed, room):
+                return False
+            if not instance.is_terminating:
+                self._warned.discard(_key(route))
+                self._admitted.setdefault(_key(route), deque()).append(instance)
+                return True
             await instance.ended
-            raise OSError(instance.reason)
-        self._warned.discard(_key(route))
-        self._admitted.setdefault(_key(route), deque()).append(instance)
-        return True
+            if not instance.was_killed_externally:
+                raise OSError(instance.reason)
 
     async def _await_node(
         self, instance: PodInstance, deadline: float, is_needed: Callable[[], bool], room: Room
@@ -129,7 +133,13 @@ class KubernetesInstanceSource:
             if not is_needed():
                 instance.kill("no longer needed")
                 return False
-            if obstacle := instance.state_of_pod.unschedulable:
+            if (obstacle := instance.state_of_pod.unschedulable) and self._pods.lost_nodes.names:
+                # It may be better to wait for a node that does not answer than to have none.
+                self._pods.lost_nodes.clear()
+                instance.was_killed_externally = True
+                instance.kill("no node has room for it but one that does not answer")
+                break
+            if obstacle:
                 if self._loop.time() > deadline:
                     instance.kill(f"no node has room for it: {obstacle}")
                     break
@@ -231,6 +241,7 @@ class KubernetesInstanceSource:
         """End a start that does not succeed in time, and restore what it may miss."""
         now = self._loop.time()
         deadline, next_restoration = now + pod.start_seconds, now + _RESTORATION_SECONDS
+        acceptance_deadline = now + _ACCEPTANCE_SECONDS
         while not pod.is_terminating:
             await asyncio.sleep(_WAIT_STEP)
             state, now = pod.state_of_pod, self._loop.time()
@@ -241,6 +252,8 @@ class KubernetesInstanceSource:
             if now > deadline:
                 what = "its handler was not imported" if state.has_output else "its container was not started"
                 pod.kill(f"{what} within {pod.start_seconds:g} s")
+            if not state.is_accepted and now > acceptance_deadline:
+                pod.lose_node()
             if not state.has_output and now > next_restoration:
                 next_restoration = now + _RESTORATION_SECONDS
                 await self._restore_secrets(pod.route)

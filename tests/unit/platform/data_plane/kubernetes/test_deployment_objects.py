@@ -135,6 +135,17 @@ def test_any_name_of_a_function_gives_a_valid_name_of_a_pod(name: str) -> None:
     assert metadata.name == metadata.name.lower().strip("-")
 
 
+def test_pod_is_kept_away_from_nodes_that_do_not_answer() -> None:
+    objects = build_objects(route(), SETTINGS)
+    spec = objects.new_pod(("node-1", "node-2")).to_dict()["spec"]
+    [term] = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [(one["operator"], one["values"]) for one in term["matchFields"]] == [
+        ("NotIn", ["node-1"]),
+        ("NotIn", ["node-2"]),
+    ]
+    assert "affinity" not in objects.new_pod().to_dict()["spec"]
+
+
 def test_nodes_log_in_with_a_key_that_can_only_pull() -> None:
     document = base64.b64decode((registry_login(SETTINGS).data or {})[".dockerconfigjson"])
     auth = json.loads(document)["auths"]["registry.example:5000"]["auth"]

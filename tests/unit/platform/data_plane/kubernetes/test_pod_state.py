@@ -31,7 +31,7 @@ def test_new_pod_has_nothing() -> None:
 
 def test_running_pod() -> None:
     state = read_pod(pod({"phase": "Running", "podIP": "10.0.0.7"}, state={"running": {}}))
-    assert state == PodState(is_scheduled=True, address="10.0.0.7", has_output=True)
+    assert state == PodState(node="node-1", address="10.0.0.7", has_output=True)
 
 
 def test_pod_that_is_being_deleted() -> None:
