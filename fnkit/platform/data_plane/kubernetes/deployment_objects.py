@@ -8,7 +8,7 @@ account of the cluster, no write access to anything but its own disk, which is t
 from __future__ import annotations
 
 import base64
-import dataclasses
+import copy
 import hashlib
 import hmac
 import re
@@ -115,11 +115,9 @@ class DeploymentObjects:
     def new_pod(self, avoided_nodes: Sequence[str] = ()) -> Pod:
         """Return the Pod of one more instance, with a name of its own, that is not placed on these nodes."""
         name = f"{self._name}-{uuid.uuid4().hex[:8]}"
-        affinity = _away_from(avoided_nodes) if avoided_nodes else None
-        return Pod(
-            metadata=ObjectMeta(name=name, labels=self._labels, annotations=self._annotations),
-            spec=dataclasses.replace(self._spec, affinity=affinity),
-        )
+        spec = copy.copy(self._spec)
+        spec.affinity = _away_from(avoided_nodes) if avoided_nodes else None
+        return Pod(metadata=ObjectMeta(name=name, labels=self._labels, annotations=self._annotations), spec=spec)
 
 
 def build_objects(route: Route, settings: KubernetesEngineSettings) -> DeploymentObjects:
