@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.response_reader import lookup_head
+from fnkit.platform.data_plane.instance_connection import lookup_head
 from tests.support.core_runtime import AGES, CoreRuntimeProcess, read_to_end, wait_until_received
 from tests.support.handler_latch import handler_latch
 from tests.support.instance_client import (

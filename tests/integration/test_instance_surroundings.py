@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import fnkit
+from fnkit.platform.data_plane.workers.settings import local_program
 from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.isolation_levels import level_parameters
@@ -224,7 +225,7 @@ def test_no_path_of_the_platform_is_found(plane: DataPlaneProcess, kind: str) ->
         assert found["found"] == {}
         assert found["main"] == "/home/app/index.py"
     else:  # the code and the working directory have no other path
-        allowed = re.escape(route.local_program.code_dir), rf"{re.escape(str(plane.folder))}/[\w-]+/home-\w+"
+        allowed = re.escape(local_program(route).code_dir), rf"{re.escape(str(plane.folder))}/[\w-]+/home-\w+"
         rest = {place: re.sub("|".join(allowed), "", text) for place, text in found["found"].items()}
         assert not {place: text for place, text in rest.items() if any(str(path) in text for path in hidden)}
         assert found["main"] is None
@@ -236,4 +237,4 @@ def test_no_path_of_the_platform_is_found(plane: DataPlaneProcess, kind: str) ->
 
 
 def root_of(plane: DataPlaneProcess, route: Route) -> str:
-    return "/home/app/function" if has_own_root(plane) else route.local_program.code_dir
+    return "/home/app/function" if has_own_root(plane) else local_program(route).code_dir

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fnkit.platform.data_plane.workers.settings import local_program
 from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.isolation_levels import level_parameters
@@ -207,7 +208,7 @@ def tree_hash(*directories: Path) -> str:
 
 def host_state(route: Route) -> str:
     names = [sorted(Path(directory).iterdir()) for directory in ("/", "/etc", "/usr/local", "/opt", "/var")]
-    trees = tree_hash(Path(route.local_program.code_dir), Path("/etc/ssl"))
+    trees = tree_hash(Path(local_program(route).code_dir), Path("/etc/ssl"))
     return f"{names} {Path('/etc/hosts').read_text()} {trees}"
 
 

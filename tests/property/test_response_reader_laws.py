@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fnkit.platform.data_plane.instance_connection import ProtocolViolation, ResponseReader
 from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure, ResponseHeaders
-from fnkit.platform.data_plane.response_reader import ProtocolViolation, ResponseReader
 
 
 @dataclass

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from fnkit.platform.data_plane.instance_connection import ResponseReader
 from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure, ResponseHeaders
-from fnkit.platform.data_plane.response_reader import ResponseReader
 from tests.support.core_runtime import CoreRuntimeProcess, starting_core_runtime
 from tests.support.waiting import DEADLINE
 

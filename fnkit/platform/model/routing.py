@@ -103,13 +103,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     private_network_id: str = ""
 
     @property
-    def local_program(self) -> LocalProgram:
-        """The program, for an engine of this machine. Raises ``TypeError`` if it is an image."""
-        if not isinstance(self.program, LocalProgram):
-            raise TypeError(f"{self} runs an image")
-        return self.program
-
-    @property
     def image(self) -> str:
         """The name of the image, for an engine of a cluster. Raises ``TypeError`` if it is none."""
         if not isinstance(self.program, ImageProgram):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fnkit.platform.data_plane.workers.settings import local_program
 from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, zip_archive
 from tests.support.fake_data_plane import connected_data_plane
 
@@ -104,13 +105,13 @@ def test_function_with_missing_code_is_rebuilt_after_restart(tmp_path: Path) -> 
         function = control.create_function(control.create_namespace()["id"])
         with connected_data_plane(control.settings.control_socket) as peer:
             control.deploy(function["id"], zip_archive())
-            code = Path(peer.upserts[0].route.local_program.code_dir)
+            code = Path(local_program(peer.upserts[0].route).code_dir)
         control.kill()
         code.rename(code.with_name("moved"))
         control.start()
         with connected_data_plane(control.settings.control_socket) as peer:
             assert control.wait_until_settled("functions", function["id"])["status"] == "ready"
-            assert Path(peer.upserts[0].route.local_program.code_dir, "handler.py").is_file()
+            assert Path(local_program(peer.upserts[0].route).code_dir, "handler.py").is_file()
     finally:
         control.kill()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fnkit.platform.data_plane.workers.settings import local_program
 from fnkit.platform.model.routing import ClockChanged, Handshake, RemoveFunction, encode_frame
 from tests.support.control_process import API, ControlProcess, running_control, zip_archive
 from tests.support.fake_data_plane import FakeDataPlane, connected_data_plane
@@ -74,8 +75,8 @@ def test_route_contains_all_settings_of_the_function(control: ControlProcess) ->
         "handler.handle",
         "private",
     )
-    assert Path(route.local_program.code_dir, "handler.py").is_file()
-    assert "shims" not in route.local_program.interpreter
+    assert Path(local_program(route).code_dir, "handler.py").is_file()
+    assert "shims" not in local_program(route).interpreter
     assert "fn" not in repr(route)
 
 
@@ -146,7 +147,7 @@ def test_namespace_variable_change_redeploys_its_functions(control: ControlProce
 
     assert (first.generation, second.generation) == (1, 2)
     assert second.environment == {"NEW": "1"}
-    assert second.local_program.code_dir == first.local_program.code_dir
+    assert local_program(second).code_dir == local_program(first).code_dir
     assert control.get("functions", function["id"])["status"] == "ready"
 
 

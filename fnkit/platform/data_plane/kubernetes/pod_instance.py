@@ -13,11 +13,15 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from fnkit.platform.data_plane.connected_instance import ConnectedInstance
 from fnkit.platform.data_plane.instance import Instance, InstanceState
+from fnkit.platform.data_plane.instance_connection import (
+    ConnectedInstance,
+    InstanceEnded,
+    ProtocolViolation,
+    ResponseReader,
+)
 from fnkit.platform.data_plane.kubernetes.pod_state import PodState
 from fnkit.platform.data_plane.logs import LogWriter
-from fnkit.platform.data_plane.response_reader import InstanceEnded, ProtocolViolation, ResponseReader
 from fnkit.platform.model.routing import Route
 
 _NO_CONTENT: Final = 204

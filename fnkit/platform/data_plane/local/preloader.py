@@ -19,6 +19,7 @@ from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.data_plane.workers.settings import local_program
 from fnkit.platform.model.routing import Route
 
 _SLOW_START_SECONDS: Final = 0.02  # a faster start has little to gain
@@ -112,7 +113,7 @@ class Preloader:
     async def _preload(self, route: Route, entry: _DeploymentState) -> None:
         try:
             async with self._turn:
-                if not await self._loop.run_in_executor(None, _has_packages, route.local_program.code_dir):
+                if not await self._loop.run_in_executor(None, _has_packages, local_program(route).code_dir):
                     entry.finished = True
                     return
                 while self._entries.get(_key(route)) is entry and self._budget.reserve(route.memory):

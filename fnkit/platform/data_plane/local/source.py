@@ -32,6 +32,7 @@ from fnkit.platform.data_plane.workers.instance import LocalInstance
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.prewarmed import WarmPool
 from fnkit.platform.data_plane.workers.process_memory import process_tree, resident_bytes
+from fnkit.platform.data_plane.workers.settings import local_program
 from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.model.routing import Route
 
@@ -170,7 +171,7 @@ class LocalInstanceSource:
         except OSError as error:
             self._slots.release()
             self._budget.release(route.memory)
-            raise OSError(f"{route.local_program.interpreter}: {error}") from error
+            raise OSError(f"{local_program(route).interpreter}: {error}") from error
         self._processes[instance.name] = instance.process
         self._limit_monitor.add(instance, memory=route.memory * _MIB)
         return instance
@@ -185,7 +186,7 @@ class LocalInstanceSource:
         if zygote is not None:  # if it has just ended, the zygote of the interpreter takes over
             with contextlib.suppress(OSError):
                 return await self._factory.fork_preloaded(zygote)
-        return await self._warm_pool.acquire(route.local_program.interpreter)
+        return await self._warm_pool.acquire(local_program(route).interpreter)
 
     def adopt(self, _route: Route, _on_idle: Callable[[Instance], None]) -> Sequence[LocalInstance]:
         """Return nothing: instances end with the process that has started them."""
@@ -232,7 +233,7 @@ class LocalInstanceSource:
 
     def prestart(self, routes: Iterable[Route]) -> None:
         """Start the zygotes and pre-warmed workers of the interpreters of these deployments."""
-        for interpreter in {route.local_program.interpreter for route in routes if route.language == "Python"}:
+        for interpreter in {local_program(route).interpreter for route in routes if route.language == "Python"}:
             self.prestart_interpreter(interpreter)
 
     def prestart_interpreter(self, interpreter: str) -> None:

@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.data_plane.connected_instance import ConnectedInstance
+from fnkit.platform.data_plane.instance_connection import ConnectedInstance
 from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, fork_process
 from fnkit.platform.data_plane.workers.instance import LocalInstance
 from fnkit.platform.data_plane.workers.isolation import ControlGroups, InstanceGroups, Level
-from fnkit.platform.data_plane.workers.settings import StartupConfig
+from fnkit.platform.data_plane.workers.settings import StartupConfig, local_program
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient, Storage
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.log_record import LogStream
@@ -144,7 +144,7 @@ class WorkerFactory:
         Raises:
             OSError: It ended before it reported a result.
         """
-        process = await self._fork_process(self._get_zygote(route.local_program.interpreter), is_zygote=True)
+        process = await self._fork_process(self._get_zygote(local_program(route).interpreter), is_zygote=True)
 
         def on_lines(stream: LogStream, lines: Collection[bytes]) -> None:
             self._logs.write(route.function_id, process.name, "", stream, lines)

@@ -16,10 +16,9 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.data_plane.connected_instance import ConnectedInstance
 from fnkit.platform.data_plane.instance import InstanceState
+from fnkit.platform.data_plane.instance_connection import ConnectedInstance, ResponseReader
 from fnkit.platform.data_plane.logs import LogWriter
-from fnkit.platform.data_plane.response_reader import ResponseReader
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
 from fnkit.platform.model.log_record import LogStream
 

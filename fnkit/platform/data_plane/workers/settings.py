@@ -22,7 +22,7 @@ from fnkit.contract.invocation.environment import (
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, encode_document
 from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.model.routing import Route
+from fnkit.platform.model.routing import LocalProgram, Route
 
 _MAX_PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
@@ -119,7 +119,9 @@ class StartupConfig:
 
     def _deployment_uid(self, route: Route) -> int:
         """Return the user of a deployment: the one that control assigned, else one that no other function has."""
-        return route.local_program.uid or self._uids.setdefault(route.function_id, _FIRST_OWN_UID + len(self._uids))
+        return local_program(route).uid or self._uids.setdefault(
+            route.function_id, _FIRST_OWN_UID + len(self._uids)
+        )
 
     def _sandbox_settings(self, route: Route, process: ForkedProcess) -> dict[str, object]:
         on_disk = route.sandbox == "v1"
@@ -145,12 +147,12 @@ class StartupConfig:
 
     def _code(self, route: Route) -> str:
         """Return the path of the function's code, below the directory of all codes if roots are of their own."""
-        directory = route.local_program.code_dir
+        directory = local_program(route).code_dir
         return os.path.relpath(directory, self._code_directory) if self._has_namespaces else directory
 
     def _root(self, route: Route) -> str:
         """Return the path of the function's code, as the function sees it."""
-        return CODE_DIRECTORY if self._has_namespaces else route.local_program.code_dir
+        return CODE_DIRECTORY if self._has_namespaces else local_program(route).code_dir
 
     def _environment(self, route: Route, home: str) -> dict[str, str]:
         facts = EnvironmentSpec(
@@ -175,6 +177,13 @@ class StartupConfig:
         directory.mkdir(mode=0o700)
         process.host_directory = str(directory)
         return directory
+
+
+def local_program(route: Route) -> LocalProgram:
+    """Return what the instances of a deployment run. Raises ``TypeError`` if it is an image."""
+    if not isinstance(route.program, LocalProgram):
+        raise TypeError(f"{route} runs an image")
+    return route.program
 
 
 def _own_user_name() -> str:

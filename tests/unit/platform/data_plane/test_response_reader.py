@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.data_plane import response_reader
-from fnkit.platform.data_plane.response_reader import (
+from fnkit.platform.data_plane import instance_connection
+from fnkit.platform.data_plane.instance_connection import (
     CachedHead,
     ProtocolViolation,
     ResponseReader,
@@ -23,9 +23,9 @@ RESPONSE = HEAD + NONCE_LINE + b"\r\n\r\nhello"
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> Iterator[None]:
-    response_reader._cached_heads.clear()
+    instance_connection._cached_heads.clear()
     yield
-    response_reader._cached_heads.clear()
+    instance_connection._cached_heads.clear()
 
 
 def test_cached_head_matches_any_body_of_its_length() -> None:
@@ -54,7 +54,7 @@ def test_response_whose_nonce_is_not_last_is_not_cached() -> None:
 
     store_head(moved, NONCE_LINE, 200, HEADERS)
 
-    assert not response_reader._cached_heads
+    assert not instance_connection._cached_heads
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_cache_size_is_limited() -> None:
         store_head(b"HTTP/1.1 200 OK\r\nx: %d%b\r\n\r\nhello" % (number, NONCE_LINE), NONCE_LINE, 200, HEADERS)
     store_head(b"HTTP/1.1 200 OK\r\n" + b"x" * 2000 + NONCE_LINE + b"\r\n\r\nhello", NONCE_LINE, 200, HEADERS)
 
-    assert len(response_reader._cached_heads) == response_reader._MAX_CACHED_HEADS
+    assert len(instance_connection._cached_heads) == instance_connection._MAX_CACHED_HEADS
 
 
 @pytest.mark.parametrize(
