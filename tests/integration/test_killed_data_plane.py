@@ -112,7 +112,8 @@ def test_data_plane_recovers_from_descriptor_exhaustion() -> None:
     """Each concurrent request needs an instance of its own, and each instance three descriptors."""
     slow = "import time\ndef handle(e, c):\n    time.sleep(0.05)\n    return e['path']\n"
     with running_data_plane() as plane:
-        route = plane.deploy("echo", slow, max_scale=50)
+        # On a busy machine, a start is slow enough for a zygote of the deployment, which has descriptors too.
+        route = plane.deploy("echo", slow, max_scale=50, preload=False)
         assert plane.call("echo", "/before").body == b"/before"
         wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
         wait_until((plane.folder / "logs" / route.function_id / "requests").is_dir, what="the log is open")

@@ -1,8 +1,8 @@
 """The connection of one instance, over which it gets one request at a time as HTTP.
 
-``ResponseReader`` is the HTTP client: it writes the heads of requests and reads the responses. ``ConnectedInstance``
-is what instances of all engines have in common; they differ in how they start and end, and where their output comes
-from.
+``ResponseReader`` is the HTTP client: it writes the heads of requests and reads the responses.
+``ConnectedInstance`` is what instances of all engines have in common. They differ in how they start and end, and in
+where their output comes from.
 
 The handler shares the worker's process, so anything that arrives may have been written by the handler. A response
 is accepted for a request only if it repeats the nonce drawn for that request, and nothing may follow it.
