@@ -131,7 +131,7 @@ class Cluster:
                     f"--root-ca-file={files / 'ca.crt'}",
                     "--cluster-cidr=10.98.0.0/16",
                     "--node-monitor-period=1s",
-                    "--node-monitor-grace-period=8s",
+                    "--node-monitor-grace-period=40s",
                 ),
             ),
             ("kube-scheduler", ()),

@@ -143,7 +143,7 @@ SystemdCgroup = false
         "podLogsDir": str(directory / "pod-logs"),
         "resolvConf": str(directory / "resolv.conf"),
         "nodeStatusUpdateFrequency": "2s",
-        "nodeLeaseDurationSeconds": 8,
+        "nodeLeaseDurationSeconds": 40,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,

@@ -87,7 +87,7 @@ def test_purged_messages_are_not_delivered(platform: QueuePlatform) -> None:
     function = platform.create_function()
 
     async def scenario() -> None:
-        async with connected_client(platform.url) as (client, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="PURGED", subjects=["purged"])
             trigger = platform.create_listening_trigger(function, "purged")
             await wait_until_async(lambda: platform.last_status(trigger).startswith("stream PURGED:"))
