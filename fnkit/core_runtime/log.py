@@ -36,7 +36,7 @@ def write_bytes(descriptor: int, data: bytes) -> None:
         while unwritten:
             try:
                 unwritten = unwritten[os.write(descriptor, unwritten) :]
-            except BlockingIOError:  # whoever opened the descriptor made it non-blocking
+            except BlockingIOError:  # another process made the descriptor non-blocking
                 select.select([], [descriptor], [])
     except OSError:
         return  # the reader of the log is gone

@@ -46,8 +46,8 @@ class ResponseTarget(Protocol):
         """There is no response, or its rest is missing.
 
         Args:
-            status: The status of a response that says so.
-            message: Its message.
+            status: The status for the client.
+            message: The message for the client.
             end_reason: Why the worker ended; empty if it did not have the request.
         """
 

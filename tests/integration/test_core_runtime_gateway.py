@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform.data_plane.instance_connection import lookup_head
-from tests.support.core_runtime import AGES, CoreRuntimeProcess, read_to_end, wait_until_received
+from tests.support.core_runtime import (
+    AGES,
+    ENDS_WITHIN_RESPONSE,
+    CoreRuntimeProcess,
+    read_to_end,
+    wait_until_received,
+)
 from tests.support.handler_latch import handler_latch
 from tests.support.instance_client import (
     INSTANCE_KEY,
@@ -275,18 +281,9 @@ def test_requests_that_the_worker_did_not_get_end_with_the_connection() -> None:
 
 
 def test_end_of_the_worker_within_a_response_closes_the_connection() -> None:
-    source = (
-        "import os, threading\n"
-        "def handle(e, c):\n"
-        "    threading.Thread(target=end).start()\n"
-        "    return 'x' * 80_000_000\n"
-        "def end():\n"
-        "    wait_for_latch()\n"
-        "    os._exit(3)\n"
-    )
     with (
         handler_latch() as latch,
-        running_instance(latch.source + source, memory=1024) as runtime,
+        running_instance(latch.source + ENDS_WITHIN_RESPONSE, memory=1024) as runtime,
         InstanceClient(runtime) as client,
     ):
         client.send("x")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.core_runtime import (
     AGES,
+    ENDS_WITHIN_RESPONSE,
     read_to_end,
     running_core_runtime,
     starting_core_runtime,
@@ -129,18 +130,9 @@ def test_timeout_in_the_queue_does_not_kill_the_worker() -> None:
 
 def test_end_of_a_response_that_is_sent_closes_the_connection() -> None:
     """A client must see that the rest is missing."""
-    source = (
-        "import os, threading\n"
-        "def handle(e, c):\n"
-        "    threading.Thread(target=end).start()\n"
-        "    return 'x' * 80_000_000\n"
-        "def end():\n"
-        "    wait_for_latch()\n"
-        "    os._exit(3)\n"
-    )
     with (
         handler_latch() as latch,
-        running_core_runtime(latch.source + source, memory=1024) as runtime,
+        running_core_runtime(latch.source + ENDS_WITHIN_RESPONSE, memory=1024) as runtime,
         runtime.connect() as peer,
     ):
         peer.sendall(GET % b"/")

@@ -46,6 +46,20 @@ def interpreter_of_age(age: str) -> str:
     return found[min(found) if age == "oldest" else max(found)]
 
 
+ENDS_WITHIN_RESPONSE = """
+import os, threading
+
+def handle(e, c):
+    threading.Thread(target=end).start()
+    return "x" * 80_000_000
+
+def end():
+    wait_for_latch()
+    os._exit(3)
+"""
+"""A handler whose process ends while its response is sent, once the latch is released. It needs ``wait_for_latch``."""
+
+
 def write_image_files(folder: Path) -> Path:
     """Copy the files that an image contains and return the path of the program."""
     package = folder / "fnkit"

@@ -16,6 +16,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from fnkit.contract.invocation.environment import EnvironmentSpec
+
 FRAME_LENGTH_BYTES: Final = 4
 
 
@@ -108,6 +110,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(self.program, ImageProgram):
             raise TypeError(f"{self} runs on this machine")
         return self.program.image
+
+    @property
+    def environment_spec(self) -> EnvironmentSpec:
+        """The facts of the function that the environment of its instances contains, secrets included."""
+        return EnvironmentSpec(
+            function_id=self.function_id,
+            name=self.name,
+            namespace_id=self.namespace_id,
+            handler=self.handler,
+            language=self.language,
+            memory=self.memory,
+            privacy=self.privacy,
+            variables=self.environment,
+        )
 
     @property
     def namespace(self) -> str:

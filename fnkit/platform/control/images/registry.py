@@ -126,5 +126,5 @@ class Registry:
 
 
 def _most_likely_first(images: list[ImageRecord]) -> list[ImageRecord]:
-    """Return the newest images first, and those without a base last: only they can fail, and nobody pulled them."""
+    """Return the newest images first, and those without a base last: making a base can fail."""
     return sorted(images, key=lambda image: (image.base is None, -image.version))

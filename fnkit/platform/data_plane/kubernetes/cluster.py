@@ -151,7 +151,7 @@ class Cluster:
     async def watch_pods(self, version: str) -> AsyncIterator[tuple[str, Pod]]:
         """Yield the changes of this platform's Pods after a version of the list, with what happened.
 
-        It ends after a minute without a change: list again, since nothing tells a dead connection from a quiet one.
+        It ends after a minute without a change, because the connection may be dead: list again.
 
         Raises:
             ClusterError: The connection was lost, or the version is too old: list again.

@@ -52,7 +52,6 @@ from fnkit.contract.invocation.environment import (
     CODE_DIRECTORY,
     HOME_DIRECTORY,
     USER_NAME,
-    EnvironmentSpec,
     instance_environment,
 )
 from fnkit.contract.limits import DISK_MAX_BYTES, TIMEOUT_MAX_SECONDS
@@ -71,7 +70,7 @@ CONTAINER: Final = "function"
 PORT: Final = 8080
 _USER_ID: Final = 1000  # of the files in an image
 _MIB: Final = 1024 * 1024
-_CORE_RUNTIME_MEMORY: Final = 48  # MiB beside the function's own, measured: 20 idle, and a quarter of bodies
+_CORE_RUNTIME_MEMORY: Final = 48  # MiB beside the function's own: it takes 23, and 35 with a body of 6 MiB
 _DISK_REQUEST: Final = 16  # MiB; a node that reserved the whole limit for each instance would be full at once
 _CPU_SHARE: Final = 10  # a request is this fraction of the mVCPU: instances are idle most of the time
 _TEMPORARY_DIRECTORY: Final = str(PurePosixPath("/", "tmp"))
@@ -227,17 +226,9 @@ def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:
 
 def _environment(route: Route) -> list[EnvVar]:
     """Return the variables. Secrets are read from the Secret, whose name is not known yet."""
-    facts = EnvironmentSpec(
-        function_id=route.function_id,
-        name=route.name,
-        namespace_id=route.namespace_id,
-        handler=route.handler,
-        language=route.language,
-        memory=route.memory,
-        privacy=route.privacy,
-        variables=route.environment,
+    environment = instance_environment(
+        route.environment_spec, home=HOME_DIRECTORY, root=CODE_DIRECTORY, user=USER_NAME
     )
-    environment = instance_environment(facts, home=HOME_DIRECTORY, root=CODE_DIRECTORY, user=USER_NAME)
     if "PATH" not in route.environment:
         del environment["PATH"]  # that of the image, whose interpreter may be anywhere
     secrets = {name for name in route.secret_names if environment.get(name) == route.environment[name]}

@@ -72,7 +72,7 @@ class PlatformLease:
         self._renewal = self._loop.create_task(self._renew())
 
     async def _try_to_become_holder(self, *, is_expired: bool) -> bool:
-        with contextlib.suppress(ClusterUnavailable):  # among others, if somebody else was faster
+        with contextlib.suppress(ClusterUnavailable):  # for example, another process has just replaced it
             return await self._try_to_hold(is_expired=is_expired)
         return False
 
@@ -109,7 +109,7 @@ class PlatformLease:
         is_held = True
         while True:
             await asyncio.sleep(_RENEWAL_SECONDS)
-            with contextlib.suppress(ClusterError):  # while the cluster is away nobody else can take it either
+            with contextlib.suppress(ClusterError):  # without the cluster, no other process can take it
                 was_held, is_held = is_held, await self._try_to_hold(is_expired=False)
                 if was_held and not is_held:
                     _log.error("Another platform with the same secret key has taken over its instances.")

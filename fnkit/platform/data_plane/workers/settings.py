@@ -16,7 +16,6 @@ from fnkit.contract.invocation.environment import (
     CODE_DIRECTORY,
     HOME_DIRECTORY,
     USER_NAME,
-    EnvironmentSpec,
     instance_environment,
 )
 from fnkit.contract.limits import DISK_MAX_BYTES
@@ -155,17 +154,9 @@ class StartupConfig:
         return CODE_DIRECTORY if self._has_namespaces else local_program(route).code_dir
 
     def _environment(self, route: Route, home: str) -> dict[str, str]:
-        facts = EnvironmentSpec(
-            function_id=route.function_id,
-            name=route.name,
-            namespace_id=route.namespace_id,
-            handler=route.handler,
-            language=route.language,
-            memory=route.memory,
-            privacy=route.privacy,
-            variables=route.environment,
+        environment = instance_environment(
+            route.environment_spec, home=home, root=self._root(route), user=self._user_name
         )
-        environment = instance_environment(facts, home=home, root=self._root(route), user=self._user_name)
         if not self._has_namespaces:
             environment["TMPDIR"] = home
         return environment
