@@ -57,7 +57,7 @@ def end():
     wait_for_latch()
     os._exit(3)
 """
-"""A handler whose process ends while its response is sent, once the latch is released. It needs ``wait_for_latch``."""
+"""A handler whose process ends while its response is sent, once the latch is released: put its source before."""
 
 
 def write_image_files(folder: Path) -> Path:
