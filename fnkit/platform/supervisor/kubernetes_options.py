@@ -61,7 +61,8 @@ def check_engine_options(settings: PlatformSettings, given: Mapping[str, object]
     for name, reason in _LOCAL_SETTINGS.items():
         if name in given:
             raise UsageError(
-                f"{start_option(name).name} has no meaning with --engine kubernetes: {reason}.", hint="Leave it out."
+                f"{start_option(name).name} has no meaning with --engine kubernetes: {reason}.",
+                hint="Leave it out.",
             )
     _check_registry_host(settings.registry_host)
     if "kube_namespace" in given and not _is_short(settings.kube_namespace, _DNS_LABEL):
