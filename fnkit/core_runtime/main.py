@@ -43,9 +43,9 @@ def main() -> int:
 
 def _refuse(problem: str) -> int:
     from fnkit.core_runtime.log import report
-    from fnkit.core_runtime.settings import KEY_FILE
+    from fnkit.core_runtime.settings import INSTANCE_KEY
 
-    report(problem, has_gateway=bool(os.environ.get(KEY_FILE)))
+    report(problem, has_gateway=INSTANCE_KEY in os.environ)
     return 2
 
 

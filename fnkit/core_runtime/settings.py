@@ -13,8 +13,8 @@ from fnkit.contract.limits import DEFAULT_TIMEOUT_SECONDS
 OWN_PREFIX: Final = "FNKIT_"
 """Variables with this prefix are for the core runtime, not for the function."""
 
-KEY_FILE: Final = "FNKIT_INSTANCE_KEY_FILE"
-"""If this variable is set, the client is a platform's gateway, which knows the key in that file."""
+INSTANCE_KEY: Final = "FNKIT_INSTANCE_KEY"
+"""If this variable is set, the client is a platform's gateway, which knows the key in it."""
 
 WITHHELD: Final = "FNKIT_WITHHELD_VARIABLES"
 """Names of further variables that are not for the function, separated by commas."""
@@ -124,14 +124,7 @@ def _handler(environment: Mapping[str, str], root: str) -> str:
 
 
 def _instance_key(environment: Mapping[str, str]) -> bytes:
-    path = environment.get(KEY_FILE, "")
-    if not path:
-        return b""
-    try:
-        with open(path, "rb") as file:
-            key = file.read().strip()
-    except OSError as error:
-        raise InvalidSetting(f"{KEY_FILE}={path!r} cannot be read: {error.strerror}") from None
-    if not key:
-        raise InvalidSetting(f"{KEY_FILE}={path!r} is empty")
-    return key
+    key = environment.get(INSTANCE_KEY)
+    if key == "":  # serving everybody would be wrong
+        raise InvalidSetting(f"the environment variable {INSTANCE_KEY} is empty")
+    return (key or "").encode()

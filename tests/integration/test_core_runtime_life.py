@@ -246,18 +246,14 @@ def test_processes_without_a_parent_are_reaped() -> None:
         ({"PORT": "65536"}, "PORT='65536' is not a number from 1 to 65535"),
         ({"FNKIT_TIMEOUT_SECONDS": "-1"}, "FNKIT_TIMEOUT_SECONDS='-1' is not a positive number of seconds"),
         ({"FNKIT_IDLE_SECONDS": "nan"}, "FNKIT_IDLE_SECONDS='nan' is not a positive number of seconds"),
-        (
-            {"FNKIT_INSTANCE_KEY_FILE": "/missing"},
-            "FNKIT_INSTANCE_KEY_FILE='/missing' cannot be read: No such file or directory",
-        ),
-        ({"FNKIT_INSTANCE_KEY_FILE": "/dev/null"}, "FNKIT_INSTANCE_KEY_FILE='/dev/null' is empty"),
+        ({"FNKIT_INSTANCE_KEY": ""}, "the environment variable FNKIT_INSTANCE_KEY is empty"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_wrong_setting_ends_the_program_with_one_line(settings: dict[str, str | None], message: str) -> None:
     with starting_core_runtime(LATCHED, settings=settings) as runtime:
         assert runtime.wait() == 2
-        start = "system - fnkit: " if "FNKIT_INSTANCE_KEY_FILE" in settings else "fnkit: "
+        start = "system - fnkit: " if "FNKIT_INSTANCE_KEY" in settings else "fnkit: "
         assert runtime.lines == [start + message.format(code=runtime.folder / "code")]
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 from fnkit.platform.data_plane.instance_connection import ResponseReader
@@ -127,14 +125,9 @@ def starting_instance(
     source: str, *, age: str = "newest", launcher: str = "", memory: int = 256, **settings: str
 ) -> Iterator[CoreRuntimeProcess]:
     """Start a core runtime with an instance key."""
-    with tempfile.TemporaryDirectory(prefix="fnkit-key-") as folder:
-        file = Path(folder) / "key"
-        file.write_text(INSTANCE_KEY + "\n")
-        all_settings = {"FNKIT_INSTANCE_KEY_FILE": str(file), **settings}
-        with starting_core_runtime(
-            source, age=age, launcher=launcher, memory=memory, settings=all_settings
-        ) as running:
-            yield running
+    all_settings = {"FNKIT_INSTANCE_KEY": INSTANCE_KEY, **settings}
+    with starting_core_runtime(source, age=age, launcher=launcher, memory=memory, settings=all_settings) as running:
+        yield running
 
 
 @contextlib.contextmanager

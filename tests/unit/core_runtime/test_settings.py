@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from fnkit.contract.invocation.environment import CODE_DIRECTORY, EnvironmentSpec, instance_environment
@@ -32,11 +30,9 @@ def test_environment_of_an_instance_is_a_complete_setting(handler: str, expected
     assert settings.instance_key == b""
 
 
-def test_instance_key_is_read_from_its_file_and_not_shown(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_bytes(b"secret\n")
+def test_instance_key_is_not_shown() -> None:
     environment = instance_environment(SPEC, home="/", root="/code")
-    settings = read_settings({**environment, "FNKIT_CODE_DIRECTORY": "/code", "FNKIT_INSTANCE_KEY_FILE": str(file)})
+    settings = read_settings({**environment, "FNKIT_CODE_DIRECTORY": "/code", "FNKIT_INSTANCE_KEY": "secret"})
     assert settings.instance_key == b"secret"
     assert "secret" not in repr(settings)
     assert (settings.handler, settings.root) == ("a/b.handle", "/code")

@@ -2,7 +2,8 @@
 
 A Pod gets what the local sandbox enforces: no privileges, a user of its own, the runtime's system-call filter, no
 account of the cluster, no write access to anything but its own disk, which is the writable layer of its container
-(1 GiB, as published), and for ``sandbox: v2`` a ``/tmp`` in memory that counts as memory.
+(1 GiB, as published). It has no volumes, not even a ``/tmp`` in memory or a file with its key: a kubelet checks
+only every 300 ms whether volumes are mounted, which would be a quarter of a cold start.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
@@ -24,10 +24,8 @@ from lightkube.models.core_v1 import (
     Capabilities,
     Container,
     ContainerPort,
-    EmptyDirVolumeSource,
     EnvVar,
     EnvVarSource,
-    KeyToPath,
     LocalObjectReference,
     NodeAffinity,
     NodeSelector,
@@ -38,12 +36,9 @@ from lightkube.models.core_v1 import (
     ResourceRequirements,
     SeccompProfile,
     SecretKeySelector,
-    SecretVolumeSource,
     SecurityContext,
     Toleration,
     TopologySpreadConstraint,
-    Volume,
-    VolumeMount,
 )
 from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
 from lightkube.resources.core_v1 import Pod, Secret
@@ -73,8 +68,6 @@ _MIB: Final = 1024 * 1024
 _CORE_RUNTIME_MEMORY: Final = 48  # MiB beside the function's own: it takes 23, and 35 with a body of 6 MiB
 _DISK_REQUEST: Final = 16  # MiB; a node that reserved the whole limit for each instance would be full at once
 _CPU_SHARE: Final = 10  # a request is this fraction of the mVCPU: instances are idle most of the time
-_TEMPORARY_DIRECTORY: Final = str(PurePosixPath("/", "tmp"))
-_KEY_DIRECTORY: Final = "/run/fnkit"
 _KEY_ITEM: Final = "instance-key"  # no variable has this name: a dash is not allowed in one
 _EVICTION_SECONDS: Final = 10  # on a node that is lost; the default of 300 would keep its Pods counted for so long
 _TIMEOUT: Final = TIMEOUT_MAX_SECONDS + 60  # the gateway's timeout decides; this ends what a dead gateway left
@@ -166,9 +159,6 @@ def _away_from(nodes: Sequence[str]) -> Affinity:
 
 
 def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:
-    in_memory = route.sandbox != "v1"
-    temporary = EmptyDirVolumeSource(medium="Memory", sizeLimit=f"{route.memory}Mi")
-    key = SecretVolumeSource(items=[KeyToPath(key=_KEY_ITEM, path=_KEY_ITEM)], defaultMode=0o440)
     return PodSpec(
         restartPolicy="Never",
         automountServiceAccountToken=False,
@@ -180,7 +170,6 @@ def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:
             runAsNonRoot=True,
             runAsUser=_USER_ID,
             runAsGroup=_USER_ID,
-            fsGroup=_USER_ID,
             seccompProfile=SeccompProfile(type="RuntimeDefault"),
         ),
         tolerations=[
@@ -200,10 +189,6 @@ def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:
                 labelSelector=LabelSelector(matchLabels={FUNCTION_LABEL: route.function_id}),
             )
         ],
-        volumes=[
-            Volume(name="key", secret=key),
-            *([Volume(name="tmp", emptyDir=temporary)] if in_memory else []),
-        ],
         containers=[
             Container(
                 name=CONTAINER,
@@ -215,10 +200,6 @@ def _pod_spec(route: Route, settings: KubernetesEngineSettings) -> PodSpec:
                 securityContext=SecurityContext(
                     allowPrivilegeEscalation=False, capabilities=Capabilities(drop=["ALL"])
                 ),
-                volumeMounts=[
-                    VolumeMount(name="key", mountPath=_KEY_DIRECTORY, readOnly=True),
-                    *([VolumeMount(name="tmp", mountPath=_TEMPORARY_DIRECTORY)] if in_memory else []),
-                ],
             )
         ],
     )
@@ -233,13 +214,13 @@ def _environment(route: Route) -> list[EnvVar]:
         del environment["PATH"]  # that of the image, whose interpreter may be anywhere
     secrets = {name for name in route.secret_names if environment.get(name) == route.environment[name]}
     own = {
-        "FNKIT_INSTANCE_KEY_FILE": f"{_KEY_DIRECTORY}/{_KEY_ITEM}",
         "FNKIT_TIMEOUT_SECONDS": str(_TIMEOUT),
         "FNKIT_IDLE_SECONDS": str(_NEVER),
         "FNKIT_WITHHELD_VARIABLES": ",".join(name for name in _ADDED_VARIABLES if name not in environment),
     }
     return [
-        *(_secret_variable(name) for name in sorted(secrets)),
+        _secret_variable("FNKIT_INSTANCE_KEY", _KEY_ITEM),
+        *(_secret_variable(name, name) for name in sorted(secrets)),
         *(
             # Kubernetes would replace $(NAME).
             EnvVar(name=name, value=value.replace("$", "$$"))
@@ -249,14 +230,11 @@ def _environment(route: Route) -> list[EnvVar]:
     ]
 
 
-def _secret_variable(name: str) -> EnvVar:
-    return EnvVar(name=name, valueFrom=EnvVarSource(secretKeyRef=SecretKeySelector(key=name)))
+def _secret_variable(name: str, item: str) -> EnvVar:
+    return EnvVar(name=name, valueFrom=EnvVarSource(secretKeyRef=SecretKeySelector(key=item)))
 
 
 def _name_secret(spec: PodSpec, name: str) -> None:
-    for volume in spec.volumes or ():
-        if volume.secret is not None:
-            volume.secret.secretName = name
     for variable in spec.containers[0].env or ():
         if variable.valueFrom is not None and variable.valueFrom.secretKeyRef is not None:
             variable.valueFrom.secretKeyRef.name = name

@@ -91,10 +91,9 @@ def test_each_pod_has_a_name_of_its_own() -> None:
         {"environment": {"GREETING": "hello", "PASSWORD": "hunter2"}},
         {"environment": {"GREETING": "costs $(PRICE) or $5", "PASSWORD": "hunter3"}},
         {"memory": 512},
-        {"sandbox": "v1"},
         {"handler": "handler.other"},
     ],
-    ids=["generation", "image", "variable", "secret", "memory", "sandbox", "handler"],
+    ids=["generation", "image", "variable", "secret", "memory", "handler"],
 )
 def test_revision_changes_with_whatever_an_instance_has(changes: dict[str, object]) -> None:
     assert (
