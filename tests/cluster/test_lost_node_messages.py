@@ -54,9 +54,9 @@ def test_node_that_is_cut_off_loses_no_queued_message(cluster: Cluster, platform
     async def main() -> set[str]:
         async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="WORK", subjects=["work"])
+            trigger = await asyncio.to_thread(platform.create_listening_trigger, function, "work")
             for number in range(MESSAGES):
                 await stream.publish("work", f"message {number}".encode())
-            trigger = await asyncio.to_thread(platform.create_listening_trigger, function, "work")
             await wait_until_async(
                 lambda: len(platform.handled_bodies(function)) >= HANDLED_BEFORE, what="the first messages"
             )
