@@ -189,9 +189,17 @@ class UpsertRoute(_Versioned, frozen=True, kw_only=True, tag="upsert"):
 
 
 class PrestartInterpreter(_Versioned, frozen=True, kw_only=True, tag="prestart"):
-    """Start the zygote and the pre-warmed workers of an interpreter that a deployment in progress will need."""
+    """Start the zygote and the pre-warmed workers of an interpreter that a deployment in progress will need.
 
+    Attributes:
+        language: The language of the function.
+        interpreter: The interpreter.
+        memory: MB of the function.
+    """
+
+    language: str
     interpreter: str
+    memory: int
 
 
 class RemoveFunction(_Versioned, frozen=True, kw_only=True, tag="remove"):

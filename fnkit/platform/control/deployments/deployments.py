@@ -159,7 +159,7 @@ class Deployments:
                 self._executor, self._toolchains.resolve, record.settings.runtime
             )
             interpreter = toolchain.interpreter.path
-            self._programs.prestart(interpreter)  # beside the build
+            self._programs.prestart(record, interpreter)  # beside the build
             built = self._find_reusable_build(record, archive) or await self._build_and_count(
                 record, archive, interpreter, log
             )
