@@ -5,14 +5,14 @@ in about a millisecond and share its memory pages. The function's own interprete
 later, standard library only), started by ``launch``. Over its socket come first its settings, a JSON document
 preceded by its length in four bytes: ``level``; ``root``, where it mounts what forks share; ``disk``, a path where
 it may try overlays; ``codes``, the directory with the code of all functions; ``directories``, those of a toolchain;
-``worker``, the directory of this program. After them come the messages that ``fork_server`` describes. Settings and secrets of functions never pass
-through it: the memory of a zygote is shared with the instances of every function. Each fork has a socket of its
-own instead:
+``worker``, the directory of this program. After them come the messages that ``fork_server`` describes. Settings and
+secrets of functions never pass through it: the memory of a zygote is shared with the instances of every function.
+Each fork has a socket of its own instead:
 
 1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
 2. The data plane sends JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...], "disk":
-   "...", "is_zygote": false, "source": "python/serve.py", "program": null}`` at once; when the fork is assigned to a deployment, the settings of its sandbox, and
-   its environment with the secrets.
+   "...", "is_zygote": false, "source": "python/serve.py", "program": null}`` at once; when the fork is assigned to
+   a deployment, the settings of its sandbox, and its environment with the secrets.
 3. The fork applies its sandbox before it reads the environment: code that a deployment zygote has imported cannot
    use the rights of a fork that is not confined yet together with secrets.
 4. The fork answers with one line, ``{"ready": true}`` or ``{"error": "..."}``.

@@ -3,7 +3,7 @@
 Its descriptors are: 0, the null device; 1 and 2, the pipes of stdout and stderr; 3, the socket of the instance; 4,
 from which an interpreter reads one line of JSON, the handler that it serves: ``{"handler": "dir/file.name", "root":
 "…", "home": "…", "has_environment": false}``. Without an environment of its own it reads that of the function from
-the socket, as a document. What an interpreter runs is copied to the home directory, where it is on the real platform.
+the socket, as a document. What an interpreter runs is copied to the home directory, where the real platform has it.
 
 An interpreter that starts slowly is executed before it is known which function it will serve (``execute_ahead``).
 What is left to do then, such as mounting the code, needs rights that it must not have. So the fork leaves a helper

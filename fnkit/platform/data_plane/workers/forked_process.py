@@ -97,7 +97,8 @@ async def fork_process(
         owner: The user that gets the pipes, if the process has no right to give them to its user itself; 0 for
             none.
         source: What an interpreter runs, below the directory of the worker.
-        program: What the process executes at once (``fnkit/worker/python/program.py``); ``None`` if it stays a fork.
+        program: What the process executes at once (``fnkit/worker/python/program.py``); ``None`` if it stays a
+            fork.
 
     Raises:
         ChildProcessError: The zygote has ended, or could not fork.

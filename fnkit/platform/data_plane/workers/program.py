@@ -1,7 +1,7 @@
 """What a worker runs, by language. A further language is one row of ``_INTERPRETERS``, or a name in ``_COMPILED``.
 
-A Python handler runs in a fork of its interpreter's zygote. Every other language runs a command: an interpreter that
-reads the worker's program for that language, or the program that was built from the function. Commands are executed
+A Python handler runs in a fork of its interpreter's zygote. Every other language runs a command: an interpreter
+with the worker's program for that language, or the program that was built from the function. Commands are executed
 in forks of a zygote of this process's own interpreter, which confines them.
 
 Interpreters take tens of milliseconds to start, so they are started ahead and wait for a function, where their root
@@ -11,11 +11,11 @@ filtered, and not for functions with variables that such an interpreter reads on
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from fnkit.platform.data_plane.workers.forked_process import PYTHON_SOURCE
@@ -64,12 +64,14 @@ class _Interpreter:
         options: Returns its options, for the MB of the function.
         overhead: MB that a process has mapped, but does not use, beside the memory of the function.
         start_variables: Variables that it reads only at its start, or their beginnings.
+        configuration: Directories outside of its installation that it reads at its start.
     """
 
     source: str
     options: Callable[[int], tuple[str, ...]]
     overhead: int
     start_variables: tuple[str, ...]
+    configuration: tuple[str, ...] = ()
 
 
 def _node_options(memory: int) -> tuple[str, ...]:
@@ -97,7 +99,11 @@ _INTERPRETERS: Final = {
         start_variables=("NODE_", "UV_THREADPOOL_SIZE", "SSL_CERT", "OPENSSL_"),
     ),
     "PHP": _Interpreter(
-        source="php/serve.php", options=_php_options, overhead=192, start_variables=("PHP_INI_SCAN_DIR", "PHPRC")
+        source="php/serve.php",
+        options=_php_options,
+        overhead=192,
+        start_variables=("PHP_INI_SCAN_DIR", "PHPRC"),
+        configuration=("/etc/php",),
     ),
 }
 
@@ -132,7 +138,7 @@ def make_program(language: str, interpreter: str, memory: int, *, is_ahead: bool
         return WorkerProgram(interpreter=sys.executable if language in _COMPILED else interpreter)
     return WorkerProgram(
         interpreter=sys.executable,
-        directories=_toolchain_directories(interpreter),
+        directories=_toolchain_directories(interpreter, row.configuration),
         source=row.source,
         command=(interpreter, *row.options(memory)),
         memory=memory + row.overhead,
@@ -163,7 +169,9 @@ def local_program(route: Route) -> LocalProgram:
     return route.program
 
 
-def _toolchain_directories(program: str) -> tuple[str, ...]:
-    """Return the directory that a program was installed to: above the ``bin`` that it lies in."""
-    directory = os.path.dirname(os.path.realpath(program))
-    return (os.path.dirname(directory) if os.path.basename(directory) == "bin" else directory,)
+@lru_cache(maxsize=64)  # each start asks
+def _toolchain_directories(program: str, configuration: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the directory that a program was installed to, above the ``bin`` that it lies in, and others."""
+    directory = Path(program).resolve().parent
+    installation = directory.parent if directory.name == "bin" else directory
+    return (str(installation), *(path for path in configuration if Path(path).is_dir()))

@@ -84,7 +84,9 @@ class StartupConfig:
             "level": self._level.value,
             "worker": directory,
             "directories": directories,
-            **{"root": "", "disk": "", "codes": ""},
+            "root": "",
+            "disk": "",
+            "codes": "",
         }
         if self._has_namespaces:
             disk = self._disks_directory / name
