@@ -1,0 +1,38 @@
+"""The Node worker answers as the real platform's Node does, in each Node that is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fnkit.contract.invocation.event import build_event
+from tests.support.language_cases import FILE_NAMES, HANDLER, LanguageCase, assert_response, cases_of
+from tests.support.language_programs import node_command, node_parameters
+from tests.support.language_worker import LanguageWorker, WorkerEnded, running_worker, write_sources
+
+pytestmark = pytest.mark.slow
+
+
+def event_of(case: LanguageCase) -> dict[str, object]:
+    return build_event(method=case.method, path="/", query="", headers=[("content-type", "text/plain")], body=case.body)
+
+
+@pytest.fixture(scope="module", params=node_parameters())
+def command(request: pytest.FixtureRequest) -> list[str]:
+    return node_command(request.param)
+
+
+@pytest.mark.parametrize("case", cases_of("node"), ids=lambda case: case.name)
+def test_handler_gets_the_response_of_the_real_runtime(
+    command: list[str], case: LanguageCase, tmp_path: Path
+) -> None:
+    write_sources(tmp_path, {FILE_NAMES["node"]: case.sources["node"]})
+    with running_worker(command, tmp_path, HANDLER) as worker:
+        response = worker.call(event_of(case))
+        assert_response(response.mapped(), case, "node")
+        assert response.is_last == ("node" in case.ends_process)
+        if response.is_last:
+            assert worker.wait() == 1
+        else:
+            assert_response(worker.call(event_of(case)).mapped(), case, "node")
