@@ -1,4 +1,4 @@
-"""The Node worker answers as the real platform's Node does, in each Node that is here."""
+"""The Node worker answers as the real platform's Node does, for each row of the table, in each Node that is here."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.contract.invocation.event import build_event
 from tests.support.language_cases import FILE_NAMES, HANDLER, LanguageCase, assert_response, cases_of
 from tests.support.language_programs import node_command, node_parameters
-from tests.support.language_worker import LanguageWorker, WorkerEnded, running_worker, write_sources
+from tests.support.language_worker import running_worker, write_sources
 
 pytestmark = pytest.mark.slow
-
-
-def event_of(case: LanguageCase) -> dict[str, object]:
-    return build_event(method=case.method, path="/", query="", headers=[("content-type", "text/plain")], body=case.body)
 
 
 @pytest.fixture(scope="module", params=node_parameters())
@@ -29,10 +24,10 @@ def test_handler_gets_the_response_of_the_real_runtime(
 ) -> None:
     write_sources(tmp_path, {FILE_NAMES["node"]: case.sources["node"]})
     with running_worker(command, tmp_path, HANDLER) as worker:
-        response = worker.call(event_of(case))
+        response = worker.call(case.event())
         assert_response(response.mapped(), case, "node")
         assert response.is_last == ("node" in case.ends_process)
         if response.is_last:
-            assert worker.wait() == 1
+            assert worker.wait() == case.exit_status
         else:
-            assert_response(worker.call(event_of(case)).mapped(), case, "node")
+            assert_response(worker.call(case.event()).mapped(), case, "node")

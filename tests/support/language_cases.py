@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from fnkit.contract.invocation.event import build_event
 from fnkit.contract.invocation.response import HANDLER_MISSING, MappedResponse
 from tests.support.handler_cases import FAILED
 
@@ -61,6 +62,7 @@ class LanguageCase:
         method: The method of the request.
         body: The body of the request.
         ends_process: Languages in which the process ends after this response.
+        exit_status: The status with which it ends.
     """
 
     name: str
@@ -70,6 +72,12 @@ class LanguageCase:
     method: str = "GET"
     body: bytes = b""
     ends_process: tuple[str, ...] = ()
+    exit_status: int = 0
+
+    def event(self) -> dict[str, object]:
+        """Return the event of the request."""
+        headers = [("content-type", "text/plain")]
+        return build_event(method=self.method, path="/", query="", headers=headers, body=self.body)
 
     def answer_in(self, language: str) -> Answer:
         """Return the response in a language."""
@@ -474,6 +482,7 @@ _FAILURES: Final = (
         {"php": php('echo "x"; exit(3);')},
         failure("the handler ended the process with exit or die"),
         ends_process=("php",),
+        exit_status=3,
     ),
     LanguageCase(
         "die with a text",
@@ -486,6 +495,7 @@ _FAILURES: Final = (
         {"php": php('ini_set("memory_limit", "8M"); return str_repeat("x", 100000000);')},
         failure("Allowed memory size of 8388608 bytes exhausted (tried to allocate 100003840 bytes)"),
         ends_process=("php",),
+        exit_status=255,
     ),
     LanguageCase(
         "too few arguments",
@@ -595,12 +605,14 @@ _ASYNCHRONOUS: Final = (
         {"node": node('return new Promise(() => setTimeout(() => { throw new Error("in a timer"); }, 5));')},
         failure("in a timer"),
         ends_process=("node",),
+        exit_status=1,
     ),
     LanguageCase(
         "unhandled rejection",
         {"node": node('Promise.reject(new Error("unhandled")); return new Promise(() => {});')},
         failure("unhandled"),
         ends_process=("node",),
+        exit_status=1,
     ),
     LanguageCase(
         "this",

@@ -167,7 +167,7 @@ final class Worker
     private static Channel $log;
     private static array $settings = [];
     private static bool $isLoading = false;
-    private static string $handler = '';
+    private static ?\ReflectionFunction $handler = null;
     private static int $ownBuffers = 0;
 
     /**
@@ -206,7 +206,7 @@ final class Worker
         if ($error !== null) {
             self::log($error instanceof FileMissing ? $error->getMessage() : describe($error));
         } elseif (function_exists($name)) {
-            self::$handler = $name;
+            self::$handler = new \ReflectionFunction($name);
         } else {
             self::log("$location.php does not define a function $name.");
         }
@@ -226,10 +226,10 @@ final class Worker
         }
     }
 
-    private static function respond(Connection $connection, callable|string $handler): void
+    private static function respond(Connection $connection, ?\ReflectionFunction $handler): void
     {
         $document = $connection->receive();
-        if ($handler === '') {
+        if ($handler === null) {
             $connection->fail(HANDLER_MISSING);
             return;
         }
@@ -237,7 +237,8 @@ final class Worker
         try {
             $call = json_decode($document, true, flags: JSON_THROW_ON_ERROR);
             unset($document);
-            [$type, $body] = encodeResult($handler($call['event'], $call['context']));
+            // An error about the arguments then names no line of this file. References, because a handler may ask for them.
+            [$type, $body] = encodeResult($handler->invokeArgs([&$call['event'], &$call['context']]));
         } catch (\Throwable $error) {
             self::log(describe($error));
             self::endOutputBuffers();
@@ -299,7 +300,8 @@ final class Worker
         $document = '{"event":{"path":"/","headers":{"Host":""},"body":""},"context":{"n":128}}';
         fwrite($stream, "POST / HTTP/1.1\r\nfnkit-request: 0\r\ncontent-length: " . strlen($document) . HEAD_END . $document);
         rewind($stream);
-        self::respond(new Connection(new Channel($stream)), fn (array $event, array $context): array => ['body' => $event]);
+        $handler = new \ReflectionFunction(fn (array $event, array $context): array => ['body' => $event]);
+        self::respond(new Connection(new Channel($stream)), $handler);
         replaceEnvironment(getenv());
     }
 
@@ -342,13 +344,17 @@ function describe(\Throwable $error): string
     $texts = [];
     for ($current = $error; $current !== null; $current = $current->getPrevious()) {
         $text = $current::class . ": {$current->getMessage()} in {$current->getFile()}:{$current->getLine()}";
+        $calls = [];
         foreach (explode("\n", $current->getTraceAsString()) as $call) {
             if (str_contains($call, __FILE__) || str_ends_with($call, ' {main}')) {
                 break;
             }
-            $text .= "\n$call";
+            $calls[] = $call;
         }
-        $texts[] = $text;
+        if (str_contains(end($calls) ?: '', '[internal function]')) {
+            array_pop($calls);  // the handler itself
+        }
+        $texts[] = implode("\n", [$text, ...$calls]);
     }
     return implode("\nprevious: ", $texts);
 }

@@ -1,0 +1,33 @@
+"""The PHP worker answers as the real platform's PHP does, for each row of the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.language_cases import FILE_NAMES, HANDLER, LanguageCase, assert_response, cases_of
+from tests.support.language_programs import php_command
+from tests.support.language_worker import running_worker, write_sources
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def command() -> list[str]:
+    return php_command()
+
+
+@pytest.mark.parametrize("case", cases_of("php"), ids=lambda case: case.name)
+def test_handler_gets_the_response_of_the_real_runtime(
+    command: list[str], case: LanguageCase, tmp_path: Path
+) -> None:
+    write_sources(tmp_path, {FILE_NAMES["php"]: case.sources["php"]})
+    with running_worker(command, tmp_path, HANDLER) as worker:
+        response = worker.call(case.event())
+        assert_response(response.mapped(), case, "php")
+        assert response.is_last == ("php" in case.ends_process)
+        if response.is_last:
+            assert worker.wait() == case.exit_status
+        else:
+            assert_response(worker.call(case.event()).mapped(), case, "php")
