@@ -17,7 +17,6 @@ from tests.support.language_worker import (
     running_worker,
     write_sources,
 )
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -196,7 +195,7 @@ def test_closed_stdout_fails_no_request(newest: list[str], tmp_path: Path) -> No
 
 
 def test_huge_answer_is_complete(command: list[str], tmp_path: Path) -> None:
-    write_sources(tmp_path, {"handler.js": 'exports.handle = (event) => event.path.repeat(64 << 20);'})
+    write_sources(tmp_path, {"handler.js": "exports.handle = (event) => event.path.repeat(64 << 20);"})
     with running_worker(command, tmp_path) as worker:
         assert worker.call({"path": "z"}).body == b"z" * (64 << 20)
         assert worker.call({"path": ""}).body == b""
@@ -277,7 +276,7 @@ def test_late_callback_is_logged_and_changes_nothing(command: list[str], tmp_pat
     write_sources(tmp_path, {"handler.js": source})
     with running_worker(command, tmp_path) as worker:
         assert worker.call(EVENT).body == b""
-        wait_until(lambda: worker.read_output() or b"late one" in worker.stderr)
+        worker.wait_for_output(b"late one")
         assert b"after its response" in worker.stderr
         assert worker.call(EVENT).status == 200
 
@@ -290,7 +289,7 @@ def test_failure_after_the_response_is_logged_and_changes_nothing(
     write_sources(tmp_path, {"handler.js": source})
     with running_worker(command, tmp_path) as worker:
         assert worker.call(EVENT).body == b"x"
-        wait_until(lambda: worker.read_output() or b"Uncaught" in worker.stderr)
+        worker.wait_for_output(b"Uncaught")
         assert str(NODE_WORKER) not in worker.stderr.decode()
         assert worker.call(EVENT).body == b"x"
 
@@ -298,7 +297,9 @@ def test_failure_after_the_response_is_logged_and_changes_nothing(
 def test_rejection_that_the_handler_leaves_behind_comes_after_its_response(
     command: list[str], tmp_path: Path
 ) -> None:
-    write_sources(tmp_path, {"handler.js": "exports.handle = () => { Promise.reject(new Error('e')); return 'x'; };"})
+    write_sources(
+        tmp_path, {"handler.js": "exports.handle = () => { Promise.reject(new Error('e')); return 'x'; };"}
+    )
     with running_worker(command, tmp_path) as worker:
         assert [worker.call(EVENT).body for _ in range(2)] == [b"x", b"x"]
 
@@ -350,7 +351,7 @@ def test_load_that_never_ends_sends_nothing(command: list[str], tmp_path: Path) 
     worker = LanguageWorker(command)
     try:
         worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path), "uid": 0}, {})
-        wait_until(lambda: worker.read_output() or b"loading" in worker.stdout)
+        worker.wait_for_output(b"loading")
         assert worker.receive_available() == b""
         assert worker.is_running()
         worker.connection.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.contract.invocation.response import MappedResponse, map_failure, map_response
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, wait_until
 
 READY: Final = b'{"ready": true}\n'
 CONTEXT: Final = {"memoryLimitInMb": 256, "functionName": "f", "functionVersion": ""}
@@ -79,7 +79,10 @@ class LanguageWorker:
             *((os.POSIX_SPAWN_CLOSE, end) for end in high),
         ]
         self.pid = os.posix_spawn(
-            command[0], command, dict(os.environ if environment is None else environment), file_actions=actions
+            command[0],
+            list(command),
+            dict(os.environ if environment is None else environment),
+            file_actions=actions,
         )
         theirs.close()
         for end in (*high, stdout, stderr, assignment):
@@ -119,7 +122,9 @@ class LanguageWorker:
         """Send one request; the worker's output is read meanwhile."""
         body = json.dumps({"event": event, "context": CONTEXT}, ensure_ascii=False).encode()
         nonce_line = f"fnkit-request: {nonce}\r\n" if nonce else ""
-        head = f"POST / HTTP/1.1\r\ncontent-type: application/json\r\n{nonce_line}content-length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST / HTTP/1.1\r\ncontent-type: application/json\r\n{nonce_line}content-length: {len(body)}\r\n\r\n"
+        )
         self.connection.sendall(head.encode() + body)
 
     def read_response(self, nonce: str = "n0") -> WorkerResponse:
@@ -161,13 +166,14 @@ class LanguageWorker:
     def _receive(self) -> None:
         deadline = time.monotonic() + DEADLINE
         while True:
+            connection = self.connection.fileno()
             readable, _, _ = select.select(
-                [self.connection, self._stdout, self._stderr], [], [], deadline - time.monotonic()
+                [connection, self._stdout, self._stderr], [], [], deadline - time.monotonic()
             )
             if not readable:
                 raise AssertionError(f"nothing was received; stderr: {self.stderr.decode(errors='replace')}")
             self.read_output()
-            if self.connection in readable:
+            if connection in readable:
                 break
         try:
             received = self.connection.recv(_READ_SIZE)
@@ -182,6 +188,15 @@ class LanguageWorker:
         """Read what is in the pipes of stdout and stderr."""
         self.stdout += _read_available(self._stdout)
         self.stderr += _read_available(self._stderr)
+
+    def wait_for_output(self, text: bytes) -> None:
+        """Wait until the worker has written a text."""
+
+        def is_written() -> bool:
+            self.read_output()
+            return text in self.stdout + self.stderr
+
+        wait_until(is_written, what=f"{text!r} in the output")
 
     def wait(self) -> int:
         """Wait for the end of the process and return its exit code; negative: the signal that ended it."""

@@ -1,8 +1,8 @@
 """The PHP program that serves a function: ``serve.php``, with no packages, for PHP 8.2 and later.
 
-It is started as ``php [-d name=value …] /home/app/index.php``, before its function is known, with the descriptors and
-the protocol that ``fnkit.worker.node`` describes. ``compile_cache`` has no meaning here: opcache takes its directory
-from the command line.
+It is started as ``php [-d name=value …] /home/app/index.php``, before its function is known, with the descriptors
+and the protocol that ``fnkit.worker.node`` describes. ``compile_cache`` has no meaning here: opcache takes its
+directory from the command line.
 
 The extension ``posix`` is needed to change the user. With ``ffi``, descriptor 4 is closed and child processes of a
 handler do not inherit the socket; without it they do.
