@@ -11,6 +11,7 @@ import pytest
 from fnkit.contract.invocation.response import HANDLER_MISSING
 from tests.support.language_programs import NODE_WORKER, node_command, node_parameters, node_programs
 from tests.support.language_worker import (
+    READY,
     LanguageWorker,
     WorkerEnded,
     WorkerResponse,
@@ -104,6 +105,10 @@ def test_rehearsal_leaves_no_trace(command: list[str], tmp_path: Path) -> None:
         ({"a/b.js": "await 0; export const f = () => 'x';", "package.json": '{"type": "module"}'}, "a/b.f"),
         ({"b.js": "exports.f = () => 'x';", "package.json": '{"type": "commonjs"}'}, "b.f"),
         ({"b.js": "exports.f = () => 'x';", "b.mjs": "export const f = () => 'y';"}, "b.f"),
+        (
+            {"b.js": "const x = await 'x';\n" + "//\n" * 50000 + "export { x as y };const f = () => x;export{f}"},
+            "b.f",
+        ),
         ({"b.js": "exports.f = () => `\nimport x from y\nx`.slice(-1);"}, "b.f"),
         (
             {
@@ -137,6 +142,29 @@ def test_module_state_outlives_a_request(newest: list[str], tmp_path: Path) -> N
     write_sources(tmp_path, {"handler.js": "let n = 0;\nexports.handle = () => `${++n}`;"})
     with running_worker(newest, tmp_path) as worker:
         assert [worker.call(EVENT).body for _ in range(3)] == [b"1", b"2", b"3"]
+
+
+def test_request_that_comes_before_the_start_is_over_waits(newest: list[str], tmp_path: Path) -> None:
+    source = "await new Promise((resolve) => setTimeout(resolve, 20));\nexport const handle = () => 'x';"
+    write_sources(tmp_path, {"handler.mjs": source})
+    worker = LanguageWorker(newest)
+    try:
+        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path), "uid": 0}, {})
+        worker.send_request(EVENT)
+        assert worker.read_start_line() == READY
+        assert worker.read_response().body == b"x"
+    finally:
+        worker.close()
+
+
+def test_child_processes_do_not_inherit_the_socket(command: list[str], tmp_path: Path) -> None:
+    source = """
+    const { execSync } = require("child_process");
+    exports.handle = () => execSync("test -e /dev/fd/3 && echo 3; test -e /dev/fd/4 && echo 4; echo x").toString();
+    """
+    write_sources(tmp_path, {"handler.js": source})
+    with running_worker(command, tmp_path) as worker:
+        assert worker.call(EVENT).body == b"x\n"
 
 
 # Output

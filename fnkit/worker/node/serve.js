@@ -34,7 +34,8 @@ const EXPORT_MISSING = "Provided Handler does not exist, or does not export meth
 
 const EXTENSIONS = [".js", ".mjs", ".cjs", `${path.sep}index.js`];
 const MODULE_SYNTAX = /(?:^|[;}])\s*(?:import|export)\b(?!\s*\()/m;
-const MODULE_SYNTAX_READ_BYTES = 65536;
+const START_BYTES = 65536;
+const END_BYTES = 4096;
 const REHEARSALS = 3; // V8 compiles a regular expression when it is used for the second time
 const SMALL_BODY_LENGTH = 16384;
 const UNCAUGHT_EXCEPTION_STATUS = 1;
@@ -112,7 +113,7 @@ function describeError(error) {
     if (frames.length > 0) {
       const opensProperties = frames[frames.length - 1].endsWith(" {");
       kept.push(...frames.filter(isUserFrame));
-      if (opensProperties && !kept[kept.length - 1].endsWith(" {")) kept[kept.length - 1] += " {";
+      if (opensProperties && !kept.at(-1)?.endsWith(" {")) kept.push(`${kept.pop() ?? ""} {`);
       frames = [];
     }
     kept.push(line);
@@ -171,7 +172,7 @@ function isCommonJs(file, root) {
   const extension = path.extname(file);
   if (extension !== ".js") return extension === ".cjs";
   const type = packageType(path.dirname(file), root);
-  return type === "commonjs" || (type === undefined && !MODULE_SYNTAX.test(readStart(file)));
+  return type === "commonjs" || (type === undefined && !MODULE_SYNTAX.test(readEnds(file)));
 }
 
 // Return the "type" of the nearest package.json, up to the root, or undefined.
@@ -190,26 +191,27 @@ function packageType(directory, root) {
   return undefined;
 }
 
-function readStart(file) {
+// Return the start and the end of a file, where the imports and exports of bundlers are.
+function readEnds(file) {
   const descriptor = fs.openSync(file, "r");
   try {
-    const bytes = Buffer.allocUnsafe(Math.min(fs.fstatSync(descriptor).size, MODULE_SYNTAX_READ_BYTES));
-    return bytes.toString("latin1", 0, fs.readSync(descriptor, bytes, 0, bytes.length, 0));
+    const { size } = fs.fstatSync(descriptor);
+    const start = readPart(descriptor, 0, Math.min(size, START_BYTES));
+    return start + readPart(descriptor, Math.max(START_BYTES, size - END_BYTES), size);
   } finally {
     fs.closeSync(descriptor);
   }
 }
 
+function readPart(descriptor, start, end) {
+  if (start >= end) return "";
+  const bytes = Buffer.allocUnsafe(end - start);
+  return bytes.toString("latin1", 0, fs.readSync(descriptor, bytes, 0, bytes.length, start));
+}
+
 // Load a file as what it is: CommonJS, or an ES module with or without top-level await.
 async function loadModule(file, root) {
-  if (isCommonJs(file, root)) {
-    try {
-      return require(file);
-    } catch (error) {
-      if (error?.code !== "ERR_REQUIRE_ASYNC_MODULE" && error?.code !== "ERR_REQUIRE_ESM") throw error;
-    }
-  }
-  return import(pathToFileURL(file).href);
+  return isCommonJs(file, root) ? require(file) : import(pathToFileURL(file).href);
 }
 
 // A handler that cannot be called. `message` is what each request gets; `reason` is for the log.
@@ -395,8 +397,12 @@ class Worker {
     this.handler = undefined;
     this.failure = "";
     this.request = undefined;
+    this.isReady = false;
+    this.started = undefined;
     this.reader = new MessageReader(
-      (document) => void this.start(document),
+      (document) => {
+        this.started = this.start(document);
+      },
       (nonceLine, document) => this.answer(nonceLine, document),
     );
   }
@@ -425,11 +431,16 @@ class Worker {
       logLine(unavailable.reason);
       this.failure = unavailable.message;
     }
+    this.isReady = true;
     this.connection.write(READY_LINE);
     if (this.settings.compile_cache) moduleApi.flushCompileCache?.();
   }
 
   answer(nonceLine, document) {
+    if (!this.isReady) {
+      void this.started.then(() => this.answer(nonceLine, document));
+      return;
+    }
     const request = new Request(this.connection, nonceLine);
     this.request = request;
     if (this.handler === undefined) {
