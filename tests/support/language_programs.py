@@ -70,3 +70,15 @@ def php_command() -> list[str]:
 def _missing(reason: str) -> pytest.MarkDecorator:
     # A test that gets an empty path fails by itself.
     return pytest.mark.skipif(not os.environ.get("CI"), reason=reason)
+
+
+def runtime_of(language: str) -> dict[str, object]:
+    """Return the fields of a route whose function is in this language. Skips the test if nothing runs it here."""
+    if language == "python":
+        return {}
+    if language == "php":
+        return {"language": "PHP", "runtime": "php84", "interpreter": php_command()[0]}
+    programs = node_programs()
+    if not programs:
+        pytest.skip("Node 18 or later is not on PATH")
+    return {"language": "Node", "runtime": "node22", "interpreter": max(programs.items())[1]}

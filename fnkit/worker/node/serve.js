@@ -271,6 +271,11 @@ class MessageReader {
     }
   }
 
+  skipEnvironment() {
+    this.hasEnvironment = true;
+    this.needed = 1;
+  }
+
   readEnvironment(bytes) {
     const end = LENGTH_PREFIX_SIZE + bytes.readUInt32BE(0);
     this.needed = end;
@@ -419,7 +424,7 @@ class Worker {
 
   async start(document) {
     try {
-      replaceEnvironment(parse(document));
+      if (document !== undefined) replaceEnvironment(parse(document));
       process.chdir(this.settings.home);
       if (this.settings.compile_cache) moduleApi.enableCompileCache?.(this.settings.compile_cache);
     } catch (error) {
@@ -546,7 +551,12 @@ async function main() {
     const line = readLine(ASSIGNMENT);
     if (line === undefined) exit(0);
     fs.closeSync(ASSIGNMENT);
-    worker.assign(parse(line));
+    const settings = parse(line);
+    worker.assign(settings);
+    if (settings.has_environment) {
+      worker.reader.skipEnvironment();
+      await worker.start(undefined);
+    }
   } catch (error) {
     failStart(error);
   }

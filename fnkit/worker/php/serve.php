@@ -285,9 +285,11 @@ final class Worker
         $channel->close();
         $libc?->close(ASSIGNMENT);
         becomeUser(self::$settings['uid'] ?? 0);
-        $channel = self::$connection->channel;
-        $size = unpack('N', $channel->readExactly(LENGTH_PREFIX_SIZE))[1];
-        replaceEnvironment(json_decode($channel->readExactly($size), true, flags: JSON_THROW_ON_ERROR));
+        if (!(self::$settings['has_environment'] ?? false)) {
+            $channel = self::$connection->channel;
+            $size = unpack('N', $channel->readExactly(LENGTH_PREFIX_SIZE))[1];
+            replaceEnvironment(json_decode($channel->readExactly($size), true, flags: JSON_THROW_ON_ERROR));
+        }
         if (!@chdir(self::$settings['home'])) {
             throw new \RuntimeException('cannot change to ' . self::$settings['home']);
         }

@@ -20,6 +20,7 @@ from typing import Final
 
 from fnkit.platform.data_plane.workers.forked_process import PYTHON_SOURCE
 from fnkit.platform.model.routing import LocalProgram, Route
+from fnkit.worker import node, php
 
 BUILT_PROGRAM: Final = ".fnkit/handler"
 """The program that was built from a function, below its code."""
@@ -75,31 +76,22 @@ class _Interpreter:
 
 
 def _node_options(memory: int) -> tuple[str, ...]:
-    return ("--enable-source-maps", f"--max-old-space-size={int(memory * _V8_HEAP_SHARE)}")
+    return (*node.NODE_FLAGS, f"--max-old-space-size={int(memory * _V8_HEAP_SHARE)}")
 
 
 def _php_options(_memory: int) -> tuple[str, ...]:
-    settings = {
-        "display_errors": "stderr",
-        "html_errors": "0",
-        "log_errors": "0",
-        "max_execution_time": "0",
-        "memory_limit": "-1",
-        "opcache.enable_cli": "1",
-        "variables_order": "EGPCS",
-    }
-    return tuple(argument for name, value in settings.items() for argument in ("-d", f"{name}={value}"))
+    return tuple(argument for name, value in php.INI_SETTINGS for argument in ("-d", f"{name}={value}"))
 
 
 _INTERPRETERS: Final = {
     "Node": _Interpreter(
-        source="node/serve.js",
+        source=f"node/{node.PROGRAM_NAME}",
         options=_node_options,
         overhead=512,
         start_variables=("NODE_", "UV_THREADPOOL_SIZE", "SSL_CERT", "OPENSSL_"),
     ),
     "PHP": _Interpreter(
-        source="php/serve.php",
+        source=f"php/{php.PROGRAM_NAME}",
         options=_php_options,
         overhead=192,
         start_variables=("PHP_INI_SCAN_DIR", "PHPRC"),

@@ -14,8 +14,8 @@ import pytest
 from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader, fork_process
 from fnkit.platform.data_plane.workers.instance import LocalInstance
-from fnkit.platform.data_plane.workers.program import WorkerProgram
 from fnkit.platform.data_plane.workers.isolation import InstanceGroups
+from fnkit.platform.data_plane.workers.program import WorkerProgram
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.log_record import LogStream
 
