@@ -289,7 +289,7 @@ def test_image_that_does_not_exist_fails_the_request(faults: Faults) -> None:
         assert "waiting: its image cannot be pulled: " in harness.log_lines(route)[0]
         await wait_until_async(lambda: harness.instance_count() == 0, what="no Pod in ImagePullBackOff")
 
-    faults.run(behaviour, dataclasses.replace(faults.settings, pull_seconds=3.0))
+    faults.run(behaviour, dataclasses.replace(faults.settings, pull_seconds=20.0))
 
 
 def test_wrong_login_at_the_registry_fails_the_request(faults: Faults) -> None:

@@ -151,7 +151,7 @@ async def client(
 def test_node_that_joins_gets_work(cluster: Cluster, kubernetes_engine: OpenEngine, tmp_path: Path) -> None:
     async def work(harness: KubernetesEngineHarness) -> None:
         number = max(cluster.network.nodes) + 1
-        await asyncio.to_thread(cluster.join_node, number)
+        cluster.join_node(number)  # in this thread: a node ends with the thread that has started it
         await asyncio.to_thread(cluster.wait_for_nodes, number)
         waiting = f"{harness.latch.source}\ndef handle(event, context):\n    wait_for_latch()\n    return 'done'\n"
         count = 2 * len(all_nodes(cluster))
