@@ -106,9 +106,13 @@ def test_node_that_is_cut_off_loses_only_the_requests_on_it(
         results: Counter[str] = Counter()
         stop = asyncio.Event()
         clients = [asyncio.create_task(client(harness, route, results, stop)) for _ in range(clients_count)]
-        await wait_until_async(
-            lambda: set(nodes_of(harness).values()) == all_nodes(cluster), what="instances on each node"
-        )
+
+        def have_started() -> bool:  # a node is noticed as lost by the connections to its instances
+            metrics = harness.metrics(route)
+            is_spread = set(nodes_of(harness).values()) == all_nodes(cluster)
+            return is_spread and metrics.idle + metrics.busy == clients_count
+
+        await wait_until_async(have_started, what="instances on each node")
         before = nodes_of(harness)
         lost = {name for name, node in before.items() if node == node_name(LOST_NODE)}
         await asyncio.to_thread(cluster.network.set_link, LOST_NODE, is_up=False)
