@@ -57,8 +57,8 @@ test-cluster: $(READY) ## Run the tests that need a Kubernetes cluster (root; th
 cluster: $(READY) ## Run a Kubernetes cluster of three nodes on this machine, until Ctrl-C.
 	@$(IN)/python -m tests.cluster
 
-test-lowest: $(LOWEST)/.ready ## Run the unit tests with the lowest versions that pyproject.toml allows.
-	@$(LOWEST)/bin/python -m pytest --numprocesses 3 --dist loadfile --hypothesis-profile quick $(COVERAGE) tests/unit
+test-lowest: $(LOWEST)/.ready ## Run unit and property tests with the lowest versions that pyproject.toml allows.
+	@$(LOWEST)/bin/python -m pytest --numprocesses 3 --dist loadfile --hypothesis-profile quick $(COVERAGE) tests/unit tests/property
 
 coverage: $(READY) ## Measure what unit and property tests cover.
 	@$(PYTEST) --hypothesis-profile quick --cov --cov-report term tests/unit tests/property
