@@ -16,6 +16,7 @@ CLUSTER_SUITES ?= tests/conformance/test_recorded_traffic.py tests/conformance/t
 	queues/test_nats_function_lifecycle.py queues/test_nats_chaos.py queues/test_sqs_triggers.py)
 CYCLONEDX := cyclonedx-bom>=7,<8
 CLIENTS ?= clients
+COVERAGE ?=
 # Versions to install instead of the newest ones, such as those of the last run of CI: make test CONSTRAINTS=constraints.txt
 CONSTRAINTS ?=
 # Tests wait a lot, so more of them run at once than there are cores on a small machine.
@@ -56,8 +57,8 @@ test-cluster: $(READY) ## Run the tests that need a Kubernetes cluster (root; th
 cluster: $(READY) ## Run a Kubernetes cluster of three nodes on this machine, until Ctrl-C.
 	@$(IN)/python -m tests.cluster
 
-test-lowest: $(LOWEST)/.ready ## Run the unit tests with the lowest versions that pyproject.toml allows.
-	@$(LOWEST)/bin/python -m pytest --numprocesses 3 --dist loadfile --hypothesis-profile quick tests/unit
+test-lowest: $(LOWEST)/.ready ## Run unit and property tests with the lowest versions that pyproject.toml allows.
+	@$(LOWEST)/bin/python -m pytest --numprocesses 3 --dist loadfile --hypothesis-profile quick $(COVERAGE) tests/unit tests/property
 
 coverage: $(READY) ## Measure what unit and property tests cover.
 	@$(PYTEST) --hypothesis-profile quick --cov --cov-report term tests/unit tests/property

@@ -98,6 +98,7 @@ def test_image_of_a_function_runs_on_every_node(cluster: Cluster, tmp_path: Path
         cluster.kubectl("delete", "daemonset", "f", "--grace-period=0", "--force")
 
 
+@pytest.mark.long
 def test_node_that_is_cut_off_is_noticed_and_comes_back(cluster: Cluster) -> None:
     nodes = cluster.ready_nodes()
     cluster.network.set_link(2, is_up=False)

@@ -289,7 +289,7 @@ def test_image_that_does_not_exist_fails_the_request(faults: Faults) -> None:
         assert "waiting: its image cannot be pulled: " in harness.log_lines(route)[0]
         await wait_until_async(lambda: harness.instance_count() == 0, what="no Pod in ImagePullBackOff")
 
-    faults.run(behaviour, dataclasses.replace(faults.settings, pull_seconds=3.0))
+    faults.run(behaviour, dataclasses.replace(faults.settings, pull_seconds=20.0))
 
 
 def test_wrong_login_at_the_registry_fails_the_request(faults: Faults) -> None:
@@ -303,6 +303,7 @@ def test_wrong_login_at_the_registry_fails_the_request(faults: Faults) -> None:
     faults.run(behaviour, dataclasses.replace(faults.settings, pull_seconds=3.0, secret_key=str(uuid.uuid4())))
 
 
+@pytest.mark.long
 def test_start_succeeds_when_the_registry_is_back(faults: Faults) -> None:
     port = faults.images.control.settings.api_port
     with tcp_relay(HOST_ADDRESS, ("127.0.0.1", port)) as relay:
@@ -351,6 +352,7 @@ def test_platforms_with_different_keys_leave_each_other_alone(faults: Faults, tm
         faults.run(behaviour)
 
 
+@pytest.mark.long
 def test_second_platform_with_one_key_waits_until_the_first_is_dead(faults: Faults) -> None:
     first = EngineProcess(faults.settings, [])
 
@@ -375,6 +377,7 @@ def test_second_platform_with_one_key_waits_until_the_first_is_dead(faults: Faul
 # The API server
 
 
+@pytest.mark.long
 def test_instances_answer_while_the_api_server_is_away(faults: Faults, caplog: pytest.LogCaptureFixture) -> None:
     cluster = faults.cluster
     if cluster.certificates is None:
@@ -410,6 +413,7 @@ def test_instances_answer_while_the_api_server_is_away(faults: Faults, caplog: p
 # A killed gateway
 
 
+@pytest.mark.long
 def test_instances_of_a_killed_gateway_are_adopted(faults: Faults) -> None:
     with handler_latch(HOST_ADDRESS) as latch, handler_latch(HOST_ADDRESS) as early_latch:
         program, early_program = (
@@ -532,6 +536,7 @@ def test_pod_whose_labels_are_removed_is_ended_and_replaced(faults: Faults) -> N
     faults.run(behaviour)
 
 
+@pytest.mark.long
 def test_deleted_secrets_are_restored_for_the_next_start(faults: Faults) -> None:
     async def behaviour(harness: KubernetesEngineHarness) -> None:
         route = await harness.start("f", waiting(harness), secret_names=("KEY",), environment={"KEY": "value"})

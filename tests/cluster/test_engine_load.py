@@ -106,9 +106,13 @@ def test_node_that_is_cut_off_loses_only_the_requests_on_it(
         results: Counter[str] = Counter()
         stop = asyncio.Event()
         clients = [asyncio.create_task(client(harness, route, results, stop)) for _ in range(clients_count)]
-        await wait_until_async(
-            lambda: set(nodes_of(harness).values()) == all_nodes(cluster), what="instances on each node"
-        )
+
+        def have_started() -> bool:  # a node is noticed as lost by the connections to its instances
+            metrics = harness.metrics(route)
+            is_spread = set(nodes_of(harness).values()) == all_nodes(cluster)
+            return is_spread and metrics.idle + metrics.busy == clients_count
+
+        await wait_until_async(have_started, what="instances on each node")
         before = nodes_of(harness)
         lost = {name for name, node in before.items() if node == node_name(LOST_NODE)}
         await asyncio.to_thread(cluster.network.set_link, LOST_NODE, is_up=False)
@@ -151,7 +155,7 @@ async def client(
 def test_node_that_joins_gets_work(cluster: Cluster, kubernetes_engine: OpenEngine, tmp_path: Path) -> None:
     async def work(harness: KubernetesEngineHarness) -> None:
         number = max(cluster.network.nodes) + 1
-        await asyncio.to_thread(cluster.join_node, number)
+        cluster.join_node(number)  # in this thread: a node ends with the thread that has started it
         await asyncio.to_thread(cluster.wait_for_nodes, number)
         waiting = f"{harness.latch.source}\ndef handle(event, context):\n    wait_for_latch()\n    return 'done'\n"
         count = 2 * len(all_nodes(cluster))
