@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -226,9 +227,21 @@ def test_function_of_a_namespace_is_none_of_the_global_one(command: list[str], t
         assert worker.call(EVENT).body.decode() == HANDLER_MISSING
 
 
+def test_response_names_the_limit_that_the_handler_has_exhausted(command: list[str], tmp_path: Path) -> None:
+    source = """<?php
+    ini_set('memory_limit', '8M');
+    function handle() { for ($all = []; ; ) $all[] = str_repeat('x', 100); }
+    """
+    write_sources(tmp_path, {"handler.php": source})
+    with running_worker(command, tmp_path) as worker:
+        response = worker.call(EVENT)
+        assert (response.status, response.is_last) == (500, True)
+        assert response.body.startswith(b"Allowed memory size of 8388608 bytes exhausted")
+        assert worker.wait() == 255
+
+
 def test_warning_of_an_earlier_request_is_no_fatal_error(command: list[str], tmp_path: Path) -> None:
     source = """<?php
-    set_error_handler(fn ($number) => $number !== E_USER_ERROR);
     function handle($event) { if ($event['path'] === '/exit') exit(0); trigger_error('own', E_USER_WARNING); }
     """
     write_sources(tmp_path, {"handler.php": source})
@@ -315,6 +328,9 @@ def test_process_becomes_the_user(command: list[str], tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & 0o001:
             directory.chmod(0o755)
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None
+    command = [setpriv, "--groups", "0,7", *command]
     with running_worker(command, tmp_path, settings={"uid": 40001}) as worker:
         assert json_of(worker.call(EVENT)) == {"ids": [40001, 40001, [40001]]}
 

@@ -5,7 +5,7 @@
 // is there, keeps child processes of a handler from inheriting the socket.
 //
 // The file of the function is loaded at the end of this file and not in a function, so that its variables are global,
-// as handlers with `global` expect. This file defines none that remain.
+// as handlers with `global` expect. This file defines none, unless that fails.
 
 declare(strict_types=1);
 
@@ -233,7 +233,6 @@ final class Worker
             $connection->fail(HANDLER_MISSING);
             return;
         }
-        error_clear_last();
         try {
             $call = json_decode($document, true, flags: JSON_THROW_ON_ERROR);
             unset($document);
@@ -415,6 +414,5 @@ try {
     Worker::finishLoading(null);
 } catch (\Throwable $error) {
     Worker::finishLoading($error);
-    unset($error);
 }
 Worker::serve();
