@@ -37,6 +37,12 @@ def json_of(response: WorkerResponse) -> dict[str, object]:
     return found
 
 
+def require_extension(command: list[str], name: str) -> None:
+    found = subprocess.run([command[0], "-m"], check=True, capture_output=True, text=True, timeout=60).stdout
+    if name not in found.split("\n"):
+        pytest.skip(f"this PHP has no {name}")
+
+
 # What a handler finds
 
 
@@ -265,6 +271,21 @@ def test_shutdown_function_of_the_handler_runs_at_exit(command: list[str], tmp_p
         assert worker.stdout == b"byeshut down"
 
 
+@pytest.mark.parametrize("child", ["exit(3);", "return 'child';", "throw new Exception('child');"])
+def test_forked_child_does_not_answer(command: list[str], child: str, tmp_path: Path) -> None:
+    source = f"""<?php
+    function handle() {{
+        if (pcntl_fork() === 0) {{ {child} }}
+        pcntl_wait($status);
+        return 'parent';
+    }}
+    """
+    write_sources(tmp_path, {"handler.php": source})
+    require_extension(command, "pcntl")
+    with running_worker(command, tmp_path) as worker:
+        assert [worker.call(EVENT).body for _ in range(2)] == [b"parent", b"parent"]
+
+
 # The end
 
 
@@ -336,9 +357,7 @@ def test_process_becomes_the_user(command: list[str], tmp_path: Path) -> None:
 
 
 def test_child_processes_do_not_inherit_the_socket(command: list[str], tmp_path: Path) -> None:
-    modules = subprocess.run([command[0], "-m"], check=True, capture_output=True, text=True, timeout=60).stdout
-    if "FFI" not in modules:
-        pytest.skip("this PHP has no FFI")
+    require_extension(command, "FFI")
     command_line = "test -e /dev/fd/3 && echo open; test -e /dev/fd/4 && echo open"
     source = f"<?php\nfunction handle() {{ return shell_exec('{command_line}'); }}\n"
     write_sources(tmp_path, {"handler.php": source})
