@@ -183,7 +183,8 @@ final class Worker
         }
         register_shutdown_function(self::onShutdown(...));
         self::$log = new Channel(fopen('php://stderr', 'wb'));
-        self::$connection = new Connection(new Channel(fopen('php://fd/' . CONNECTION, 'r+b')));
+        $socket = fopen('php://fd/' . CONNECTION, 'r+b') ?: exit(1);  // PHP has logged why
+        self::$connection = new Connection(new Channel($socket));
         try {
             self::takeOver();
         } catch (Disconnected) {
