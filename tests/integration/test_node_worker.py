@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.language_case import FILE_NAMES, HANDLER, LanguageCase, assert_response
+from tests.support.language_case import HANDLERS, LanguageCase, assert_response
 from tests.support.language_cases import cases_of
 from tests.support.language_programs import node_command, node_parameters
 from tests.support.language_worker import WorkerResponse, running_worker, write_sources
@@ -28,8 +28,8 @@ def command(request: pytest.FixtureRequest) -> list[str]:
 def test_handler_gets_the_response_of_the_real_runtime(
     command: list[str], case: LanguageCase, tmp_path: Path
 ) -> None:
-    write_sources(tmp_path, {FILE_NAMES["node"]: case.sources["node"]})
-    with running_worker(command, tmp_path, HANDLER) as worker:
+    write_sources(tmp_path, case.files("node"))
+    with running_worker(command, tmp_path, HANDLERS["node"]) as worker:
         response = worker.call(case.event())
         assert_client_gets(response, case)
         assert response.is_last == ("node" in case.ends_process)

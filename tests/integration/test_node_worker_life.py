@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -436,6 +437,9 @@ def test_process_becomes_the_user(command: list[str], tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & 0o001:
             directory.chmod(0o755)
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None
+    command = [setpriv, "--groups", "0,7", *command]
     with running_worker(command, tmp_path, settings={"uid": 40001}) as worker:
         assert json_of(worker.call(EVENT)) == {"ids": [40001, 40001, [40001]]}
 

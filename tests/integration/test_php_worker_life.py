@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def json_of(response: WorkerResponse) -> dict[str, object]:
     found = json.loads(response.body)
     assert isinstance(found, dict)
     return found
+
+
+def require_extension(command: list[str], name: str) -> None:
+    found = subprocess.run([command[0], "-m"], check=True, capture_output=True, text=True, timeout=60).stdout
+    if name not in found.split("\n"):
+        pytest.skip(f"this PHP has no {name}")
 
 
 # What a handler finds
@@ -226,9 +233,21 @@ def test_function_of_a_namespace_is_none_of_the_global_one(command: list[str], t
         assert worker.call(EVENT).body.decode() == HANDLER_MISSING
 
 
+def test_response_names_the_limit_that_the_handler_has_exhausted(command: list[str], tmp_path: Path) -> None:
+    source = """<?php
+    ini_set('memory_limit', '8M');
+    function handle() { for ($all = []; ; ) $all[] = str_repeat('x', 100); }
+    """
+    write_sources(tmp_path, {"handler.php": source})
+    with running_worker(command, tmp_path) as worker:
+        response = worker.call(EVENT)
+        assert (response.status, response.is_last) == (500, True)
+        assert response.body.startswith(b"Allowed memory size of 8388608 bytes exhausted")
+        assert worker.wait() == 255
+
+
 def test_warning_of_an_earlier_request_is_no_fatal_error(command: list[str], tmp_path: Path) -> None:
     source = """<?php
-    set_error_handler(fn ($number) => $number !== E_USER_ERROR);
     function handle($event) { if ($event['path'] === '/exit') exit(0); trigger_error('own', E_USER_WARNING); }
     """
     write_sources(tmp_path, {"handler.php": source})
@@ -250,6 +269,21 @@ def test_shutdown_function_of_the_handler_runs_at_exit(command: list[str], tmp_p
         assert worker.call(EVENT).is_last
         assert worker.wait() == 0
         assert worker.stdout == b"byeshut down"
+
+
+@pytest.mark.parametrize("child", ["exit(3);", "return 'child';", "throw new Exception('child');"])
+def test_forked_child_does_not_answer(command: list[str], child: str, tmp_path: Path) -> None:
+    source = f"""<?php
+    function handle() {{
+        if (pcntl_fork() === 0) {{ {child} }}
+        pcntl_wait($status);
+        return 'parent';
+    }}
+    """
+    write_sources(tmp_path, {"handler.php": source})
+    require_extension(command, "pcntl")
+    with running_worker(command, tmp_path) as worker:
+        assert [worker.call(EVENT).body for _ in range(2)] == [b"parent", b"parent"]
 
 
 # The end
@@ -315,14 +349,15 @@ def test_process_becomes_the_user(command: list[str], tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & 0o001:
             directory.chmod(0o755)
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None
+    command = [setpriv, "--groups", "0,7", *command]
     with running_worker(command, tmp_path, settings={"uid": 40001}) as worker:
         assert json_of(worker.call(EVENT)) == {"ids": [40001, 40001, [40001]]}
 
 
 def test_child_processes_do_not_inherit_the_socket(command: list[str], tmp_path: Path) -> None:
-    modules = subprocess.run([command[0], "-m"], check=True, capture_output=True, text=True, timeout=60).stdout
-    if "FFI" not in modules:
-        pytest.skip("this PHP has no FFI")
+    require_extension(command, "FFI")
     command_line = "test -e /dev/fd/3 && echo open; test -e /dev/fd/4 && echo open"
     source = f"<?php\nfunction handle() {{ return shell_exec('{command_line}'); }}\n"
     write_sources(tmp_path, {"handler.php": source})

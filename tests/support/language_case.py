@@ -9,9 +9,34 @@ from typing import Final
 from fnkit.contract.invocation.event import build_event
 from tests.support.handler_cases import FAILED
 
-HANDLER: Final = "handler.handle"
-FILE_NAMES: Final = {"python": "handler.py", "node": "handler.js", "php": "handler.php"}
-"""The file of the handler, by language."""
+HANDLERS: Final = {
+    "python": "handler.handle",
+    "node": "handler.handle",
+    "php": "handler.handle",
+    "go": "Handle",
+    "rust": "handle",
+}
+"""What names the handler, by language."""
+_FILE_NAMES: Final = {
+    "python": "handler.py",
+    "node": "handler.js",
+    "php": "handler.php",
+    "go": "handler.go",
+    "rust": "src/lib.rs",
+}
+_GO_MODULE: Final = "module handler\n\ngo 1.22\n"
+_CARGO_MANIFEST: Final = """[package]
+name = "handler"
+version = "0.1.0"
+edition = "2021"
+
+[dependencies]
+axum = "0.8"
+"""
+_PROJECT_FILES: Final[Mapping[str, Mapping[str, str]]] = {
+    "go": {"go.mod": _GO_MODULE},
+    "rust": {"Cargo.toml": _CARGO_MANIFEST},
+}
 
 HTML: Final = "HTML"
 JSON: Final = "JSON"
@@ -20,6 +45,8 @@ CONTENT_TYPES: Final[Mapping[str, Mapping[str, str]]] = {
     "python": {HTML: "text/html; charset=utf-8", JSON: "application/json"},
     "node": {HTML: "text/html; charset=utf-8", JSON: "application/json; charset=utf-8"},
     "php": {HTML: "text/html; charset=UTF-8", JSON: "application/json"},
+    "go": {},
+    "rust": {},
 }
 """How each language's runtime spells the content type of a text and of a structured value."""
 
@@ -73,6 +100,10 @@ class LanguageCase:
         """Return the event of the request."""
         headers = [("content-type", "text/plain")]
         return build_event(method=self.method, path="/", query="", headers=headers, body=self.body)
+
+    def files(self, language: str) -> dict[str, str]:
+        """Return the files of the function, by their paths."""
+        return {_FILE_NAMES[language]: self.sources[language], **_PROJECT_FILES.get(language, {})}
 
     def answer_in(self, language: str) -> Answer:
         """Return the response in a language."""

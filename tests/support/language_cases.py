@@ -21,6 +21,7 @@ from tests.support.language_case import (
     python,
     returning,
 )
+from tests.support.native_cases import NATIVE_CASES
 
 _NODE_FILE_MISSING: Final = failure(HANDLER_MISSING)
 _NODE_EXPORT_MISSING: Final = failure("Provided Handler does not exist, or does not export methods properly.")
@@ -546,7 +547,7 @@ _MODULES: Final = (
     ),
 )
 
-CASES: Final = (*_VALUES, *_STRUCTURES, *_FAILURES, *_ASYNCHRONOUS, *_MODULES)
+CASES: Final = (*_VALUES, *_STRUCTURES, *_FAILURES, *_ASYNCHRONOUS, *_MODULES, *NATIVE_CASES)
 """All cases. Their names are unique."""
 
 

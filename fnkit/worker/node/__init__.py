@@ -1,6 +1,8 @@
 """The Node program that serves a function: ``serve.js``, with no packages, for Node 18 and later.
 
-It is started as ``node NODE_FLAGS /home/app/index.js``, before its function is known. Its descriptors:
+Before 20.19, Node takes a ``.js`` file whose ``package.json`` has no ``type`` for CommonJS, whatever is in it.
+
+The program is started as ``node NODE_FLAGS /home/app/index.js``, before its function is known. Its descriptors:
 
 - 0 is the null device, 1 and 2 are the log;
 - 3 is the connected stream socket of the instance, in blocking mode;

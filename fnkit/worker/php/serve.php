@@ -5,7 +5,7 @@
 // is there, keeps child processes of a handler from inheriting the socket.
 //
 // The file of the function is loaded at the end of this file and not in a function, so that its variables are global,
-// as handlers with `global` expect. This file defines none that remain.
+// as handlers with `global` expect. This file defines none, unless that fails.
 
 declare(strict_types=1);
 
@@ -169,6 +169,7 @@ final class Worker
     private static bool $isLoading = false;
     private static ?\ReflectionFunction $handler = null;
     private static int $ownBuffers = 0;
+    private static int $processId = 0;
 
     /**
      * Wait for a function, take over its user and environment, and return the path of its file.
@@ -182,7 +183,8 @@ final class Worker
         }
         register_shutdown_function(self::onShutdown(...));
         self::$log = new Channel(fopen('php://stderr', 'wb'));
-        self::$connection = new Connection(new Channel(fopen('php://fd/' . CONNECTION, 'r+b')));
+        $socket = fopen('php://fd/' . CONNECTION, 'r+b') ?: exit(1);  // PHP has logged why
+        self::$connection = new Connection(new Channel($socket));
         try {
             self::takeOver();
         } catch (Disconnected) {
@@ -193,6 +195,7 @@ final class Worker
             exit(1);
         }
         self::$isLoading = true;
+        self::$processId = getmypid();
         self::$ownBuffers = ob_get_level();
         $file = self::$settings['root'] . '/' . self::splitHandler()[0] . '.php';
         return is_file($file) ? $file : throw new FileMissing("$file is missing.");
@@ -215,6 +218,7 @@ final class Worker
     /** Report readiness and answer requests until the other end closes the socket. */
     public static function serve(): never
     {
+        self::endIfForked();
         try {
             self::endOutputBuffers();
             self::$connection->channel->write("{\"ready\": true}\n");
@@ -233,7 +237,6 @@ final class Worker
             $connection->fail(HANDLER_MISSING);
             return;
         }
-        error_clear_last();
         try {
             $call = json_decode($document, true, flags: JSON_THROW_ON_ERROR);
             unset($document);
@@ -242,11 +245,26 @@ final class Worker
         } catch (\Throwable $error) {
             self::log(describe($error));
             self::endOutputBuffers();
+            self::endIfForked();
             $connection->fail($error->getMessage() ?: $error::class);
             return;
         }
         self::endOutputBuffers();
+        self::endIfForked();
         $connection->send(200, $type, $body);
+    }
+
+    /** End a child process that the handler has forked and that returns from it: it must not answer as well. */
+    private static function endIfForked(): void
+    {
+        if (self::isForked()) {
+            exit(0);
+        }
+    }
+
+    private static function isForked(): bool
+    {
+        return self::$processId !== 0 && getmypid() !== self::$processId;
     }
 
     /** Write what a handler has left in output buffers: it belongs to this request. */
@@ -260,6 +278,9 @@ final class Worker
     /** The process ends: by exit, by a fatal error, or because the other end has closed the socket. */
     private static function onShutdown(): void
     {
+        if (self::isForked()) {
+            return;
+        }
         ini_set('memory_limit', '-1');  // it may have ended because of it
         $last = error_get_last();
         $fatal = $last !== null && ($last['type'] & FATAL_ERRORS) !== 0 ? strtok($last['message'], "\n") : null;
@@ -417,6 +438,5 @@ try {
     Worker::finishLoading(null);
 } catch (\Throwable $error) {
     Worker::finishLoading($error);
-    unset($error);
 }
 Worker::serve();
