@@ -240,7 +240,7 @@ def exec_fresh(
     signal.set_wakeup_fd(-1)
     os.dup2(program, 0)
     arguments = [sys.executable, "-I", "-S", "-", str(connection.fileno()), settings["handler"], settings["root"]]
-    os.execve(sys.executable, arguments, environment)  # noqa: S606  (no shell is wanted)
+    os.execve(sys.executable, arguments, environment)
 
 
 def main(arguments: list[str]) -> None:

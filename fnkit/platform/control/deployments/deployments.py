@@ -26,12 +26,13 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
+from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.build import build
-from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
 from fnkit.platform.control.deployments.dependencies import DependencyStore
 from fnkit.platform.control.deployments.programs import Programs
 from fnkit.platform.control.deployments.restarts import Restarts
@@ -45,6 +46,8 @@ OLD_VERSION_SECONDS: Final = 24 * 3600  # published: the old version serves for 
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_CONCURRENT_BUILDS: Final = max(2, os.cpu_count() or 1)
 _LEVELS_WITH_SHARED_FILES: Final = ("cgroup", "namespaces", "kubernetes")  # docs/isolation.md
+_STARTED_LANGUAGES: Final = frozenset({"Python"})
+"""Languages whose instances the data plane can start."""
 _logger = logging.getLogger(__name__)
 
 
@@ -136,6 +139,7 @@ class Deployments:
         log = BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
         try:
             deployment = await self._build_deployment(record, log)
+            _check_startable(record, log)
             await self._start_instance(record, deployment, log)
         except _DeploymentFailed as failure:
             text = str(failure)
@@ -159,7 +163,8 @@ class Deployments:
                 self._executor, self._toolchains.resolve, record.settings.runtime
             )
             interpreter = toolchain.interpreter.path
-            self._programs.prestart(interpreter)  # beside the build
+            if _is_startable(record):
+                self._programs.prestart(interpreter)  # beside the build
             built = self._find_reusable_build(record, archive) or await self._build_and_count(
                 record, archive, interpreter, log
             )
@@ -221,6 +226,8 @@ class Deployments:
                 uid=record.uid,
                 dependencies=self._dependency_store(record.id),
                 interpreter=interpreter,
+                cache=self._context.layout.caches_dir / record.id,
+                limits=BuildLimits(seconds=self._context.settings.build_timeout),
                 log=log,
                 progress=lambda step: _call_on_loop(loop, lambda: self._show_build_step(record, step)),
                 stop=stop,
@@ -319,6 +326,18 @@ class Deployments:
             changed = change(current)
             store.functions.update(msgspec.structs.replace(changed, updated_at=self._context.clock.now_ns()))
         return True
+
+
+def _is_startable(record: FunctionRecord) -> bool:
+    runtime = find_runtime(record.settings.runtime)
+    return runtime is not None and runtime.language in _STARTED_LANGUAGES
+
+
+def _check_startable(record: FunctionRecord, log: BuildLog) -> None:
+    if not _is_startable(record):
+        runtime = record.settings.runtime
+        log.write(f"This platform does not run {runtime}.")
+        raise _DeploymentFailed(f"the runtime {runtime} is not available on this platform")
 
 
 def _call_on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
