@@ -50,7 +50,6 @@ def main(_arguments: list[str]) -> None:
         return
     child = os.fork()
     if child == 0:
-        os.close(0)
         os.close(failures)
         _start(sandbox, settings, limit, failing)
     os.close(failing)
@@ -70,8 +69,9 @@ def _start(sandbox: BuildSandbox, settings: dict[str, typing.Any], limit: int, f
     try:
         os.setsid()
         os.dup2(1, 2)
-        with open("/dev/null") as null:
-            os.dup2(null.fileno(), 0)
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
         _raise_oom_score()
         sandbox.enter()
         if sandbox.level == NAMESPACES:

@@ -145,7 +145,8 @@ class BuildSandbox:
         # Without a root of its own, the user has to pass the platform's data directory, which only root can enter.
         # It keeps one capability for that; Landlock, where there is one, still decides what it can open.
         if self.level != NAMESPACES:
-            syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+            # Also for access(2), by which compilers search for programs and directories (capabilities(7)).
+            syscalls.prctl(syscalls.PR_SET_SECUREBITS, syscalls.SECBIT_NO_SETUID_FIXUP)
         os.setgroups([])
         os.setresgid(self.uid, self.uid, self.uid)
         os.setresuid(self.uid, self.uid, self.uid)

@@ -33,10 +33,11 @@ _STATVFS_RELATIME = 4096
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_SET_KEEPCAPS = 8
 PR_SET_SECCOMP = 22
+PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+SECBIT_NO_SETUID_FIXUP = 4
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 SECCOMP_MODE_FILTER = 2
@@ -171,7 +172,7 @@ def drop_capabilities() -> None:
 def keep_capability(number: int) -> None:
     """Drop all capabilities but one, which programs that this process executes get as well.
 
-    A change from root to another user keeps it if ``PR_SET_KEEPCAPS`` was set before.
+    A change from root to another user keeps it if ``SECBIT_NO_SETUID_FIXUP`` was set before.
 
     Raises:
         OSError: This process does not have the capability.

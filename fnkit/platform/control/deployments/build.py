@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -40,7 +39,7 @@ def build(job: BuildJob) -> str:
         BuildStopped: The build was stopped.
         OSError: A file could not be written.
     """
-    job = dataclasses.replace(job, deadline=job.now() + job.limits.seconds)
+    job = job.begin()
     runtime = find_runtime(job.runtime)
     builder = _BUILDERS.get(runtime.language) if runtime else None
     if builder is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import threading
@@ -142,6 +143,10 @@ class BuildJob:
     deadline: float = math.inf
     now: Callable[[], float] = time.monotonic
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self) -> BuildJob:
+        """Return the job with its deadline."""
+        return dataclasses.replace(self, deadline=self.now() + self.limits.seconds)
 
     def check(self) -> None:
         """Check whether the build may continue.
