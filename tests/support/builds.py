@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import os
+import pwd
 import subprocess
 import sys
 import threading
@@ -31,6 +32,8 @@ RUNTIMES = {"Node": "node24", "PHP": "php85", "Go": "go126", "Rust": "rust196"}
 @functools.cache
 def toolchain(language: str) -> str:
     """Return the program of a language; skip the test without one, or fail it on CI."""
+    # Tests have an empty home directory, in which rustup would find no toolchain.
+    os.environ.setdefault("RUSTUP_HOME", str(Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".rustup"))
     try:
         return Toolchains().resolve(RUNTIMES[language]).interpreter.path
     except PlatformError as error:
@@ -116,20 +119,19 @@ def shared_cache(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
         yield caches / name
 
 
-def run_tool(folder: Path, user: int, level: str, source: str, **limits: float) -> dict[str, object]:
+def run_tool(folder: Path, place: tuple[int, str], source: str, **limits: float) -> dict[str, object]:
     """Run a program in Python as a build tool, with the platform as another user.
 
     Args:
         folder: A new data directory.
-        user: The user of the platform, 0 for this one.
-        level: The level of the sandbox.
+        place: The user of the platform, 0 for this one, and the level of the sandbox.
         source: The program.
         limits: Fields of ``BuildLimits``.
 
     Returns:
         ``error`` and ``log`` of the build, and what it reported.
     """
-    with running_tool(folder, user, level, source, **limits) as process:
+    with running_tool(folder, place, source, **limits) as process:
         output, _ = process.communicate(timeout=100)
     answer = json.loads(output)
     assert isinstance(answer, dict)
@@ -138,9 +140,10 @@ def run_tool(folder: Path, user: int, level: str, source: str, **limits: float) 
 
 @contextmanager
 def running_tool(
-    folder: Path, user: int, level: str, source: str, **limits: float
+    folder: Path, place: tuple[int, str], source: str, **limits: float
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``run_tool``'s process, whose standard output will be the answer; kill it at the end."""
+    user, level = place
     folder.mkdir(mode=0o700, exist_ok=True)
     if user:
         os.chown(folder, user, user)

@@ -119,6 +119,7 @@ class SandboxedBuild:
         environment: Mapping[str, str],
         readable: Sequence[str],
         mirrors: Sequence[Mirror] = (),
+        hints: Mapping[str, str] | None = None,
     ) -> None:
         """Run a tool and write its output to the build log.
 
@@ -128,6 +129,7 @@ class SandboxedBuild:
             environment: Its variables, besides ``HOME``, ``PATH`` and ``TMPDIR``.
             readable: The directories of the toolchain.
             mirrors: What is copied before it starts. Files that are the same keep their times.
+            hints: Texts in its output, and what the build log says about each.
 
         Raises:
             BuildFailed: It failed, exceeded a limit, or cannot be confined.
@@ -151,7 +153,8 @@ class SandboxedBuild:
             "directory": self.shown(directory),
             "mirrors": [[self.shown(one), self.shown(copy), list(kept)] for one, copy, kept in mirrors],
         }
-        log = _ToolLog(self._job.log, [(self.shown(copy), "") for _, copy, _ in mirrors] + self._log_names())
+        names = [(self.shown(copy), "") for _, copy, _ in mirrors] + self._log_names()
+        log = _ToolLog(self._job.log, names, hints or {})
         try:
             outcome = self._watch(settings, log)
         finally:
@@ -381,10 +384,13 @@ class _ToolLog:
     Args:
         log: The build log.
         names: Paths, and what is shown instead of each.
+        hints: Texts, and what is added at the end if the output contains them.
     """
 
-    def __init__(self, log: BuildLog, names: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, log: BuildLog, names: Sequence[tuple[str, str]], hints: Mapping[str, str]) -> None:
         self._log = log
+        self._hints = hints
+        self._found: dict[str, None] = {}
         self._names = [*((f"{path}/", f"{name}/" if name else "") for path, name in names)]
         self._names += [(path, name or ".") for path, name in names]
         self._rest = b""
@@ -405,6 +411,7 @@ class _ToolLog:
             text = text.replace(path, name)
         if not text:
             return
+        self._found.update(dict.fromkeys(hint for part, hint in self._hints.items() if part in text))
         if self._written < _MAX_HEAD_LINES:
             self._written += 1
             self._log.write(text)
@@ -413,11 +420,11 @@ class _ToolLog:
         self._tail.append(text)
 
     def close(self) -> None:
-        """Write the last lines."""
+        """Write the last lines, and hints."""
         self._add(self._rest)
         if self._left_out:
             self._log.write(f"({self._left_out} lines are left out.)")
-        for line in self._tail:
+        for line in (*self._tail, *(f"hint: {hint}" for hint in self._found)):
             self._log.write(line)
 
 

@@ -115,7 +115,7 @@ def build_go(job: BuildJob, directory: Path) -> str:
         if not is_program:
             options.append(f"-overlay={_write_overlay(build, module, handler.name)}")
             target = f"./{_PACKAGE}/main"
-        _compile(build, job.interpreter, module, [*options, target], copies)
+        _compile(build, job.interpreter, module, [*options, target], copies, _make_hints(handler.name))
         place_program(build, directory, "program/handler", is_server=is_program)
     return ""
 
@@ -148,7 +148,7 @@ def _compile_library(job: BuildJob, go: str, source: Path, library: Path) -> Non
     module = _Module(source, "library", source)
     with open_build(job, source) as build:
         overlay = _write_overlay(build, module, "Handle")
-        _compile(build, go, module, [f"-overlay={overlay}", f"./{_PACKAGE}/main"], [])
+        _compile(build, go, module, [f"-overlay={overlay}", f"./{_PACKAGE}/main"], [], {})
         compiled = build.cache / _COMPILED
         for entry in walk_tree(compiled):
             os.chown(entry.name, os.geteuid(), os.getegid(), dir_fd=entry.parent, follow_symlinks=False)
@@ -229,7 +229,23 @@ def _write_overlay(build: SandboxedBuild, module: _Module, name: str) -> str:
     return build.shown(overlay)
 
 
-def _compile(build: SandboxedBuild, go: str, module: _Module, arguments: list[str], copies: list[Mirror]) -> None:
+def _make_hints(name: str) -> dict[str, str]:
+    handler = f"The package must have the handler `func {name}(w http.ResponseWriter, r *http.Request)`."
+    return {
+        f"undefined: function.{name}": handler,
+        f"cannot use function.{name}": handler,
+        "GOTOOLCHAIN=local": "go.mod asks for a later Go than the one here. Leave out the patch: `go 1.24`.",
+    }
+
+
+def _compile(
+    build: SandboxedBuild,
+    go: str,
+    module: _Module,
+    arguments: list[str],
+    copies: list[Mirror],
+    hints: dict[str, str],
+) -> None:
     cache = build.shown(build.cache)
     goroot = str(Path(go).parent.parent)
     build.run(
@@ -250,4 +266,5 @@ def _compile(build: SandboxedBuild, go: str, module: _Module, arguments: list[st
         },
         readable=[goroot, *certificate_paths(), *(str(one) for one, _, _ in copies)],
         mirrors=copies,
+        hints=hints,
     )

@@ -108,13 +108,13 @@ def build_rust(job: BuildJob, directory: Path) -> str:
     with open_build(job, directory) as build:
         if package.has_library:
             crate = _generate(build, package, handler.name)
-            _compile(build, job.interpreter, crate[1], [crate])
+            _compile(build, job.interpreter, crate[1], [crate], hints=_make_hints(handler.name))
             program = _CRATE
         else:
             program = package.program
             job.log.write(MAIN_WARNING.format(what=f"The package {package.name} has no library, but a program."))
             copied = build.cache / "source" / package.directory.relative_to(directory)
-            _compile(build, job.interpreter, copied, [], "--bin", program)
+            _compile(build, job.interpreter, copied, [], "--bin", program, hints={})
         path = f"target/{_host(job.interpreter)}/release/{program}"
         place_program(build, directory, path, is_server=not package.has_library)
     return ""
@@ -199,7 +199,18 @@ def _absolute_paths(patches: Mapping[str, Any], root: Path) -> dict[str, Any]:
     return changed
 
 
-def _compile(build: SandboxedBuild, cargo: str, package: Path, copies: list[Mirror], *options: str) -> None:
+def _make_hints(name: str) -> dict[str, str]:
+    signature = f"`pub async fn {name}(req: axum::extract::Request) -> axum::response::Response<Body>`"
+    handler = f"The library must have the handler {signature}, at its top level."
+    return dict.fromkeys(
+        (f"function `{name}` in crate `function`", f"`{name}` is private", f"serve::serve(function::{name})"),
+        handler,
+    )
+
+
+def _compile(
+    build: SandboxedBuild, cargo: str, package: Path, copies: list[Mirror], *options: str, hints: dict[str, str]
+) -> None:
     cache = build.shown(build.cache)
     toolchain = str(Path(cargo).parent.parent)
     source = build.cache / "source"
@@ -217,6 +228,7 @@ def _compile(build: SandboxedBuild, cargo: str, package: Path, copies: list[Mirr
         },
         readable=[toolchain, *certificate_paths()],
         mirrors=[(build.source, source, [_LOCK]), *copies],
+        hints=hints,
     )
 
 
