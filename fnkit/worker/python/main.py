@@ -37,7 +37,7 @@ import typing
 
 from ..sandbox import confine, namespaces, syscalls
 from ..sandbox.rootfs import RootFilesystem
-from . import fork_server, preload, program, serve, warm_up
+from . import fork_server, preload, program, relay, serve, warm_up
 
 PRELOADED_MODULES = (
     "asyncio",
@@ -116,6 +116,11 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
         if settings.get("command"):
             os.chdir(settings["home"])
             environment = serve.receive_document(connection)
+            if os.path.exists(os.path.join(settings["root"], relay.HTTP_SERVER)):
+                redirect_stdio(descriptors[1:])
+                guard.is_started = True
+                guard.exit_code = relay.run(settings["command"], connection, environment)
+                return
             program.execute(source, connection, settings, environment, descriptors[1:])
         redirect_stdio(descriptors[1:])
         os.chdir(settings["home"])
@@ -252,7 +257,7 @@ def exec_fresh(
     signal.set_wakeup_fd(-1)
     os.dup2(program, 0)
     arguments = [sys.executable, "-I", "-S", "-", str(connection.fileno()), settings["handler"], settings["root"]]
-    os.execve(sys.executable, arguments, environment)  # noqa: S606  (no shell is wanted)
+    os.execve(sys.executable, arguments, environment)
 
 
 def main(arguments: list[str]) -> None:

@@ -135,12 +135,12 @@ def test_invalid_zip_gives_the_recorded_build_error(control: ControlProcess, nam
 def test_deploy_with_unavailable_runtime_gives_an_error(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.create_function(namespace["id"], "gopher", runtime="go126")
+    function = control.create_function(namespace["id"], "noder", runtime="node22")
     failed = control.deploy(function["id"], zip_archive())
 
     assert (failed["status"], failed["error_message"]) == (
         "error",
-        "the runtime go126 is not available on this platform",
+        "the runtime node22 is not available on this platform",
     )
 
 

@@ -31,7 +31,7 @@ from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.build import build
-from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
 from fnkit.platform.control.deployments.dependencies import DependencyStore
 from fnkit.platform.control.deployments.programs import Programs
 from fnkit.platform.control.deployments.restarts import Restarts
@@ -221,6 +221,8 @@ class Deployments:
                 uid=record.uid,
                 dependencies=self._dependency_store(record.id),
                 interpreter=interpreter,
+                cache=self._context.layout.caches_dir / record.id,
+                limits=BuildLimits(seconds=self._context.settings.build_timeout),
                 log=log,
                 progress=lambda step: _call_on_loop(loop, lambda: self._show_build_step(record, step)),
                 stop=stop,

@@ -19,11 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from fnkit.platform.data_plane.workers.forked_process import PYTHON_SOURCE
-from fnkit.platform.model.routing import LocalProgram, Route
+from fnkit.platform.model.routing import BUILT_PROGRAM, LocalProgram, Route
 from fnkit.worker import node, php
-
-BUILT_PROGRAM: Final = ".fnkit/handler"
-"""The program that was built from a function, below its code."""
 
 _COMPILED: Final = frozenset({"Go", "Rust"})
 _V8_HEAP_SHARE: Final = 0.75  # of the function's memory; the rest is for buffers and V8 itself
