@@ -19,6 +19,7 @@ from fnkit.contract.invocation.response import (
     PANIC_HEADER,
     Headers,
     MappedResponse,
+    add_content_type,
     map_failure,
     map_panic,
     map_response,
@@ -278,11 +279,11 @@ class EventInvocation(CoreInvocation):
         response = self._response
         if response is None:
             return
-        mapped = map_response(response.status, _text_headers(response), b"")
-        keep_alive = self._connection.keep_alive
-        self._begin(mapped.status, mapped.headers, response.length, keep_alive=keep_alive)
         content = bytes(self._buffer.content)
         self._buffer.clear()
+        mapped = map_response(response.status, _text_headers(response), b"")
+        headers = add_content_type(mapped.headers, content)
+        self._begin(mapped.status, headers, response.length, keep_alive=self._connection.keep_alive)
         super().on_response_data(content)
 
     def on_response_end(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.language_case import FILE_NAMES, LanguageCase, assert_response
+from tests.support.language_case import LanguageCase, assert_response
 from tests.support.language_cases import CASES, cases_of
 from tests.support.language_programs import runtime_of
 
@@ -41,7 +41,7 @@ def test_client_gets_the_response_of_the_real_runtime(
     plane: DataPlaneProcess, language: str, case: LanguageCase
 ) -> None:
     name = host_name(case, language)
-    route = plane.deploy(name, {FILE_NAMES[language]: case.sources[language]}, **runtime_of(language))
+    route = plane.deploy(name, case.files(language), **runtime_of(language))
     for number in range(1 if language in case.ends_process else 2):
         reply = plane.call(name, "/", method=case.method, body=case.body)
         assert_response(reply.status, reply.headers.items(), reply.body, case, language)

@@ -283,9 +283,14 @@ def _build_response(status: int, headers: Headers, body: bytes) -> MappedRespons
         return _http_error(500, f"invalid WriteHeader code {status}")
     if status in _BODILESS_STATUSES:
         body = b""
+    return MappedResponse(status, add_content_type(headers, body), body)
+
+
+def add_content_type(headers: Headers, body: bytes) -> Headers:
+    """Return the headers with the type that Go's server detects in the beginning of a body without one."""
     if body and _is_sniffed(headers):
-        headers = [*headers, ("Content-Type", detect_content_type(body))]
-    return MappedResponse(status, headers, body)
+        return [*headers, ("Content-Type", detect_content_type(body))]
+    return headers
 
 
 def _is_sniffed(headers: Headers) -> bool:
