@@ -45,4 +45,4 @@ def test_client_gets_the_response_of_the_real_runtime(
     for number in range(1 if language in case.ends_process else 2):
         reply = plane.call(name, "/", method=case.method, body=case.body)
         assert_response(reply.status, reply.headers.items(), reply.body, case, language)
-        assert number or plane.exit_reasons(route.function_id) == []
+        assert number or language in case.ends_process or plane.exit_reasons(route.function_id) == []
