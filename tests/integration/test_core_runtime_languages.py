@@ -48,8 +48,8 @@ def assert_raw_response(raw: bytes, case: LanguageCase, language: str) -> None:
     assert_response(int(status.split()[1]), headers.items(), body, case, language)
 
 
-def interpreter_settings(language: str) -> dict[str, str]:
-    return {"FNKIT_INTERPRETER": str(runtime_of(language)["interpreter"])}
+def interpreter_of(language: str) -> str:
+    return str(runtime_of(language)["interpreter"])
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_client_gets_the_response_of_the_gateway(
     files = case.files(language)
     plane.deploy(name, files, **runtime_of(language))
     request = raw_request(case, name)
-    settings = interpreter_settings(language)
+    settings = {"FNKIT_INTERPRETER": interpreter_of(language)}
     with running_core_runtime(files, name=name, language=NAMES[language], settings=settings) as runtime:
         raw = without_date(runtime.send_raw(request))
         assert raw == without_date(plane.send_raw(request))
@@ -131,7 +131,7 @@ def test_function_has_its_program_directory_and_variables(language: str) -> None
             "    fn ($name) => str_starts_with($name, 'FNKIT_')))]]; }\n"
         },
     }
-    settings = {"LEVEL": "info", **interpreter_settings(language)}
+    settings = {"LEVEL": "info", "FNKIT_INTERPRETER": interpreter_of(language)}
     with running_core_runtime(
         sources[language], language=NAMES[language], handler="lib/handler.handle", settings=settings
     ) as runtime:
@@ -147,7 +147,9 @@ def test_output_is_logged_with_its_request_before_the_response(language: str) ->
         "php": {"handler.php": '<?php\necho "loading\\n";\nfunction handle($e) { echo "got $e\\n"; }\n'},
     }
     with (
-        running_instance(sources[language], language=NAMES[language], **interpreter_settings(language)) as runtime,
+        running_instance(
+            sources[language], language=NAMES[language], FNKIT_INTERPRETER=interpreter_of(language)
+        ) as runtime,
         InstanceClient(runtime) as client,
     ):
         for number in ("1", "2"):
