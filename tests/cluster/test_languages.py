@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.network import HOST_ADDRESS
-from tests.support.builds import RUNTIMES, toolchain
+from tests.support.builds import RUNTIMES, show_rust_toolchains, toolchain
 from tests.support.control_process import ControlProcess, api_client, zip_archive
 from tests.support.language_functions import ANSWER, FUNCTIONS
 from tests.support.platform import PlatformUnderTest, call_function, running_platform
@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def platform(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
+    show_rust_toolchains()
     port = free_port()
     registry = f"{HOST_ADDRESS}:{port}"
     cluster.trust_registry(registry)

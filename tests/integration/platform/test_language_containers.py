@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.builds import RUNTIMES, toolchain
+from tests.support.builds import RUNTIMES, show_rust_toolchains, toolchain
 from tests.support.containerd import Containerd, running_containerd
 from tests.support.control_process import running_control, zip_archive
 from tests.support.core_runtime import CoreRuntimeProcess
@@ -22,6 +22,7 @@ _SECRET = "of-the-platform"
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryClient]:
+    show_rust_toolchains()
     with (
         running_control(tmp_path_factory.mktemp("r")) as control,
         connected_data_plane(control.settings.control_socket),
