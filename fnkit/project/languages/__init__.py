@@ -15,6 +15,8 @@ from fnkit.project.languages import go, node, php, python, rust
 from fnkit.project.languages.handler import DeclaredHandler
 from fnkit.project.problems import Subject
 
+__all__ = ["check_handler"]
+
 
 @dataclass(frozen=True, slots=True)
 class _Language:
