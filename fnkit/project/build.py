@@ -26,7 +26,7 @@ from fnkit.errors import Problem
 from fnkit.project import validation
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
 from fnkit.project.event_sources import build_crons, build_triggers
-from fnkit.project.languages import check_handler
+from fnkit.project.handlers import check_handler
 from fnkit.project.languages.python import check_signature
 from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
