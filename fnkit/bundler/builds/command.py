@@ -43,7 +43,8 @@ from fnkit.bundler.model import BundleProgress, ProgressCallback
 from fnkit.errors import BundleError
 
 TIMEOUT_SECONDS: Final = 900
-_LINES_SHOWN: Final = 15
+_LINES_SHOWN: Final = 10
+"""Lines of a failed build's output that are shown of its beginning and of its end."""
 _LINE_SHOWN_CHARS: Final = 300
 _CHUNK_BYTES: Final = 1 << 16
 _RESULTS_KEPT: Final = 50
@@ -165,10 +166,10 @@ def _run(build: Build, staging: Path) -> None:
         )
     except OSError as error:
         raise _build_error(build, f"{build.command[0]} cannot be started: {error.strerror}", "") from error
-    tail: deque[bytes] = deque(maxlen=2)
+    pieces = _Pieces()
     if process.stdout is None:
         raise AssertionError("the output of a build is a pipe")
-    reader = threading.Thread(target=_read_tail, args=(process.stdout, tail), daemon=True)
+    reader = threading.Thread(target=_read_output, args=(process.stdout, pieces), daemon=True)
     reader.start()
     try:
         status = process.wait(TIMEOUT_SECONDS)
@@ -179,14 +180,31 @@ def _run(build: Build, staging: Path) -> None:
         reader.join(timeout=5)
     if status != 0:
         reason = f"it was ended by signal {-status}" if status < 0 else f"it ended with exit code {status}"
-        raise _build_error(build, reason, b"".join(tail).decode("utf-8", "replace"))
+        raise _build_error(build, reason, pieces.text())
 
 
-def _read_tail(stream: IO[bytes], tail: deque[bytes]) -> None:
-    """Read a build's output to its end, and keep the last pieces."""
+class _Pieces:
+    """The beginning and the end of a build's output: compilers tell the reason in one or the other."""
+
+    def __init__(self) -> None:
+        self._first = b""
+        self._last: deque[bytes] = deque(maxlen=2)
+
+    def add(self, piece: bytes) -> None:
+        if len(self._first) < _CHUNK_BYTES:
+            self._first += piece
+        else:
+            self._last.append(piece)
+
+    def text(self) -> str:
+        return (self._first + b"".join(self._last)).decode("utf-8", "replace")
+
+
+def _read_output(stream: IO[bytes], pieces: _Pieces) -> None:
+    """Read a build's output to its end."""
     with stream:
-        while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
-            tail.append(chunk)
+        while piece := os.read(stream.fileno(), _CHUNK_BYTES):
+            pieces.add(piece)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -264,7 +282,9 @@ def _prune(results: Path) -> None:
 
 def _build_error(build: Build, reason: str, output: str) -> BundleError:
     lines = [line.rstrip()[:_LINE_SHOWN_CHARS] for line in output.splitlines() if line.strip()]
-    printed = "".join(f"\n  {line}" for line in lines[-_LINES_SHOWN:])
+    if len(lines) > 2 * _LINES_SHOWN:
+        lines = [*lines[:_LINES_SHOWN], "…", *lines[-_LINES_SHOWN:]]
+    printed = "".join(f"\n  {line}" for line in lines)
     return BundleError(
         f"`{build.shown}` failed: {reason}.{printed}",
         code="build-failed",
