@@ -17,6 +17,7 @@ Building a source distribution and running a declared command run code, which th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from typing import Final
 from fnkit.bundler.builds.permission import AllowBuildsCallback, refuse_builds
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import ResolverBackend, TargetKind, lock_target
+from fnkit.bundler.files.selection import select_by_rules
 from fnkit.bundler.languages.go import bundle_go
 from fnkit.bundler.languages.node import bundle_node
 from fnkit.bundler.languages.php import bundle_php
@@ -80,6 +82,7 @@ def bundle_project(
     groups: dict[tuple[str, str, BuildCommand | None], list[FunctionSpec]] = {}
     for function in project.functions:
         groups.setdefault((function.runtime, function.root, function.build), []).append(function)
+    select = functools.cache(functools.partial(select_by_rules, project.root))
     bundles: list[Bundle] = []
     for group in sorted(groups.values(), key=lambda one: (one[0].runtime, one[0].root, one[0].name)):
         selected = tuple(one for one in group if names is None or one.name in names)
@@ -97,6 +100,7 @@ def bundle_project(
             report=report,
             allow_builds=refuse_builds if allow_builds is None else allow_builds,
             run_builds=allow_builds is not None,
+            select=select,
         )
         bundles.append(_LANGUAGES[target.language](request))
     return tuple(bundles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import PurePosixPath
 from typing import Final
 
 from msgspec.structs import asdict
@@ -145,7 +146,7 @@ def _from_settings(settings: Settings) -> Iterator[DeclaredFunction]:
         yield DeclaredFunction(
             name=table.name,
             handler=table.handler,
-            root=table.path.rstrip("/").removeprefix("./") or table.path,
+            root=PurePosixPath(table.path).as_posix(),
             table_index=index,
             source=source,
             declaration=explicit_settings(table),

@@ -9,7 +9,7 @@ from pathlib import Path
 from fnkit.bundler.builds.command import Build
 from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import ContentByPath, hash_file
-from fnkit.bundler.files.selection import SelectionRules, select_by_rules
+from fnkit.bundler.files.selection import SelectionRules
 from fnkit.bundler.languages.request import BundleRequest
 from fnkit.errors import BundleError
 
@@ -68,7 +68,7 @@ def read_inputs(request: BundleRequest, patterns: tuple[str, ...], always: tuple
         always: Further ones.
     """
     built_in = () if patterns else ignore.TOOL_PATTERNS
-    selection = select_by_rules(request.project.root, SelectionRules(built_in=built_in, only_git=True))
+    selection = request.select(SelectionRules(built_in=built_in, only_git=True))
     prefix = "" if request.root == "." else f"{request.root}/"
     layer = ignore.IgnoreLayer("", ignore.parse_patterns(patterns, "The setting build_inputs"))
     root = request.project.root

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from fnkit.bundler.archive.layer import Layer
 from fnkit.bundler.builds.command import Build, find_result, run_build
 from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import ContentByPath, hash_file
-from fnkit.bundler.files.selection import SelectionRules, literal_pattern, select_by_rules
+from fnkit.bundler.files.selection import SelectionRules, literal_pattern
 from fnkit.bundler.languages.request import BundleRequest
 from fnkit.bundler.model import Bundle, BundleProgress, Slice
 from fnkit.errors import BundleError
@@ -105,20 +105,12 @@ def select_folder(request: BundleRequest, rules: FolderRules, handler_files: Ite
     selection_rules = SelectionRules(
         exclude=request.project.exclude, never=never, entered=rules.entered, built_in=rules.built_in
     )
-    selection = select_by_rules(request.project.root, selection_rules)
+    selection = request.select(selection_rules)
     chosen = set(selection.files)
     named = [prefix + path for path in handler_files if (request.folder / path).is_file()]
     if missing := [path for path in named if path not in chosen]:
         included = tuple(pattern for path in missing for pattern in _inclusion(path, prefix))
-        selection = select_by_rules(
-            request.project.root, SelectionRules(
-                exclude=request.project.exclude,
-                included=included,
-                never=never,
-                entered=rules.entered,
-                built_in=rules.built_in,
-            ),
-        )  # fmt: skip
+        selection = request.select(replace(selection_rules, included=included))
     others = _other_folders(request)
     files = {
         path.removeprefix(prefix): hash_file(request.project.root / path, path)
@@ -244,7 +236,7 @@ def _slice(
 
 def _whole_project(request: BundleRequest) -> ContentByPath:
     root = request.project.root
-    selection = select_by_rules(root, SelectionRules(exclude=request.project.exclude))
+    selection = request.select(SelectionRules(exclude=request.project.exclude))
     return {path: hash_file(root / path, path) for path in selection.files}
 
 

@@ -15,6 +15,7 @@ from fnkit.bundler.languages.folder import ArchivePlan, FolderRules, bundle_fold
 from fnkit.bundler.languages.request import BundleRequest, leaves_folder
 from fnkit.bundler.model import Bundle
 from fnkit.errors import BundleError
+from fnkit.project.model import FunctionSpec
 
 _MODULE_FILE: Final = "go.mod"
 _PROGRAM_FORMATS: Final = (b"\x7fELF", b"MZ", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
@@ -43,8 +44,20 @@ def bundle_go(request: BundleRequest) -> Bundle:
     if programs:
         listed = ", ".join(request.project_path(path) for path in programs[:5])
         notes.append(f"Left out, because it was compiled from the source: {listed}.")
-    plan = ArchivePlan(files=files, layer=empty_layer(), build=declared_build(request), notes=tuple(notes))
+    plan = ArchivePlan(
+        files=files,
+        layer=empty_layer(),
+        build=declared_build(request),
+        handler_files=_module_files,
+        notes=tuple(notes),
+    )
     return bundle_folder(request, content, plan)
+
+
+def _module_files(function: FunctionSpec) -> tuple[str, ...]:
+    """Return where the module of a handler may be: in its folder, or around a program."""
+    path = PurePosixPath(function.handler)
+    return tuple((folder / _MODULE_FILE).as_posix() for folder in (*path.parents, path))
 
 
 def _is_module_file(path: str) -> bool:

@@ -7,6 +7,7 @@ a copy of the project by the package manager of the lock file, with all scripts 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,10 @@ _MANAGER_FILES: Final = frozenset(
     {".package-lock.json", ".yarn-integrity", ".yarn-state.yml", ".modules.yaml", ".package-map.json"}
 )
 """Files of package managers in ``node_modules``: they name registries, and no code reads them."""
+_OUTSIDE_LOCATION: Final = re.compile(
+    r"(?:\b(?:file|link|portal):|\bdirectory:\s*)[\"']?((?:/|~|[A-Za-z]:[\\/]|(?:[^\s\"'/]+/)*\.\.(?:/|[\"'\s]))[^\s\"']*)"
+)
+"""A location in a lock file that is a directory or file elsewhere on this machine."""
 _MANAGER_PREFIX: Final = ".pnpm-workspace-state"
 _MANAGER_DIRECTORIES: Final = frozenset({".bin", ".pnpm", ".cache"})
 
@@ -156,6 +161,7 @@ def _installed_layer(
     platform = node_platform(request)
     installation = NodeInstallation(folder=request.folder, manifest=manifest, lock=lock, platform=platform)
     _check_local_packages(manifest)
+    _check_locked_locations(request, lock)
     sources = content.files if manifest.local_packages() else {}
     key = installation.key_with(sources)
     found = open_layer_by_key(key, request.cache)
@@ -204,6 +210,22 @@ def _check_local_packages(manifest: NodeManifest) -> None:
                 hint="Publish it to a registry, or move it into the directory.",
                 file=manifest.shown,
             )
+
+
+def _check_locked_locations(request: BundleRequest, lock: NodeLock) -> None:
+    """Reject a lock file that takes packages from other directories of this machine."""
+    text = lock.content.decode("utf-8", "replace")
+    found = _OUTSIDE_LOCATION.search(text)
+    if found is None:
+        return
+    shown = request.project_path(lock.name)
+    raise BundleError(
+        f"{shown} takes a package from {found.group(1)[:200]}, which is outside of the function's directory.",
+        code="dependency-outside",
+        hint="Publish it to a registry, or move it into the directory.",
+        file=shown,
+        line=text.count("\n", 0, found.start()) + 1,
+    )
 
 
 def _installed_files(staging: Path, platform: NodePlatform) -> dict[str, FileContent]:

@@ -22,6 +22,8 @@ from fnkit.project.model import FunctionSpec
 _MANIFEST: Final = "composer.json"
 _LOCK: Final = "composer.lock"
 _VENDOR: Final = "vendor/"
+_CREDENTIALS: Final = "auth.json"
+"""Composer's credentials for private packages."""
 _PLATFORM_PACKAGES: Final = ("php", "ext-", "lib-", "composer-", "hhvm")
 
 
@@ -32,7 +34,7 @@ def bundle_php(request: BundleRequest) -> Bundle:
         BundleError: ``composer-json``, or a file cannot be part of an archive.
     """
     has_lock = (request.folder / _MANIFEST).is_file() and (request.folder / _LOCK).is_file()
-    rules = FolderRules(never=(_VENDOR,) if has_lock else ())
+    rules = FolderRules(never=(_CREDENTIALS, *((_VENDOR,) if has_lock else ())))
     content = select_folder(request, rules, [path for one in request.group for path in _handler_files(one)])
     files, note = _choose_packages(request, content.files, has_lock=has_lock)
     plan = ArchivePlan(

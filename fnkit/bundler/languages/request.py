@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fnkit.bundler.builds.permission import AllowBuildsCallback
 from fnkit.bundler.dependencies.locking import TargetKind
+from fnkit.bundler.files.selection import Selection, SelectionRules
 from fnkit.bundler.model import Bundle, ProgressCallback
 from fnkit.bundler.target import BundleTarget
 from fnkit.project.model import BuildCommand, FunctionSpec, Project
@@ -26,6 +27,7 @@ class BundleRequest:
         cache: Directory for wheels, layers and results of builds.
         report: Called at each step.
         allow_builds: Called before code of the project or of its packages runs.
+        select: Selects files of the project; equal rules walk its directories once.
         run_builds: Whether a command may run at all. Otherwise an archive that needs one is planned, not written.
     """
 
@@ -39,6 +41,7 @@ class BundleRequest:
     report: ProgressCallback
     allow_builds: AllowBuildsCallback
     run_builds: bool
+    select: Callable[[SelectionRules], Selection]
 
     @property
     def root(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Final
 
 from fnkit.bundler.archive.layer import empty_layer
@@ -14,6 +15,7 @@ from fnkit.bundler.languages.folder import ArchivePlan, FolderRules, bundle_fold
 from fnkit.bundler.languages.request import BundleRequest, leaves_folder
 from fnkit.bundler.model import Bundle
 from fnkit.errors import BundleError
+from fnkit.project.model import FunctionSpec
 
 _MANIFEST: Final = "Cargo.toml"
 _OUTPUT: Final = "target/"
@@ -32,8 +34,14 @@ def bundle_rust(request: BundleRequest) -> Bundle:
     for path in files:
         if path.rpartition("/")[2] == _MANIFEST:
             _check_manifest(request, path, _read_manifest(request, path, files))
-    plan = ArchivePlan(files=files, layer=empty_layer(), build=declared_build(request))
+    plan = ArchivePlan(files=files, layer=empty_layer(), build=declared_build(request), handler_files=_manifests)
     return bundle_folder(request, content, plan)
+
+
+def _manifests(function: FunctionSpec) -> tuple[str, ...]:
+    """Return where the crate of a handler may be: in its folder, or the handler itself for a program."""
+    path = PurePosixPath(function.handler)
+    return ((path.parent / _MANIFEST).as_posix(), (path / _MANIFEST).as_posix())
 
 
 def _without_outputs(files: ContentByPath) -> ContentByPath:

@@ -43,7 +43,8 @@ def check_handler(handler: DeclaredHandler) -> tuple[str, ...]:
         return ()
     found = handler.find_file(path, (*SCRIPT_SUFFIXES, *_INDEX_SUFFIXES, *TYPESCRIPT_SUFFIXES))
     if found is None:
-        handler.add_missing_file(path, (*SCRIPT_SUFFIXES, TYPESCRIPT_SUFFIXES[0]))
+        hint = "If a build makes it, run that before, or declare it with build and build_output."
+        handler.add_missing_file(path, (*SCRIPT_SUFFIXES, TYPESCRIPT_SUFFIXES[0]), hint)
         return ()
     text = handler.read(found)
     if text is not None and not may_export(text, name):

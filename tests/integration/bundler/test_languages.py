@@ -55,7 +55,7 @@ COMPOSER = '{"require": {"php": ">=8", "twig/twig": "^3"}}'
         ({"composer.json": COMPOSER, "vendor/a.php": "", ".gitignore": "vendor"},
          {"handler.php", "composer.json"}, "f/composer.json has no composer.lock"),
         ({"composer.json": '{"require": {"ext-gd": "*"}}'}, {"handler.php", "composer.json"}, None),
-        ({"vendor/autoload.php": ""}, {"handler.php", "vendor/autoload.php"}, None),
+        ({"vendor/autoload.php": "", "auth.json": "{}"}, {"handler.php", "vendor/autoload.php"}, None),
     ],
 )  # fmt: skip
 def test_php_ships_the_lock_file_or_the_packages(
@@ -192,6 +192,20 @@ def test_compiled_code_that_a_handler_names_ships_although_git_ignores_it(
     project = folder_project(tmp_path, "node", files, "dist/handler.handle")
     assert member_names(bundling.bundle(project, kind="scaleway")) == {"dist/handler.js", "dist/more.js"}
     write_files(project.root, {".fnkitignore": "dist/\n"})
+    with pytest.raises(BundleError) as raised:
+        bundling.bundle(project, kind="scaleway")
+    assert raised.value.code == "handler-not-shipped"
+
+
+@pytest.mark.parametrize(
+    ("language", "files"),
+    [("go", {"go.mod": "module m\n", "a.go": GO}), ("rust", {"Cargo.toml": "", "src/lib.rs": RUST})],
+)
+def test_folder_that_is_excluded_as_a_whole_is_reported(
+    tmp_path: Path, bundling: BundleRun, language: str, files: dict[str, str | bytes]
+) -> None:
+    project = folder_project(tmp_path, language, files)
+    write_files(project.root, {".gitignore": "f/\n"})
     with pytest.raises(BundleError) as raised:
         bundling.bundle(project, kind="scaleway")
     assert raised.value.code == "handler-not-shipped"

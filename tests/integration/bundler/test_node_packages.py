@@ -246,6 +246,27 @@ def test_package_outside_of_the_folder_is_reported(tmp_path: Path, bundling: Bun
     assert raised.value.code == "dependency-outside"
 
 
+@pytest.mark.parametrize(
+    ("name", "lock"),
+    [
+        ("package-lock.json", '{\n"packages": {"node_modules/left": {"resolved": "file:../../home"}}}'),
+        ("package-lock.json", '{\n"packages": {"node_modules/left": {"resolved": "file:lib/../../home"}}}'),
+        ("package-lock.json", '{\n"packages": {"node_modules/left": {"resolved": "file:/etc"}}}'),
+        ("pnpm-lock.yaml", "packages:\n  left@file:../left:\n"),
+        ("pnpm-lock.yaml", "packages:\n  left: {resolution: {directory: ../left, type: directory}}\n"),
+        ("yarn.lock", '# yarn\n"left@file:../left":\n  version "1.0.0"\n'),
+    ],
+)
+def test_lock_file_that_names_other_directories_is_rejected(
+    tmp_path: Path, bundling: BundleRun, name: str, lock: str
+) -> None:
+    project = node_project(tmp_path)
+    write_files(project.root / "web", {"package.json": json.dumps(MANIFEST), name: lock})
+    with pytest.raises(BundleError) as raised:
+        bundling.bundle(project, kind="scaleway")
+    assert (raised.value.code, raised.value.file, raised.value.line) == ("dependency-outside", f"web/{name}", 2)
+
+
 @pytest.mark.usefixtures("registry")
 def test_package_in_the_folder_ships_as_files(tmp_path: Path, bundling: BundleRun) -> None:
     project = node_project(tmp_path, 'exports.handle = () => require("inner");\n')

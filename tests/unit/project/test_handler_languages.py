@@ -207,6 +207,12 @@ def test_rust_mistakes_are_reported(tmp_path: Path, files: dict[str, str], messa
     assert problem.message == f"web: {message}."
 
 
+@pytest.mark.parametrize("path", ["web", "./web", "web/", "web//.", "./web/./"])
+def test_path_has_one_form(tmp_path: Path, path: str) -> None:
+    files = {"fnkit.toml": settings("node24", path=path), "web/handler.js": "exports.handle = 1"}
+    assert [one.root for one in build_files(tmp_path, files).functions] == ["web"]
+
+
 def test_files_that_a_build_makes_need_not_exist(tmp_path: Path) -> None:
     table = settings("node24", "dist/app.handle", build="npm run build", build_output="dist")
     (function,) = build_files(tmp_path, {"fnkit.toml": table}).functions
