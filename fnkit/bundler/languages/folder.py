@@ -89,7 +89,8 @@ def select_folder(request: BundleRequest, rules: FolderRules, handler_files: Ite
     """Select and hash the files of the functions' folder.
 
     A file that contains a handler ships although a ``.gitignore`` or the built-in list excludes it, and so does the
-    directory that it is in: compiled code is usually ignored. Folders of functions in other languages are left out.
+    directory that it is in, or the whole folder: compiled code is usually ignored. Folders of functions in other
+    languages are left out.
 
     Args:
         request: The archive.
@@ -107,9 +108,10 @@ def select_folder(request: BundleRequest, rules: FolderRules, handler_files: Ite
     )
     selection = request.select(selection_rules)
     chosen = set(selection.files)
+    included = () if any(path.startswith(prefix) for path in chosen) else _folder_inclusion(request.root)
     named = [prefix + path for path in handler_files if (request.folder / path).is_file()]
-    if missing := [path for path in named if path not in chosen]:
-        included = tuple(pattern for path in missing for pattern in _inclusion(path, prefix))
+    included += tuple(pattern for path in named if path not in chosen for pattern in _inclusion(path, prefix))
+    if included:
         selection = request.select(replace(selection_rules, included=included))
     others = _other_folders(request)
     files = {
@@ -120,6 +122,12 @@ def select_folder(request: BundleRequest, rules: FolderRules, handler_files: Ite
     return FolderContent(
         files=files, withheld=tuple(path for path in selection.withheld if path.startswith(prefix))
     )
+
+
+def _folder_inclusion(root: str) -> tuple[str, ...]:
+    """Return the patterns that include a whole folder: it was requested by name, as in ``path = "dist"``."""
+    steps = [] if root == "." else root.split("/")
+    return tuple(f"!{literal_pattern('/'.join(steps[: count + 1]))}/" for count in range(len(steps)))
 
 
 def _inclusion(path: str, prefix: str) -> tuple[str, ...]:

@@ -201,11 +201,13 @@ def test_compiled_code_that_a_handler_names_ships_although_git_ignores_it(
     ("language", "files"),
     [("go", {"go.mod": "module m\n", "a.go": GO}), ("rust", {"Cargo.toml": "", "src/lib.rs": RUST})],
 )
-def test_folder_that_is_excluded_as_a_whole_is_reported(
+def test_folder_ships_although_git_ignores_it_but_not_if_the_project_excludes_it(
     tmp_path: Path, bundling: BundleRun, language: str, files: dict[str, str | bytes]
 ) -> None:
     project = folder_project(tmp_path, language, files)
     write_files(project.root, {".gitignore": "f/\n"})
+    assert member_names(bundling.bundle(project, kind="scaleway")) == set(files)
+    write_files(project.root, {".fnkitignore": "f/\n"})
     with pytest.raises(BundleError) as raised:
         bundling.bundle(project, kind="scaleway")
     assert raised.value.code == "handler-not-shipped"
