@@ -117,6 +117,15 @@ class FunctionTable(FunctionOverrides, frozen=True, kw_only=True):
     handler: Annotated[
         str | None, _setting("Handler string. Default: the runtime's (handler.handle, Handle or handle).")
     ] = None
+    build: Annotated[
+        str | None, _setting("Command that makes files of the archive; the user must allow it.", "npm run build")
+    ] = None
+    build_inputs: Annotated[
+        tuple[str, ...], _setting("Files that the command reads, in .gitignore syntax. Default: all.", "src/**")
+    ] = ()
+    build_output: Annotated[
+        str | None, _setting("Folder that the command writes. Default: all files that it makes.", "dist")
+    ] = None
     crons: Annotated[tuple[CronTable, ...], _setting("Schedules.")] = ()
     triggers: Annotated[tuple[TriggerTable, ...], _setting("Queues and subjects.")] = ()
 
