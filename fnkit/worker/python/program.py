@@ -137,7 +137,7 @@ def _execute(
         os.dup2(descriptor, place)  # inheritable, as no other descriptor is (PEP 446)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ignored by Python, and an ignored signal is inherited
-    os.execve(command[0], command, {**environment, "FNKIT_WORKER_FD": str(CONNECTION)})  # noqa: S606  (no shell)
+    os.execve(command[0], command, {**environment, "FNKIT_WORKER_FD": str(CONNECTION)})
 
 
 def _duplicate_above(descriptor: int) -> int:
