@@ -70,10 +70,10 @@ def php_command() -> list[str]:
     return [os.path.realpath(program), *settings, str(PHP_WORKER)]
 
 
-<<<<<<< HEAD
-def _missing(reason: str) -> pytest.MarkDecorator:
-    # A test that gets an empty path fails by itself.
-    return pytest.mark.skipif(not os.environ.get("CI"), reason=reason)
+def _skip(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def runtime_of(language: str) -> dict[str, object]:
@@ -82,13 +82,4 @@ def runtime_of(language: str) -> dict[str, object]:
         return {}
     if language == "php":
         return {"language": "PHP", "runtime": "php84", "interpreter": php_command()[0]}
-    programs = node_programs()
-    if not programs:
-        pytest.skip("Node 18 or later is not on PATH")
-    return {"language": "Node", "runtime": "node22", "interpreter": max(programs.items())[1]}
-=======
-def _skip(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
->>>>>>> languages-workers
+    return {"language": "Node", "runtime": "node22", "interpreter": node_command()[0]}
