@@ -54,7 +54,8 @@ class BundleTarget:
         """
         parts = description.split("-")
         if len(parts) == _DESCRIPTION_PARTS - 1:
-            parts.append("")  # systems other than Linux have one C library
+            # Other systems than Linux have one C library, and bundles of Go and PHP do not depend on it.
+            parts.append("gnu" if parts[0] != "cpython" and parts[-1] == "linux" else "")
         if len(parts) != _DESCRIPTION_PARTS or (parts[0] == "cpython" and parts[1].count(".") < 1):
             raise _unknown_target_error(runtime, description)
         implementation, version, machine_name, system, libc = parts
