@@ -3,7 +3,7 @@
 1. A ``build`` script in ``package.json`` runs as it is. Where it writes elsewhere than beside the source, a file at
    the handler's path passes on what the compiled file exports.
 2. Otherwise esbuild from the project's packages bundles the project's own modules into one file per handler, beside
-   the source, with a source map. Packages stay in ``node_modules``.
+   the source, with a source map. Production packages stay in ``node_modules``.
 """
 
 from __future__ import annotations
@@ -99,9 +99,12 @@ def _esbuild_command(
     version = row.version if row is not None else request.target.runtime.removeprefix("node")
     sources = sorted({source for one in functions if (source := _source_of(one, inputs)) is not None})
     form = "esm" if manifest is not None and manifest.is_module else "cjs"
+    # Not all packages: aliases of the project's own modules (paths in tsconfig.json) look like packages, and
+    # development packages are not in the archive.
+    external = [f"--external:{name}" for name in sorted(manifest.packages() if manifest is not None else ())]
     return (
         *(_ESBUILD, *sources, "--bundle", "--platform=node", f"--target=node{version}", f"--format={form}"),
-        *("--packages=external", "--sourcemap", "--outbase=.", "--outdir=.", "--log-level=warning"),
+        *(*external, "--sourcemap", "--outbase=.", "--outdir=.", "--log-level=warning"),
     )
 
 
