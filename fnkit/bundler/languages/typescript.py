@@ -26,6 +26,8 @@ from fnkit.project.model import FunctionSpec
 
 _ESBUILD: Final = "esbuild"
 _BUILD_SCRIPT: Final = "build"
+_SCRIPTS_OF_BUILD: Final = ("prebuild", "build", "postbuild")
+"""What `npm run build` runs."""
 
 
 def script_files(function: FunctionSpec) -> tuple[str, ...]:
@@ -74,18 +76,22 @@ def typescript_build(
         raise _tool_error(request, functions, inputs, is_locked=not has_esbuild)
     command: tuple[str, ...] = ("npm", "run", "--silent", _BUILD_SCRIPT)
     shown = f"npm run {_BUILD_SCRIPT}"
+    scripts = [] if manifest is None else [manifest.script(name) for name in _SCRIPTS_OF_BUILD]
+    asked = f"{shown}: {' && '.join(filter(None, scripts))}"
     if script is None:
+        scripts, asked = [], ""
         command = _esbuild_command(request, functions, inputs, manifest)
         shown = " ".join(command[:4]) + " …"
     return Build(
         root=request.project.root,
         command=command,
         shown=shown,
-        declaration=(request.root, script or "", *command),
+        declaration=(request.root, *scripts, *command),
         inputs=inputs,
         output=".",
         prepare=prepare,
         prepare_key=prepare_key,
+        asked=asked,
     )
 
 

@@ -86,7 +86,10 @@ def test_compiling_needs_permission_and_a_plan_does_not(tmp_path: Path, bundling
         with pytest.raises(BundleError) as raised:
             bundling.bundle(project, kind="scaleway", allow_builds=refuse)
         assert raised.value.code == "builds-not-allowed"
-    assert [request.commands for request in requests] == [("npm run build",)] * 2
+    assert [request.commands for request in requests] == [
+        ("npm run build: touch src/handler.js",),
+        ("npm run build: touch src/handler.js; touch other",),
+    ]
     assert requests[0].digests != requests[1].digests
 
 
