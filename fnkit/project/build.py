@@ -208,7 +208,12 @@ def build_project(
         root=root,
         settings=settings,
         namespace=namespace,
-        default_runtime=_default_python_runtime(settings, stage, default_runtime(runtimes, host_python), problems),
+        default_runtime=_default_python_runtime(
+            settings,
+            stage,
+            default_runtime(runtimes, host_python),
+            None if not report.functions else problems,
+        ),
         available=runtimes,
         problems=problems,
     )
@@ -234,8 +239,15 @@ def build_project(
     )
 
 
-def _default_python_runtime(settings: Settings, stage: str, fallback: str, problems: ProblemList) -> str:
-    """Return the default runtime of Python functions: the stage's, else the project's, else ``fallback``."""
+def _default_python_runtime(settings: Settings, stage: str, fallback: str, problems: ProblemList | None) -> str:
+    """Return the default runtime of decorated handlers: the stage's, else the project's, else ``fallback``.
+
+    Args:
+        settings: The settings.
+        stage: The stage.
+        fallback: The runtime if none is set.
+        problems: Receives the problem of a runtime of another language; ``None`` if no handler is decorated.
+    """
     table = settings.table
     stage_runtime = table.stages[stage].defaults.runtime if stage in table.stages else None
     runtime = table.defaults.runtime if stage_runtime is None else stage_runtime
@@ -244,6 +256,8 @@ def _default_python_runtime(settings: Settings, stage: str, fallback: str, probl
     row = find_runtime(runtime)
     if row is None or row.language == "Python":
         return runtime
+    if problems is None:
+        return fallback
     path = ("defaults", "runtime") if stage_runtime is None else ("stages", stage, "defaults", "runtime")
     message = f"The default runtime applies to Python functions, and {runtime} is not a Python runtime."
     source = settings.location(*path)
@@ -286,13 +300,14 @@ def _build_functions(
             overrides = merged_declaration(
                 _validated_settings(table, path, f"{function.name} in stage {stage}", builder), overrides
             )
-        own = function.declaration
+        own, below = function.declaration, replace(defaults, runtime=None)
         if function.table_index is not None:
+            # A default runtime of Python is for decorated handlers, which the builder gives it. Functions in
+            # settings, which may be in another language, name their own.
+            below = below if runtime_language(defaults.runtime or "python") == "Python" else defaults
             own_table = settings.table.function[function.table_index]
             own = _validated_settings(own_table, ("function", function.table_index), function.name, builder)
-        # The default runtime is a Python runtime. The builder applies it to decorated handlers only; functions in
-        # settings, which may be in another language, must name their own.
-        complete = merged_declaration(replace(defaults, runtime=None), own, overrides)
+        complete = merged_declaration(below, own, overrides)
         specs.append(builder.build(function, complete))
     return specs
 

@@ -50,7 +50,8 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
     """Default settings of functions."""
 
     runtime: Annotated[
-        str | None, _setting("Runtime of Python functions. Default: this machine's Python, if the platform has it.")
+        str | None,
+        _setting("Runtime of decorated functions. Default: this machine's Python, if the platform has it."),
     ] = None
     memory: Annotated[int | None, _setting("MB, one of the platform's tiers.", *CPU_BY_MEMORY)] = None
     min_scale: Annotated[int | None, _setting("Number of instances kept warm.")] = None

@@ -64,6 +64,7 @@ class Build:
         command: The program and its arguments; a program that ``prepare`` installs is found by its name.
         shown: The command as the user knows it.
         declaration: What else determines which code runs, for the user's permission.
+        asked: The command in full, as the user is asked about it; by default as shown.
         inputs: Content by path in the staging copy.
         output: Folder that the command writes; ``.`` for all files that it makes or changes.
         prepare: Called with the staging copy before the command runs, for example to install packages.
@@ -78,6 +79,7 @@ class Build:
     output: str
     prepare: Callable[[Path], None] | None = None
     prepare_key: str = ""
+    asked: str = ""
 
     @property
     def key(self) -> str:
@@ -111,7 +113,7 @@ def run_build(
     if (found := find_result(build, cache)) is not None:
         return found
     digest = declaration_digest(["command", build.shown, *build.declaration])
-    request = BuildRequest(root=build.root, commands=(build.shown,), digests=(digest,))
+    request = BuildRequest(root=build.root, commands=(build.asked or build.shown,), digests=(digest,))
     require_permission(request, allow_builds)
     report(BundleProgress(stage="build", runtime=runtime, detail=build.shown))
     with tempfile.TemporaryDirectory(prefix="fnkit-build-", ignore_cleanup_errors=True) as name:

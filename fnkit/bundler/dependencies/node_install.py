@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform as platform_module
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +122,12 @@ class NodePlatform:
     system: str
     machine: str
     libc: str
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether this machine has the same system and machine; the C library may differ."""
+        is_arm = platform_module.machine().lower() in ("arm64", "aarch64")
+        return sys.platform == self.system and self.machine == ("arm64" if is_arm else "x64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +341,7 @@ def _arguments(installation: NodeInstallation) -> tuple[str, ...]:
                 *("install", "--frozen-lockfile", "--ignore-scripts", "--non-interactive", "--no-progress"),
                 *("--prefer-offline", "--ignore-engines", "--network-timeout", "60000"),
                 *(("--production",) if platform is not None else ("--production=false",)),
+                *(("--ignore-platform",) if platform is not None and not platform.is_this_machine else ()),
             )
         case "yarn-berry":
             return ("workspaces", "focus", "--production") if platform is not None else ("install", "--immutable")

@@ -30,6 +30,7 @@ TOOL_PATTERNS = (
     "/tox.ini", "/noxfile.py", "/Dockerfile*",
     "/.dockerignore", ".gitignore", ".gitattributes", ".gitmodules", ".gitkeep", "/.fnkitignore", "/.github/",
     "/.gitlab-ci.yml", "/.pre-commit-config.yaml", ".editorconfig", ".python-version", ".idea/", ".vscode/",
+    ".serverless/",
     "*.egg-info/", "*.py[co]", "*.swp", "*~", ".DS_Store", "Thumbs.db", ".coverage", ".coverage.*",
 )  # fmt: skip
 """Files of tools, which neither a handler nor a compiler reads."""

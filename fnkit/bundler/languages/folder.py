@@ -20,6 +20,7 @@ from fnkit.bundler.archive.layer import Layer
 from fnkit.bundler.builds.command import Build, find_result, run_build
 from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import ContentByPath, hash_file
+from fnkit.bundler.files.secret_files import DOTENV_PREFIX
 from fnkit.bundler.files.selection import SelectionRules, literal_pattern
 from fnkit.bundler.languages.request import BundleRequest
 from fnkit.bundler.model import Bundle, BundleProgress, Slice
@@ -167,7 +168,7 @@ def bundle_folder(request: BundleRequest, content: FolderContent, plan: ArchiveP
         sources = {path: one for path, one in sources.items() if not path.startswith(f"{build.output}/")}
     digest = _content_digest(plan, build, sources)
     path = request.out / f"{archive_prefix(request)}{digest[:16]}.zip"
-    notes = (*plan.notes, *function_notes(request), *withheld_notes(content.withheld))
+    notes = (*plan.notes, *function_notes(request), *withheld_notes(content.withheld), *_dotenv_notes(request))
     slices = tuple(_slice(request, one, plan, build, sources) for one in request.functions)
     if made is None:
         return Bundle(
@@ -291,6 +292,17 @@ def prune_archives(path: Path, prefix: str) -> None:
 def function_notes(request: BundleRequest) -> tuple[str, ...]:
     """Return the notes of the selected functions."""
     return tuple(note for function in request.functions for note in function.notes)
+
+
+def _dotenv_notes(request: BundleRequest) -> tuple[str, ...]:
+    """Return a note about an ``.env`` of the functions' folder, which applications in other languages may read.
+
+    The one in the project's folder is fnkit's own source of secrets.
+    """
+    if request.root == "." or not (request.folder / DOTENV_PREFIX).is_file():
+        return ()
+    where = request.project_path(DOTENV_PREFIX)
+    return (f"Left out: {where}. Declare its variables with env and secrets; .env files never ship.",)
 
 
 def withheld_notes(withheld: tuple[str, ...]) -> tuple[str, ...]:

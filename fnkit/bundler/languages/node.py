@@ -229,9 +229,9 @@ def _check_locked_locations(request: BundleRequest, lock: NodeLock) -> None:
 
 
 def _installed_files(staging: Path, platform: NodePlatform) -> dict[str, FileContent]:
-    """Return the installed files by path in the archive, without packages for another C library.
+    """Return the installed files by path in the archive, without packages for another platform.
 
-    Yarn 1 knows no C libraries and installs the packages of all.
+    Yarn 1 knows no C libraries and no other system than this machine's, so it installs the packages for all.
     """
     # Links to directories of the project lead out of node_modules, so the walk starts above it.
     files = read_tree(
@@ -251,11 +251,20 @@ def _installed_files(staging: Path, platform: NodePlatform) -> dict[str, FileCon
 
 
 def _fits(manifest: Path, platform: NodePlatform) -> bool:
-    """Return whether a package is for the C library of the platform, by ``libc`` of its ``package.json``."""
-    if not platform.libc:
-        return True
-    libraries = _read_json(manifest).get("libc")
-    return not isinstance(libraries, list) or not libraries or platform.libc in libraries
+    """Return whether a package is for the platform, by ``os``, ``cpu`` and ``libc`` of its ``package.json``."""
+    document = _read_json(manifest)
+    return (
+        _allows(document.get("os"), platform.system)
+        and _allows(document.get("cpu"), platform.machine)
+        and (not platform.libc or _allows(document.get("libc"), platform.libc))
+    )
+
+
+def _allows(values: object, name: str) -> bool:
+    """Return whether a list such as ``["linux"]`` or ``["!win32"]`` allows a name."""
+    given = [one for one in values if isinstance(one, str)] if isinstance(values, list) else []
+    wanted = [one for one in given if not one.startswith("!")]
+    return f"!{name}" not in given and (not wanted or name in wanted or "any" in wanted)
 
 
 def _read_json(file: Path) -> dict[str, object]:

@@ -3,7 +3,7 @@
 1. A ``build`` script in ``package.json`` runs as it is. Where it writes elsewhere than beside the source, a file at
    the handler's path passes on what the compiled file exports.
 2. Otherwise esbuild from the project's packages bundles the project's own modules into one file per handler, beside
-   the source, with a source map. Packages stay in ``node_modules``.
+   the source, with a source map. Production packages stay in ``node_modules``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from fnkit.project.model import FunctionSpec
 
 _ESBUILD: Final = "esbuild"
 _BUILD_SCRIPT: Final = "build"
+_SCRIPTS_OF_BUILD: Final = ("prebuild", "build", "postbuild")
+"""What `npm run build` runs."""
 
 
 def script_files(function: FunctionSpec) -> tuple[str, ...]:
@@ -74,18 +76,22 @@ def typescript_build(
         raise _tool_error(request, functions, inputs, is_locked=not has_esbuild)
     command: tuple[str, ...] = ("npm", "run", "--silent", _BUILD_SCRIPT)
     shown = f"npm run {_BUILD_SCRIPT}"
+    scripts = [] if manifest is None else [manifest.script(name) for name in _SCRIPTS_OF_BUILD]
+    asked = f"{shown}: {' && '.join(filter(None, scripts))}"
     if script is None:
+        scripts, asked = [], ""
         command = _esbuild_command(request, functions, inputs, manifest)
         shown = " ".join(command[:4]) + " …"
     return Build(
         root=request.project.root,
         command=command,
         shown=shown,
-        declaration=(request.root, script or "", *command),
+        declaration=(request.root, *scripts, *command),
         inputs=inputs,
         output=".",
         prepare=prepare,
         prepare_key=prepare_key,
+        asked=asked,
     )
 
 
@@ -99,9 +105,12 @@ def _esbuild_command(
     version = row.version if row is not None else request.target.runtime.removeprefix("node")
     sources = sorted({source for one in functions if (source := _source_of(one, inputs)) is not None})
     form = "esm" if manifest is not None and manifest.is_module else "cjs"
+    # Not all packages: aliases of the project's own modules (paths in tsconfig.json) look like packages, and
+    # development packages are not in the archive.
+    external = [f"--external:{name}" for name in sorted(manifest.packages() if manifest is not None else ())]
     return (
         *(_ESBUILD, *sources, "--bundle", "--platform=node", f"--target=node{version}", f"--format={form}"),
-        *("--packages=external", "--sourcemap", "--outbase=.", "--outdir=.", "--log-level=warning"),
+        *(*external, "--sourcemap", "--outbase=.", "--outdir=.", "--log-level=warning"),
     )
 
 

@@ -228,6 +228,7 @@ def test_secrets_and_links_out_of_the_project_do_not_ship(
     bundle = bundling.bundle(project, kind="scaleway")
     assert member_names(bundle) == set(sources[language])
     assert "f/.npmrc, f/server.key" in " ".join(bundle.notes)
+    assert [note for note in bundle.notes if note.startswith("Left out: f/.env.")]
     (project.root / "f" / "passwd").symlink_to("/etc/passwd")
     with pytest.raises(BundleError) as raised:
         bundling.bundle(project, kind="scaleway")

@@ -49,7 +49,9 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeRe
         server.add("tool", bin={"tool": "index.js"})
         for libc in ("musl", "glibc"):
             server.add(f"native-{libc}", os=["linux"], cpu=["x64"], libc=[libc])
-        server.add("native", optionalDependencies={"native-musl": "1.0.0", "native-glibc": "1.0.0"})
+        server.add("native-darwin", os=["darwin"], cpu=["arm64"])
+        variants = {f"native-{name}": "1.0.0" for name in ("musl", "glibc", "darwin")}
+        server.add("native", optionalDependencies=variants)
         yield server
 
 
@@ -146,6 +148,8 @@ def test_production_packages_are_installed_for_the_target(tool: Tool, tmp_path: 
     assert sorted(path.name for path in (project.root / "web").iterdir()) == before
     local = bundling.bundle(project, kind="local", target=LOCAL)
     assert packages_of(local) == {"left", "native", "native-glibc"}
+    elsewhere = bundling.bundle(project, kind="local", target="node-22.0.0-arm64-darwin")
+    assert packages_of(elsewhere) == {"left", "native", "native-darwin"}
 
 
 @pytest.mark.long

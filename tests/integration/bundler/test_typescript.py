@@ -86,7 +86,10 @@ def test_compiling_needs_permission_and_a_plan_does_not(tmp_path: Path, bundling
         with pytest.raises(BundleError) as raised:
             bundling.bundle(project, kind="scaleway", allow_builds=refuse)
         assert raised.value.code == "builds-not-allowed"
-    assert [request.commands for request in requests] == [("npm run build",)] * 2
+    assert [request.commands for request in requests] == [
+        ("npm run build: touch src/handler.js",),
+        ("npm run build: touch src/handler.js; touch other",),
+    ]
     assert requests[0].digests != requests[1].digests
 
 
@@ -124,8 +127,13 @@ def test_javascript_beside_the_source_needs_no_compiler(tmp_path: Path, bundling
 @pytest.mark.parametrize("kind", ["module", "commonjs"])
 def test_esbuild_bundles_the_handler_with_a_source_map(tmp_path: Path, bundling: BundleRun, kind: str) -> None:
     npm = require_program("npm")
-    manifest: dict[str, object] = {"type": kind, "devDependencies": {"esbuild": "^0.25.0"}}
-    project = typescript_project(tmp_path, manifest)
+    manifest: dict[str, object] = {"type": kind, "devDependencies": {"esbuild": "^0.17.18", "is-odd": "3.0.1"}}
+    manifest["dependencies"] = {"ms": "2.1.3"}
+    alias = {"compilerOptions": {"baseUrl": ".", "paths": {"@own/*": ["src/*"]}}}
+    project = typescript_project(tmp_path, manifest, **{"tsconfig.json": json.dumps(alias)})
+    imports = "import ms from 'ms';\nimport isOdd from 'is-odd';\nimport { name } from '@own/name';\n"
+    handler = "export const handle = (): string => `hello ${name} ${ms(1000)} ${isOdd(3)}`;\n"
+    write_files(project.root / "ts", {"src/handler.ts": imports + handler})
     lock = subprocess.run(
         [npm, "install", "--package-lock-only", "--ignore-scripts", "--no-audit"],
         cwd=project.root / "ts",
@@ -136,10 +144,11 @@ def test_esbuild_bundles_the_handler_with_a_source_map(tmp_path: Path, bundling:
     if lock.returncode != 0:
         missing_toolchain(f"esbuild cannot be locked: {lock.stderr[-300:]}")
     bundle = bundling.bundle(project, kind="scaleway", allow_builds=allow)
-    assert bundling.stages == ["build", "archive"]
+    assert bundling.stages == ["install", "layer", "build", "archive"]
     expected = {"src/handler.js", "src/handler.js.map", "src/handler.ts", "src/name.ts", "package.json"}
-    assert member_names(bundle) == expected
-    assert call(bundle, tmp_path / "unpacked") == "hello types"
+    own = {name for name in member_names(bundle) if not name.startswith("node_modules/ms/")}
+    assert own == {*expected, "tsconfig.json"}
+    assert call(bundle, tmp_path / "unpacked") == "hello types 1s true"
     broken = project.root / "ts" / "src" / "handler.ts"
     broken.write_text("export const handle = (\n")
     with pytest.raises(BundleError) as raised:

@@ -222,6 +222,19 @@ def test_files_that_a_build_makes_need_not_exist(tmp_path: Path) -> None:
     assert problem.code == "handler-missing"
 
 
+@pytest.mark.parametrize(
+    "defaults",
+    ['[defaults]\nruntime = "node24"\n', '[stages.prod.defaults]\nruntime = "node24"\n'],
+)
+def test_default_runtime_may_be_of_another_language_without_decorated_handlers(
+    tmp_path: Path, defaults: str
+) -> None:
+    table = f'name = "shop"\n{defaults}[[function]]\nname = "web"\n'
+    files = {"fnkit.toml": table, "handler.js": "exports.handle = 1"}
+    assert [one.runtime for one in build_files(tmp_path, files, stage="prod").functions] == ["node24"]
+    assert problems_of(tmp_path, {**files, "fnkit.toml": table.replace("node24", "python313")}, stage="prod")
+
+
 def test_settings_file_alone_is_a_project_of_another_language(tmp_path: Path) -> None:
     files = {
         "fnkit.toml": settings("node24"),

@@ -13,7 +13,7 @@ from fnkit.errors import UsageError
 from fnkit.scaffold import create_project, list_templates, project_name
 
 TEMPLATES = [template.name for template in list_templates()]
-PYTHON_TEMPLATES = [name for name in TEMPLATES if name not in ("go", "node", "php", "rust")]
+PYTHON_TEMPLATES = [one.name for one in list_templates() if (one.folder / "pyproject.toml.jinja").is_file()]
 
 
 def tree(folder: Path) -> set[str]:
