@@ -31,7 +31,7 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
-from fnkit.platform.control.deployments.build import build
+from fnkit.platform.control.deployments.build import LANGUAGES_WITH_COMPILED_HANDLER, build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
 from fnkit.platform.control.deployments.dependencies import DependencyStore
 from fnkit.platform.control.deployments.programs import Programs
@@ -196,6 +196,11 @@ class Deployments:
         serving = record.serving
         if serving is None or (serving.archive, serving.settings.runtime) != (archive, record.settings.runtime):
             return None
+        if (
+            _language(record) in LANGUAGES_WITH_COMPILED_HANDLER
+            and serving.settings.handler != record.settings.handler
+        ):
+            return None
         return _Build(serving.code, serving.dependency_key) if os.path.isdir(serving.code) else None  # noqa: PTH112  a str
 
     async def _build_and_count(
@@ -328,9 +333,13 @@ class Deployments:
         return True
 
 
-def _is_startable(record: FunctionRecord) -> bool:
+def _language(record: FunctionRecord) -> str:
     runtime = find_runtime(record.settings.runtime)
-    return runtime is not None and runtime.language in _STARTED_LANGUAGES
+    return runtime.language if runtime is not None else ""
+
+
+def _is_startable(record: FunctionRecord) -> bool:
+    return _language(record) in _STARTED_LANGUAGES
 
 
 def _check_startable(record: FunctionRecord, log: BuildLog) -> None:
