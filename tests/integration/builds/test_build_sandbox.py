@@ -179,6 +179,12 @@ def test_build_ends_when_its_time_is_over_although_the_tool_has_closed_its_outpu
     assert float(str(answer["seconds"])) < 20
 
 
+def test_tool_that_writes_without_end_is_ended(run: Callable[..., dict[str, object]]) -> None:
+    answer = run("import os\nwhile True: os.write(1, b'words of a tool ' * 4096 + b'\\n')\n")
+    assert answer["error"] == "The build was ended: its output is larger than 32 MiB."
+    assert len(str(answer["log"])) < 4 * MEBIBYTE
+
+
 def test_daemon_of_a_tool_ends_with_it(run: Callable[..., dict[str, object]], folder: Path) -> None:
     source = (
         "import os, sys\nopen('program', 'w').write('x')\nif os.fork() == 0:\n    os.setsid()\n"

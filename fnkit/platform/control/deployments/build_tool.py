@@ -44,6 +44,7 @@ _CHUNK_BYTES: Final = 64 * 1024
 _MAX_HEAD_LINES: Final = 400
 _MAX_TAIL_LINES: Final = 100
 _MAX_LINE_BYTES: Final = 4096
+_MAX_OUTPUT_BYTES: Final = 32 * 1024 * 1024
 _CONTROL_CHARACTERS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _COPY_BYTES: Final = 1024 * 1024
 _PROGRAM_MODE: Final = 0o755
@@ -394,12 +395,20 @@ class _ToolLog:
         self._names = [*((f"{path}/", f"{name}/" if name else "") for path, name in names)]
         self._names += [(path, name or ".") for path, name in names]
         self._rest = b""
+        self._size = 0
         self._written = 0
         self._left_out = 0
         self._tail: deque[str] = deque(maxlen=_MAX_TAIL_LINES)
 
     def add(self, output: bytes) -> None:
-        """Add what the tool has written."""
+        """Add what the tool has written.
+
+        Raises:
+            BuildFailed: It has written too much.
+        """
+        self._size += len(output)
+        if self._size > _MAX_OUTPUT_BYTES:
+            raise BuildFailed(f"The build was ended: its output is larger than {_MAX_OUTPUT_BYTES >> 20} MiB.")
         *lines, rest = (self._rest + output).split(b"\n")
         self._rest = rest[:_MAX_LINE_BYTES]
         for line in lines:

