@@ -54,8 +54,9 @@ class BundleTarget:
         """
         parts = description.split("-")
         if len(parts) == _DESCRIPTION_PARTS - 1:
-            # Other systems than Linux have one C library, and bundles of Go and PHP do not depend on it.
-            parts.append("gnu" if parts[0] != "cpython" and parts[-1] == "linux" else "")
+            # Systems other than Linux have one C library, and where nothing of the archive is compiled for it, the
+            # platform names none.
+            parts.append("" if parts[0] == "cpython" else "gnu")
         if len(parts) != _DESCRIPTION_PARTS or (parts[0] == "cpython" and parts[1].count(".") < 1):
             raise _unknown_target_error(runtime, description)
         implementation, version, machine_name, system, libc = parts

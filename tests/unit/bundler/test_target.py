@@ -42,7 +42,7 @@ def test_description_maps_to_wheel_and_uv_platform_tags(description: str, platfo
 @pytest.mark.parametrize(
     "description",
     ["", "cpython", "cpython-3-x86_64-linux-gnu", "cpython-a.b-x86_64-linux-gnu", "cpython-3.12-vax-linux-gnu",
-     "cpython-3.12-x86_64-plan9-gnu", "cpython-3.12-x86_64-linux-bionic"],
+     "cpython-3.12-x86_64-linux", "cpython-3.12-x86_64-plan9-gnu", "cpython-3.12-x86_64-linux-bionic"],
 )  # fmt: skip
 def test_unknown_target_is_rejected(description: str) -> None:
     with pytest.raises(BundleError) as raised:
@@ -56,7 +56,7 @@ def test_unknown_target_is_rejected(description: str) -> None:
         ("node22", "node-22-x86_64-linux-gnu", "node", "x86_64-unknown-linux-gnu"),
         ("node24", "node-24.19-aarch64-linux-musl", "node", "aarch64-unknown-linux-musl"),
         ("php85", "php-8.2-arm64-darwin", "php", "aarch64-apple-darwin"),
-        ("go126", "go-1.26-x86_64-linux-gnu", "go", "x86_64-unknown-linux-gnu"),
+        ("go126", "go-1.26-x86_64-linux", "go", "x86_64-unknown-linux-gnu"),
         ("rust196", "rust-1.95-x86_64-linux-gnu", "rust", "x86_64-unknown-linux-gnu"),
     ],
 )
