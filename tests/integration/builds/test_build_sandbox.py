@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.deployments.build_tool import build_isolation
+from fnkit.platform.control.deployments.tool_process import build_isolation
 from tests.support.builds import run_tool, running_tool
 from tests.support.isolation_levels import level_parameters
 from tests.support.waiting import wait_until
