@@ -220,6 +220,7 @@ def _check_outcome(tool: str, outcome: ToolOutcome, job: BuildJob) -> None:
     ended = {
         "memory": f"The build was ended: it used more than {job.limits.memory >> 20} MiB of memory.",
         "processes": f"The build was ended: it had more than {job.limits.processes} processes.",
+        "killed": "The build was ended: the process that watches it was killed.",
         "sandbox": f"{tool} was not run: this machine cannot confine it ({outcome.detail}).",
     }
     if outcome.ended:

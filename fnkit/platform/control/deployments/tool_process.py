@@ -59,6 +59,7 @@ class ToolProcess:
                 stdin=reading,
                 stdout=writing,
                 stderr=reporting,
+                start_new_session=True,
             )
         finally:
             for descriptor in (reading, writing, reporting):
@@ -101,7 +102,7 @@ class ToolProcess:
         try:
             return msgspec.json.decode(os.read(self._report, _CHUNK_BYTES), type=ToolOutcome)
         except msgspec.MsgspecError:
-            return ToolOutcome(1, "sandbox", "it was killed")
+            return ToolOutcome(1, "killed")
 
 
 @functools.cache
