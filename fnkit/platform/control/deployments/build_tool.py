@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from fnkit.platform.control.deployments.build_disk_meter import BuildDiskMeter
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
-from fnkit.platform.control.deployments.disk_meter import DiskMeter
 from fnkit.platform.control.deployments.tool_log import ToolLog
 from fnkit.platform.control.deployments.tool_process import (
     NAMESPACES,
@@ -156,7 +156,7 @@ class SandboxedBuild:
         }
 
     def _watch(self, settings: object, log: ToolLog) -> ToolOutcome:
-        meter = DiskMeter(self._writable, self._job.limits.disk)
+        meter = BuildDiskMeter(self._writable, self._job.limits.disk)
         with ToolProcess(settings) as process:
             while process.is_running():
                 log.add(process.read(_POLL_INTERVAL))
@@ -287,7 +287,7 @@ def _prepare_cache(cache: Path, uid: int) -> None:
 
 
 def _limit_cache(cache: Path, limit: int) -> None:
-    if DiskMeter([cache], limit).measure() > limit:
+    if BuildDiskMeter([cache], limit).measure() > limit:
         remove_tree(cache)
 
 

@@ -13,7 +13,7 @@ from fnkit.platform.control.deployments.build_job import BuildFailed
 from fnkit.platform.directory_tree import TreeChanged, walk_tree
 
 
-class DiskMeter:
+class BuildDiskMeter:
     """Measures directories whenever the file system has less free space than before.
 
     Args:
