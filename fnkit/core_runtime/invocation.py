@@ -16,9 +16,12 @@ from fnkit.contract.invocation.http_head import (
     overload_response,
 )
 from fnkit.contract.invocation.response import (
+    PANIC_HEADER,
     Headers,
     MappedResponse,
+    add_content_type,
     map_failure,
+    map_panic,
     map_response,
     needs_complete_body,
 )
@@ -33,6 +36,7 @@ _WORKER_ENDED_STATUS: Final = 502
 _REASON_MAX: Final = 200
 _NOT_FORWARDED: Final = ("connection", "transfer-encoding")
 _OWN_PREFIX: Final = "fnkit-"
+_PANIC: Final = PANIC_HEADER.decode()
 _JSON_SPACE: Final = b" \t\r\n"
 
 
@@ -181,7 +185,7 @@ class DirectInvocation(CoreInvocation):
         lines = [
             (name, value)
             for name, value in _text_headers(response)
-            if name not in _NOT_FORWARDED and not name.startswith(_OWN_PREFIX)
+            if name not in _NOT_FORWARDED and (name == _PANIC or not name.startswith(_OWN_PREFIX))
         ]
         keep_alive = self._connection.keep_alive and not response.is_last
         self._is_head = response.status in BODILESS_STATUSES  # a body would be read as another response
@@ -275,11 +279,11 @@ class EventInvocation(CoreInvocation):
         response = self._response
         if response is None:
             return
-        mapped = map_response(response.status, _text_headers(response), b"")
-        keep_alive = self._connection.keep_alive
-        self._begin(mapped.status, mapped.headers, response.length, keep_alive=keep_alive)
         content = bytes(self._buffer.content)
         self._buffer.clear()
+        mapped = map_response(response.status, _text_headers(response), b"")
+        headers = add_content_type(mapped.headers, content)
+        self._begin(mapped.status, headers, response.length, keep_alive=self._connection.keep_alive)
         super().on_response_data(content)
 
     def on_response_end(self) -> None:
@@ -326,7 +330,8 @@ def _text_headers(response: WorkerResponseReader) -> Headers:
 
 def _map(response: WorkerResponseReader, body: bytes) -> MappedResponse:
     if response.status == _HANDLER_ERROR_STATUS:
-        return map_failure(body.decode("utf-8", "replace"))
+        is_panic = any(name == PANIC_HEADER for name, _ in response.headers)
+        return (map_panic if is_panic else map_failure)(body.decode("utf-8", "replace"))
     return map_response(response.status, _text_headers(response), body)
 
 

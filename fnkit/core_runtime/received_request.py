@@ -10,6 +10,7 @@ from typing import Final
 
 from fnkit.contract.invocation.event import decode_path, forward_headers, is_host, resolve_request_id
 from fnkit.contract.invocation.http_head import json_message
+from fnkit.contract.invocation.native_request import encode_native_head, native_text
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.core_runtime.event_document import encode_document
 from fnkit.core_runtime.http_request import RequestHead, RequestRefused
@@ -130,7 +131,7 @@ class ReceivedRequest:
         return b"/" + path
 
     def encode(self) -> Sequence[bytes]:
-        """Return event and context as JSON, and forget the body."""
+        """Return what the worker gets, event and context as JSON or a native request, and forget the body."""
         request_ids = self.head.values(b"x-request-id")
         forwarded_for = b", ".join(dropwhile(not_, self.head.values(b"x-forwarded-for")))
         headers = forward_headers(
@@ -140,6 +141,13 @@ class ReceivedRequest:
             request_id=resolve_request_id(request_ids[-1] if request_ids else b""),
             forwarded_for=forwarded_for,
         )
+        if self._settings.is_native:
+            head = encode_native_head(
+                method=self.head.method, path=self.path, query=self._query.decode("latin-1"), headers=headers
+            )
+            text = native_text(bytes(self.body.content))
+            self.body.clear()
+            return [head, text]
         document = encode_document(
             method=self.head.method,
             path=self.path,

@@ -43,6 +43,7 @@ class CoreRuntimeSettings:
         request_seconds: Seconds in which a request must arrive, and a response be read, except for large bodies.
         idle_seconds: Seconds after which a connection without a request is closed.
         withheld: Names of variables that the function does not get, besides those of the core runtime.
+        is_native: Whether the function answers HTTP itself, because it is written in Go or Rust.
         instance_key: If not empty, requests must carry this key, and their bodies are events.
     """
 
@@ -56,6 +57,7 @@ class CoreRuntimeSettings:
     request_seconds: float
     idle_seconds: float
     withheld: frozenset[str]
+    is_native: bool
     instance_key: bytes = field(repr=False)
 
     @property
@@ -82,6 +84,7 @@ def read_settings(environment: Mapping[str, str]) -> CoreRuntimeSettings:
         request_seconds=_seconds(environment, "FNKIT_REQUEST_SECONDS", _REQUEST_SECONDS),
         idle_seconds=_seconds(environment, "FNKIT_IDLE_SECONDS", _IDLE_SECONDS),
         withheld=frozenset(environment.get(WITHHELD, "").split(",")),
+        is_native=environment.get("SCW_HANDLER_IS_BINARY") == "true",
         instance_key=_instance_key(environment),
     )
 

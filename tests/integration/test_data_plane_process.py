@@ -258,7 +258,10 @@ def test_interpreter_is_prestarted_before_its_first_deployment() -> None:
     with running_data_plane() as plane:
         assert not plane.instances()
         version = plane.control.next_version()
-        plane.control.send(routing.PrestartInterpreter(version=version, interpreter=plane.interpreter))
+        message = routing.PrestartInterpreter(
+            version=version, language="Python", interpreter=plane.interpreter, memory=128
+        )
+        plane.control.send(message)
         wait_until(lambda: len(plane.instances()) == PREWARMED)
         plane.deploy("hello", HELLO)
         assert plane.call("hello").body == b"hello"

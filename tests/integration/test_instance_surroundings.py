@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import fnkit
-from fnkit.platform.data_plane.workers.settings import local_program
+from fnkit.platform.data_plane.workers.program import local_program
 from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.isolation_levels import level_parameters

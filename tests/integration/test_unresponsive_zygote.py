@@ -20,7 +20,9 @@ from fnkit.platform.data_plane.workers.zygote import ForkServerClient, Interpret
 
 
 def start_zygote(folder: Path) -> InterpreterZygoteClient:
-    settings = StartupConfig(Level.NONE, folder, folder, folder, hard_cpu=False).encode_for_interpreter("root-0")
+    settings = StartupConfig(Level.NONE, folder, folder, folder, hard_cpu=False).encode_for_interpreter(
+        "root-0", ()
+    )
     return InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, settings)
 
 

@@ -318,7 +318,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-_PYTHONPATH = os.pathsep.join(path for path in sys.path if path)
+PYTHONPATH = os.pathsep.join(path for path in sys.path if path)
 
 
 @cache
@@ -332,7 +332,7 @@ def interpreter_for(user: int) -> str:
         with contextlib.suppress(OSError):
             done = subprocess.run(
                 [candidate, "-c", "import msgspec, fnkit"],
-                env={"PYTHONPATH": _PYTHONPATH},
+                env={"PYTHONPATH": PYTHONPATH},
                 cwd="/",
                 user=user,
                 group=user,
@@ -414,7 +414,7 @@ def _start_process(
     interpreter = interpreter_for(user) if user else sys.executable
     environment = {"PATH": os.environ["PATH"]}
     if user:
-        environment["PYTHONPATH"] = _PYTHONPATH
+        environment["PYTHONPATH"] = PYTHONPATH
         for path in (folder, folder / "control.sock"):
             os.chown(path, user, user)
     with (folder / "stderr.log").open("wb") as errors:

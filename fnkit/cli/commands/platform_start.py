@@ -86,6 +86,12 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
     "--strict-runtimes", is_flag=True, default=None, help="Reject runtimes without an exact match on this machine."
 )
 @click.option(
+    "--build-timeout",
+    type=FiniteRange(0, min_open=True),
+    metavar="SECONDS",
+    help="End builds that take longer.  [default: 2400]",
+)
+@click.option(
     "--runtime-table",
     type=click.Choice(["2026-07-03", "2025-12-15"]),
     help="Runtime table to use (date of the Scaleway snapshot).  [default: 2026-07-03]",

@@ -30,6 +30,8 @@ CORS_DEFAULTS: Final = (
     ("Access-Control-Allow-Headers", "Content-Type"),
 )
 """Headers of every response, including errors. A header that the handler sets replaces the default of that name."""
+PANIC_HEADER: Final = b"fnkit-handler-panicked"
+"""A header of a worker's response: the handler, in Go or Rust, panicked."""
 HANDLER_MISSING: Final = (
     "Function Handler does not exist, check that you provided the right HANDLER parameter "
     "(path to your module with exported function to use)"
@@ -182,7 +184,12 @@ def _response_headers(
 def _merge_headers(
     worker_headers: tuple[tuple[str, str], ...], handler_headers: dict[str, str | list[str]]
 ) -> Headers:
-    merged: dict[str, str | list[str]] = {canonical_header(name): value for name, value in worker_headers}
+    merged: dict[str, str | list[str]] = {}
+    for name, text in worker_headers:
+        key = canonical_header(name)
+        given = merged.get(key)
+        # A handler in Go or Rust sends its headers itself, and may repeat them.
+        merged[key] = text if given is None else [*([given] if isinstance(given, str) else given), text]
     merged.update(handler_headers)
     lines: Headers = []
     for name, value in merged.items():
@@ -193,8 +200,8 @@ def _merge_headers(
             lines.append((key, sanitize_header_value(value)))
         else:
             lines.extend((key, sanitize_header_value(item)) for item in value)
-    given = {key for key, _ in lines}
-    return [line for line in CORS_DEFAULTS if line[0] not in given] + lines
+    present = {key for key, _ in lines}
+    return [line for line in CORS_DEFAULTS if line[0] not in present] + lines
 
 
 def _decode_base64(raw: bytes) -> bytes:
@@ -276,9 +283,14 @@ def _build_response(status: int, headers: Headers, body: bytes) -> MappedRespons
         return _http_error(500, f"invalid WriteHeader code {status}")
     if status in _BODILESS_STATUSES:
         body = b""
+    return MappedResponse(status, add_content_type(headers, body), body)
+
+
+def add_content_type(headers: Headers, body: bytes) -> Headers:
+    """Return the headers with the type that Go's server detects in the beginning of a body without one."""
     if body and _is_sniffed(headers):
-        headers = [*headers, ("Content-Type", detect_content_type(body))]
-    return MappedResponse(status, headers, body)
+        return [*headers, ("Content-Type", detect_content_type(body))]
+    return headers
 
 
 def _is_sniffed(headers: Headers) -> bool:
@@ -289,3 +301,8 @@ def _is_sniffed(headers: Headers) -> bool:
 def map_failure(text: str) -> MappedResponse:
     """Return the response for a handler that raised, could not be imported or does not exist."""
     return _http_error(500, _FAILURE_PREFIX + text)
+
+
+def map_panic(text: str) -> MappedResponse:
+    """Return the response for a handler in Go or Rust that panicked: its worker closed the connection."""
+    return _http_error(500, text)

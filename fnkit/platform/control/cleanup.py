@@ -67,7 +67,8 @@ class GarbageCollector:
         self.remove_archive(sha256)
 
     def remove_dependencies(self, function_id: str) -> None:
-        """Remove the kept dependencies of a function in the background."""
+        """Remove the kept dependencies of a function, and what its builds keep, in the background."""
+        self.remove(self._context.layout.caches_dir / function_id)
         for folder in self._context.layout.dependencies_dir.glob(f"{function_id}-*"):
             self.remove(folder)
 
@@ -103,6 +104,14 @@ class GarbageCollector:
         if layout.dependencies_dir.is_dir():
             for folder in layout.dependencies_dir.iterdir():
                 if store.functions.get(folder.name.rpartition("-")[0]) is None:  # also what is incomplete
+                    self.remove(folder)
+        self._collect_caches()
+
+    def _collect_caches(self) -> None:
+        with suppress(FileNotFoundError):
+            for folder in self._context.layout.caches_dir.iterdir():
+                is_shared = folder.name.startswith(".")
+                if not is_shared and self._context.store.functions.get(folder.name) is None:
                     self.remove(folder)
 
     def _run_later(self, remove: Callable[[], object], seconds: float, name: str) -> None:

@@ -254,10 +254,13 @@ class DataPlaneLink:
                 case _:
                     return None
 
-    def prestart(self, interpreter: str) -> None:
+    def prestart(self, language: str, interpreter: str, memory: int) -> None:
         """Let the data plane prepare for a deployment with this interpreter. Without a data plane, do nothing."""
         if self._current is not None:
-            self._current.send(routing.PrestartInterpreter(version=self._next_version(), interpreter=interpreter))
+            message = routing.PrestartInterpreter(
+                version=self._next_version(), language=language, interpreter=interpreter, memory=memory
+            )
+            self._current.send(message)
 
     async def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
         """Replace the hostnames of a function. Return after the ack or ``ACK_TIMEOUT``."""

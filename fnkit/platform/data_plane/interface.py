@@ -145,7 +145,7 @@ class Engine(Protocol):
     def prestart(self, routes: Iterable[Route]) -> None:
         """Prepare for the first instances of these deployments."""
 
-    def prestart_interpreter(self, interpreter: str) -> None:
+    def prestart_interpreter(self, language: str, interpreter: str, memory: int) -> None:
         """Prepare for instances of a deployment in progress: see ``PrestartInterpreter``."""
 
     def remove(self, function_id: str) -> None:

@@ -143,7 +143,7 @@ class DataPlane:
                 self._changed_hosts.pop(message.route.function_id, None)
                 self._deploy(message.route)
             case routing.PrestartInterpreter():
-                self._engine.prestart_interpreter(message.interpreter)
+                self._engine.prestart_interpreter(message.language, message.interpreter, message.memory)
             case routing.RemoveFunction():
                 self._remove_function(message.function_id)
             case routing.HostsChanged():

@@ -19,6 +19,8 @@ import msgspec
 from fnkit.contract.invocation.environment import EnvironmentSpec
 
 FRAME_LENGTH_BYTES: Final = 4
+BUILT_PROGRAM: Final = ".fnkit/handler"
+"""The program that was built from a function in a compiled language, below its code."""
 
 
 class ClockState(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,9 +191,17 @@ class UpsertRoute(_Versioned, frozen=True, kw_only=True, tag="upsert"):
 
 
 class PrestartInterpreter(_Versioned, frozen=True, kw_only=True, tag="prestart"):
-    """Start the zygote and the pre-warmed workers of an interpreter that a deployment in progress will need."""
+    """Start the zygote and the pre-warmed workers of an interpreter that a deployment in progress will need.
 
+    Attributes:
+        language: The language of the function.
+        interpreter: The interpreter.
+        memory: MB of the function.
+    """
+
+    language: str
     interpreter: str
+    memory: int
 
 
 class RemoveFunction(_Versioned, frozen=True, kw_only=True, tag="remove"):

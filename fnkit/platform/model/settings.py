@@ -10,6 +10,7 @@
       blobs/<sha256>             uploaded archives
       restore/                   a restored backup whose files are being moved to their places
       deployments/<id>-<gen>/    built code, one directory per deployment
+      caches/<function id>/      what compilers and package managers keep for the next build
       dependencies/              built dependencies, for later deployments of the same function
       layers/<sha256>            layers of images
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
@@ -31,6 +32,7 @@ from typing import Annotated, Final, Literal, get_type_hints
 import msgspec
 
 from fnkit.contract.limits import (
+    BUILD_MAX_SECONDS,
     FUNCTIONS_MAX,
     MEMORY_MAX_MB,
     NAMESPACES_MAX,
@@ -38,6 +40,9 @@ from fnkit.contract.limits import (
     SCALE_TO_ZERO_AFTER_SECONDS,
 )
 from fnkit.platform.model.start_error import START_ERROR_FILE
+
+BUILD_PREFIX: Final = "FNKIT_BUILD_"
+"""Before the names of variables of the user's environment that only builds get."""
 
 
 class DataLayout:
@@ -61,6 +66,8 @@ class DataLayout:
         """Built code, one directory per deployment."""
         self.dependencies_dir: Final = data_dir / "dependencies"
         """Built dependencies, one directory for each function and content."""
+        self.caches_dir: Final = data_dir / "caches"
+        """What build tools keep for the next build, one directory for each function."""
         self.layers_dir: Final = data_dir / "layers"
         """Layers of images, named by SHA-256."""
         self.logs_dir: Final = data_dir / "logs"
@@ -204,6 +211,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         speed: Platform seconds per real second; 0 for the manual clock.
         isolation: The requested isolation level, or ``auto``.
         strict_runtimes: Whether to reject runtimes without an exact match on this machine.
+        build_timeout: Seconds of real time that a build may take.
         verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
         public_metrics: Whether ``GET /metrics`` needs no API key.
         runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
@@ -236,6 +244,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Annotated[str, StartOption("--isolation")] = "auto"
     strict_runtimes: Annotated[bool, StartOption("--strict-runtimes")] = False
     runtime_table: Annotated[str, StartOption("--runtime-table")] = "2026-07-03"
+    build_timeout: Annotated[float, StartOption("--build-timeout")] = BUILD_MAX_SECONDS
     verify_domains: Annotated[bool, StartOption("--verify-domains")] = False
     public_metrics: Annotated[bool, StartOption("--public-metrics")] = False
     quotas: Annotated[Quotas, StartOption("--quota")] = Quotas()

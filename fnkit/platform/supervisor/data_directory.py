@@ -21,17 +21,29 @@ import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.control.store.private_file import write_private_file
-from fnkit.platform.model.settings import PlatformSettings
+from fnkit.platform.model.settings import BUILD_PREFIX, PlatformSettings
 
 _ALLOWED_NAMES: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TMP", "TEMP"),
         *("LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8"),
-        *("PYENV_ROOT", "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "CARGO_HOME", "RUSTUP_HOME", "NVM_DIR"),
+        *(
+            "PYENV_ROOT",
+            "UV_PYTHON_INSTALL_DIR",
+            "NVM_DIR",
+            "FNM_DIR",
+            "VOLTA_HOME",
+            "ASDF_DATA_DIR",
+            "MISE_DATA_DIR",
+        ),
+        *("GOPATH", "GOPROXY", "GOPRIVATE", "GONOPROXY", "GOSUMDB", "GONOSUMDB", "GOINSECURE"),
+        *("CARGO_HOME", "RUSTUP_HOME", "CARGO_NET_OFFLINE", "CARGO_NET_RETRY"),
+        *("CARGO_HTTP_CAINFO", "CARGO_HTTP_MULTIPLEXING", "CARGO_HTTP_PROXY", "CARGO_HTTP_TIMEOUT"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
         *("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"),  # of the cluster that a Pod runs in
     }
 )
+_PROXY_NAMES: Final = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _ALLOWED_PREFIXES: Final = ("LC_", "XDG_", "COVERAGE_")
 
 KNOWN_FILE_NAMES: Final = frozenset(
@@ -49,14 +61,20 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that the platform's processes inherit.
 
     This is an allow-list, since the names of variables with secrets cannot be enumerated. ``PYTHONUNBUFFERED`` is
-    set so that the log contains the last output of a process that is killed.
+    set so that the log contains the last output of a process that is killed. Proxies are meant for builds alone,
+    so they get other names: the platform's own connections stay on this machine.
     """
     allowed = {
         name: value
         for name, value in environ.items()
         if name in _ALLOWED_NAMES or name.startswith(_ALLOWED_PREFIXES)
     }
-    return allowed | {"PYTHONUNBUFFERED": "1"}
+    proxies = {
+        BUILD_PREFIX + name: environ[name]
+        for name in (*_PROXY_NAMES, *(name.lower() for name in _PROXY_NAMES))
+        if name in environ
+    }
+    return allowed | proxies | {"PYTHONUNBUFFERED": "1"}
 
 
 class PlatformCredentials(msgspec.Struct, frozen=True, kw_only=True):

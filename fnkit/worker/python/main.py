@@ -4,15 +4,15 @@ A zygote (Android's term) is a process that has loaded an interpreter and its co
 in about a millisecond and share its memory pages. The function's own interpreter runs this file (Python 3.8 and
 later, standard library only), started by ``launch``. Over its socket come first its settings, a JSON document
 preceded by its length in four bytes: ``level``; ``root``, where it mounts what forks share; ``disk``, a path where
-it may try overlays; ``codes``, the directory with the code of all functions; ``worker``, the directory of this
-program. After them come the messages that ``fork_server`` describes. Settings and secrets of functions never pass
-through it: the memory of a zygote is shared with the instances of every function. Each fork has a socket of its
-own instead:
+it may try overlays; ``codes``, the directory with the code of all functions; ``directories``, those of a toolchain;
+``worker``, the directory of this program. After them come the messages that ``fork_server`` describes. Settings and
+secrets of functions never pass through it: the memory of a zygote is shared with the instances of every function.
+Each fork has a socket of its own instead:
 
 1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
 2. The data plane sends JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...], "disk":
-   "...", "is_zygote": false}`` at once; when the fork is assigned to a deployment, the settings of its sandbox, and
-   its environment with the secrets.
+   "...", "is_zygote": false, "source": "python/serve.py", "program": null}`` at once; when the fork is assigned to
+   a deployment, the settings of its sandbox, and its environment with the secrets.
 3. The fork applies its sandbox before it reads the environment: code that a deployment zygote has imported cannot
    use the rights of a fork that is not confined yet together with secrets.
 4. The fork answers with one line, ``{"ready": true}`` or ``{"error": "..."}``.
@@ -22,7 +22,8 @@ own instead:
 
 Settings with ``preload`` turn the fork into the zygote of one deployment (``preload``): its line has more fields,
 and after it the socket carries fork messages like FD. Settings with ``fresh`` make the fork execute a new
-interpreter.
+interpreter, those with ``command`` a program of another language, and a first document with ``program`` does so
+before the settings are known (``program``).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import typing
 
 from ..sandbox import confine, namespaces, syscalls
 from ..sandbox.rootfs import RootFilesystem
-from . import fork_server, preload, serve, warm_up
+from . import fork_server, preload, program, relay, serve, warm_up
 
 PRELOADED_MODULES = (
     "asyncio",
@@ -78,7 +79,7 @@ def run_zygote(control: socket.socket) -> tuple[list[int], str, RootFilesystem, 
     has_namespaces = namespaces.has_namespaces(level)
     namespaces.enter_zygote_namespaces(level)
     syscalls.join_session_keyring()
-    root = RootFilesystem(settings["root"], settings["codes"])
+    root = RootFilesystem(settings["root"], settings["codes"], toolchain=settings["directories"])
     if has_namespaces:
         root.build()
         root.detect_storage(settings["disk"])
@@ -87,7 +88,7 @@ def run_zygote(control: socket.socket) -> tuple[list[int], str, RootFilesystem, 
         descriptors = fork_server.ForkServer(control, namespaces=has_namespaces, storage=root.storage).run()
     except EOFError:
         sys.exit()
-    return descriptors, level, root, settings["worker"] + "/python"
+    return descriptors, level, root, settings["worker"]
 
 
 def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory: str) -> None:
@@ -97,25 +98,36 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
         descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
         level: The isolation level.
         root: The root that the zygote has built.
-        directory: The directory of this module.
+        directory: The directory of the worker.
     """
     connection = socket.socket(fileno=descriptors[0])
     with _ExitGuard(connection) as guard:
         connection.settimeout(None)
         connection.sendall(HANDSHAKE_BYTE)
-        program = _prepare(connection, level, root, directory)
+        source, ahead = _prepare(connection, level, root, directory)
+        if ahead is not None:
+            program.execute_ahead(ahead, source, connection, root, descriptors[1:])
         settings = serve.receive_document(connection)
         sandbox = confine.SandboxSettings(settings)
         if settings.get("preload"):
             root = confine.confine_zygote(sandbox, root, tuple(descriptors[1:]))
         else:
             confine.confine(sandbox, root, tuple(descriptors[1:]))
+        if settings.get("command"):
+            os.chdir(settings["home"])
+            environment = serve.receive_document(connection)
+            if os.path.exists(os.path.join(settings["root"], relay.HTTP_SERVER)):
+                redirect_stdio(descriptors[1:])
+                guard.is_started = True
+                guard.exit_code = relay.run(settings["command"], connection, environment)
+                return
+            program.execute(source, connection, settings, environment, descriptors[1:])
         redirect_stdio(descriptors[1:])
         os.chdir(settings["home"])
         environment = serve.receive_document(connection)
         if settings.get("fresh"):
-            exec_fresh(settings, environment, connection, program)
-        os.close(program)
+            exec_fresh(settings, environment, connection, source)
+        os.close(source)
         guard.is_started = True
         del directory  # a handler can read the variables of its callers
         if settings.get("preload"):
@@ -126,19 +138,24 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
             guard.exit_code = serve.serve(connection, settings)
 
 
-def _prepare(connection: socket.socket, level: str, root: RootFilesystem, directory: str) -> int:
+def _prepare(
+    connection: socket.socket, level: str, root: RootFilesystem, directory: str
+) -> tuple[int, dict[str, typing.Any] | None]:
     """Do what is the same for every function, while the fork waits for a deployment.
 
     Returns:
-        A descriptor of the program of a fresh interpreter. No path leads to it once the root has changed.
+        A descriptor of the source that an interpreter reads, to which no path leads once the root has changed; and
+        the program to execute ahead, if any.
     """
-    program = os.open(os.path.join(directory, "serve.py"), os.O_RDONLY | os.O_CLOEXEC)
     document = serve.receive_document(connection)
+    source = os.open(os.path.join(directory, document["source"]), os.O_RDONLY | os.O_CLOEXEC)
     confine.prepare(level, root, document["cgroups"], document["disk"], is_zygote=document["is_zygote"])
-    warm_up.warm_up(directory)
+    ahead = document["program"]
+    if ahead is None:
+        warm_up.warm_up(os.path.join(directory, "python"))
     confine.enter_root(level, root)
     serve.present_program()
-    return program
+    return source, ahead
 
 
 class DeploymentZygote:
@@ -240,7 +257,7 @@ def exec_fresh(
     signal.set_wakeup_fd(-1)
     os.dup2(program, 0)
     arguments = [sys.executable, "-I", "-S", "-", str(connection.fileno()), settings["handler"], settings["root"]]
-    os.execve(sys.executable, arguments, environment)  # noqa: S606  (no shell is wanted)
+    os.execve(sys.executable, arguments, environment)
 
 
 def main(arguments: list[str]) -> None:

@@ -11,9 +11,10 @@ import os
 import resource
 import signal
 import sys
+import typing
 
 from . import filters, namespaces, skeleton, syscalls
-from .rootfs import RootFilesystem
+from .rootfs import READ_ONLY, RootFilesystem
 
 _MAX_DESCRIPTORS = 4096
 _BUILD_MEMORY = 1 << 30
@@ -39,6 +40,7 @@ class SandboxSettings:
         self.hostname = str(values["hostname"])
         self.filter = bool(values["filter"])
         self.fresh = bool(values["fresh"])
+        self.directories = [str(path) for path in typing.cast("list[object]", values["directories"])]
 
 
 def prepare(level: str, root: RootFilesystem, cgroups: list[str], disk: str, *, is_zygote: bool = False) -> None:
@@ -92,6 +94,37 @@ def confine(settings: SandboxSettings, root: RootFilesystem, descriptors: tuple[
     """
     _assign(settings, root, descriptors)
     _drop_privileges(settings)
+
+
+def confine_ahead(settings: SandboxSettings, descriptors: tuple[int, ...]) -> None:
+    """Complete the sandbox of a program that is executed before it is known which function it will serve.
+
+    Another process, which keeps its rights, completes the root later (``assign_ahead``). Not possible at level
+    ``landlock``, whose rules name the code of the function.
+
+    Args:
+        settings: What is the same for all functions that it may serve, with a user of its own.
+        descriptors: The stdout and stderr pipes.
+    """
+    _set_limits(settings)
+    _become_user(settings, descriptors)
+    _drop_privileges(settings)
+
+
+def assign_ahead(settings: SandboxSettings, root: RootFilesystem, uid: int) -> None:
+    """Complete the root of a program that was executed ahead, from a process that shares it.
+
+    Args:
+        settings: The settings of the instance.
+        root: The root that both processes have entered.
+        uid: The user of the program, as root; 0 for the current one.
+    """
+    uid = uid if os.geteuid() == 0 else 0
+    root.mount_code(settings.code, uid)
+    if uid and root.storage != READ_ONLY:
+        os.chown(skeleton.CODE_PATH, uid, uid)  # the directory belongs to the user of the function
+    root.leave_outside()
+    syscalls.sethostname(settings.hostname)
 
 
 def confine_zygote(settings: SandboxSettings, root: RootFilesystem, descriptors: tuple[int, ...]) -> RootFilesystem:
@@ -191,8 +224,7 @@ def _assign(
     settings: SandboxSettings, root: RootFilesystem, descriptors: tuple[int, ...], *, is_zygote: bool = False
 ) -> None:
     """Change to the code, the limits and the user of the deployment."""
-    own_root = namespaces.has_namespaces(settings.level)
-    if own_root:
+    if namespaces.has_namespaces(settings.level):
         if settings.fresh:
             root.move_tmp_to_disk()
         root.mount_code(settings.code, settings.uid if os.geteuid() == 0 else 0)
@@ -202,7 +234,11 @@ def _assign(
             root.leave_outside()
         syscalls.sethostname(settings.hostname)
     _set_limits(settings)
-    if settings.uid and own_root and os.geteuid() == 0:
+    _become_user(settings, descriptors)
+
+
+def _become_user(settings: SandboxSettings, descriptors: tuple[int, ...]) -> None:
+    if settings.uid and namespaces.has_namespaces(settings.level) and os.geteuid() == 0:
         for descriptor in descriptors:
             os.fchown(descriptor, settings.uid, settings.uid)
         # Groups first, the user last: without root's capabilities the groups cannot be changed.
@@ -248,7 +284,8 @@ def _readable_paths(settings: SandboxSettings) -> list[str]:
     system = [f"/{name}" for name in skeleton.SYSTEM_DIRECTORIES] + [
         f"/etc/{name}" for name in skeleton.ETC_ENTRIES
     ]
-    return [*system, *_PROC_PATHS, settings.code, *skeleton.interpreter_directories()]
+    own = [settings.code, *skeleton.interpreter_directories(), *settings.directories]
+    return [*system, *_PROC_PATHS, *own]
 
 
 def _set_limits(settings: SandboxSettings) -> None:

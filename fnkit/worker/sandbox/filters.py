@@ -64,6 +64,9 @@ _AF_UNIX, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
 # socket, clone, fork, vfork, execve, execveat. A builder is one process with one thread.
 _BUILD_CALLS = {"x86_64": (41, 56, 57, 58, 59, 322), "aarch64": (198, 220, 221, 281)}
 
+# memfd_create: its memory is in no mapping that could be measured. Programs fall back to files.
+_UNMAPPED_MEMORY_CALL = {"x86_64": 319, "aarch64": 279}
+
 _SANDBOX_CALLS = {"x86_64": (165, 166, 155, 308, 272), "aarch64": (40, 39, 41, 268, 97)}
 """mount, umount2, pivot_root, setns, unshare: a deployment zygote needs them to confine its forks."""
 
@@ -135,6 +138,7 @@ def _build_program(
     allowed: tuple[int, ...] = (),
     shares_processes: bool = False,
     is_build: bool = False,
+    is_build_tool: bool = False,
 ) -> bytes:
     """Return a filter.
 
@@ -143,6 +147,7 @@ def _build_program(
         allowed: Exceptions.
         shares_processes: Also refuse what reaches other processes where there are no namespaces.
         is_build: Also refuse sockets, threads, child processes and other programs.
+        is_build_tool: Also refuse memory that is in no mapping.
     """
     # Classic BPF over struct seccomp_data (seccomp(2)): each instruction is (code, jump if true, jump if false,
     # operand). The architecture is checked first because call numbers differ between architectures, then the x32
@@ -158,6 +163,9 @@ def _build_program(
     if is_build:
         for number in _BUILD_CALLS[os.uname().machine]:
             code += [(_BPF_JUMP_EQUAL, 0, 1, number), _REFUSE]
+    if is_build_tool:
+        code += [(_BPF_JUMP_EQUAL, 0, 1, _UNMAPPED_MEMORY_CALL[os.uname().machine])]
+        code += [(_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS)]
     if shares_processes:
         code += _shared_process_code(os.uname().machine)
     if refuses:
@@ -201,6 +209,7 @@ if _IS_KNOWN_MACHINE:  # built once per zygote, not per instance
         "zygote": _build_program(allowed=_SANDBOX_CALLS[os.uname().machine]),
         "shared-processes": _build_program(refuses=False, shares_processes=True),
         "build": _build_program(shares_processes=True, is_build=True),
+        "build-tool": _build_program(shares_processes=True, is_build_tool=True),
     }
 
 
@@ -232,6 +241,15 @@ def restrict_build() -> None:
         OSError: There is no filter for this machine's architecture.
     """
     _install("build")
+
+
+def restrict_build_tool() -> None:
+    """Refuse what is refused to instances at any level, and memory that cannot be measured.
+
+    Raises:
+        OSError: There is no filter for this machine's architecture.
+    """
+    _install("build-tool")
 
 
 def _install(name: str) -> None:

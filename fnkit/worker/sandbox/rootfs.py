@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import typing
 
 from . import skeleton, syscalls
 
@@ -31,6 +32,7 @@ class RootFilesystem:
         codes: The directory that contains the code of all functions.
         usr_local: The machine's ``/usr/local``.
         interpreter: The directories of the interpreter; ``None`` to find them.
+        toolchain: Further directories, those of a toolchain.
 
     Attributes:
         path: Where a fork mounts its root.
@@ -43,12 +45,14 @@ class RootFilesystem:
         codes: str,
         usr_local: str = skeleton.USR_LOCAL_PATH,
         interpreter: list[str] | None = None,
+        toolchain: typing.Sequence[str] = (),
     ) -> None:
         self.base = base
         self.path = base + "/root"
         self.storage = READ_ONLY
         self._codes = codes
         self._interpreter = interpreter
+        self._toolchain = toolchain
         self._usr_local = usr_local
         self._mounts = []  # type: list[str]
         self._account_files = []  # type: list[int]
@@ -57,7 +61,7 @@ class RootFilesystem:
         """Build what all forks share."""
         syscalls.mount("tmpfs", self.base, "tmpfs", syscalls.MS_NOSUID, _BASE_SIZE)
         if self._interpreter is None:
-            self._interpreter = skeleton.interpreter_directories()
+            self._interpreter = skeleton.outermost([*skeleton.interpreter_directories(), *self._toolchain])
         umask = os.umask(0)
         for name in ("skeleton", "root", "memory", "usr-local"):
             os.mkdir(f"{self.base}/{name}")

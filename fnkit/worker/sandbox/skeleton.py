@@ -58,8 +58,13 @@ def interpreter_directories() -> list[str]:
             fields = line.split(None, 5)
             if fields[-1].startswith("/") and "x" in fields[1]:
                 directories.add(os.path.dirname(fields[-1].strip()))
+    return outermost(directories)
+
+
+def outermost(directories: typing.Iterable[str]) -> list[str]:
+    """Return the directories that lie neither in one of the system's nor in one of the others, sorted."""
     covered = tuple(f"/{name}/" for name in SYSTEM_DIRECTORIES)
-    wanted = sorted(f for f in directories if f != "/" and not (f + "/").startswith(covered))
+    wanted = sorted({f for f in directories if f != "/" and not (f + "/").startswith(covered)})
     return [f for f in wanted if not any(f != g and f.startswith(g + "/") for g in wanted)]
 
 

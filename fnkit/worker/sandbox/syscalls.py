@@ -34,10 +34,15 @@ _STATVFS_RELATIME = 4096
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
+PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+SECBIT_NO_SETUID_FIXUP = 4
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
 SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 
 # Numbers of system calls; the first two differ between machines.
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -162,3 +167,17 @@ def drop_capabilities() -> None:
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
     data = ctypes.create_string_buffer(24)
     _check(_libc.capset(header, data), "capset")
+
+
+def keep_capability(number: int) -> None:
+    """Drop all capabilities but one, which programs that this process executes get as well.
+
+    A change from root to another user keeps it if ``SECBIT_NO_SETUID_FIXUP`` was set before.
+
+    Raises:
+        OSError: This process does not have the capability.
+    """
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
+    data = ctypes.create_string_buffer(struct.pack("=6I", *(1 << number,) * 3, 0, 0, 0))
+    _check(_libc.capset(header, data), "capset")
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.workers.settings import local_program
+from fnkit.platform.data_plane.workers.program import local_program
 from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, zip_archive
 from tests.support.fake_data_plane import connected_data_plane
 

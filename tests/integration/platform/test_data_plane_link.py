@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.workers.settings import local_program
+from fnkit.platform.data_plane.workers.program import local_program
 from fnkit.platform.model.routing import ClockChanged, Handshake, RemoveFunction, encode_frame
 from tests.support.control_process import API, ControlProcess, running_control, zip_archive
 from tests.support.fake_data_plane import FakeDataPlane, connected_data_plane

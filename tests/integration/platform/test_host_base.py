@@ -15,7 +15,8 @@ import pytest
 
 from fnkit.contract.runtimes import RUNTIMES, python_version
 from fnkit.errors import PlatformError
-from fnkit.platform.control.deployments.toolchains import Interpreter, Toolchains
+from fnkit.platform.control.deployments.interpreter import Interpreter
+from fnkit.platform.control.deployments.toolchains import Toolchains
 from fnkit.platform.control.images.host_base import host_base_key, make_host_base
 from fnkit.platform.control.images.layer_store import LayerStore
 from fnkit.platform.control.images.machine_files import MachineFiles

@@ -23,7 +23,7 @@ from typing import Final
 
 from fnkit import worker
 from fnkit.platform.control.deployments.archive_links import ArchiveLinks
-from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
+from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, BuildJob
 from fnkit.platform.directory_tree import walk_tree
 
 _COMPILE_TIMEOUT: Final = 120
@@ -158,6 +158,41 @@ def _checked_total(job: BuildJob, total: int) -> int:
     if total > job.unpacked_max:
         raise BuildFailed(f"The code is larger than {job.unpacked_max} bytes when unpacked.")
     return total
+
+
+def unpack_code(job: BuildJob, directory: Path, left_out: ArchivedDependencies | None = None) -> None:
+    """Unpack the job's archive as the first step of a build, and make the job's user the owner.
+
+    Args:
+        job: The build.
+        directory: An empty directory.
+        left_out: Dependencies that are not unpacked.
+
+    Raises:
+        BuildFailed: See ``unpack``, as for the others.
+        BuildStopped: The build was stopped.
+        OSError: A file could not be written.
+    """
+    job.progress(STEPS[0])
+    size = unpack(job, directory, left_out)
+    job.log.write(f"Unpacked {size} bytes.")
+    if job.uid:
+        _change_owner(directory, job.uid)
+    job.progress(STEPS[1])
+
+
+def _change_owner(directory: Path, uid: int) -> None:
+    """Make a user the owner of a tree, so that its instances can read the code and those of other functions cannot.
+
+    The platform's own group keeps access to the directory: without namespaces, instances run as the platform's
+    user, without the capabilities that ignore permissions. Everything in it gets the group of the user, because
+    instances with preloaded modules know no other group, and could not write to the files.
+    """
+    group = os.getgid()
+    directory.chmod(0o750)
+    os.chown(directory, uid, group)
+    for entry in walk_tree(directory):
+        os.chown(entry.name, uid, uid, dir_fd=entry.parent, follow_symlinks=False)
 
 
 def unpack(job: BuildJob, directory: Path, left_out: ArchivedDependencies | None = None) -> int:

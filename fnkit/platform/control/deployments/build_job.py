@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import threading
@@ -29,6 +30,7 @@ STEPS: Final = (
 
 _MAX_SEGMENT_BYTES: Final = 1024 * 1024
 _MAX_LINE_CHARACTERS: Final = 64 * 1024
+_MIN_MEMORY: Final = 1024**3
 
 
 class BuildLog:
@@ -78,6 +80,27 @@ class BuildFailed(PlatformError):
         self.detail = detail
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildLimits:
+    """What one build may use.
+
+    Attributes:
+        seconds: From the start of the build.
+        memory: Bytes of memory of all its processes together, and of each.
+        processes: Processes and threads.
+        disk: Bytes of all files that it writes, what it keeps for the next build included.
+    """
+
+    seconds: float = BUILD_MAX_SECONDS
+    memory: int = field(default_factory=lambda: max(_MIN_MEMORY, _machine_memory() // 2))
+    processes: int = 512 + 32 * (os.cpu_count() or 1)
+    disk: int = 8 * 1024**3
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 class BuildStopped(Exception):
     """The build was stopped."""
 
@@ -92,8 +115,12 @@ class BuildJob:
         uid: The user that becomes its owner; 0 for no change.
         progress: Called with one of ``STEPS``, from any thread.
         dependencies: The kept dependencies of the function; ``None`` to keep none.
-        interpreter: The Python that compiles the sources, which will also run them; ``None`` to skip that.
+        interpreter: The program of the function's toolchain: the interpreter, which also compiles Python's sources
+            (``None`` to skip that), ``go`` or ``cargo``.
+        cache: A directory of the function that its next build finds again; ``None`` to keep nothing.
+        isolation: The level of the sandbox of build tools; empty for the strongest of this machine.
         unpacked_max: The largest unpacked size in bytes.
+        limits: What the build may use.
         deadline: When the build fails, on the clock ``now``; ``build`` sets it, so that waiting for a thread does
             not count.
         now: A monotonic clock, in seconds.
@@ -109,10 +136,17 @@ class BuildJob:
     progress: Callable[[str], None]
     dependencies: DependencyStore | None = None
     interpreter: str | None = None
+    cache: Path | None = None
+    isolation: str = ""
     unpacked_max: int = UNPACKED_MAX_BYTES
+    limits: BuildLimits = field(default_factory=BuildLimits)
     deadline: float = math.inf
     now: Callable[[], float] = time.monotonic
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self) -> BuildJob:
+        """Return the job with its deadline."""
+        return dataclasses.replace(self, deadline=self.now() + self.limits.seconds)
 
     def check(self) -> None:
         """Check whether the build may continue.
@@ -124,4 +158,9 @@ class BuildJob:
         if self.stop.is_set():
             raise BuildStopped
         if self.now() > self.deadline:
-            raise BuildFailed(f"The build was ended: it took longer than {BUILD_MAX_SECONDS // 60} minutes.")
+            raise BuildFailed(f"The build was ended: it took longer than {_duration(self.limits.seconds)}.")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:g} minutes" if minutes and not rest else f"{seconds:g} seconds"

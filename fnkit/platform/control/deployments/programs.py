@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from typing import Final, Protocol
 
+from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
@@ -25,10 +26,11 @@ _logger: Final = logging.getLogger(__name__)
 class Programs(Protocol):
     """What instances run, and when the images of deployments are made."""
 
-    def prestart(self, interpreter: str) -> None:
+    def prestart(self, record: FunctionRecord, interpreter: str) -> None:
         """Let the data plane prepare for a deployment in progress, if it can.
 
         Args:
+            record: The function.
             interpreter: Absolute path of the interpreter on this machine.
         """
 
@@ -68,9 +70,11 @@ class LocalPrograms:
         self._link = link
         self._images = images
 
-    def prestart(self, interpreter: str) -> None:
+    def prestart(self, record: FunctionRecord, interpreter: str) -> None:
         """Let the data plane start the interpreter; the first start takes longest."""
-        self._link.prestart(interpreter)
+        settings = record.settings
+        runtime = find_runtime(settings.runtime)
+        self._link.prestart(runtime.language if runtime else "", interpreter, settings.memory)
 
     def find(self, record: FunctionRecord, deployment: Deployment) -> LocalProgram:
         """Return the directory and the interpreter of a deployment."""
@@ -124,7 +128,7 @@ class ImagePrograms:
         self._images = images
         self._bases = bases
 
-    def prestart(self, interpreter: str) -> None:
+    def prestart(self, record: FunctionRecord, interpreter: str) -> None:
         """Do nothing: no interpreter of this machine runs the function."""
 
     def find(self, record: FunctionRecord, deployment: Deployment) -> ImageProgram | None:

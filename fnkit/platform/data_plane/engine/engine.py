@@ -160,9 +160,9 @@ class PooledEngine:
         """Prepare for the first instances of these deployments."""
         self._source.prestart(routes)
 
-    def prestart_interpreter(self, interpreter: str) -> None:
+    def prestart_interpreter(self, language: str, interpreter: str, memory: int) -> None:
         """Prepare for instances of a deployment in progress: see ``PrestartInterpreter``."""
-        self._source.prestart_interpreter(interpreter)
+        self._source.prestart_interpreter(language, interpreter, memory)
 
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""

@@ -25,6 +25,7 @@ from fnkit.platform.data_plane.gateway.conversion_process import (
     MappedHead,
     MapResponse,
     OutOfMemory,
+    ReplaceInvalidText,
     Result,
 )
 from fnkit.platform.data_plane.helper_process import start_helper
@@ -43,17 +44,19 @@ class ConversionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LargeEvent:
-    """The event of a request with a large body, before its conversion.
+    """A request with a large body for a worker, before its conversion.
 
     Attributes:
-        before: The JSON before the body's text.
+        before: What precedes the body's text: JSON, or the head of a native request.
         body: The body.
         after: The JSON after the body's text.
+        is_native: Whether it is a native request, with the body as it is.
     """
 
     before: bytes
     body: BodyBuffer
     after: bytes
+    is_native: bool = False
 
 
 @dataclass(order=True, slots=True)
@@ -116,7 +119,7 @@ class BodyConverter:
         return self._process.pid if self._process is not None else None
 
     async def encode_event(self, event: LargeEvent) -> BodyBuffer:
-        """Return event and context as JSON.
+        """Return the request as its worker gets it.
 
         Raises:
             ConversionError: The process ended, or needed too much time or memory.
@@ -124,6 +127,9 @@ class BodyConverter:
         """
         output = BodyBuffer(self.memory)
         output.append(event.before)
+        if event.is_native:
+            await self._convert(ReplaceInvalidText(), event.body, output)
+            return output
         result = await self._convert(EncodeText(), event.body, output)
         is_base64 = isinstance(result, EncodedText) and result.is_base64
         output.append(b',"isBase64Encoded":true' + event.after if is_base64 else event.after)

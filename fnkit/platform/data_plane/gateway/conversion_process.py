@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from fnkit.contract.invocation.event import encode_text, is_base64
+from fnkit.contract.invocation.native_request import native_text
 from fnkit.platform.data_plane.gateway.response import map_worker_response
 
 FRAME: Final = struct.Struct("<IQ")
@@ -31,6 +32,14 @@ class EncodedText(msgspec.Struct, frozen=True, tag=True):
     """The body is the JSON string. ``is_base64``: whether the body was base64."""
 
     is_base64: bool
+
+
+class ReplaceInvalidText(msgspec.Struct, frozen=True, tag=True):
+    """Replace what is not UTF-8 in the body."""
+
+
+class ReplacedText(msgspec.Struct, frozen=True, tag=True):
+    """The body is the text."""
 
 
 class MapResponse(msgspec.Struct, frozen=True, tag=True):
@@ -51,8 +60,8 @@ class OutOfMemory(msgspec.Struct, frozen=True, tag=True):
     """The conversion needs more memory than this process may use."""
 
 
-Job = EncodeText | MapResponse
-Result = EncodedText | MappedHead | OutOfMemory
+Job = EncodeText | ReplaceInvalidText | MapResponse
+Result = EncodedText | ReplacedText | MappedHead | OutOfMemory
 
 
 def _convert(job: Job, body: bytes) -> tuple[Result, list[bytes]]:
@@ -60,6 +69,8 @@ def _convert(job: Job, body: bytes) -> tuple[Result, list[bytes]]:
         if isinstance(job, EncodeText):
             pieces = (body[start : start + _PIECE_BYTES] for start in range(0, len(body), _PIECE_BYTES))
             return EncodedText(is_base64(body)), list(encode_text(pieces))
+        if isinstance(job, ReplaceInvalidText):
+            return ReplacedText(), [native_text(body)]
         response = map_worker_response(job.status, job.headers, body)
         return MappedHead(response.status, response.headers), [response.body]
     except MemoryError:

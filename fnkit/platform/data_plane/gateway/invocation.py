@@ -29,6 +29,7 @@ from fnkit.platform.data_plane.gateway.response import (
     is_handler_error,
     map_worker_response,
     pass_through_head,
+    with_content_type,
     without_length,
 )
 from fnkit.platform.data_plane.gateway.tracing import Trace
@@ -174,6 +175,8 @@ class Invocation:
         self._body_size += len(data)
         if self._is_mapped is None and (start := data.lstrip(_JSON_WHITESPACE)):
             self._is_mapped = needs_complete_body(start[0])
+            if not self._is_mapped:
+                self._response_headers = with_content_type(self._response_headers, data)
         if self._body_size <= RESPONSE_BODY_MAX_BYTES:
             try:
                 self._buffer(data)

@@ -8,6 +8,7 @@ from typing import Final, cast
 import msgspec
 
 from fnkit.contract.invocation.event import build_context, build_event, decode_text, forward_headers, is_base64
+from fnkit.contract.invocation.native_request import NATIVE_LANGUAGES, encode_native_head, native_text
 from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.data_plane.gateway.conversion import LargeEvent
@@ -186,7 +187,7 @@ def _encode(event: dict[str, object], route: Route) -> bytes:
 def encode_invocation(
     request: ClientRequest, route: Route, path: str, query: str, *, hide_credentials: bool
 ) -> bytes | LargeEvent:
-    """Encode the event and the context of a request as JSON, for the worker of an instance.
+    """Encode a request for the worker of an instance: event and context as JSON, or a native request.
 
     A large body is not encoded yet.
 
@@ -198,6 +199,8 @@ def encode_invocation(
         hide_credentials: Whether to omit the credential headers. They belong to the caller, and a handler must
             not be able to use it.
     """
+    if route.language in NATIVE_LANGUAGES:
+        return _encode_native(request, path, query, hide_credentials=hide_credentials)
     body = request.body
     if body is None or not body.is_large:
         content = b"" if body is None else body.join()
@@ -211,10 +214,17 @@ def encode_invocation(
     return LargeEvent(before + b',"body":', body, separator + after)
 
 
-def _build_request_event(
-    request: ClientRequest, path: str, query: str, body: bytes, *, hide_credentials: bool
-) -> dict[str, object]:
-    headers = forward_headers(
+def _encode_native(request: ClientRequest, path: str, query: str, *, hide_credentials: bool) -> bytes | LargeEvent:
+    headers = _forward_headers(request, hide_credentials=hide_credentials)
+    head = encode_native_head(method=request.method, path=path, query=query, headers=headers)
+    body = request.body
+    if body is not None and body.is_large:
+        return LargeEvent(head, body, b"", is_native=True)
+    return head + native_text(b"" if body is None else body.join())
+
+
+def _forward_headers(request: ClientRequest, *, hide_credentials: bool) -> list[tuple[str, str]]:
+    return forward_headers(
         request.headers,
         client_host=request.client_host,
         scheme=request.scheme,
@@ -222,16 +232,28 @@ def _build_request_event(
         forwarded_for=request.forwarded_for,
         hidden=TOKEN_HEADER_PRIORITIES if hide_credentials else (),
     )
+
+
+def _build_request_event(
+    request: ClientRequest, path: str, query: str, body: bytes, *, hide_credentials: bool
+) -> dict[str, object]:
+    headers = _forward_headers(request, hide_credentials=hide_credentials)
     return build_event(method=request.method, path=path, query=query, headers=headers, body=body)
 
 
 def encode_delivery(delivery: DeliveryRequest, route: Route, request_id: str) -> bytes:
-    """Encode the event and the context of a message, with the result of ``encode_invocation`` for its request.
+    """Encode a message, with the result of ``encode_invocation`` for its request.
 
     The events of messages with one content type differ in two headers and the body. Filling those in, instead of
     building each event, saves a sixth of the data plane's CPU per message (docs/performance.md).
     """
     body = delivery.body
+    if route.language in NATIVE_LANGUAGES:
+        request = ClientRequest.from_delivery(delivery)
+        request.id = request_id
+        headers_of_request = _forward_headers(request, hide_credentials=False)
+        head = encode_native_head(method=request.method, path="/", query="", headers=headers_of_request)
+        return head + native_text(body)
     event, headers = _delivery_event(delivery.content_type)
     event = event | {
         "headers": headers | {"Content-Length": str(len(body)), "X-Request-Id": request_id},

@@ -6,12 +6,21 @@ import time
 from email.utils import formatdate
 from typing import Final
 
+from fnkit.contract.invocation.content_type import detect_content_type
 from fnkit.contract.invocation.http_head import encode_head, json_message
-from fnkit.contract.invocation.response import Headers, MappedResponse, map_failure, map_response
+from fnkit.contract.invocation.response import (
+    PANIC_HEADER,
+    Headers,
+    MappedResponse,
+    map_failure,
+    map_panic,
+    map_response,
+)
 from fnkit.platform.data_plane.interface import FailureKind, RequestFailure, ResponseHeaders
 
 _MAX_CACHED_HEADS: Final = 1024
 _BODILESS_STATUSES: Final = (204, 304)
+_TYPE_HEADERS: Final = (b"content-type", b"content-encoding")
 _HANDLER_ERROR_STATUS: Final = 500
 _STATUS_BY_FAILURE: Final = {
     FailureKind.UNKNOWN: 404,
@@ -44,12 +53,23 @@ def is_handler_error(status: int) -> bool:
 def map_worker_response(status: int, headers: ResponseHeaders, body: bytes) -> MappedResponse:
     """Return the client's response for a worker's, which is a handler's error or has a body that is converted."""
     if is_handler_error(status):
-        return map_failure(body.decode("utf-8", "replace"))
+        is_panic = any(name == PANIC_HEADER for name, _ in headers)
+        return (map_panic if is_panic else map_failure)(body.decode("utf-8", "replace"))
     return map_response(status, _decode_headers(headers), body)
 
 
 def _decode_headers(headers: ResponseHeaders) -> Headers:
     return [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers]
+
+
+def with_content_type(headers: ResponseHeaders, start: bytes) -> ResponseHeaders:
+    """Return the headers of a body that is passed through, with the type that Go's server detects if it has none.
+
+    Workers of handlers in Go and Rust send none by themselves.
+    """
+    if any(name.lower() in _TYPE_HEADERS for name, _ in headers):
+        return headers
+    return (*headers, (b"content-type", detect_content_type(start).encode()))
 
 
 def without_length(headers: ResponseHeaders) -> tuple[int | None, ResponseHeaders]:

@@ -295,7 +295,7 @@ class KubernetesInstanceSource:
     def prestart(self, routes: Iterable[Route]) -> None:
         """Do nothing: a Pod that nothing needs would take the place of one that is needed."""
 
-    def prestart_interpreter(self, interpreter: str) -> None:
+    def prestart_interpreter(self, language: str, interpreter: str, memory: int) -> None:
         """Do nothing: an image brings its interpreter."""
 
     def discard_leftovers(self) -> None:

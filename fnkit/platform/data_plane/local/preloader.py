@@ -19,7 +19,7 @@ from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.data_plane.workers.settings import local_program
+from fnkit.platform.data_plane.workers.program import local_program
 from fnkit.platform.model.routing import Route
 
 _SLOW_START_SECONDS: Final = 0.02  # a faster start has little to gain

@@ -32,7 +32,7 @@ from fnkit.platform.data_plane.workers.instance import LocalInstance
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.prewarmed import WarmPool
 from fnkit.platform.data_plane.workers.process_memory import process_tree, resident_bytes
-from fnkit.platform.data_plane.workers.settings import local_program
+from fnkit.platform.data_plane.workers.program import WorkerProgram, find_program, local_program, make_program
 from fnkit.platform.data_plane.workers.zygote import Storage
 from fnkit.platform.model.routing import Route
 
@@ -105,7 +105,8 @@ class LocalInstanceSource:
         self._limit_monitor = LimitMonitor(counts_memory=settings.level is not Level.CGROUP)
         self._logs = logs
         self._start_seconds = settings.start_seconds
-        self._processes: dict[str, ForkedProcess] = {}  # by the name of the instance
+        self._instances: dict[str, LocalInstance] = {}  # by name
+        self._can_start_ahead = settings.level.has_namespaces
         self._warned: set[tuple[str, int]] = set()  # deployments of which a start waits for memory
         self._turn = asyncio.Lock()
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_STARTS)
@@ -172,7 +173,7 @@ class LocalInstanceSource:
             self._slots.release()
             self._budget.release(route.memory)
             raise OSError(f"{local_program(route).interpreter}: {error}") from error
-        self._processes[instance.name] = instance.process
+        self._instances[instance.name] = instance
         self._limit_monitor.add(instance, memory=route.memory * _MIB)
         return instance
 
@@ -186,7 +187,10 @@ class LocalInstanceSource:
         if zygote is not None:  # if it has just ended, the zygote of the interpreter takes over
             with contextlib.suppress(OSError):
                 return await self._factory.fork_preloaded(zygote)
-        return await self._warm_pool.acquire(local_program(route).interpreter)
+        return await self._warm_pool.acquire(self._find_program(route))
+
+    def _find_program(self, route: Route) -> WorkerProgram:
+        return find_program(route, can_start_ahead=self._can_start_ahead)
 
     def adopt(self, _route: Route, _on_idle: Callable[[Instance], None]) -> Sequence[LocalInstance]:
         """Return nothing: instances end with the process that has started them."""
@@ -201,11 +205,11 @@ class LocalInstanceSource:
         await asyncio.wait((started,), timeout=min(_SLOT_SECONDS, self._start_seconds))
         self._slots.release()
         # Refilled only now, so that the fork does not compete with the start.
-        zygote = self._processes[instance.name].zygote
+        zygote = self._instances[instance.name].process.zygote
         if isinstance(zygote, DeploymentZygoteClient):
             self._spawn(self._factory.prewarm(zygote))
         else:
-            self._warm_pool.refill(zygote.interpreter)
+            self._warm_pool.refill(self._instances[instance.name].program)
         if not started.done():
             await asyncio.wait((started,), timeout=self._start_seconds - _SLOT_SECONDS)
         if not started.done():
@@ -216,15 +220,15 @@ class LocalInstanceSource:
         """Start a zygote for a deployment whose start was slow."""
         self._warned.discard((route.function_id, route.generation))
         # A start from the deployment's zygote was slow for another reason than its imports.
-        if not isinstance(self._processes[instance.name].zygote, DeploymentZygoteClient):
+        if not isinstance(self._instances[instance.name].process.zygote, DeploymentZygoteClient):
             self._preloader.maybe_preload(route, instance.ready_at - instance.start_began_at)
 
     def on_ended(self, route: Route, instance: Instance) -> None:
         """Release the memory of an instance."""
-        process = self._processes.pop(instance.name)
+        ended = self._instances.pop(instance.name)
         self._budget.release(route.memory)
         if instance.was_killed_externally and not instance.was_ready:
-            self._warm_pool.discard_all(process.zygote.interpreter)
+            self._warm_pool.discard_all(ended.program)
 
     def retire(self, route: Route) -> None:
         """Note that a deployment is no longer served: its zygote ends with the last of its instances."""
@@ -232,13 +236,13 @@ class LocalInstanceSource:
         self._preloader.remove(route)
 
     def prestart(self, routes: Iterable[Route]) -> None:
-        """Start the zygotes and pre-warmed workers of the interpreters of these deployments."""
-        for interpreter in {local_program(route).interpreter for route in routes if route.language == "Python"}:
-            self.prestart_interpreter(interpreter)
+        """Start the zygotes and pre-warmed workers of these deployments."""
+        for program in set(map(self._find_program, routes)):
+            self._warm_pool.refill(program)
 
-    def prestart_interpreter(self, interpreter: str) -> None:
+    def prestart_interpreter(self, language: str, interpreter: str, memory: int) -> None:
         """Start the zygote and the pre-warmed workers of an interpreter."""
-        self._warm_pool.refill(interpreter)
+        self._warm_pool.refill(make_program(language, interpreter, memory, is_ahead=self._can_start_ahead))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
@@ -253,7 +257,7 @@ class LocalInstanceSource:
         It is read from the cgroups, which count everything that handlers started, and shared pages once. Without
         cgroups it is the sum of the resident sets of the processes, which include the pages shared with the zygote.
         """
-        readings = [_memory_bytes(self._processes[instance.name]) for instance in instances]
+        readings = [_memory_bytes(self._instances[instance.name].process) for instance in instances]
         known = [reading for reading in readings if reading is not None]
         return sum(known) if known or not readings else None
 

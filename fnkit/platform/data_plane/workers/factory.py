@@ -22,7 +22,8 @@ from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygote
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, fork_process
 from fnkit.platform.data_plane.workers.instance import LocalInstance
 from fnkit.platform.data_plane.workers.isolation import ControlGroups, InstanceGroups, Level
-from fnkit.platform.data_plane.workers.settings import StartupConfig, local_program
+from fnkit.platform.data_plane.workers.program import WorkerProgram, local_program
+from fnkit.platform.data_plane.workers.settings import StartupConfig
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient, Storage
 from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.log_record import LogStream
@@ -69,7 +70,7 @@ class WorkerFactory:
         remove_tree(disks_directory)  # left by a data plane that was killed
         self._settings = StartupConfig(level, runtime_directory, disks_directory, code_directory, hard_cpu=hard_cpu)
         self._logs = logs
-        self._zygotes: dict[str, InterpreterZygoteClient] = {}
+        self._zygotes: dict[tuple[str, tuple[str, ...]], InterpreterZygoteClient] = {}
         self._last_number = 0
         self._is_closed = False
         # One thread: the disk of a deployment zygote contains those of its forks.
@@ -80,16 +81,16 @@ class WorkerFactory:
         """Where the roots of instances are written to, as far as known from the zygotes that were started."""
         return min((zygote.storage for zygote in self._zygotes.values()), key=lambda storage: storage.value)
 
-    async def fork(self, interpreter: str) -> LocalInstance:
-        """Fork an instance from the zygote of this interpreter.
+    async def fork(self, program: WorkerProgram) -> LocalInstance:
+        """Fork a worker that runs this program.
 
         Raises:
             OSError: It could not be forked. A zygote that ends during the fork is first replaced.
         """
         for _ in range(_ZYGOTE_ATTEMPTS - 1):
             with contextlib.suppress(ChildProcessError):
-                return await self._fork_instance(self._get_zygote(interpreter))
-        return await self._fork_instance(self._get_zygote(interpreter))
+                return await self._fork_instance(self._get_zygote(program), program)
+        return await self._fork_instance(self._get_zygote(program), program)
 
     async def fork_preloaded(self, zygote: DeploymentZygoteClient) -> LocalInstance:
         """Fork an instance from the zygote of its deployment, or take the one that was forked ahead of use.
@@ -99,7 +100,7 @@ class WorkerFactory:
         """
         prewarmed, zygote.prewarmed = zygote.prewarmed, None
         if prewarmed is None or not prewarmed.is_prewarmed:
-            prewarmed = await self._fork_instance(zygote)
+            prewarmed = await self._fork_instance(zygote, WorkerProgram(interpreter=zygote.interpreter))
         return zygote.claim(prewarmed)
 
     async def prewarm(self, zygote: DeploymentZygoteClient) -> None:
@@ -108,7 +109,7 @@ class WorkerFactory:
         if not zygote.can_fork() or _is_prewarmed(zygote.prewarmed):
             return
         with contextlib.suppress(OSError):
-            instance = await self._fork_instance(zygote)
+            instance = await self._fork_instance(zygote, WorkerProgram(interpreter=zygote.interpreter))
             if not zygote.can_fork() or _is_prewarmed(zygote.prewarmed):
                 instance.kill("no longer needed")
             else:
@@ -126,7 +127,7 @@ class WorkerFactory:
             OSError: The settings could not be prepared. The instance is killed then.
         """
         try:
-            settings = self._settings.encode_for_instance(route, instance.process)
+            settings = self._settings.encode_for_instance(route, instance.process, instance.program)
         except OSError:
             instance.kill("its settings could not be prepared")
             raise
@@ -144,7 +145,8 @@ class WorkerFactory:
         Raises:
             OSError: It ended before it reported a result.
         """
-        process = await self._fork_process(self._get_zygote(local_program(route).interpreter), is_zygote=True)
+        program = WorkerProgram(interpreter=local_program(route).interpreter)
+        process = await self._fork_process(self._get_zygote(program), program, is_zygote=True)
 
         def on_lines(stream: LogStream, lines: Collection[bytes]) -> None:
             self._logs.write(route.function_id, process.name, "", stream, lines)
@@ -159,27 +161,27 @@ class WorkerFactory:
             raise
         return zygote, result
 
-    def _get_zygote(self, interpreter: str) -> InterpreterZygoteClient:
+    def _get_zygote(self, program: WorkerProgram) -> InterpreterZygoteClient:
         if self._is_closed:
             raise ChildProcessError(errno.ECHILD, "the engine is closed")
-        zygote = self._zygotes.get(interpreter)
+        key = program.interpreter, program.directories
+        zygote = self._zygotes.get(key)
         if zygote is None or zygote.is_closed:  # one that has ended is replaced
             name = f"root-{len(self._zygotes)}"
             self._disks_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._code_directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-            zygote = self._zygotes[interpreter] = InterpreterZygoteClient(
-                self._loop, interpreter, self._settings.encode_for_interpreter(name)
-            )
+            settings = self._settings.encode_for_interpreter(name, program.directories)
+            zygote = self._zygotes[key] = InterpreterZygoteClient(self._loop, program.interpreter, settings)
         return zygote
 
-    async def _fork_instance(self, zygote: ForkServerClient) -> LocalInstance:
+    async def _fork_instance(self, zygote: ForkServerClient, program: WorkerProgram) -> LocalInstance:
         owner = zygote.owner_uid if isinstance(zygote, DeploymentZygoteClient) else 0
-        instance = LocalInstance(await self._fork_process(zygote, owner=owner), self._logs)
+        instance = LocalInstance(await self._fork_process(zygote, program, owner=owner), program, self._logs)
         await instance.connect()
         return instance
 
     async def _fork_process(
-        self, zygote: ForkServerClient, *, owner: int = 0, is_zygote: bool = False
+        self, zygote: ForkServerClient, program: WorkerProgram, *, owner: int = 0, is_zygote: bool = False
     ) -> ForkedProcess:
         self._last_number += 1
         name = f"{self._last_number:08x}"
@@ -189,7 +191,14 @@ class WorkerFactory:
             if directory is not None:
                 _create_disk(Path(directory), owner=owner, mode=0o711 if is_zygote else 0o700)
             process = await fork_process(
-                zygote, self._last_number, groups, disk=path, is_zygote=is_zygote, owner=owner
+                zygote,
+                self._last_number,
+                groups,
+                disk=path,
+                is_zygote=is_zygote,
+                owner=owner,
+                source=program.source,
+                program=self._settings.program_ahead(program, self._last_number),
             )
         except BaseException:
             self._clean_up(groups, directory)

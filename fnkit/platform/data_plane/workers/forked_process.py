@@ -29,6 +29,9 @@ from fnkit.platform.data_plane.workers.isolation import InstanceGroups
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.log_record import MAX_LINE_BYTES, LogStream
 
+PYTHON_SOURCE: Final = "python/serve.py"
+"""What a new Python interpreter reads, below the directory of the worker."""
+
 _UCRED: Final = struct.Struct("3i")  # ucred: process, user, group
 _PIPE_BYTES: Final = 65536  # the capacity of a pipe: one read empties it
 _READ_BYTES: Final = 8192  # in an iteration of the event loop: as many empty lines take milliseconds to log
@@ -80,6 +83,8 @@ async def fork_process(
     disk: str = "",
     is_zygote: bool = False,
     owner: int = 0,
+    source: str = PYTHON_SOURCE,
+    program: dict[str, object] | None = None,
 ) -> ForkedProcess:
     """Fork a process, which waits for its settings afterwards.
 
@@ -91,6 +96,9 @@ async def fork_process(
         is_zygote: It becomes a deployment zygote, and the directory is for its forks.
         owner: The user that gets the pipes, if the process has no right to give them to its user itself; 0 for
             none.
+        source: What an interpreter runs, below the directory of the worker.
+        program: What the process executes at once (``fnkit/worker/python/program.py``); ``None`` if it stays a
+            fork.
 
     Raises:
         ChildProcessError: The zygote has ended, or could not fork.
@@ -119,8 +127,14 @@ async def fork_process(
             await loop.run_in_executor(None, groups.add_process, pid)
         joined = groups.procs_files if groups is not None and joins_by_itself else []
         with contextlib.suppress(OSError):  # it ended at once, which ``exited`` shows
-            document = encode_document({"cgroups": joined, "disk": disk, "is_zygote": is_zygote})
-            await loop.sock_sendall(connection, document)
+            document = {
+                "cgroups": joined,
+                "disk": disk,
+                "is_zygote": is_zygote,
+                "source": source,
+                "program": program,
+            }
+            await loop.sock_sendall(connection, encode_document(document))
         if exited.done():
             raise ChildProcessError(errno.ECHILD, "the zygote ended while it forked")  # noqa: TRY301  (cleans up)
     except BaseException:

@@ -20,6 +20,7 @@ from fnkit.platform.data_plane.instance import InstanceState
 from fnkit.platform.data_plane.instance_connection import ConnectedInstance, ResponseReader
 from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader
+from fnkit.platform.data_plane.workers.program import WorkerProgram
 from fnkit.platform.model.log_record import LogStream
 
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
@@ -36,17 +37,20 @@ class LocalInstance(ConnectedInstance):
 
     Args:
         process: The process that was forked for it.
+        program: What it runs.
         logs: Receives its output.
 
     Attributes:
         process: The process.
+        program: What it runs.
         was_killed_externally: Its zygote has ended, or it was killed from outside: no fault of the function.
         The others are those of ``ConnectedInstance``.
     """
 
-    def __init__(self, process: ForkedProcess, logs: LogWriter) -> None:
+    def __init__(self, process: ForkedProcess, program: WorkerProgram, logs: LogWriter) -> None:
         super().__init__(process.name, InstanceState.PREWARMED, logs, ResponseReader())
         self.process = process
+        self.program = program
         self._startup_line = b""
         self._wait_status: int | None = None
         self._is_reaped = False

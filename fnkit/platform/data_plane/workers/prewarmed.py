@@ -13,80 +13,81 @@ from typing import Final
 
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
 from fnkit.platform.data_plane.workers.instance import LocalInstance
+from fnkit.platform.data_plane.workers.program import WorkerProgram
 
 _REFILL_DELAY: Final = 0.05
 _REPLACEMENT_DELAY: Final = 0.5
 
 
 class WarmPool:
-    """Pre-warmed workers by interpreter.
+    """Pre-warmed workers by what they run.
 
     Args:
         factory: Forks workers.
-        size: The number of workers to keep for each interpreter.
+        size: The number of workers to keep for each program.
     """
 
     def __init__(self, factory: WorkerFactory, size: int) -> None:
         self._factory = factory
         self._size = size
-        self._available: dict[str, deque[LocalInstance]] = {}
+        self._available: dict[WorkerProgram, deque[LocalInstance]] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._refilling: set[str] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._refilling: set[WorkerProgram] = set()
+        self._timers: dict[WorkerProgram, asyncio.TimerHandle] = {}
         self._closed = False
 
-    async def acquire(self, interpreter: str) -> LocalInstance:
-        """Return a pre-warmed worker of this interpreter, or a new one.
+    async def acquire(self, program: WorkerProgram) -> LocalInstance:
+        """Return a pre-warmed worker that runs this program, or a new one.
 
         Raises:
             OSError: A worker could not be forked.
         """
-        workers = self._available.get(interpreter)
+        workers = self._available.get(program)
         while workers:
             worker = workers.popleft()
             if worker.is_prewarmed:
                 return worker
-        return await self._factory.fork(interpreter)
+        return await self._factory.fork(program)
 
-    def refill(self, interpreter: str) -> None:
+    def refill(self, program: WorkerProgram) -> None:
         """Fill the pool again: after a moment, or at once if it is empty."""
-        if self._available.get(interpreter):
-            self._schedule_refill(_REFILL_DELAY, interpreter)
+        if self._available.get(program):
+            self._schedule_refill(_REFILL_DELAY, program)
         else:
-            self._cancel_timer(interpreter)
-            self._start_refill(interpreter)
+            self._cancel_timer(program)
+            self._start_refill(program)
 
-    def discard_all(self, interpreter: str) -> None:
+    def discard_all(self, program: WorkerProgram) -> None:
         """Discard the pool after a worker was killed; the next start forks a fresh one.
 
         Whatever killed that worker, such as a memory killer, may be about to kill the others.
         """
-        workers = self._available.get(interpreter)
+        workers = self._available.get(program)
         while workers:
             workers.popleft().kill("discarded")
 
-    def _schedule_refill(self, delay: float, interpreter: str) -> None:
-        self._cancel_timer(interpreter)
-        self._timers[interpreter] = self._loop.call_later(delay, self._start_refill, interpreter)
+    def _schedule_refill(self, delay: float, program: WorkerProgram) -> None:
+        self._cancel_timer(program)
+        self._timers[program] = self._loop.call_later(delay, self._start_refill, program)
 
-    def _cancel_timer(self, interpreter: str) -> None:
-        if (waiting := self._timers.pop(interpreter, None)) is not None:
+    def _cancel_timer(self, program: WorkerProgram) -> None:
+        if (waiting := self._timers.pop(program, None)) is not None:
             waiting.cancel()
 
-    def _start_refill(self, interpreter: str) -> None:
-        workers = self._available.setdefault(interpreter, deque())
-        if self._closed or interpreter in self._refilling or len(workers) >= self._size:
+    def _start_refill(self, program: WorkerProgram) -> None:
+        workers = self._available.setdefault(program, deque())
+        if self._closed or program in self._refilling or len(workers) >= self._size:
             return
-        self._refilling.add(interpreter)
-        task = self._loop.create_task(self._fork_missing(interpreter, workers))
+        self._refilling.add(program)
+        task = self._loop.create_task(self._fork_missing(program, workers))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fork_missing(self, interpreter: str, workers: deque[LocalInstance]) -> None:
+    async def _fork_missing(self, program: WorkerProgram, workers: deque[LocalInstance]) -> None:
         try:
             while len(workers) < self._size and not self._closed:
-                worker = await self._factory.fork(interpreter)
+                worker = await self._factory.fork(program)
                 if not worker.is_prewarmed:
                     return  # killed at once; another attempt would probably fail too
                 workers.append(worker)
@@ -94,25 +95,25 @@ class WarmPool:
         except OSError:
             return  # the next start tries again and reports the error
         finally:
-            self._refilling.discard(interpreter)
+            self._refilling.discard(program)
 
     def _on_exited(self, worker: LocalInstance, _exited: asyncio.Future[int | None]) -> None:
         """Replace a worker that has ended before it was taken.
 
         After a delay: whatever killed it may kill its replacement too.
         """
-        interpreter = worker.process.zygote.interpreter
-        workers = self._available[interpreter]
+        program = worker.program
+        workers = self._available[program]
         if not self._closed and worker in workers:
             workers.remove(worker)
             if worker.was_killed_externally:
-                self.discard_all(interpreter)
-            self._schedule_refill(_REPLACEMENT_DELAY, interpreter)
+                self.discard_all(program)
+            self._schedule_refill(_REPLACEMENT_DELAY, program)
 
     def close(self) -> None:
         """Stop refilling."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        for interpreter in list(self._timers):
-            self._cancel_timer(interpreter)
+        for program in list(self._timers):
+            self._cancel_timer(program)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +22,19 @@ from fnkit.contract.invocation.environment import (
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, encode_document
 from fnkit.platform.data_plane.workers.isolation import Level
-from fnkit.platform.model.routing import LocalProgram, Route
+from fnkit.platform.data_plane.workers.program import (
+    WorkerProgram,
+    built_command,
+    local_program,
+    memory_overhead,
+)
+from fnkit.platform.model.routing import Route
 
 _MAX_PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
 _FIRST_OWN_UID: Final = 0x1000_0000  # above the ranges of people, services and containers
+_FIRST_AHEAD_UID: Final = 0x2000_0000  # above those
+_AHEAD_UIDS: Final = 0x1000_0000
 _INSTANCE_VARIABLES: Final = ("HOME", "TMPDIR")
 """Variables that differ between the instances of a deployment if they have no root of their own."""
 
@@ -61,28 +70,69 @@ class StartupConfig:
         # Without a root of their own, instances see the machine's accounts, if any, and run as this process's user.
         self._user_name = USER_NAME if level.has_namespaces else _own_user_name()
 
-    def encode_for_interpreter(self, name: str) -> bytes:
+    def encode_for_interpreter(self, name: str, directories: Sequence[str]) -> bytes:
         """Return the settings of the zygote of an interpreter (``fnkit/worker/python/main.py``).
 
         Args:
             name: The name of its directories: one for mounts, and one to try whether the disk is suitable.
+            directories: What the roots of its forks have besides those of the system and of the interpreter.
         """
         root = self._runtime_directory / name
         root.mkdir(mode=0o700, exist_ok=True)
         directory = str(Path(worker.__file__).parent)
-        settings = {"level": self._level.value, "worker": directory, "root": "", "disk": "", "codes": ""}
+        settings: dict[str, object] = {
+            "level": self._level.value,
+            "worker": directory,
+            "directories": directories,
+            "root": "",
+            "disk": "",
+            "codes": "",
+        }
         if self._has_namespaces:
             disk = self._disks_directory / name
             settings |= {"root": str(root), "disk": str(disk), "codes": str(self._code_directory)}
         return encode_document(directory) + encode_document(settings)
 
-    def encode_for_instance(self, route: Route, process: ForkedProcess) -> bytes:
+    def program_ahead(self, program: WorkerProgram, number: int) -> dict[str, object] | None:
+        """Return what a worker executes before it is assigned; ``None`` if it executes nothing.
+
+        Args:
+            program: What it runs.
+            number: The number of its process, which gets a user of its own.
+        """
+        if not program.is_ahead or not program.command:
+            return None
+        sandbox = {
+            "level": self._level.value,
+            "code": "",
+            "home": HOME_DIRECTORY,
+            "memory": program.memory,
+            "disk": DISK_MAX_BYTES // _MIB,
+            "processes": _MAX_PROCESSES,
+            "uid": _FIRST_AHEAD_UID + number % _AHEAD_UIDS,
+            "hostname": "",
+            "filter": True,
+            "fresh": False,
+            "directories": program.directories,
+        }
+        return {"command": program.command, "file": program.file, "sandbox": sandbox}
+
+    def encode_for_instance(self, route: Route, process: ForkedProcess, program: WorkerProgram) -> bytes:
         """Return the settings of an instance, secrets included.
+
+        Args:
+            route: Its deployment.
+            process: Its process.
+            program: What it runs.
 
         Raises:
             OSError: A directory or a limit could not be set up.
         """
         values = self._sandbox_settings(route, process)
+        values["directories"] = program.directories
+        if not program.is_ahead:
+            values["command"] = list(program.command) or built_command(route, str(values["root"]))
+            values["file"] = program.file
         return encode_document(values) + encode_document(self._environment(route, str(values["home"])))
 
     def encode_for_zygote(self, route: Route, process: ForkedProcess, excluded: frozenset[str]) -> bytes:
@@ -135,13 +185,14 @@ class StartupConfig:
             "root": self._root(route),
             "home": home,
             "handler": route.handler,
-            "memory": route.memory,
+            "memory": route.memory + memory_overhead(route.language),
             "disk": DISK_MAX_BYTES // _MIB,
             "processes": _MAX_PROCESSES,
             "uid": self._deployment_uid(route),
             "hostname": route.name,
             "filter": not on_disk and self._level is not Level.NONE,
             "fresh": on_disk,
+            "directories": (),
         }
 
     def _code(self, route: Route) -> str:
@@ -168,13 +219,6 @@ class StartupConfig:
         directory.mkdir(mode=0o700)
         process.host_directory = str(directory)
         return directory
-
-
-def local_program(route: Route) -> LocalProgram:
-    """Return what the instances of a deployment run. Raises ``TypeError`` if it is an image."""
-    if not isinstance(route.program, LocalProgram):
-        raise TypeError(f"{route} runs an image")
-    return route.program
 
 
 def _own_user_name() -> str:

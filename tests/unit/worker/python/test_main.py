@@ -13,11 +13,11 @@ import pytest
 
 from fnkit import worker
 
-FOLDER = Path(worker.__file__).parent / "python"
+FOLDER = Path(worker.__file__).parent
 
 PROGRAM = """
 import os, sys
-sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, sys.argv[1] + "/python")
 import launch
 main = launch.load("main")
 root = main.RootFilesystem("/", "/")
@@ -49,7 +49,7 @@ def test_environment_is_read_after_the_sandbox_is_applied(tmp_path: Path, zygote
     settings = {
         "level": "none", "code": str(tmp_path), "root": str(tmp_path), "home": str(tmp_path),
         "handler": "handler.handle", "memory": 128, "disk": 16, "processes": 16, "uid": 0, "hostname": "x",
-        "filter": False, "fresh": False,
+        "filter": False, "fresh": False, "directories": [],
     }  # fmt: skip
     with (
         subprocess.Popen(command, pass_fds=[child_end.fileno()]) as process,
@@ -58,7 +58,8 @@ def test_environment_is_read_after_the_sandbox_is_applied(tmp_path: Path, zygote
     ):
         child_end.close()
         assert lines.readline() == b"\n"
-        parent_end.sendall(document({"cgroups": [], "disk": "", "is_zygote": False}) + document(settings))
+        prepared = {"cgroups": [], "disk": "", "is_zygote": False, "source": "python/serve.py", "program": None}
+        parent_end.sendall(document(prepared) + document(settings))
         assert lines.readline() == b"confined\n"  # its secrets have not been sent yet
         parent_end.sendall(document({"SECRET": "hidden", "PATH": os.defpath}))
         assert json.loads(lines.readline()) == {"ready": True}

@@ -188,8 +188,8 @@ def test_stopped_build_leaves_no_files(tmp_path: Path) -> None:
 
 
 def test_unsupported_language_error_names_the_runtime(tmp_path: Path) -> None:
-    with pytest.raises(BuildFailed, match="the runtime go126 is not available on this platform"):
-        build(job(tmp_path, zipped(("a", b"", 0)), runtime="go126"))
+    with pytest.raises(BuildFailed, match="the runtime cobol is not available on this platform"):
+        build(job(tmp_path, zipped(("a", b"", 0)), runtime="cobol"))
 
 
 def test_build_without_handler_file_succeeds_and_logs_a_warning(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader, fork_process
 from fnkit.platform.data_plane.workers.instance import LocalInstance
 from fnkit.platform.data_plane.workers.isolation import InstanceGroups
+from fnkit.platform.data_plane.workers.program import WorkerProgram
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.log_record import LogStream
 
@@ -71,7 +72,9 @@ def test_instance_is_killed_and_closed_when_connecting_fails(
     async def connect() -> tuple[ForkedProcess, FakeForkServer]:
         zygote = FakeForkServer()
         process = await fork_process(zygote, 7, None)
-        instance = LocalInstance(process, LogWriter(tmp_path, lambda: 0, lambda: 0.0))
+        instance = LocalInstance(
+            process, WorkerProgram(interpreter=""), LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+        )
         monkeypatch.setattr(asyncio.get_running_loop(), "create_unix_connection", raise_os_error)
         with pytest.raises(OSError, match="refused"):
             await instance.connect()

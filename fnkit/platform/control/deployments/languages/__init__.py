@@ -1,0 +1,1 @@
+"""Builders, one per language: unpacked code → what an instance can run."""

@@ -1,0 +1,93 @@
+"""Builds functions in PHP: Composer installs what ``composer.json`` names, unless the archive has ``vendor``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+from typing import Final
+
+from fnkit.platform.control.deployments.archive import unpack_code
+from fnkit.platform.control.deployments.build_environment import certificate_paths, registry_environment
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
+from fnkit.platform.control.deployments.build_tool import open_build
+from fnkit.platform.directory_tree import walk_tree
+
+_OPTIONS: Final = (
+    "install",
+    "--no-dev",
+    "--no-interaction",
+    "--no-progress",
+    "--no-scripts",
+    "--no-plugins",
+    "--prefer-dist",
+    "--classmap-authoritative",
+)
+_READABLE: Final = ("/etc/php", "/etc/composer", "/var/lib/php/modules")
+
+
+def build_php(job: BuildJob, directory: Path) -> str:
+    """Unpack the archive and install the dependencies, without running their scripts and plugins.
+
+    Raises:
+        BuildFailed: The archive is invalid, Composer is missing, or it failed.
+        BuildStopped: The build was stopped.
+        OSError: A file could not be written.
+    """
+    unpack_code(job, directory)
+    file = f"{job.handler.rpartition('.')[0]}.php"
+    if not (directory / file).is_file():
+        job.log.write(
+            f"The handler {job.handler} needs {file}, which is not in the archive; "
+            "requests will be answered with 500."
+        )
+    if (directory / "composer.json").is_file() and not os.path.lexists(directory / "vendor"):
+        _install(job, directory)
+    return ""
+
+
+def _install(job: BuildJob, directory: Path) -> None:
+    composer = shutil.which("composer")
+    if composer is None or job.interpreter is None:
+        raise BuildFailed(
+            "composer.json needs Composer, which was not found on this machine. Install it, for example with "
+            "`apt-get install composer`, or deploy the vendor directory as well."
+        )
+    job.log.write("Installing the dependencies with Composer.")
+    program = os.path.realpath(composer)
+    with open_build(job, directory, is_source_writable=True) as build:
+        cache = build.shown(build.cache)
+        build.run(
+            [job.interpreter, program, *_OPTIONS],
+            directory=directory,
+            environment={
+                **registry_environment(),
+                "COMPOSER_HOME": f"{cache}/composer",
+                "COMPOSER_CACHE_DIR": f"{cache}/composer/cache",
+                "COMPOSER_ALLOW_SUPERUSER": "1",
+                "COMPOSER_NO_AUDIT": "1",
+                "NO_COLOR": "1",
+            },
+            readable=[str(Path(program).parent), *_READABLE, *certificate_paths()],
+        )
+    _check_result(job, directory)
+
+
+def _check_result(job: BuildJob, directory: Path) -> None:
+    """Hold what was installed to the limits of an archive: the size, and no links that lead outside.
+
+    Raises:
+        BuildFailed: It exceeds them.
+    """
+    size = 0
+    root = os.path.realpath(directory)
+    for entry in walk_tree(directory):
+        size += entry.status.st_size
+        if size > job.unpacked_max:
+            raise BuildFailed(f"The code and its dependencies are larger than {job.unpacked_max} bytes.")
+        if stat.S_ISLNK(entry.status.st_mode) and sys.platform == "linux":
+            target = os.path.realpath(f"/proc/self/fd/{entry.parent}/{entry.name}")
+            if target != root and not target.startswith(f"{root}/"):
+                raise BuildFailed(f"The link {entry.name!r} in the dependencies leads outside the code.")

@@ -1,0 +1,166 @@
+"""What a worker runs, by language. A further language is one row of ``_INTERPRETERS``, or a name in ``_COMPILED``.
+
+A Python handler runs in a fork of its interpreter's zygote. Every other language runs a command: an interpreter
+with the worker's program for that language, or the program that was built from the function. Commands are executed
+in forks of a zygote of this process's own interpreter, which confines them.
+
+Interpreters take tens of milliseconds to start, so they are started ahead and wait for a function, where their root
+can be completed from outside: not without namespaces, not with ``sandbox: v1``, whose system calls are not
+filtered, and not for functions with variables that such an interpreter reads only at its start.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from fnkit.platform.data_plane.workers.forked_process import PYTHON_SOURCE
+from fnkit.platform.model.routing import BUILT_PROGRAM, LocalProgram, Route
+from fnkit.worker import node, php
+
+_COMPILED: Final = frozenset({"Go", "Rust"})
+_V8_HEAP_SHARE: Final = 0.75  # of the function's memory; the rest is for buffers and V8 itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerProgram:
+    """What a worker runs. Workers with the same program are interchangeable until they are assigned.
+
+    Attributes:
+        interpreter: The Python interpreter of the zygote that forks the worker.
+        directories: What its root has besides the directories of the system and of that interpreter.
+        source: What an interpreter runs, below the directory of the worker.
+        command: The command of an interpreter that is no Python, without the file that it runs; empty for others.
+        memory: MB that each process of the command may have where the kernel limits processes; 0 for a worker
+            that gets its limit when it is assigned.
+        is_ahead: Whether the command is executed before the worker is assigned.
+    """
+
+    interpreter: str
+    directories: tuple[str, ...] = ()
+    source: str = PYTHON_SOURCE
+    command: tuple[str, ...] = ()
+    memory: int = 0
+    is_ahead: bool = False
+
+    @property
+    def file(self) -> str:
+        """The name of the file that an interpreter runs in an instance; empty for others."""
+        return f"index{PurePosixPath(self.source).suffix}" if self.command else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Interpreter:
+    """An interpreter of a language.
+
+    Attributes:
+        source: The worker's program, below the directory of the worker.
+        options: Returns its options, for the MB of the function.
+        overhead: MB that a process has mapped, but does not use, beside the memory of the function.
+        start_variables: Variables that it reads only at its start, or their beginnings.
+        configuration: Directories outside of its installation that it reads at its start.
+    """
+
+    source: str
+    options: Callable[[int], tuple[str, ...]]
+    overhead: int
+    start_variables: tuple[str, ...]
+    configuration: tuple[str, ...] = ()
+
+
+def _node_options(memory: int) -> tuple[str, ...]:
+    return (*node.NODE_FLAGS, f"--max-old-space-size={int(memory * _V8_HEAP_SHARE)}")
+
+
+def _php_options(_memory: int) -> tuple[str, ...]:
+    return tuple(argument for name, value in php.INI_SETTINGS for argument in ("-d", f"{name}={value}"))
+
+
+_INTERPRETERS: Final = {
+    "Node": _Interpreter(
+        source=f"node/{node.PROGRAM_NAME}",
+        options=_node_options,
+        overhead=512,
+        start_variables=("NODE_", "UV_THREADPOOL_SIZE", "SSL_CERT", "OPENSSL_"),
+    ),
+    "PHP": _Interpreter(
+        source=f"php/{php.PROGRAM_NAME}",
+        options=_php_options,
+        overhead=192,
+        start_variables=("PHP_INI_SCAN_DIR", "PHPRC"),
+        configuration=("/etc/php",),
+    ),
+}
+
+
+def find_program(route: Route, *, can_start_ahead: bool) -> WorkerProgram:
+    """Return what the workers of a deployment run.
+
+    Args:
+        route: The deployment.
+        can_start_ahead: Whether the isolation level allows commands to be executed ahead.
+    """
+    row = _INTERPRETERS.get(route.language)
+    is_ahead = (
+        can_start_ahead
+        and route.sandbox != "v1"
+        and not (row is not None and any(name.startswith(row.start_variables) for name in route.environment))
+    )
+    return make_program(route.language, local_program(route).interpreter, route.memory, is_ahead=is_ahead)
+
+
+def make_program(language: str, interpreter: str, memory: int, *, is_ahead: bool) -> WorkerProgram:
+    """Return what the workers of functions in a language run.
+
+    Args:
+        language: The language of a runtime.
+        interpreter: Absolute path of the interpreter; of no meaning for a compiled language.
+        memory: MB of the functions.
+        is_ahead: Whether the command of an interpreter is executed ahead.
+    """
+    row = _INTERPRETERS.get(language)
+    if row is None:
+        return WorkerProgram(interpreter=sys.executable if language in _COMPILED else interpreter)
+    return WorkerProgram(
+        interpreter=sys.executable,
+        directories=_toolchain_directories(interpreter, row.configuration),
+        source=row.source,
+        command=(interpreter, *row.options(memory)),
+        memory=memory + row.overhead,
+        is_ahead=is_ahead,
+    )
+
+
+def built_command(route: Route, root: str) -> list[str]:
+    """Return the command of the program that was built from a function; empty if its language is not compiled.
+
+    Args:
+        route: The deployment.
+        root: The directory of the code, as the instance sees it.
+    """
+    return [f"{root}/{BUILT_PROGRAM}"] if route.language in _COMPILED else []
+
+
+def memory_overhead(language: str) -> int:
+    """Return the MB that a process has mapped, but does not use, beside the memory of its function."""
+    row = _INTERPRETERS.get(language)
+    return row.overhead if row is not None else 0
+
+
+def local_program(route: Route) -> LocalProgram:
+    """Return what the instances of a deployment run. Raises ``TypeError`` if it is an image."""
+    if not isinstance(route.program, LocalProgram):
+        raise TypeError(f"{route} runs an image")
+    return route.program
+
+
+@lru_cache(maxsize=64)  # each start asks
+def _toolchain_directories(program: str, configuration: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the directory that a program was installed to, above the ``bin`` that it lies in, and others."""
+    directory = Path(program).resolve().parent
+    installation = directory.parent if directory.name == "bin" else directory
+    return (str(installation), *(path for path in configuration if Path(path).is_dir()))
