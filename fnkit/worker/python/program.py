@@ -20,6 +20,7 @@ import signal
 import socket
 import typing
 
+from .. import built_program
 from ..sandbox import confine
 from ..sandbox.rootfs import RootFilesystem
 from . import serve
@@ -100,6 +101,8 @@ def execute(
     command = list(settings["command"])
     if settings["file"]:
         command.append(_copy_source(source, settings["home"], settings["file"]))
+    else:
+        environment = {**environment, built_program.DESCRIPTOR_VARIABLE: str(CONNECTION)}
     reader, writer = os.pipe()
     os.write(writer, _handler_line(settings, has_environment=True))
     os.close(writer)
@@ -137,7 +140,7 @@ def _execute(
         os.dup2(descriptor, place)  # inheritable, as no other descriptor is (PEP 446)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ignored by Python, and an ignored signal is inherited
-    os.execve(command[0], command, {**environment, "FNKIT_WORKER_FD": str(CONNECTION)})
+    os.execve(command[0], command, environment)
 
 
 def _duplicate_above(descriptor: int) -> int:
