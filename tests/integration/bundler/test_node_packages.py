@@ -216,6 +216,26 @@ def test_unreachable_registry_is_reported(
     assert "hunter2" not in str(raised.value)
 
 
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_package_that_is_gone_or_differs_is_reported(
+    locked: Project,
+    registry: NodeRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bundling: BundleRun,
+    *,
+    is_missing: bool,
+) -> None:
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "empty-cache"))
+    registry.add("left", forged=True)
+    if is_missing:
+        registry.tarballs.clear()
+    with pytest.raises(BundleError) as raised:
+        bundling.bundle(locked, kind="scaleway")
+    assert raised.value.code == ("node-package" if is_missing else "hash-mismatch"), raised.value.message
+    assert "left" in raised.value.message
+
+
 def test_missing_package_manager_is_reported(
     locked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundling: BundleRun
 ) -> None:
