@@ -15,7 +15,8 @@ _ERROR_LINE: Final = re.compile(
     r"npm (?:error|ERR!)|error\b|.*\bERR_|\s*ERROR|.*YN00(?:28|18|35|82|01)", re.IGNORECASE
 )
 _NOISE: Final = re.compile(
-    r"A complete log of this run|\S*_logs\S*|code [A-Z]+$|Usage:|Options:|\[?-|aliases|Run \"npm"
+    r"A complete log of this run|\S*_logs\S*|code [A-Z0-9]+$|404\s*(?:Note that|tarball,|The requested|$)"
+    r"|Usage:|Options:|\[?-|aliases|Run \"npm"
 )
 
 
