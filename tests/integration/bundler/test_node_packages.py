@@ -191,6 +191,7 @@ def test_packages_are_installed_once_for_each_lock_file_and_target(
     assert edited.slice_of("web").digest != first.slice_of("web").digest
 
 
+@pytest.mark.long
 def test_digest_depends_on_the_lock_file_and_not_on_the_cache(
     locked: Project, tmp_path: Path, bundling: BundleRun
 ) -> None:
@@ -291,6 +292,7 @@ def test_lock_file_that_names_other_directories_is_rejected(
     assert (raised.value.code, raised.value.file, raised.value.line) == ("dependency-outside", f"web/{name}", 2)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("registry")
 def test_package_in_the_folder_ships_as_files(tmp_path: Path, bundling: BundleRun) -> None:
     project = node_project(tmp_path, 'exports.handle = () => require("inner");\n')
