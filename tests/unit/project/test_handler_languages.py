@@ -91,7 +91,7 @@ def test_node_files_are_found_by_every_suffix(tmp_path: Path, handler: str, file
 def test_hostile_source_is_searched_in_linear_time() -> None:
     started = time.monotonic()
     for piece in ("export {", "exports = {", "export const ", "\n", "(", "exports", "/*", "export default "):
-        may_export(piece * (1_000_000 // len(piece)), "handle")
+        may_export(piece * (200_000 // len(piece)), "handle")
     assert time.monotonic() - started < 10
 
 
