@@ -90,9 +90,8 @@ def native(
     language: str = request.param
     name = NAMES[language]
     with shared_cache(tmp_path_factory, language) as cache:
-        built = Builder(tmp_path_factory.mktemp(language), cache).build(
-            name, HANDLERS[language], combined_files(language)
-        )
+        # In the folder of the data plane, which runs nothing that is elsewhere.
+        built = Builder(plane.folder, cache).build(name, HANDLERS[language], combined_files(language))
     directory = built.program.parent.parent
     fields = {"language": name, "runtime": RUNTIMES[name], "interpreter": toolchain(name)}
     plane.deploy(language, {"unused": ""}, code_dir=str(directory), uid=UID, handler=HANDLERS[language], **fields)
