@@ -542,6 +542,7 @@ async function main() {
   try {
     process.on("uncaughtException", (error) => worker?.onUncaughtException(error));
     installLogStreams();
+    const { FNKIT_WORKER_FD: _descriptor, ...environment } = process.env;
     const handler = await rehearseLoading();
     const connection = new net.Socket({ fd: CONNECTION, readable: true, writable: true, allowHalfOpen: true });
     worker = new Worker(connection);
@@ -555,6 +556,7 @@ async function main() {
     const settings = parse(line);
     worker.assign(settings);
     if (settings.has_environment) {
+      replaceEnvironment(environment); // the rehearsal has cleared it
       worker.reader.skipEnvironment();
       await worker.start(undefined);
     }
