@@ -12,7 +12,7 @@ filtered, and not for functions with variables that such an interpreter reads on
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,8 @@ from fnkit.platform.model.routing import BUILT_PROGRAM, LocalProgram, Route
 from fnkit.worker import node, php
 
 _COMPILED: Final = frozenset({"Go", "Rust"})
+_LOADER_VARIABLES: Final = ("LD_", "MALLOC_", "GLIBC_TUNABLES")
+"""Variables that the C library reads when a program is executed, or their beginnings."""
 _V8_HEAP_SHARE: Final = 0.75  # of the function's memory; the rest is for buffers and V8 itself
 
 
@@ -62,6 +64,8 @@ class _Interpreter:
         options: Returns its options, for the MB of the function.
         overhead: MB that a process has mapped, but does not use, beside the memory of the function.
         start_variables: Variables that it reads only at its start, or their beginnings.
+        late_options: Further options of one that is not executed ahead.
+        other_variables: Variables with such beginnings that it does not read.
         configuration: Directories outside of its installation that it reads at its start.
     """
 
@@ -69,7 +73,14 @@ class _Interpreter:
     options: Callable[[int], tuple[str, ...]]
     overhead: int
     start_variables: tuple[str, ...]
+    late_options: tuple[str, ...] = ()
+    other_variables: tuple[str, ...] = ()
     configuration: tuple[str, ...] = ()
+
+    def reads_at_start(self, variables: Iterable[str]) -> bool:
+        """Return whether it reads one of these variables only at its start."""
+        beginnings = (*_LOADER_VARIABLES, *self.start_variables)
+        return any(name.startswith(beginnings) and name not in self.other_variables for name in variables)
 
 
 def _node_options(memory: int) -> tuple[str, ...]:
@@ -85,13 +96,16 @@ _INTERPRETERS: Final = {
         source=f"node/{node.PROGRAM_NAME}",
         options=_node_options,
         overhead=512,
-        start_variables=("NODE_", "UV_THREADPOOL_SIZE", "SSL_CERT", "OPENSSL_"),
+        start_variables=("NODE_", "UV_", "SSL_CERT", "OPENSSL_", "LANG", "LC_"),
+        other_variables=("NODE_ENV",),
     ),
     "PHP": _Interpreter(
         source=f"php/{php.PROGRAM_NAME}",
         options=_php_options,
+        # Opcache ends PHP where it cannot create its lock, and /tmp cannot be written to without namespaces.
+        late_options=("-d", "opcache.lockfile_path=."),
         overhead=192,
-        start_variables=("PHP_INI_SCAN_DIR", "PHPRC"),
+        start_variables=("PHP_INI_SCAN_DIR", "PHPRC", "USE_ZEND_ALLOC"),
         configuration=("/etc/php",),
     ),
 }
@@ -108,7 +122,7 @@ def find_program(route: Route, *, can_start_ahead: bool) -> WorkerProgram:
     is_ahead = (
         can_start_ahead
         and route.sandbox != "v1"
-        and not (row is not None and any(name.startswith(row.start_variables) for name in route.environment))
+        and not (row is not None and row.reads_at_start(route.environment))
     )
     return make_program(route.language, local_program(route).interpreter, route.memory, is_ahead=is_ahead)
 
@@ -129,7 +143,7 @@ def make_program(language: str, interpreter: str, memory: int, *, is_ahead: bool
         interpreter=sys.executable,
         directories=_toolchain_directories(interpreter, row.configuration),
         source=row.source,
-        command=(interpreter, *row.options(memory)),
+        command=(interpreter, *row.options(memory), *(() if is_ahead else row.late_options)),
         memory=memory + row.overhead,
         is_ahead=is_ahead,
     )
