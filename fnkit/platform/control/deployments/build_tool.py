@@ -201,7 +201,7 @@ class SandboxedBuild:
             descriptor = _open_below(self.cache, path)
         except OSError:
             raise BuildFailed("The build succeeded, but there is no program.") from None
-        with open(descriptor, "rb") as source:  # noqa: PTH123 - a descriptor
+        with os.fdopen(descriptor, "rb") as source:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise BuildFailed("The build succeeded, but the program is no file.")
