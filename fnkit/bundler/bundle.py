@@ -1,4 +1,6 @@
-"""Builds a project's archives.
+"""Builds a project's archives, each by the module of its language in ``languages``.
+
+The stages for Python are:
 
 1. *Select*: ignore files decide which files of the project ship (``selection``).
 2. *Lock*: resolve the requirements to exact files for the target; skipped while its inputs are unchanged.
@@ -8,24 +10,41 @@
 5. *Slice*: compute each function's digest over everything its behaviour depends on.
 6. *Archive*: join the layer and the user's files; all functions of one runtime share the result.
 
-No stage runs the user's code, and only *lock* and *fetch* use the network. Building a source distribution runs its
-code, which the caller has to allow. ``python_bundle`` runs these stages for
-Python, so far the only language.
+For other languages, *select* takes the function's folder, package managers *install* the locked packages of Node,
+and the slice is the folder. No stage runs the user's code, and only *lock*, *fetch* and *install* use the network.
+Building a source distribution and running a declared command run code, which the caller has to allow.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-from fnkit.bundler.dependencies.build_permission import AllowBuildsCallback, refuse_builds
+from fnkit.bundler.builds.permission import AllowBuildsCallback, refuse_builds
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import ResolverBackend, TargetKind, lock_target
+from fnkit.bundler.files.selection import select_by_rules
+from fnkit.bundler.languages.go import bundle_go
+from fnkit.bundler.languages.node import bundle_node
+from fnkit.bundler.languages.php import bundle_php
+from fnkit.bundler.languages.python import bundle_python
+from fnkit.bundler.languages.request import BundleRequest, LanguageBundler
+from fnkit.bundler.languages.rust import bundle_rust
 from fnkit.bundler.model import Bundle, ProgressCallback, ignore_progress
-from fnkit.bundler.python_bundle import bundle_python
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
-from fnkit.project.model import FunctionSpec, Project
+from fnkit.project.model import BuildCommand, FunctionSpec, Project
+
+_LANGUAGES: Final[Mapping[str, LanguageBundler]] = {
+    "python": bundle_python,
+    "node": bundle_node,
+    "php": bundle_php,
+    "go": bundle_go,
+    "rust": bundle_rust,
+}
+"""By the language of a target. A language is one module in ``languages`` and one row here."""
 
 
 def bundle_project(
@@ -37,9 +56,11 @@ def bundle_project(
     kind: TargetKind,
     names: frozenset[str] | None = None,
     report: ProgressCallback = ignore_progress,
-    allow_builds: AllowBuildsCallback = refuse_builds,
+    allow_builds: AllowBuildsCallback | None = refuse_builds,
 ) -> tuple[Bundle, ...]:
-    """Build the project's archives in ``out`` and return them sorted by runtime.
+    """Build the project's archives in ``out`` and return them sorted by runtime and folder.
+
+    Functions of one runtime, folder and build share an archive.
 
     On an error no partial file is left behind.
 
@@ -51,24 +72,37 @@ def bundle_project(
         kind: Which lock files to use.
         names: Functions to slice; only the archives of their runtimes are built. ``None`` means all.
         report: Called at each step.
-        allow_builds: Called before packages are built from source.
+        allow_builds: Called before code of the project or of its packages runs. ``None`` is for a plan: nothing
+            runs, and an archive that needs a command of the project is planned and not written, unless the cache
+            has what the command made.
 
     Raises:
         BundleError: A stage failed; ``docs/errors.md`` lists the codes.
     """
-    by_runtime: dict[str, list[FunctionSpec]] = {}
+    groups: dict[tuple[str, str, BuildCommand | None], list[FunctionSpec]] = {}
     for function in project.functions:
-        if names is None or function.name in names:
-            by_runtime.setdefault(function.runtime, []).append(function)
+        groups.setdefault((function.runtime, function.root, function.build), []).append(function)
+    select = functools.cache(functools.partial(select_by_rules, project.root))
     bundles: list[Bundle] = []
-    for runtime in sorted(by_runtime):
-        target = _target_of_runtime(runtime, targets, kind)
-        functions = tuple(by_runtime[runtime])
-        _check_language(functions[0], target)
-        bundle = bundle_python(
-            project, functions, target, kind=kind, out=out, cache=cache, report=report, allow_builds=allow_builds
+    for group in sorted(groups.values(), key=lambda one: (one[0].runtime, one[0].root, one[0].name)):
+        selected = tuple(one for one in group if names is None or one.name in names)
+        if not selected:
+            continue
+        target = _target_of_runtime(group[0].runtime, targets, kind)
+        request = BundleRequest(
+            project=project,
+            group=tuple(group),
+            functions=selected,
+            target=target,
+            kind=kind,
+            out=out,
+            cache=cache,
+            report=report,
+            allow_builds=refuse_builds if allow_builds is None else allow_builds,
+            run_builds=allow_builds is not None,
+            select=select,
         )
-        bundles.append(bundle)
+        bundles.append(_LANGUAGES[target.language](request))
     return tuple(bundles)
 
 
@@ -122,15 +156,3 @@ def _target_of_runtime(runtime: str, targets: Mapping[str, BundleTarget], kind: 
             hint="Install that language on this machine, or use a runtime that the platform offers.",
         )
     return BundleTarget.scaleway(runtime)
-
-
-def _check_language(function: FunctionSpec, target: BundleTarget) -> None:
-    """Reject the runtime of a function that cannot be bundled."""
-    if target.language != "python" or target.python is None:
-        raise BundleError(
-            f"{function.name} uses {target.runtime}; this version of fnkit bundles Python 3 only.",
-            code="language-not-bundled",
-            hint="Deploy it with another tool, or use a Python runtime.",
-            file=function.source.file,
-            line=function.source.line,
-        )

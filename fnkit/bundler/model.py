@@ -15,15 +15,16 @@ class BundleProgress:
     """One step of bundling. Stages without work are not reported.
 
     Attributes:
-        stage: ``lock`` resolves requirements, ``fetch`` downloads wheels, ``build`` builds one from source,
-            ``layer`` packs dependencies, ``archive`` writes the zip file.
+        stage: ``lock`` resolves requirements, ``fetch`` downloads wheels, ``install`` runs a package manager,
+            ``build`` builds a package from source or runs a command of the project, ``layer`` packs dependencies,
+            ``archive`` writes the zip file.
         runtime: Runtime that the step belongs to.
         detail: Name of the package, backend or file.
         done: Files completed, for ``fetch``.
         total: Files in all, for ``fetch`` and ``layer``; 0 for other stages.
     """
 
-    stage: Literal["lock", "fetch", "build", "layer", "archive"]
+    stage: Literal["lock", "fetch", "install", "build", "layer", "archive"]
     runtime: str
     detail: str = ""
     done: int = 0
@@ -52,7 +53,7 @@ class Slice:
     Attributes:
         digest: 32 lower-case hex digits over runtime, handler, dependencies and ``files``.
         files: Pairs of path in the archive and SHA-256 hex digest, sorted by path, of all files in the slice.
-        dependencies: ``name==version`` of every locked package.
+        dependencies: ``name==version`` of every package in the archive.
         whole_project_reason: Why the slice is the whole project; ``None`` when the reachable files are known.
     """
 
@@ -68,12 +69,15 @@ class Bundle:
     """One archive on disk and a description of its content.
 
     Attributes:
+        path: The zip file. With ``needs_build``, it does not exist.
         target: Wheel platform, for example ``musllinux_1_2_x86_64``.
         digest: SHA-256 hex digest of the content (names, modes, bytes), not of the zip file itself.
         size: Bytes of the zip file.
         unpacked_size: Bytes after extraction.
         dependencies: Sorted by name.
         notes: Sentences for the user, for example about a downgraded version or a whole-project slice.
+        needs_build: A build that has not run makes some of its files, so it was planned and not written. Its digest
+            and slices are those that it will have; its sizes are 0.
     """
 
     path: Path
@@ -85,6 +89,7 @@ class Bundle:
     slices: tuple[Slice, ...]
     dependencies: tuple[Dependency, ...]
     notes: tuple[str, ...] = ()
+    needs_build: bool = False
 
     def slice_of(self, function: str) -> Slice:
         """Return the slice of a function.

@@ -53,6 +53,10 @@ class BundleTarget:
             BundleError: ``unknown-runtime``, or ``unknown-target`` for a description in another form.
         """
         parts = description.split("-")
+        if len(parts) == _DESCRIPTION_PARTS - 1:
+            # Systems other than Linux have one C library, and where nothing of the archive is compiled for it, the
+            # platform names none.
+            parts.append("" if parts[0] == "cpython" else "gnu")
         if len(parts) != _DESCRIPTION_PARTS or (parts[0] == "cpython" and parts[1].count(".") < 1):
             raise _unknown_target_error(runtime, description)
         implementation, version, machine_name, system, libc = parts

@@ -32,10 +32,7 @@ def ask_before_builds(output: Output, progress: DeployProgress, *, allowed: bool
         if output.as_json or not sys.stdin.isatty():
             return False
         if not answers:
-            question = (
-                f"The project {request.root} builds {', '.join(request.packages)} from source, "
-                "which runs code of these packages on this machine. Allow it?"
-            )
+            question = f"The project {request.root} {request}, which runs its code on this machine. Allow it?"
             with progress.paused():
                 answers.append(output.confirm(question, yes=False))
         if answers[0]:

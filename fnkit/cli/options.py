@@ -206,7 +206,7 @@ class Confirmations:
 
     Args:
         yes: Deletions.
-        allow_builds: Builds from source.
+        allow_builds: Builds that the project declares.
     """
 
     yes: bool
@@ -293,7 +293,7 @@ def allow_builds_option(command: CommandFunction) -> CommandFunction:
         "--allow-builds",
         is_flag=True,
         envvar="FNKIT_ALLOW_BUILDS",
-        help="Allow building packages from source, as the project declares. [env: FNKIT_ALLOW_BUILDS]",
+        help="Allow the builds that the project declares, which run its code. [env: FNKIT_ALLOW_BUILDS]",
     )(command)
 
 

@@ -26,7 +26,6 @@ from fnkit.bundler import (
     ResolverBackend,
     bundle_project,
     lock_project,
-    refuse_builds,
 )
 from fnkit.client.api import FunctionsApi
 from fnkit.deploy.apply import apply_plan
@@ -57,7 +56,8 @@ class DeployRequest:
         names: Functions to deploy, ``None`` for all.
         prune: Delete owned functions that are no longer declared.
         refresh: List the crons, domains and triggers of every function.
-        allow_builds: Called before packages are built from source. A plan alone never builds.
+        allow_builds: Called before code of the project or of its packages runs. ``None`` for a plan, which never
+            runs any.
     """
 
     directory: Path
@@ -65,7 +65,7 @@ class DeployRequest:
     names: frozenset[str] | None = None
     prune: bool = True
     refresh: bool = False
-    allow_builds: AllowBuildsCallback = refuse_builds
+    allow_builds: AllowBuildsCallback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +88,8 @@ class DeployInputs:
 
     @property
     def archives(self) -> ArchivePaths:
-        """Zip files by content digest."""
-        return {bundle.digest: bundle.path for bundle in self.bundles}
+        """Zip files by content digest, of the archives that were written."""
+        return {bundle.digest: bundle.path for bundle in self.bundles if not bundle.needs_build}
 
 
 def prepare_inputs(
@@ -162,7 +162,7 @@ def bundle_functions(
     names: frozenset[str] | None,
     report: EventCallback,
     *,
-    allow_builds: AllowBuildsCallback,
+    allow_builds: AllowBuildsCallback | None,
     out: Path | None = None,
 ) -> tuple[Bundle, ...]:
     """Build the archives of selected functions for a target, in ``out`` or the cache.

@@ -26,10 +26,11 @@ from fnkit.errors import Problem
 from fnkit.project import validation
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
 from fnkit.project.event_sources import build_crons, build_triggers
-from fnkit.project.handlers import check_handler_file, check_signature
-from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
+from fnkit.project.handlers import check_handler
+from fnkit.project.languages.python import check_signature
+from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
-from fnkit.project.requirements import read_requirements
+from fnkit.project.requirements import Requirements, read_requirements
 from fnkit.project.runtimes import (
     check_runtime,
     creatable_runtimes,
@@ -71,7 +72,9 @@ class FunctionBuilder:
         subject = Subject(function.name, function.source, self.problems)
         self._check_name(subject)
         runtime, language = self._select_runtime(function, declaration, subject)
-        handler = self._select_handler(function, runtime, language, subject)
+        handler = self._select_handler(function, runtime)
+        build = validation.validate_build(function.build, subject)
+        notes = self._check_handler(function, handler, language, build, subject)
         check_signature(function.signature, subject)
         valid = validation.validate_settings(declaration, subject)
         env, secrets = declaration.env or {}, declaration.secrets or ()
@@ -92,6 +95,8 @@ class FunctionBuilder:
             triggers=build_triggers(function.triggers, subject),
             preload=declaration.preload is not False,
             root=function.root,
+            build=build,
+            notes=notes,
         )
 
     def _check_name(self, subject: Subject) -> None:
@@ -121,18 +126,23 @@ class FunctionBuilder:
             subject.add("runtime-language", message, f"Use {self.default_runtime}.")
         return runtime, language
 
-    def _select_handler(self, function: DeclaredFunction, runtime: str, language: str, subject: Subject) -> str:
+    def _select_handler(self, function: DeclaredFunction, runtime: str) -> str:
         row = find_runtime(runtime)
-        handler = function.handler if function.handler is not None else (row.default_handler if row else "")
+        return function.handler if function.handler is not None else (row.default_handler if row else "")
+
+    def _check_handler(
+        self, function: DeclaredFunction, handler: str, language: str, build: BuildCommand | None, subject: Subject
+    ) -> tuple[str, ...]:
+        """Check the handler of a function in settings, if its language is known, and return notes for the user."""
         if function.table_index is None or not language:
-            return handler
+            return ()
         if language == "Python" and function.root != ".":
             message = f"{subject} is a Python function, so its path must be the whole project."
             hint = "Remove path, and put the file's path into handler, as in handlers/hello.say."
             subject.add("bad-path", message, hint)
-        else:
-            check_handler_file(self.root, function.root, handler, language, subject)
-        return handler
+            return ()
+        output = None if build is None else build.output
+        return check_handler(self.root, function.root, handler, language, subject, build_output=output)
 
 
 def _validated_settings(
@@ -198,7 +208,12 @@ def build_project(
         root=root,
         settings=settings,
         namespace=namespace,
-        default_runtime=_default_python_runtime(settings, stage, default_runtime(runtimes, host_python), problems),
+        default_runtime=_default_python_runtime(
+            settings,
+            stage,
+            default_runtime(runtimes, host_python),
+            None if not report.functions else problems,
+        ),
         available=runtimes,
         problems=problems,
     )
@@ -206,7 +221,8 @@ def build_project(
     declared = declared_functions(settings, report, problems)
     functions = _build_functions(builder, settings, stage, declared)
     _check_uniqueness(functions, problems)
-    requirements = read_requirements(root, problems)
+    has_python = not functions or any(runtime_language(function.runtime) == "Python" for function in functions)
+    requirements = read_requirements(root, problems) if has_python else Requirements((), None)
     source_builds = _source_builds(settings, problems)
     problems.raise_if_any()
     return Project(
@@ -223,8 +239,15 @@ def build_project(
     )
 
 
-def _default_python_runtime(settings: Settings, stage: str, fallback: str, problems: ProblemList) -> str:
-    """Return the default runtime of Python functions: the stage's, else the project's, else ``fallback``."""
+def _default_python_runtime(settings: Settings, stage: str, fallback: str, problems: ProblemList | None) -> str:
+    """Return the default runtime of decorated handlers: the stage's, else the project's, else ``fallback``.
+
+    Args:
+        settings: The settings.
+        stage: The stage.
+        fallback: The runtime if none is set.
+        problems: Receives the problem of a runtime of another language; ``None`` if no handler is decorated.
+    """
     table = settings.table
     stage_runtime = table.stages[stage].defaults.runtime if stage in table.stages else None
     runtime = table.defaults.runtime if stage_runtime is None else stage_runtime
@@ -233,6 +256,8 @@ def _default_python_runtime(settings: Settings, stage: str, fallback: str, probl
     row = find_runtime(runtime)
     if row is None or row.language == "Python":
         return runtime
+    if problems is None:
+        return fallback
     path = ("defaults", "runtime") if stage_runtime is None else ("stages", stage, "defaults", "runtime")
     message = f"The default runtime applies to Python functions, and {runtime} is not a Python runtime."
     source = settings.location(*path)
@@ -275,13 +300,14 @@ def _build_functions(
             overrides = merged_declaration(
                 _validated_settings(table, path, f"{function.name} in stage {stage}", builder), overrides
             )
-        own = function.declaration
+        own, below = function.declaration, replace(defaults, runtime=None)
         if function.table_index is not None:
+            # A default runtime of Python is for decorated handlers, which the builder gives it. Functions in
+            # settings, which may be in another language, name their own.
+            below = below if runtime_language(defaults.runtime or "python") == "Python" else defaults
             own_table = settings.table.function[function.table_index]
             own = _validated_settings(own_table, ("function", function.table_index), function.name, builder)
-        # The default runtime is a Python runtime. The builder applies it to decorated handlers only; functions in
-        # settings, which may be in another language, must name their own.
-        complete = merged_declaration(replace(defaults, runtime=None), own, overrides)
+        complete = merged_declaration(below, own, overrides)
         specs.append(builder.build(function, complete))
     return specs
 

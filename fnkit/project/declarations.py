@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import PurePosixPath
 from typing import Final
 
 from msgspec.structs import asdict
@@ -17,6 +18,15 @@ from fnkit.scanner.report import ScannedFunction, ScanReport, Signature
 _FIELD_NAMES: Final = tuple(field.name for field in fields(FunctionDeclaration))
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredBuild:
+    """The settings of a function's build; ``None`` and an empty tuple are not given."""
+
+    command: str | None
+    inputs: tuple[str, ...]
+    output: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredFunction:
     """One declared function, before validation.
@@ -28,6 +38,7 @@ class DeclaredFunction:
         table_index: Index in the settings' function tables, or ``None`` for a decorated handler.
         source: Where the function is declared.
         declaration: Its explicit settings.
+        build: Its ``build``, ``build_inputs`` and ``build_output``, or ``None`` for a decorated handler.
         signature: ``None`` if unknown, which it always is for functions in settings.
         summary: First line of the handler's docstring, or ``""``.
     """
@@ -38,6 +49,7 @@ class DeclaredFunction:
     table_index: int | None
     source: SourceLocation
     declaration: FunctionDeclaration
+    build: DeclaredBuild | None
     crons: tuple[tuple[CronDeclaration, SourceLocation], ...]
     triggers: tuple[tuple[TriggerDeclaration, SourceLocation], ...]
     signature: Signature | None
@@ -92,6 +104,7 @@ def _from_decorators(function: ScannedFunction, problems: ProblemList) -> Declar
         table_index=None,
         source=SourceLocation(function.file, function.line),
         declaration=declaration,
+        build=None,
         crons=tuple((one, source) for one, source in marks if isinstance(one, CronDeclaration)),
         triggers=tuple((one, source) for one, source in marks if isinstance(one, TriggerDeclaration)),
         signature=function.signature,
@@ -133,10 +146,11 @@ def _from_settings(settings: Settings) -> Iterator[DeclaredFunction]:
         yield DeclaredFunction(
             name=table.name,
             handler=table.handler,
-            root=table.path.rstrip("/").removeprefix("./") or table.path,
+            root=PurePosixPath(table.path).as_posix(),
             table_index=index,
             source=source,
             declaration=explicit_settings(table),
+            build=DeclaredBuild(table.build, table.build_inputs, table.build_output),
             crons=tuple(
                 (CronDeclaration(**asdict(cron)), settings.location("function", index, "crons", position))
                 for position, cron in enumerate(table.crons)

@@ -44,6 +44,21 @@ class TriggerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuildCommand:
+    """A command that makes files of a function's archive. It runs code of the project, so the user must allow it.
+
+    Attributes:
+        command: A line for the shell, run in a copy of the inputs.
+        inputs: Which files of the function's folder it reads, in git's pattern syntax; empty for all.
+        output: Folder that it writes, relative to the function's folder; ``.`` for all files that it makes.
+    """
+
+    command: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValidSettings:
     """The settings of a function that can be validated without the rest of the project, with defaults.
 
@@ -72,6 +87,8 @@ class FunctionSpec(ValidSettings):
         handler: The API's handler string (``handlers/hello.say_hello``); the archive has the file at that path.
         secrets: Names only. Values are read when planning.
         root: Folder of the function's code relative to the project; ``.``, the whole project, for Python.
+        build: The declared build, or ``None``.
+        notes: Sentences for the user about what is accepted, but may not work everywhere.
     """
 
     name: str
@@ -88,6 +105,8 @@ class FunctionSpec(ValidSettings):
     triggers: tuple[TriggerSpec, ...]
     preload: bool
     root: str
+    build: BuildCommand | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,8 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
     """Default settings of functions."""
 
     runtime: Annotated[
-        str | None, _setting("Runtime of Python functions. Default: this machine's Python, if the platform has it.")
+        str | None,
+        _setting("Runtime of decorated functions. Default: this machine's Python, if the platform has it."),
     ] = None
     memory: Annotated[int | None, _setting("MB, one of the platform's tiers.", *CPU_BY_MEMORY)] = None
     min_scale: Annotated[int | None, _setting("Number of instances kept warm.")] = None
@@ -116,6 +117,15 @@ class FunctionTable(FunctionOverrides, frozen=True, kw_only=True):
     path: Annotated[str, _setting("Folder of its code, relative to the settings file.")] = "."
     handler: Annotated[
         str | None, _setting("Handler string. Default: the runtime's (handler.handle, Handle or handle).")
+    ] = None
+    build: Annotated[
+        str | None, _setting("Command that makes files of the archive; the user must allow it.", "npm run build")
+    ] = None
+    build_inputs: Annotated[
+        tuple[str, ...], _setting("Files that the command reads, in .gitignore syntax. Default: all.", "src/**")
+    ] = ()
+    build_output: Annotated[
+        str | None, _setting("Folder that the command writes. Default: all files that it makes.", "dist")
     ] = None
     crons: Annotated[tuple[CronTable, ...], _setting("Schedules.")] = ()
     triggers: Annotated[tuple[TriggerTable, ...], _setting("Queues and subjects.")] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Final
 
 from fnkit.authoring.declarations import FunctionDeclaration
@@ -16,7 +17,8 @@ from fnkit.contract import limits
 from fnkit.contract.durations import parse_duration
 from fnkit.contract.enums import HttpOption, Privacy, Sandbox
 from fnkit.contract.names import STAGE_RULE, UUID_RULE, is_hostname
-from fnkit.project.model import NamespaceSpec, SourceLocation, ValidSettings
+from fnkit.project.declarations import DeclaredBuild
+from fnkit.project.model import BuildCommand, NamespaceSpec, SourceLocation, ValidSettings
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.settings import NamespaceTable, Settings
 
@@ -267,6 +269,24 @@ def validate_settings(declaration: FunctionDeclaration, subject: Subject) -> Val
         message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
         subject.add("bad-private-network", message)
     return valid
+
+
+def validate_build(build: DeclaredBuild | None, subject: Subject) -> BuildCommand | None:
+    """Return the build of a function, or ``None`` if it has none or its settings are invalid."""
+    if build is None or build == DeclaredBuild(None, (), None):
+        return None
+    if build.command is None or not build.command.strip():
+        subject.add("bad-build", f"{subject} has settings of a build, but no command.", "Set build.")
+        return None
+    output = PurePosixPath(build.output or ".")
+    if output.is_absolute() or ".." in output.parts or "\\" in str(output) or "\0" in str(output):
+        hint = "Use a path relative to the function's folder, with /."
+        subject.add("bad-path", f"{subject}: build_output {build.output!r} is outside of its folder.", hint)
+        return None
+    if "\0" in build.command:
+        subject.add("bad-build", f"{subject}: build contains a null character.")
+        return None
+    return BuildCommand(command=build.command, inputs=build.inputs, output=output.as_posix())
 
 
 def _validate_choice(setting: str, value: str | None, choices: Iterable[str], subject: Subject) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.contract.invocation.response import HANDLER_MISSING
-from tests.support.language_programs import NODE_WORKER, node_command, node_parameters, node_programs
+from tests.support.language_programs import NODE_WORKER, node_command, node_parameters, node_version
 from tests.support.language_worker import (
     READY,
     LanguageWorker,
@@ -32,8 +32,7 @@ def command(request: pytest.FixtureRequest) -> list[str]:
 
 @pytest.fixture(scope="module")
 def newest() -> list[str]:
-    programs = node_programs()
-    return node_command(programs[max(programs)]) if programs else node_command("")
+    return node_command()
 
 
 def json_of(response: WorkerResponse) -> dict[str, object]:
@@ -389,6 +388,15 @@ def test_load_that_never_ends_sends_nothing(command: list[str], tmp_path: Path) 
         worker.close()
 
 
+def test_response_that_nobody_reads_ends_the_process(command: list[str], tmp_path: Path) -> None:
+    write_sources(tmp_path, {"handler.js": "exports.handle = () => 'x'.repeat(8 << 20);"})
+    with running_worker(command, tmp_path) as worker:
+        worker.send_request(EVENT)
+        worker.connection.close()
+        assert worker.wait() == 0
+        assert worker.stderr == b""
+
+
 def test_pending_timer_does_not_keep_the_process(command: list[str], tmp_path: Path) -> None:
     source = "setInterval(() => {}, 1000);\nexports.handle = () => 'x';"
     write_sources(tmp_path, {"handler.js": source})
@@ -451,6 +459,5 @@ def test_compiled_code_is_cached(command: list[str], tmp_path: Path) -> None:
         assert worker.call(EVENT).body == b"x"
         version = worker.call(EVENT)
     assert version.status == 200
-    major = next(int(name[4:]) for name, path in node_programs().items() if path == command[0])
-    if major >= 22:
+    if node_version(command[0]) >= 22:
         assert [path for path in cache.rglob("*") if path.is_file()]

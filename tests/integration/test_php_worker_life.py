@@ -301,6 +301,15 @@ def test_exit_at_load_ends_the_process(command: list[str], tmp_path: Path) -> No
         worker.close()
 
 
+def test_response_that_nobody_reads_ends_the_process(command: list[str], tmp_path: Path) -> None:
+    write_sources(tmp_path, {"handler.php": "<?php\nfunction handle() { return str_repeat('x', 8 << 20); }\n"})
+    with running_worker(command, tmp_path) as worker:
+        worker.send_request(EVENT)
+        worker.connection.close()
+        assert worker.wait() == 0
+        assert worker.stderr == b""
+
+
 def test_closed_connection_ends_the_process(command: list[str], tmp_path: Path) -> None:
     write_sources(tmp_path, {"handler.php": "<?php\nfunction handle() { return 'x'; }\n"})
     with running_worker(command, tmp_path) as worker:

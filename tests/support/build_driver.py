@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
+import msgspec
+
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
 from fnkit.platform.control.deployments.build_tool import open_build
-from tests.support.builds import UID, limits_of
+from tests.support.builds import UID
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
         uid=UID,
         cache=folder / "caches/f",
         isolation=settings["level"],
-        limits=limits_of(settings["limits"]),
+        limits=msgspec.convert(settings["limits"], BuildLimits),
         log=BuildLog(folder / "log", 1, lambda: ""),
         progress=lambda _: None,
     )
@@ -57,7 +59,7 @@ def main() -> None:
     lines = (folder / "log/build.jsonl").read_text().splitlines() if (folder / "log/build.jsonl").exists() else []
     log = "\n".join(json.loads(line)["message"] for line in lines)
     left = sorted(path.name for path in (folder / "deployments").iterdir())
-    print(json.dumps({"error": error, "log": log, "left": left, "seconds": time.monotonic() - began}))  # noqa: T201
+    sys.stdout.write(json.dumps({"error": error, "log": log, "left": left, "seconds": time.monotonic() - began}))
 
 
 if __name__ == "__main__":

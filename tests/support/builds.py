@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.build import build
-from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
 from fnkit.platform.control.deployments.toolchains import Toolchains
 from tests.support.data_plane import PYTHONPATH, interpreter_for
 
@@ -185,7 +185,3 @@ def stop_later(job: BuildJob, is_due: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=wait)
     thread.start()
     return thread
-
-
-def limits_of(values: Mapping[str, float]) -> BuildLimits:
-    return BuildLimits(**{name: value if name == "seconds" else int(value) for name, value in values.items()})  # type: ignore[arg-type]  # by name

@@ -10,7 +10,7 @@ from pathlib import Path
 from fnkit.bundler import AllowBuildsCallback, Bundle, BundleProgress, bundle_project, refuse_builds
 from fnkit.bundler.dependencies.locking import TargetKind
 from fnkit.bundler.target import BundleTarget
-from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
+from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"
 """The running interpreter as a target, so that the tests can run what they bundle."""
@@ -26,7 +26,13 @@ print(json.dumps(getattr(importlib.import_module(module), name)({}, {})))
 
 
 def function_spec(
-    name: str, handler: str, *, runtime: str = "python313", change_detection: str = "function"
+    name: str,
+    handler: str,
+    *,
+    runtime: str = "python313",
+    change_detection: str = "function",
+    root: str = ".",
+    build: BuildCommand | None = None,
 ) -> FunctionSpec:
     return FunctionSpec(
         name=name,
@@ -50,7 +56,8 @@ def function_spec(
         triggers=(),
         change_detection=change_detection,
         preload=True,
-        root=".",
+        root=root,
+        build=build,
     )
 
 
@@ -96,12 +103,24 @@ class BundleRun:
         *,
         kind: TargetKind = "local",
         target: str = LOCAL,
-        allow_builds: AllowBuildsCallback = refuse_builds,
+        allow_builds: AllowBuildsCallback | None = refuse_builds,
     ) -> Bundle:
-        """Bundle a project with a single runtime."""
+        """Bundle a project with a single archive."""
+        [bundle] = self.bundle_all(project, kind=kind, target=target, allow_builds=allow_builds)
+        return bundle
+
+    def bundle_all(
+        self,
+        project: Project,
+        *,
+        kind: TargetKind = "local",
+        target: str = LOCAL,
+        allow_builds: AllowBuildsCallback | None = refuse_builds,
+    ) -> tuple[Bundle, ...]:
+        """Bundle a project."""
         self.stages.clear()
         runtimes = {one.runtime for one in project.functions}
-        [bundle] = bundle_project(
+        return bundle_project(
             project,
             {} if kind == "scaleway" else {runtime: BundleTarget.parse(runtime, target) for runtime in runtimes},
             out=self.out,
@@ -110,7 +129,6 @@ class BundleRun:
             report=self._on_progress,
             allow_builds=allow_builds,
         )
-        return bundle
 
     def _on_progress(self, progress: BundleProgress) -> None:
         self.stages.append(progress.stage)

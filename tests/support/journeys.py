@@ -69,7 +69,7 @@ _LAST_WRITE = Step("fnkit/platform/data_plane/gateway/http_connection.py", "Http
 JOURNEYS = {
     "declaration": Journey("From a decorated handler to a live function", 33),
     "warm": Journey("A warm HTTP request", 18),
-    "cold": Journey("A cold HTTP request", 35),
+    "cold": Journey("A cold HTTP request", 36),
     "message": Journey("A NATS message to its acknowledgement", 28),
     "create": Journey("CreateFunction", 22),
 }

@@ -27,8 +27,13 @@ class KillingProxy:
 
 
 @contextmanager
-def killing_proxy(upstream: str, *, after: int | None, kill: Callable[[], None]) -> Iterator[KillingProxy]:
-    """Forward requests to ``upstream``; when ``after`` of them are done, call ``kill`` and drop all connections."""
+def killing_proxy(
+    upstream: str, *, after: int | None, kill: Callable[[], None], missing: frozenset[str] = frozenset()
+) -> Iterator[KillingProxy]:
+    """Forward requests to ``upstream``; when ``after`` of them are done, call ``kill`` and drop all connections.
+
+    Paths in ``missing`` are answered with 404, for example what only our platform has.
+    """
     target = urlsplit(upstream)
     proxy = KillingProxy("")
     guard = threading.Lock()
@@ -40,6 +45,12 @@ def killing_proxy(upstream: str, *, after: int | None, kill: Callable[[], None])
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
+            if self.path.split("?")[0] in missing:
+                self.send_response(404)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+                return
             with guard:
                 if dead.is_set():
                     self.close_connection = True

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
@@ -34,43 +34,46 @@ def node_programs() -> dict[str, str]:
         candidates.insert(0, os.path.realpath(on_path))
     found: dict[str, str] = {}
     for candidate in candidates:
-        version = subprocess.run(
-            [candidate, "--version"], check=True, capture_output=True, text=True, timeout=60
-        ).stdout
-        major = int(version.removeprefix("v").partition(".")[0])
-        if major >= NODE_VERSION_MIN:
-            found.setdefault(f"node{major}", candidate)
+        version = node_version(candidate)
+        if version >= NODE_VERSION_MIN:
+            found.setdefault(f"node{version}", candidate)
     return found
 
 
-def node_command(program: str) -> list[str]:
-    """Return the command of the Node worker."""
-    return [program, *fnkit.worker.node.NODE_FLAGS, str(NODE_WORKER)]
+@cache
+def node_version(program: str) -> int:
+    """Return the major version of a Node."""
+    command = [program, "--version"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return int(output.removeprefix("v").partition(".")[0])
 
 
-def node_parameters() -> list[object]:
-    """Return the Node programs as parameters of tests, or one that skips."""
+def node_parameters() -> list[str]:
+    """Return the names of the Node programs, or one name without a program."""
+    return sorted(node_programs()) or ["node"]
+
+
+def node_command(name: str = "") -> list[str]:
+    """Return the command of the worker in a Node such as ``node22``, by default the newest. Skips without any."""
     programs = node_programs()
-    return [pytest.param(path, id=name) for name, path in sorted(programs.items())] or [
-        pytest.param("", id="no-node", marks=_missing("Node 20 or later is not on PATH"))
-    ]
+    if not programs:
+        _skip("Node 20 or later is not on PATH")
+    return [programs[name or max(programs)], *fnkit.worker.node.NODE_FLAGS, str(NODE_WORKER)]
 
 
 def php_command() -> list[str]:
     """Return the command of the PHP worker. Skips the test if there is no PHP."""
     program = shutil.which("php")
     if program is None:
-        reason = f"PHP is not on PATH; this installs it: {_INSTALL_PHP}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _skip(f"PHP is not on PATH; this installs it: {_INSTALL_PHP}")
     settings = [text for name, value in fnkit.worker.php.INI_SETTINGS for text in ("-d", f"{name}={value}")]
     return [os.path.realpath(program), *settings, str(PHP_WORKER)]
 
 
-def _missing(reason: str) -> pytest.MarkDecorator:
-    # A test that gets an empty path fails by itself.
-    return pytest.mark.skipif(not os.environ.get("CI"), reason=reason)
+def _skip(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def runtime_of(language: str) -> dict[str, object]:
@@ -79,7 +82,4 @@ def runtime_of(language: str) -> dict[str, object]:
         return {}
     if language == "php":
         return {"language": "PHP", "runtime": "php84", "interpreter": php_command()[0]}
-    programs = node_programs()
-    if not programs:
-        pytest.skip("Node 18 or later is not on PATH")
-    return {"language": "Node", "runtime": "node22", "interpreter": max(programs.items())[1]}
+    return {"language": "Node", "runtime": "node22", "interpreter": node_command()[0]}

@@ -104,6 +104,10 @@ _SETTINGS_PROBLEMS: Final = {
     "unknown-setting": ("The setting does not exist.", "Correct the name; docs/settings.md lists all settings."),
 }
 _FUNCTION_PROBLEMS: Final = {
+    "bad-build": (
+        "A function has build_inputs or build_output without a build, or its build is not a command.",
+        "Set build to the command that makes the files, or remove the other settings.",
+    ),
     "bad-choice": (
         "A setting has a value that it does not accept.",
         "Use one of the values that the message lists.",

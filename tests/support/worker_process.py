@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -66,23 +65,19 @@ class WorkerProcess:
 
 @contextmanager
 def running_worker(program: Path, folder: Path) -> Iterator[WorkerProcess]:
-    """Start a program with a connected socket as its descriptor 3."""
+    """Start a program with a connected socket."""
     platform, instance = socket.socketpair()
     platform.settimeout(60)
     errors = folder / "stderr.log"
 
-    def move_descriptor() -> None:
-        os.dup2(instance.fileno(), 3)
-
     with instance, errors.open("wb") as stderr:
         process = subprocess.Popen(
             [program],
-            env={"FNKIT_WORKER_FD": "3"},
+            env={"FNKIT_WORKER_FD": str(instance.fileno())},
             stdin=subprocess.DEVNULL,
             stdout=stderr,
             stderr=stderr,
-            pass_fds=(3,),
-            preexec_fn=move_descriptor,  # noqa: PLW1509 - no threads here
+            pass_fds=(instance.fileno(),),
         )
     worker = WorkerProcess(process, platform, errors)
     try:

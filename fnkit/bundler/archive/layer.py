@@ -12,6 +12,7 @@ import mmap
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import msgspec
 
 from fnkit.bundler.archive.zip_format import DEFLATED, STORED, ZipEntry, central_directory_header, local_file_header
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_files
+from fnkit.bundler.files.content import FileContent, atomic_file, read_verified, remove_stale_temporary_files
 from fnkit.bundler.model import Dependency
 from fnkit.errors import BundleError
 
@@ -40,6 +41,7 @@ _FORMAT_VERSION = 2
 """Increase when the same wheels give different layer bytes."""
 _FOOTER = struct.Struct("<QQ8s")
 _MAGIC = b"fnklayr1"
+_DEFLATE_LEVEL = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,16 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
     key = _layer_key(packages)
     if not packages:
         return Layer(path=None, key=key, payload_length=0, index=LayerIndex())
+    return open_layer_by_key(key, cache)
+
+
+def empty_layer() -> Layer:
+    """Return the layer of no dependencies."""
+    return Layer(path=None, key="", payload_length=0, index=LayerIndex())
+
+
+def open_layer_by_key(key: str, cache: Path) -> Layer | None:
+    """Return the cached layer with a key, or ``None`` when it is missing or truncated."""
     path = _layer_path(cache, key)
     try:
         with path.open("rb") as file:
@@ -262,6 +274,50 @@ def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path],
         )
         file.write(index)
         file.write(_FOOTER.pack(offset, len(index), _MAGIC))
+
+
+def write_tree_layer(
+    key: str, files: Mapping[str, FileContent], dependencies: tuple[Dependency, ...], cache: Path
+) -> None:
+    """Write a layer of files on disk into the cache.
+
+    Args:
+        key: 64 hex digits over everything that determines the files.
+        files: Content by path in the archive.
+        dependencies: The packages that the files belong to; their sizes are those of the unpacked files.
+        cache: Cache directory.
+
+    Raises:
+        BundleError: ``changed-while-bundling``, ``disk-full``, ``not-writable``.
+    """
+    path = _layer_path(cache, key)
+    remove_stale_temporary_files(path.parent)
+    central: list[bytes] = []
+    offset = 0
+    with atomic_file(path, mode=0o600) as file:
+        for name in sorted(files, key=lambda one: one.encode("utf-8")):
+            content = files[name]
+            data = read_verified(content, name)
+            packer = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+            packed = packer.compress(data) + packer.flush()
+            method = DEFLATED if len(packed) < len(data) else STORED
+            payload = packed if method == DEFLATED else data
+            entry = ZipEntry(name, method, content.crc32, len(payload), content.size, content.executable)
+            record = local_file_header(entry)
+            file.write(record)
+            file.write(payload)
+            central.append(central_directory_header(entry, offset))
+            offset += len(record) + len(payload)
+        unpacked = sum(one.size for one in files.values())
+        index = LayerIndex(
+            central_directory=b"".join(central),
+            entry_count=len(central),
+            unpacked_size=unpacked,
+            dependencies=dependencies,
+        )
+        encoded = msgspec.msgpack.encode(index, order="deterministic")
+        file.write(encoded)
+        file.write(_FOOTER.pack(offset, len(encoded), _MAGIC))
 
 
 def _layer_path(cache: Path, key: str) -> Path:

@@ -10,11 +10,8 @@ import msgspec
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from fnkit.bundler.dependencies.build_permission import (
-    AllowBuildsCallback,
-    check_resolution_builds,
-    refuse_builds,
-)
+from fnkit.bundler.builds.permission import AllowBuildsCallback, refuse_builds
+from fnkit.bundler.dependencies.build_permission import check_resolution_builds
 from fnkit.bundler.dependencies.lockfile import (
     Lock,
     LockedPackage,

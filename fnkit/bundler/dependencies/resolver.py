@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from fnkit.bundler.builds.environment import build_environment
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.uv_settings import build_environment
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 

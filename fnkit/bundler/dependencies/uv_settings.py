@@ -1,4 +1,4 @@
-"""The settings of uv that a project may choose, and the environment that uv and builds run in.
+"""The settings of uv that a project may choose.
 
 uv takes its settings from ``[tool.uv]`` or ``uv.toml`` of the directory it runs in, among them some that run code
 or write files: packages to build from source, the interpreter, the cache directory. A repository must not choose
@@ -36,18 +36,6 @@ _PROJECT_SETTINGS: Final = (
     "constraint-dependencies",
     "override-dependencies",
 )
-
-_KEPT_VARIABLES: Final = frozenset(
-    {
-        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TERM", "TZ", "TMPDIR", "TEMP", "TMP", "SHELL",
-        "SYSTEMROOT", "APPDATA", "LOCALAPPDATA", "USERPROFILE",
-        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
-        "SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC",
-        "PYENV_ROOT", "DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH",
-    }
-)  # fmt: skip
-_KEPT_PREFIXES: Final = ("LC_", "XDG_", "UV_", "PIP_")
-_REMOVED_PREFIX: Final = "UV_PUBLISH_"
 
 
 def project_uv_settings(root: Path) -> UvSettings:
@@ -107,13 +95,3 @@ def _toml_value(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     return toml_string(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for builds, which run the code of a package's author: no API keys, no tokens."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if name.upper() in _KEPT_VARIABLES
-        or (name.upper().startswith(_KEPT_PREFIXES) and not name.upper().startswith(_REMOVED_PREFIX))
-    }

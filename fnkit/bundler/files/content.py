@@ -50,11 +50,11 @@ def atomic_file(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 temporary.unlink()
         if isinstance(error, OSError):
-            raise _write_error(path, error) from error
+            raise unwritable_file_error(path, error) from error
         raise
 
 
-def _write_error(path: Path, error: OSError) -> BundleError:
+def unwritable_file_error(path: Path, error: OSError) -> BundleError:
     """Return the error for a file that could not be written."""
     if error.errno in _DISK_FULL_ERRNOS:
         return BundleError(

@@ -22,17 +22,21 @@ _WILDCARDS = frozenset("*?[")
 _DIRECTORY_GROUP = "ps_d"
 """The group with which pathspec's expressions end where a line may name a directory."""
 
-BUILT_IN_PATTERNS = (
+TOOL_PATTERNS = (
     # Settings, lock files and other files for people and tools. No handler reads them. A slice includes every
     # file that is not Python, so without these patterns a changed memory setting would update every function.
     "/pyproject.toml", "/fnkit.toml", "/fnkit.*.lock", "/uv.toml", "/uv.lock", "/poetry.lock", "/pdm.lock",
     "/Pipfile*", "/pylock*.toml", "/requirements*.txt", "/requirements*.in", "/setup.py", "/setup.cfg",
-    "/tox.ini", "/noxfile.py", "/Makefile", "/README*", "/CHANGELOG*", "/LICENSE*", "/LICENCE*", "/Dockerfile*",
+    "/tox.ini", "/noxfile.py", "/Dockerfile*",
     "/.dockerignore", ".gitignore", ".gitattributes", ".gitmodules", ".gitkeep", "/.fnkitignore", "/.github/",
     "/.gitlab-ci.yml", "/.pre-commit-config.yaml", ".editorconfig", ".python-version", ".idea/", ".vscode/",
-    # Tests and build output.
-    "/tests/", "/test/", "/build/", "/dist/", "*.egg-info/", "*.py[co]", "*.swp", "*~", ".DS_Store", "Thumbs.db",
-    ".coverage", ".coverage.*",
+    ".serverless/",
+    "*.egg-info/", "*.py[co]", "*.swp", "*~", ".DS_Store", "Thumbs.db", ".coverage", ".coverage.*",
+)  # fmt: skip
+"""Files of tools, which neither a handler nor a compiler reads."""
+BUILT_IN_PATTERNS = (
+    *TOOL_PATTERNS,
+    "/Makefile", "/README*", "/CHANGELOG*", "/LICENSE*", "/LICENCE*", "/tests/", "/test/", "/build/", "/dist/",
 )  # fmt: skip
 """The weakest layer. ``!README.md`` in ``.fnkitignore`` re-includes a file."""
 

@@ -11,6 +11,7 @@ are recognised and left out.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,39 @@ def select_files(root: Path, exclude: tuple[str, ...] = ()) -> tuple[str, ...]:
     return select_project(root, exclude).files
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionRules:
+    """What a language adds to the ignore rules of a project, in git's pattern syntax.
+
+    Attributes:
+        exclude: The setting ``exclude``.
+        included: Included although a ``.gitignore`` or the built-in list excludes them, such as the compiled code
+            that a handler string names. The setting and ``.fnkitignore`` are stronger.
+        never: Excluded whatever else applies, such as the output of a compiler.
+        entered: Names of directories to enter, of those that are otherwise never entered.
+        built_in: The built-in list.
+        only_git: Whether the setting and ``.fnkitignore``, which say what ships, do not apply.
+    """
+
+    exclude: tuple[str, ...] = ()
+    included: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    entered: frozenset[str] = frozenset()
+    built_in: tuple[str, ...] = ignore.BUILT_IN_PATTERNS
+    only_git: bool = False
+
+
+def literal_pattern(path: str) -> str:
+    """Return the pattern that matches one path, relative to the project's root, and nothing else."""
+    return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)
+
+
 def select_project(root: Path, exclude: tuple[str, ...] = ()) -> Selection:
+    """Select the files of a project as ``select_by_rules`` does, with no rules but the setting ``exclude``."""
+    return select_by_rules(root, SelectionRules(exclude=exclude))
+
+
+def select_by_rules(root: Path, selection_rules: SelectionRules) -> Selection:
     """Select the files of a project that go into its archives.
 
     Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*``, saved
@@ -77,25 +110,32 @@ def select_project(root: Path, exclude: tuple[str, ...] = ()) -> Selection:
 
     Args:
         root: The project's directory.
-        exclude: Further patterns in git's syntax.
+        selection_rules: Further patterns.
 
     Raises:
         BundleError: ``link-outside``, ``link-broken``, ``link-loop``, ``link-secret``, ``file-name``,
             ``unreadable-file``, ``ignore-file``.
     """
     resolved = Path(os.path.realpath(root))
-    strongest = [ignore.IgnoreLayer("", ignore.parse_patterns(exclude, "The setting exclude"))] if exclude else []
-    project_file = ignore.read_ignore_file(resolved / ".fnkitignore", "")
+    own = [_layer(selection_rules.included, "The handler strings")]
+    if not selection_rules.only_git:
+        own.append(_layer(selection_rules.exclude, "The setting exclude"))
+        own.append(ignore.read_ignore_file(resolved / ".fnkitignore", ""))
+    own.append(_layer(selection_rules.never, "The excluded directories"))
     rules = ignore.IgnoreRules(
-        built_in=ignore.IgnoreLayer("", ignore.parse_patterns(ignore.BUILT_IN_PATTERNS, "The built-in patterns")),
+        built_in=ignore.IgnoreLayer("", ignore.parse_patterns(selection_rules.built_in, "The built-in patterns")),
         gitignores=ignore.repository_layers(resolved),
-        project_layers=tuple(strongest if project_file is None else [*strongest, project_file]),
+        project_layers=tuple(layer for layer in own if layer is not None),
     )
-    walk = _ProjectWalk(resolved)
+    walk = _ProjectWalk(resolved, _PRUNED_DIRECTORIES - selection_rules.entered)
     files = [path for path in walk.files("", rules, ()) if not _is_saved_plan(resolved, path)]
     return Selection(
         files=tuple(sorted(files, key=os.fsencode)), withheld=tuple(sorted(walk.withheld, key=os.fsencode))
     )
+
+
+def _layer(patterns: tuple[str, ...], source: str) -> ignore.IgnoreLayer | None:
+    return ignore.IgnoreLayer("", ignore.parse_patterns(patterns, source)) if patterns else None
 
 
 class _ProjectWalk:
@@ -105,8 +145,9 @@ class _ProjectWalk:
         withheld: What was left out so far because of its name.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pruned: frozenset[str]) -> None:
         self.withheld: list[str] = []
+        self._pruned = pruned
         self._root = os.fspath(root)
 
     def files(self, base: str, rules: ignore.IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
@@ -140,9 +181,9 @@ class _ProjectWalk:
 
     def _includes_directory(self, path: str, rules: ignore.IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
-        if name in _PRUNED_DIRECTORIES or rules.is_ignored(path, is_directory=True):
+        if name in self._pruned or rules.is_ignored(path, is_directory=True):
             return False
-        _check_name(path)
+        check_file_name(path)
         if self._withholds(path, rules, is_directory=True):
             return False
         # Every virtual environment has this file at its root, whatever the directory's name.
@@ -152,7 +193,7 @@ class _ProjectWalk:
         name = path.rpartition("/")[2]
         if name.startswith(_NEVER_SELECTED_PREFIXES) or rules.is_ignored(path, is_directory=False):
             return False
-        _check_name(path)
+        check_file_name(path)
         if self._withholds(path, rules, is_directory=False):
             return False
         if not os.access(os.path.join(self._root, path), os.R_OK):
@@ -175,13 +216,9 @@ class _ProjectWalk:
         git lists a link as a file, so a pattern for directories (``name/``) does not ignore the link itself.
         """
         name = path.rpartition("/")[2]
-        if (
-            name in _PRUNED_DIRECTORIES
-            or name.startswith(DOTENV_PREFIX)
-            or rules.is_ignored(path, is_directory=False)
-        ):
+        if name in self._pruned or name.startswith(DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
             return
-        _check_name(path)
+        check_file_name(path)
         if self._withholds(path, rules, is_directory=False):
             return
         target = self._resolve_link(path)
@@ -248,8 +285,12 @@ class _ProjectWalk:
             )
 
 
-def _check_name(path: str) -> None:
-    """Reject names that some unpackers or file systems cannot represent."""
+def check_file_name(path: str) -> None:
+    """Reject names that some unpackers or file systems cannot represent.
+
+    Raises:
+        BundleError: ``file-name``.
+    """
     try:
         path.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -28,10 +28,12 @@ class FunctionRow:
     Args:
         document: Its JSON object.
         cells: Its cells in the table: name, runtime, handler, location, and crons and triggers.
+        notes: Sentences about it.
     """
 
     document: Mapping[str, object]
     cells: tuple[str, str, str, str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class ScanView:
     problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return ``functions[…], problems[{code,message,hint,file,line}]``."""
+        """Return ``functions[…], problems[{code,message,hint,file,line}], notes[…]``."""
         return {
             "functions": [dict(function.document) for function in self.functions],
+            "notes": [note for function in self.functions for note in function.notes],
             "problems": [problem_to_json(problem) for problem in self.problems],
         }
 
@@ -60,6 +63,9 @@ class ScanView:
             for function in self.functions:
                 table.add_row(*function.cells)
             console.print(table)
+        for function in self.functions:
+            for note in function.notes:
+                console.print(f"note: {note}", style="cyan")
         for problem in self.problems:
             _render_problem(console, problem)
         count = len(self.functions)
@@ -88,7 +94,8 @@ def row_from_spec(spec: FunctionSpec) -> FunctionRow:
         ],
     }
     place = f"{spec.source.file}:{spec.source.line}"
-    return FunctionRow(document, (spec.name, spec.runtime, spec.handler, place, ", ".join(fires)))
+    cells = (spec.name, spec.runtime, spec.handler, place, ", ".join(fires))
+    return FunctionRow(document, cells, spec.notes)
 
 
 def row_from_declarations(function: ScannedFunction) -> FunctionRow:

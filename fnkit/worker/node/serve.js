@@ -510,7 +510,6 @@ async function rehearseLoading() {
   describeError(new Error("rehearsal"));
   replaceEnvironment({ NAME: "value" });
   replaceEnvironment({}); // its variables are not for the function, and removing each takes a while
-  process.chdir(process.cwd());
   return handler;
 }
 

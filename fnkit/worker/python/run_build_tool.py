@@ -22,7 +22,7 @@ import stat
 import sys
 import typing
 
-from ..sandbox import namespaces
+from ..sandbox import namespaces, syscalls
 from ..sandbox.build_sandbox import NAMESPACES, BuildSandbox
 
 _CHECK_SECONDS = 0.25
@@ -67,6 +67,8 @@ def _report(code: int, ended: str, detail: str) -> None:
 def _start(sandbox: BuildSandbox, settings: dict[str, typing.Any], limit: int, failing: int) -> typing.NoReturn:
     """Become the tool, or process 1 of its namespace. Write what fails to a descriptor."""
     try:
+        if sys.platform == "linux":  # process 1 of a namespace takes all others with it
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
         os.dup2(1, 2)
         null = os.open("/dev/null", os.O_RDONLY)

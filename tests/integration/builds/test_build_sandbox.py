@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import tempfile
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.deployments.build_tool import build_isolation
+from fnkit.platform.control.deployments.tool_process import build_isolation
 from tests.support.builds import run_tool, running_tool
+from tests.support.data_plane import children
 from tests.support.isolation_levels import level_parameters
 from tests.support.waiting import wait_until
 
@@ -179,6 +181,12 @@ def test_build_ends_when_its_time_is_over_although_the_tool_has_closed_its_outpu
     assert float(str(answer["seconds"])) < 20
 
 
+def test_tool_that_writes_without_end_is_ended(run: Callable[..., dict[str, object]]) -> None:
+    answer = run("import os\nwhile True: os.write(1, b'words of a tool ' * 4096 + b'\\n')\n")
+    assert answer["error"] == "The build was ended: its output is larger than 32 MiB."
+    assert len(str(answer["log"])) < 4 * MEBIBYTE
+
+
 def test_daemon_of_a_tool_ends_with_it(run: Callable[..., dict[str, object]], folder: Path) -> None:
     source = (
         "import os, sys\nopen('program', 'w').write('x')\nif os.fork() == 0:\n    os.setsid()\n"
@@ -203,3 +211,16 @@ def test_tool_ends_when_the_platform_is_killed(place: tuple[int, str], folder: P
         wait_until(lambda: any(line.endswith(f"{mark} ") for line in processes_with(mark)), what="the tool runs")
         platform.send_signal(signal.SIGKILL)
         wait_until(lambda: not any(line.endswith(f"{mark} ") for line in processes_with(mark)), what="it has ended")
+
+
+def test_tool_ends_with_the_process_that_watches_it(place: tuple[int, str], folder: Path) -> None:
+    mark = f"{folder}-tool"
+    sleep = f"[sys.executable, '-c', 'import time; time.sleep(90)', '{mark}']"
+    source = f"import os, sys\nos.execv(sys.executable, {sleep})\n"
+    with running_tool(folder / "data", place, source) as platform:
+        wait_until(lambda: any(line.endswith(f"{mark} ") for line in processes_with(mark)), what="the tool runs")
+        [watcher] = children(platform.pid)
+        os.kill(watcher, signal.SIGKILL)
+        wait_until(lambda: not any(line.endswith(f"{mark} ") for line in processes_with(mark)), what="it has ended")
+        answer = json.loads(platform.communicate(timeout=60)[0])
+    assert answer["error"] == "The build was ended: the process that watches it was killed."

@@ -6,7 +6,6 @@ import dataclasses
 import shutil
 import stat
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -199,5 +198,26 @@ def test_rebuild_does_not_download_again(go_builder: Builder, tmp_path: Path) ->
     assert "downloading" not in second.log
 
 
-def test_nothing_of_python_is_needed(go_builder: Builder) -> None:
-    assert go_builder.job("Go", "Handle", {}).interpreter != sys.executable
+def test_builds_of_one_function_use_its_cache_one_after_the_other(go_builder: Builder, tmp_path: Path) -> None:
+    """A superseded build may not have ended when the next one begins."""
+    one = go_builder.job("Go", "Handle", {"go.mod": MODULE, "handler.go": handler('"one"')})
+    two = go_builder.job("Go", "Handle", {"go.mod": MODULE, "handler.go": handler('"two"')})
+    threads = [threading.Thread(target=build, args=(job,)) for job in (one, two)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answer_of(one.target / ".fnkit/handler", tmp_path) == b"one"
+    assert answer_of(two.target / ".fnkit/handler", tmp_path) == b"two"
+
+
+def test_cache_that_became_a_link_is_replaced(go_builder: Builder, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    link = go_builder.cache.with_name("linked")  # beside the compiled standard library
+    link.symlink_to(outside)
+    files = {"Cargo.toml": "", "go.mod": "module hello\n", "handler.go": "package hello\n\nfunc {"}
+    result = go_builder.build("Go", "Handle", files, cache=link)
+    assert "syntax error" in result.log
+    assert not link.is_symlink()
+    assert list(outside.iterdir()) == []

@@ -214,7 +214,7 @@ fn main() {
         fs::write("/usr/fnkit-was-here", "x").is_ok(), fs::read_dir(format!("{data}/logs")).is_ok()];
     let names: Vec<String> = env::vars().map(|(name, _)| name).filter(|name| name.contains("SECRET")).collect();
     println!("cargo::warning=reached {tries:?} {names:?}");
-    Command::new("/bin/sh").arg("-c").arg("setsid sleep 97531 &").status().unwrap();
+    Command::new("/bin/sh").arg("-c").arg("setsid sleep 97531 >/dev/null 2>&1 &").status().unwrap();
 }
 """
 

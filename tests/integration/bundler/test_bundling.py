@@ -307,8 +307,8 @@ def test_project_file_conflicting_with_dependency_is_rejected(
     assert raised.value.code == "package-folder-conflict"
 
 
-def test_unsupported_language_is_rejected(tmp_path: Path, bundling: BundleRun) -> None:
-    function: FunctionSpec = function_spec("n", "handler.handle", runtime="node22")
+def test_runtime_without_a_version_is_rejected(tmp_path: Path, bundling: BundleRun) -> None:
+    function: FunctionSpec = function_spec("n", "handler.handle", runtime="python3")
     with pytest.raises(BundleError) as raised:
         bundle_project(
             project_with(tmp_path, function), {}, out=bundling.out, cache=bundling.cache, kind="scaleway"

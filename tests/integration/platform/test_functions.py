@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_process import API, ControlProcess, zip_archive
+from tests.support.control_process import API, ControlProcess, running_control, zip_archive
 from tests.support.waiting import wait_until
 
 
@@ -132,16 +132,14 @@ def test_invalid_zip_gives_the_recorded_build_error(control: ControlProcess, nam
     assert "not a zip" in log.read_text()
 
 
-def test_deploy_with_unavailable_runtime_gives_an_error(
-    control: ControlProcess, namespace: dict[str, object]
-) -> None:
-    function = control.create_function(namespace["id"], "noder", runtime="node22")
-    failed = control.deploy(function["id"], zip_archive())
-
-    assert (failed["status"], failed["error_message"]) == (
-        "error",
-        "the runtime node22 is not available on this platform",
-    )
+def test_deploy_with_a_runtime_that_is_not_here_gives_an_error(tmp_path: Path) -> None:
+    with running_control(tmp_path, strict_runtimes=True) as control:
+        function = control.create_function(control.create_namespace()["id"], "modern", runtime="php85")
+        failed = control.deploy(function["id"], zip_archive())
+        assert (failed["status"], failed["error_message"]) == (
+            "error",
+            "No PHP 8.5 was found on this machine for the runtime php85.",
+        )
 
 
 @pytest.mark.parametrize(

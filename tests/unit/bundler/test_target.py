@@ -42,7 +42,7 @@ def test_description_maps_to_wheel_and_uv_platform_tags(description: str, platfo
 @pytest.mark.parametrize(
     "description",
     ["", "cpython", "cpython-3-x86_64-linux-gnu", "cpython-a.b-x86_64-linux-gnu", "cpython-3.12-vax-linux-gnu",
-     "cpython-3.12-x86_64-plan9-gnu", "cpython-3.12-x86_64-linux-bionic"],
+     "cpython-3.12-x86_64-linux", "cpython-3.12-x86_64-plan9-gnu", "cpython-3.12-x86_64-linux-bionic"],
 )  # fmt: skip
 def test_unknown_target_is_rejected(description: str) -> None:
     with pytest.raises(BundleError) as raised:
@@ -50,9 +50,22 @@ def test_unknown_target_is_rejected(description: str) -> None:
     assert raised.value.code == "unknown-target"
 
 
-def test_target_of_another_language_has_no_python() -> None:
-    target = BundleTarget.parse("node22", "node-22-x86_64-linux-gnu")
-    assert (target.language, target.python, list(target.tags())) == ("node", None, [])
+@pytest.mark.parametrize(
+    ("runtime", "description", "language", "resolver"),
+    [
+        ("node22", "node-22-x86_64-linux-gnu", "node", "x86_64-unknown-linux-gnu"),
+        ("node24", "node-24.19-aarch64-linux-musl", "node", "aarch64-unknown-linux-musl"),
+        ("php85", "php-8.2-arm64-darwin", "php", "aarch64-apple-darwin"),
+        ("go126", "go-1.26-x86_64-linux", "go", "x86_64-unknown-linux-gnu"),
+        ("rust196", "rust-1.95-x86_64-linux-gnu", "rust", "x86_64-unknown-linux-gnu"),
+    ],
+)
+def test_target_of_another_language_has_no_python(
+    runtime: str, description: str, language: str, resolver: str
+) -> None:
+    target = BundleTarget.parse(runtime, description)
+    assert (target.language, target.python, list(target.tags())) == (language, None, [])
+    assert target.uv_platform == resolver
 
 
 def test_unknown_runtime_is_rejected() -> None:

@@ -21,6 +21,10 @@ def clean_up(event, context):
 """
 
 
+GO_HANDLER = "package web\n\nfunc Handle(w http.ResponseWriter, r *http.Request) {}\n"
+RUST_HANDLER = "pub async fn handle(request: Request<Body>) -> Response<Body> {}\n"
+
+
 def single_function(root: Path, files: dict[str, str], **options: str) -> FunctionSpec:
     (function,) = build_files(root, files, stage=options.get("stage", "")).functions
     return function
@@ -179,14 +183,17 @@ def test_default_runtime_matches_this_python_or_is_the_newest(
 @pytest.mark.parametrize(
     ("table", "files", "handler"),
     [
-        ('runtime = "node24"\npath = "web"', {"web/handler.js": ""}, "handler.handle"),
-        ('runtime = "node24"\npath = "./web/"\nhandler = "src/x.go"', {"web/src/x.mjs": ""}, "src/x.go"),
-        ('runtime = "php84"\npath = "web"', {"web/handler.php": ""}, "handler.handle"),
-        ('runtime = "go126"\npath = "web"', {"web/go.mod": ""}, "Handle"),
-        ('runtime = "go126"\npath = "web"\nhandler = "sub/Do"', {"web/sub/go.mod": ""}, "sub/Do"),
-        ('runtime = "rust196"\npath = "web"', {"web/Cargo.toml": "", "web/src/lib.rs": ""}, "handle"),
+        ('runtime = "node24"\npath = "web"', {"web/handler.js": "exports.handle = () => 1"}, "handler.handle"),
+        ('runtime = "node24"\npath = "./web/"\nhandler = "src/x.go"',
+         {"web/src/x.mjs": "export const go = 1"}, "src/x.go"),
+        ('runtime = "php84"\npath = "web"',
+         {"web/handler.php": "<?php function handle($event, $context) {}"}, "handler.handle"),
+        ('runtime = "go126"\npath = "web"', {"web/go.mod": "", "web/a.go": GO_HANDLER}, "Handle"),
+        ('runtime = "go126"\npath = "web"\nhandler = "sub/Handle"',
+         {"web/sub/go.mod": "", "web/sub/a.go": GO_HANDLER}, "sub/Handle"),
+        ('runtime = "rust196"\npath = "web"', {"web/Cargo.toml": "", "web/src/lib.rs": RUST_HANDLER}, "handle"),
         ('runtime = "rust196"\npath = "web"',
-         {"web/Cargo.toml": "[lib]\npath = 'src/handler.rs'", "web/src/handler.rs": ""}, "handle"),
+         {"web/Cargo.toml": "[lib]\npath = 'src/handler.rs'", "web/src/handler.rs": RUST_HANDLER}, "handle"),
         ('runtime = "python313"\nhandler = "old/code.run"', {"old/code.py": "def run(event, context): ..."},
          "old/code.run"),
     ],

@@ -13,6 +13,7 @@ from fnkit.errors import UsageError
 from fnkit.scaffold import create_project, list_templates, project_name
 
 TEMPLATES = [template.name for template in list_templates()]
+PYTHON_TEMPLATES = [one.name for one in list_templates() if (one.folder / "pyproject.toml.jinja").is_file()]
 
 
 def tree(folder: Path) -> set[str]:
@@ -20,7 +21,7 @@ def tree(folder: Path) -> set[str]:
 
 
 def test_default_template_is_listed_first() -> None:
-    assert TEMPLATES == ["http", "api", "cron", "queue"]
+    assert TEMPLATES == ["http", "api", "cron", "go", "node", "php", "queue", "rust"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -32,12 +33,15 @@ def test_exactly_the_reported_files_are_created(tmp_path: Path, template: str) -
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_project_name_in_settings_is_derived_from_the_folder(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "My Shop", template, {})
-    settings = tomllib.loads((tmp_path / "My Shop" / "pyproject.toml").read_text())
-    assert settings["tool"]["fnkit"]["name"] == settings["project"]["name"] == "my-shop"
+    if template in PYTHON_TEMPLATES:
+        settings = tomllib.loads((tmp_path / "My Shop" / "pyproject.toml").read_text())
+        assert settings["tool"]["fnkit"]["name"] == settings["project"]["name"] == "my-shop"
+    else:
+        assert tomllib.loads((tmp_path / "My Shop" / "fnkit.toml").read_text())["name"] == "my-shop"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", PYTHON_TEMPLATES)
 def test_new_project_passes_its_own_tests(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "shop", template, {})
     run = subprocess.run(
@@ -90,7 +94,7 @@ def test_existing_file_at_the_path_is_rejected(tmp_path: Path) -> None:
 def test_unknown_template_error_suggests_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         create_project(tmp_path / "shop", "htpt", {})
-    assert raised.value.hint == "Did you mean `http`? Templates: http, api, cron, queue."
+    assert raised.value.hint == "Did you mean `http`? Templates: http, api, cron, go, node, php, queue, rust."
     assert tree(tmp_path) == set()
 
 

@@ -26,6 +26,9 @@ _BUILDERS: Final[dict[str, LanguageBuilder]] = {
     "Rust": build_rust,
 }
 
+LANGUAGES_WITH_COMPILED_HANDLER: Final = frozenset({"Go", "Rust"})
+"""Languages whose build depends on the name of the handler, which is compiled into the program."""
+
 
 def build(job: BuildJob) -> str:
     """Create ``job.target``, or leave nothing behind. Blocks; call it in a thread.

@@ -7,58 +7,38 @@ when the build is stopped, and when the platform ends (``fnkit/worker/python/run
 
 from __future__ import annotations
 
-import functools
-import logging
 import os
-import re
-import selectors
 import shutil
 import stat
-import subprocess
-import sys
-import tempfile
 import threading
-import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
-import msgspec
+from fnkit.platform.control.deployments.build_disk_meter import BuildDiskMeter
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
+from fnkit.platform.control.deployments.tool_log import ToolLog
+from fnkit.platform.control.deployments.tool_process import (
+    NAMESPACES,
+    NOT_MIRRORED,
+    ToolOutcome,
+    ToolProcess,
+    build_isolation,
+)
+from fnkit.platform.directory_tree import remove_tree
 
-from fnkit import worker
-from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
-from fnkit.platform.directory_tree import TreeChanged, remove_tree, walk_tree
-
-NAMESPACES: Final = "namespaces"
-_LEVELS: Final = (NAMESPACES, "landlock")
 _SHOWN: Final = Path("/build")
 """Where a tool finds the directories of its build at ``namespaces``."""
-_LAUNCHER: Final = Path(worker.__file__).parent / "python" / "launch.py"
-_NOT_MIRRORED: Final = 126  # fnkit/worker/python/run_build_tool.py
 _POLL_INTERVAL: Final = 0.05
-_END_INTERVAL: Final = 0.005
-_END_TIMEOUT: Final = 10
-_CHUNK_BYTES: Final = 64 * 1024
-_MAX_HEAD_LINES: Final = 400
-_MAX_TAIL_LINES: Final = 100
-_MAX_LINE_BYTES: Final = 4096
-_CONTROL_CHARACTERS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _COPY_BYTES: Final = 1024 * 1024
 _PROGRAM_MODE: Final = 0o755
 _locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
-_logger: Final = logging.getLogger(__name__)
 
 
 Mirror: TypeAlias = tuple[Path, Path, Sequence[str]]
 """A directory, its copy in the cache, and names in the copy that stay if the directory lacks them."""
-
-
-class _Outcome(msgspec.Struct, frozen=True):
-    exit: int
-    ended: str
-    detail: str = ""
 
 
 class SandboxedBuild:
@@ -154,12 +134,12 @@ class SandboxedBuild:
             "mirrors": [[self.shown(one), self.shown(copy), list(kept)] for one, copy, kept in mirrors],
         }
         names = [(self.shown(copy), "") for _, copy, _ in mirrors] + self._log_names()
-        log = _ToolLog(self._job.log, names, hints or {})
+        log = ToolLog(self._job.log, names, hints or {})
         try:
             outcome = self._watch(settings, log)
         finally:
             log.close()
-        if outcome.exit == _NOT_MIRRORED:  # an earlier build left something that this one cannot remove
+        if outcome.exit == NOT_MIRRORED:  # an earlier build left something that this one cannot remove
             remove_tree(self.cache)
         _check_outcome(Path(arguments[0]).name, outcome, self._job)
 
@@ -175,9 +155,9 @@ class SandboxedBuild:
             "TMPDIR": self.shown(self._temporary),
         }
 
-    def _watch(self, settings: object, log: _ToolLog) -> _Outcome:
-        meter = _DiskMeter(self._writable, self._job.limits.disk)
-        with _ToolProcess(settings) as process:
+    def _watch(self, settings: object, log: ToolLog) -> ToolOutcome:
+        meter = BuildDiskMeter(self._writable, self._job.limits.disk)
+        with ToolProcess(settings) as process:
             while process.is_running():
                 log.add(process.read(_POLL_INTERVAL))
                 self._job.check()
@@ -201,7 +181,7 @@ class SandboxedBuild:
             descriptor = _open_below(self.cache, path)
         except OSError:
             raise BuildFailed("The build succeeded, but there is no program.") from None
-        with open(descriptor, "rb") as source:  # noqa: PTH123 - a descriptor
+        with os.fdopen(descriptor, "rb") as source:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise BuildFailed("The build succeeded, but the program is no file.")
@@ -236,10 +216,11 @@ def _open_below(directory: Path, path: str) -> int:
         os.close(parent)
 
 
-def _check_outcome(tool: str, outcome: _Outcome, job: BuildJob) -> None:
+def _check_outcome(tool: str, outcome: ToolOutcome, job: BuildJob) -> None:
     ended = {
         "memory": f"The build was ended: it used more than {job.limits.memory >> 20} MiB of memory.",
         "processes": f"The build was ended: it had more than {job.limits.processes} processes.",
+        "killed": "The build was ended: the process that watches it was killed.",
         "sandbox": f"{tool} was not run: this machine cannot confine it ({outcome.detail}).",
     }
     if outcome.ended:
@@ -306,213 +287,10 @@ def _prepare_cache(cache: Path, uid: int) -> None:
 
 
 def _limit_cache(cache: Path, limit: int) -> None:
-    if _DiskMeter([cache], limit).measure() > limit:
+    if BuildDiskMeter([cache], limit).measure() > limit:
         remove_tree(cache)
 
 
 def _give_to(path: Path, uid: int) -> None:
     if uid:
         os.chown(path, uid, uid)
-
-
-class _ToolProcess:
-    """A tool that runs. When the context ends, it is killed with all its processes.
-
-    Args:
-        settings: What ``fnkit/worker/python/run_build_tool.py`` reads.
-    """
-
-    def __init__(self, settings: object) -> None:
-        reading, self._input = os.pipe()
-        self._output, writing = os.pipe()
-        self._report, reporting = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_LAUNCHER), "run_build_tool"],
-                env={},
-                cwd="/",
-                stdin=reading,
-                stdout=writing,
-                stderr=reporting,
-            )
-        finally:
-            for descriptor in (reading, writing, reporting):
-                os.close(descriptor)
-        os.set_blocking(self._output, False)
-        with suppress(BrokenPipeError):
-            os.write(self._input, msgspec.json.encode(settings) + b"\n")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._input)
-        try:
-            self._process.wait(_END_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._output)
-        os.close(self._report)
-
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def read(self, seconds: float) -> bytes:
-        """Wait for output, and return it; empty if there is none for so long, or any more."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._output, selectors.EVENT_READ)
-            if not selector.select(seconds):
-                return b""
-        output = os.read(self._output, _CHUNK_BYTES)
-        if not output and seconds:
-            time.sleep(_END_INTERVAL)  # it has closed its output, but has not ended
-        return output
-
-    def outcome(self) -> _Outcome:
-        """Return the outcome of a tool that has ended."""
-        self._process.wait()
-        try:
-            return msgspec.json.decode(os.read(self._report, _CHUNK_BYTES), type=_Outcome)
-        except msgspec.MsgspecError:
-            return _Outcome(1, "sandbox", "it was killed")
-
-
-class _ToolLog:
-    """Writes the output of a tool to the build log: its first lines, and its last ones.
-
-    Args:
-        log: The build log.
-        names: Paths, and what is shown instead of each.
-        hints: Texts, and what is added at the end if the output contains them.
-    """
-
-    def __init__(self, log: BuildLog, names: Sequence[tuple[str, str]], hints: Mapping[str, str]) -> None:
-        self._log = log
-        self._hints = hints
-        self._found: dict[str, None] = {}
-        self._names = [*((f"{path}/", f"{name}/" if name else "") for path, name in names)]
-        self._names += [(path, name or ".") for path, name in names]
-        self._rest = b""
-        self._written = 0
-        self._left_out = 0
-        self._tail: deque[str] = deque(maxlen=_MAX_TAIL_LINES)
-
-    def add(self, output: bytes) -> None:
-        """Add what the tool has written."""
-        *lines, rest = (self._rest + output).split(b"\n")
-        self._rest = rest[:_MAX_LINE_BYTES]
-        for line in lines:
-            self._add(line)
-
-    def _add(self, line: bytes) -> None:
-        text = _CONTROL_CHARACTERS.sub("", line[:_MAX_LINE_BYTES].decode(errors="replace")).rstrip()
-        for path, name in self._names:
-            text = text.replace(path, name)
-        if not text:
-            return
-        self._found.update(dict.fromkeys(hint for part, hint in self._hints.items() if part in text))
-        if self._written < _MAX_HEAD_LINES:
-            self._written += 1
-            self._log.write(text)
-            return
-        self._left_out += len(self._tail) == _MAX_TAIL_LINES
-        self._tail.append(text)
-
-    def close(self) -> None:
-        """Write the last lines, and hints."""
-        self._add(self._rest)
-        if self._left_out:
-            self._log.write(f"({self._left_out} lines are left out.)")
-        for line in (*self._tail, *(f"hint: {hint}" for hint in self._found)):
-            self._log.write(line)
-
-
-class _DiskMeter:
-    """Measures directories whenever the file system has less free space than before.
-
-    Args:
-        directories: The directories.
-        limit: Bytes that they may have together.
-    """
-
-    _SLACK: Final = 16 * 1024 * 1024
-    _RESERVE: Final = 256 * 1024 * 1024
-    _INTERVAL: Final = 0.25
-    _SHARE: Final = 10
-    """Between two measurements, at least this many times as long passes as one takes."""
-    _ENTRY_BYTES: Final = 512
-
-    def __init__(self, directories: Sequence[Path], limit: int) -> None:
-        self._directories = directories
-        self._limit = limit
-        self._free = self._find_free()
-        self._next = time.monotonic() + self._INTERVAL
-
-    def _find_free(self) -> int:
-        status = os.statvfs(self._directories[0])
-        return status.f_bavail * status.f_frsize + status.f_favail * self._ENTRY_BYTES
-
-    def check(self) -> None:
-        """Check the limit, if it is time to.
-
-        Raises:
-            BuildFailed: The directories are too large, or the disk is full.
-        """
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + self._INTERVAL
-        status = os.statvfs(self._directories[0])
-        if status.f_bavail * status.f_frsize < self._RESERVE:
-            raise BuildFailed("The build was ended: the disk of this machine is full.")
-        free = self._find_free()
-        if self._free - free < self._SLACK:
-            return
-        self._free = free
-        if self.measure() > self._limit:
-            raise BuildFailed(f"The build was ended: it wrote more than {self._limit >> 20} MiB.")
-        self._next = time.monotonic() + max(self._INTERVAL, self._SHARE * (time.monotonic() - now))
-
-    def measure(self) -> int:
-        """Return the size of the directories in bytes, up to one entry beyond the limit."""
-        total = 0
-        for directory in self._directories:
-            with suppress(OSError, TreeChanged):
-                for entry in walk_tree(directory):
-                    total += entry.status.st_blocks * 512 + self._ENTRY_BYTES
-                    if total > self._limit:
-                        return total
-        return total
-
-
-@functools.cache
-def build_isolation() -> str:
-    """Return the strongest level that this machine has for build tools: the user of instances does not matter.
-
-    Blocks for about 0.1 seconds at the first call.
-    """
-    for level in _LEVELS:
-        with tempfile.TemporaryDirectory() as directory:
-            settings: dict[str, object] = {
-                "level": level,
-                "uid": 0,
-                "root": directory,
-                "directories": [],
-                "readable": [],
-                "memory": 1 << 30,
-                "total_memory": 1 << 30,
-                "file_size": 1 << 30,
-                "processes": 64,
-                "arguments": ["/bin/sh", "-c", ":"],
-                "environment": {},
-                "directory": "/",
-                "mirrors": [],
-            }
-            with _ToolProcess(settings) as process:
-                outcome = process.outcome()
-        if not outcome.exit and not outcome.ended:
-            return level
-        _logger.info("Build tools cannot run at the level %s: %s", level, outcome.detail)
-    _logger.warning("Build tools run without a sandbox: this machine has neither namespaces nor Landlock.")
-    return "none"

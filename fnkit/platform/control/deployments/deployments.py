@@ -26,11 +26,12 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
+from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
-from fnkit.platform.control.deployments.build import build
+from fnkit.platform.control.deployments.build import LANGUAGES_WITH_COMPILED_HANDLER, build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
 from fnkit.platform.control.deployments.dependencies import DependencyStore
 from fnkit.platform.control.deployments.programs import Programs
@@ -191,6 +192,11 @@ class Deployments:
         serving = record.serving
         if serving is None or (serving.archive, serving.settings.runtime) != (archive, record.settings.runtime):
             return None
+        if (
+            _language(record) in LANGUAGES_WITH_COMPILED_HANDLER
+            and serving.settings.handler != record.settings.handler
+        ):
+            return None
         return _Build(serving.code, serving.dependency_key) if os.path.isdir(serving.code) else None  # noqa: PTH112  a str
 
     async def _build_and_count(
@@ -321,6 +327,11 @@ class Deployments:
             changed = change(current)
             store.functions.update(msgspec.structs.replace(changed, updated_at=self._context.clock.now_ns()))
         return True
+
+
+def _language(record: FunctionRecord) -> str:
+    runtime = find_runtime(record.settings.runtime)
+    return runtime.language if runtime is not None else ""
 
 
 def _call_on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

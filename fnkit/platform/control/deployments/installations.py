@@ -197,11 +197,12 @@ def _probe_php(program: Path) -> Interpreter | None:
 
 def _probe_go(program: Path) -> Interpreter | None:
     answer = _ask([str(program), "env", "GOVERSION", "GOROOT", "GOOS", "GOHOSTARCH"], GOTOOLCHAIN="local")
-    lines = answer.splitlines()
     version = _VERSION.search(answer)
-    if len(lines) != 4 or version is None:  # noqa: PLR2004 - four variables
-        return None
-    _, root, system, machine = lines
+    match answer.splitlines():
+        case [_, root, system, machine] if version is not None:
+            pass
+        case _:
+            return None
     return Interpreter(
         path=os.path.realpath(Path(root) / "bin/go"),
         version=(int(version[1]), int(version[2])),

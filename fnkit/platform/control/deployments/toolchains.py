@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_version
+from fnkit.contract.runtimes import RUNTIMES, find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.installations import LANGUAGES
 from fnkit.platform.control.deployments.interpreter import Interpreter
@@ -72,11 +72,9 @@ class Toolchains:
         return Toolchain(found[nearest], text)
 
     def targets(self) -> dict[str, str]:
-        """Return the target of every Python runtime that can run here."""
+        """Return the target of every runtime that can run here."""
         found = {}
         for runtime in RUNTIMES:
-            if python_version(runtime.name) is None:
-                continue
             try:
                 found[runtime.name] = self.resolve(runtime.name).interpreter.target
             except PlatformError:

@@ -15,6 +15,7 @@ filtered, and not for functions with variables that such an interpreter reads on
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,9 @@ from fnkit.platform.data_plane.workers.forked_process import PYTHON_SOURCE
 from fnkit.platform.model.routing import LocalProgram, Route
 from fnkit.worker.built_program import BUILT_PROGRAM
 from fnkit.worker.interpreters import INTERPRETERS
+
+_LOADER_VARIABLES: Final = ("LD_", "MALLOC_", "GLIBC_TUNABLES")
+"""Variables that the C library reads when a program is executed, or their beginnings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,22 +65,34 @@ class _InterpreterProcess:
     Attributes:
         overhead: MB that a process has mapped, but does not use, beside the memory of the function.
         start_variables: Variables that it reads only at its start, or their beginnings.
+        late_options: Further options of one that is not executed ahead.
+        other_variables: Variables with such beginnings that it does not read.
         configuration: Directories outside of its installation that it reads at its start.
     """
 
     overhead: int
     start_variables: tuple[str, ...]
+    late_options: tuple[str, ...] = ()
+    other_variables: tuple[str, ...] = ()
     configuration: tuple[str, ...] = ()
+
+    def reads_at_start(self, variables: Iterable[str]) -> bool:
+        """Return whether it reads one of these variables only at its start."""
+        beginnings = (*_LOADER_VARIABLES, *self.start_variables)
+        return any(name.startswith(beginnings) and name not in self.other_variables for name in variables)
 
 
 _PROCESSES: Final = {
     "Node": _InterpreterProcess(
         overhead=512,
-        start_variables=("NODE_", "UV_THREADPOOL_SIZE", "SSL_CERT", "OPENSSL_"),
+        start_variables=("NODE_", "UV_", "SSL_CERT", "OPENSSL_", "LANG", "LC_"),
+        other_variables=("NODE_ENV",),
     ),
     "PHP": _InterpreterProcess(
+        # Opcache ends PHP where it cannot create its lock, and /tmp cannot be written to without namespaces.
+        late_options=("-d", "opcache.lockfile_path=."),
         overhead=192,
-        start_variables=("PHP_INI_SCAN_DIR", "PHPRC"),
+        start_variables=("PHP_INI_SCAN_DIR", "PHPRC", "USE_ZEND_ALLOC"),
         configuration=("/etc/php",),
     ),
 }
@@ -93,7 +109,7 @@ def find_program(route: Route, *, can_start_ahead: bool) -> WorkerProgram:
     is_ahead = (
         can_start_ahead
         and route.sandbox != "v1"
-        and not (row is not None and any(name.startswith(row.start_variables) for name in route.environment))
+        and not (row is not None and row.reads_at_start(route.environment))
     )
     return make_program(route.language, local_program(route).interpreter, route.memory, is_ahead=is_ahead)
 
@@ -115,7 +131,7 @@ def make_program(language: str, interpreter: str, memory: int, *, is_ahead: bool
         interpreter=sys.executable,
         directories=_toolchain_directories(interpreter, row.configuration),
         source=program.source,
-        command=(interpreter, *program.options(memory)),
+        command=(interpreter, *program.options(memory), *(() if is_ahead else row.late_options)),
         memory=memory + row.overhead,
         is_ahead=is_ahead,
     )

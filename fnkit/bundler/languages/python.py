@@ -7,18 +7,27 @@ own slice. A run without changes reads and hashes the user's files and writes no
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from fnkit.bundler.archive.archive import is_archive_current, plan_archive, write_archive
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
-from fnkit.bundler.dependencies.build_permission import AllowBuildsCallback, check_locked_builds
+from fnkit.bundler.builds.permission import AllowBuildsCallback
+from fnkit.bundler.dependencies.build_permission import check_locked_builds
 from fnkit.bundler.dependencies.lockfile import Lock
-from fnkit.bundler.dependencies.locking import TargetKind, lock_target
+from fnkit.bundler.dependencies.locking import lock_target
 from fnkit.bundler.files.content import ContentByPath, hash_file
 from fnkit.bundler.files.selection import select_project
+from fnkit.bundler.languages.declared_build import declared_build
+from fnkit.bundler.languages.folder import (
+    ArchivePlan,
+    FolderContent,
+    bundle_folder,
+    prune_archives,
+    withheld_notes,
+)
+from fnkit.bundler.languages.request import BundleRequest
 from fnkit.bundler.model import Bundle, BundleProgress, ProgressCallback, Slice
 from fnkit.bundler.slices.import_graph import ProjectTree
 from fnkit.bundler.slices.module_imports import ModuleImportsCache
@@ -27,41 +36,46 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
-_WITHHELD_SHOWN = 10
-_ARCHIVES_KEPT = 4
-"""Archives of one runtime and target that are kept: a concurrent deploy may still upload an older one."""
 
-
-def bundle_python(
-    project: Project,
-    functions: tuple[FunctionSpec, ...],
-    target: BundleTarget,
-    *,
-    kind: TargetKind,
-    out: Path,
-    cache: Path,
-    report: ProgressCallback,
-    allow_builds: AllowBuildsCallback,
-) -> Bundle:
-    """Build the archive of a project's Python functions of one runtime, with a slice for each of ``functions``.
+def bundle_python(request: BundleRequest) -> Bundle:
+    """Build the archive of a project's Python functions of one runtime.
 
     Raises:
         BundleError: A stage failed.
     """
+    project, target, cache = request.project, request.target, request.cache
+    if target.python is None:
+        raise BundleError(
+            f"{request.group[0].name} uses {target.runtime}; fnkit bundles Python 3 only.",
+            code="language-not-bundled",
+            hint="Use a runtime of Python 3.",
+            file=request.group[0].source.file,
+            line=request.group[0].source.line,
+        )
     contents, withheld = _read_user_files(project)
-    lock = lock_target(project, target, kind, report=report, allow_builds=allow_builds)
-    layer = _ensure_layer(lock, cache, report, allow_builds)
+    lock = lock_target(project, target, request.kind, report=request.report, allow_builds=request.allow_builds)
+    layer = _ensure_layer(lock, cache, request.report, request.allow_builds)
     authoring_files = authoring_runtime()
     _check_package_conflicts(contents, layer, authoring_files)
-    slices = _slice_functions(project, functions, target, lock, layer, contents, authoring_files, cache)
+    build = declared_build(request)
+    if build is not None:
+        plan = ArchivePlan(
+            files={**contents, **authoring_files},
+            layer=layer,
+            build=build,
+            handler_files=_handler_files,
+            notes=(*lock.notes, *layer.index.notes),
+        )
+        return bundle_folder(request, FolderContent(files=contents, withheld=withheld), plan)
+    slices = _slice_functions(project, request.functions, target, lock, layer, contents, authoring_files, cache)
     files = {**contents, **authoring_files}
     digest = _content_digest(layer, files)
     archive = plan_archive(layer, files, cache)
-    path = out / f"{target.runtime}-{kind}-{digest[:16]}.zip"
+    path = request.out / f"{target.runtime}-{request.kind}-{digest[:16]}.zip"
     if not is_archive_current(archive, path):
-        report(BundleProgress(stage="archive", runtime=target.runtime, detail=path.name))
+        request.report(BundleProgress(stage="archive", runtime=target.runtime, detail=path.name))
         write_archive(archive, path)
-    _prune_archives(path, f"{target.runtime}-{kind}-")
+    prune_archives(path, f"{target.runtime}-{request.kind}-")
     return Bundle(
         path=path,
         runtime=target.runtime,
@@ -71,8 +85,12 @@ def bundle_python(
         unpacked_size=archive.unpacked_size,
         slices=slices,
         dependencies=layer.index.dependencies,
-        notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices), *_withheld_notes(withheld)),
+        notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices), *withheld_notes(withheld)),
     )
+
+
+def _handler_files(function: FunctionSpec) -> tuple[str, ...]:
+    return (function.handler.rpartition(".")[0] + ".py",)
 
 
 def _read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
@@ -190,17 +208,6 @@ def _content_digest(layer: Layer, files: ContentByPath) -> str:
     return hashlib.sha256(msgspec.json.encode([layer.key, listed])).hexdigest()
 
 
-def _prune_archives(path: Path, prefix: str) -> None:
-    """Delete all but the newest archives of a runtime and target."""
-    with suppress(OSError):
-        path.touch()
-        other_roots = sorted(
-            path.parent.glob(f"{prefix}*.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True
-        )
-        for old in other_roots[_ARCHIVES_KEPT:]:
-            old.unlink()
-
-
 def _whole_project_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
     """Return a note for each reason why functions depend on the whole project."""
     reasons: dict[str, list[str]] = {}
@@ -211,13 +218,3 @@ def _whole_project_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
         f"Any change of the project updates {', '.join(sorted(names))}: {reason}."
         for reason, names in sorted(reasons.items())
     )
-
-
-def _withheld_notes(withheld: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a note about files that are left out because their names are those of secrets."""
-    if not withheld:
-        return ()
-    more = len(withheld) - _WITHHELD_SHOWN
-    listed = ", ".join(withheld[:_WITHHELD_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    note = f"Left out, because files of this name usually contain secrets: {listed}"
-    return (f"{note}. To include one, name it in .fnkitignore: !{withheld[0]}",)

@@ -1,0 +1,3 @@
+module example.com/iban
+
+go 1.24

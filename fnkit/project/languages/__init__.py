@@ -1,0 +1,1 @@
+"""Checks the handlers of each language, one module per language; ``handlers`` has the table of them."""
