@@ -1,5 +1,7 @@
 """`make demo`: a platform of its own, two functions deployed, one called, one seen to have run by the clock.
 
+Then one function of each other language whose toolchain is on this machine.
+
 Everything lives in a temporary folder and on free ports, and is gone afterwards, also after Ctrl-C.
 """
 
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +24,16 @@ from rich.text import Text
 
 EXAMPLES = Path(__file__).resolve().parent
 FNKIT = str(Path(sys.executable).with_name("fnkit"))
+IGNORED = shutil.ignore_patterns("__pycache__", ".*_cache", ".fnkit", ".venv", "*.lock", "target")
 SPEED = 60
 PATIENCE = 60.0  # seconds for the cron to be seen; on this clock it is due every second
+LANGUAGES = (  # of examples/polyglot: language, program that it needs, function, request
+    ("Node", "node", "receipt", "?shop=Café&item=Coffee:2.40"),
+    ("PHP", "php", "price", "?amount=1234.5&country=fr"),
+    ("Go", "go", "iban", "?number=FR7630006000011234567890189"),
+    ("Rust", "cargo", "barcode", "?digits=401234567890"),
+)
+SHOWN = 70  # characters of a response
 
 console = Console(highlight=False, soft_wrap=True)
 # The demo's own servers are on loopback: a proxy in the environment has no business there.
@@ -52,8 +63,7 @@ def main() -> int:
 
 def show(folder: Path) -> None:
     project = folder / "hello"
-    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", ".fnkit", ".venv", "*.lock")
-    shutil.copytree(EXAMPLES / "hello", project, ignore=ignored)
+    shutil.copytree(EXAMPLES / "hello", project, ignore=IGNORED)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCW_")}
     environment["FNKIT_HOME"] = str(folder / "platform")
 
@@ -80,10 +90,30 @@ def show(folder: Path) -> None:
         console.print(
             Text(f"      POST {firing['body']} at {firing['at'][:19]} → {firing['http_status']}", style="cyan")
         )
+        show_languages(folder / "polyglot", environment)
         tell_more(platform, hello)
         wait_for_reader()
     finally:
         stop(project, environment)
+
+
+def show_languages(project: Path, environment: dict[str, str]) -> None:
+    """Deploy and call a function of each language whose toolchain is here."""
+    shutil.copytree(EXAMPLES / "polyglot", project, ignore=IGNORED)
+    for language, program, name, request in LANGUAGES:
+        if shutil.which(program) is None:
+            console.print(Text(f"  – {language} is not shown: there is no {program} on PATH", style="dim"))
+            continue
+        try:
+            with step(f"{name}, in {language}", f"fnkit deploy --local {name}"):
+                deployed = run(("deploy", "--local", "--yes", name), project, environment)["functions"]
+                url = next(one["url"] for one in deployed if one["name"] == name)
+                answer = fetch(url + urllib.parse.quote(request, safe="?&=:")).decode()
+        except DemoFailed as error:  # without a network, crates cannot be downloaded
+            console.print(Text(f"  – {language} could not be shown: {error}", style="yellow"))
+            continue
+        shown = " ".join(answer.split())
+        console.print(Text(f"      {shown[:SHOWN]}{'…' if len(shown) > SHOWN else ''}", style="cyan"))
 
 
 def run(arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> dict:
@@ -127,12 +157,19 @@ def until(look: Callable[[], dict | None]) -> dict:
 
 def get(url: str, platform: dict | None = None) -> dict:
     """GET a JSON document; with ``platform``, from its API."""
-    headers = {"X-Auth-Token": platform["secret_key"]} if platform else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - an address that fnkit itself gave
+    try:
+        return json.loads(fetch(url, {"X-Auth-Token": platform["secret_key"]} if platform else {}))
+    except ValueError as error:
+        raise DemoFailed(f"GET {url}: {error}") from error
+
+
+def fetch(url: str, headers: dict[str, str] | None = None) -> bytes:
+    """GET the body of a response."""
+    request = urllib.request.Request(url, headers=headers or {})  # noqa: S310 - an address that fnkit itself gave
     try:
         with direct.open(request, timeout=30) as response:
-            return json.load(response)
-    except (OSError, ValueError) as error:
+            return response.read()
+    except OSError as error:
         raise DemoFailed(f"GET {url}: {error}") from error
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from fnkit.contract.invocation.environment import CODE_DIRECTORY
+from fnkit.contract.invocation.native_request import NATIVE_LANGUAGES
 from fnkit.contract.limits import DEFAULT_TIMEOUT_SECONDS
 
 OWN_PREFIX: Final = "FNKIT_"
@@ -19,6 +21,13 @@ INSTANCE_KEY: Final = "FNKIT_INSTANCE_KEY"
 WITHHELD: Final = "FNKIT_WITHHELD_VARIABLES"
 """Names of further variables that are not for the function, separated by commas."""
 
+LANGUAGE: Final = "FNKIT_LANGUAGE"
+"""The language of the function, as the API's list of runtimes names it. Images set it."""
+
+INTERPRETER: Final = "FNKIT_INTERPRETER"
+"""The path of the interpreter of a language other than Python, if it is not to be looked for on ``PATH``."""
+
+_LANGUAGES: Final = frozenset({"Python", "Node", "PHP"}) | NATIVE_LANGUAGES
 _PORT_MAX: Final = 65535
 _REQUEST_SECONDS: Final = 60  # the ReadHeaderTimeout of Scaleway's core runtime
 _IDLE_SECONDS: Final = 300
@@ -34,6 +43,8 @@ class CoreRuntimeSettings:
 
     Attributes:
         port: The TCP port.
+        language: The language of the function.
+        interpreter: Absolute path of its interpreter; empty for the first on ``PATH``. Of no meaning for Python.
         handler: The handler as ``dir/file.name``.
         root: The directory of the function's code.
         function_name: The name of the function, for the context and for messages.
@@ -43,11 +54,12 @@ class CoreRuntimeSettings:
         request_seconds: Seconds in which a request must arrive, and a response be read, except for large bodies.
         idle_seconds: Seconds after which a connection without a request is closed.
         withheld: Names of variables that the function does not get, besides those of the core runtime.
-        is_native: Whether the function answers HTTP itself, because it is written in Go or Rust.
         instance_key: If not empty, requests must carry this key, and their bodies are events.
     """
 
     port: int
+    language: str
+    interpreter: str
     handler: str
     root: str
     function_name: str
@@ -57,8 +69,17 @@ class CoreRuntimeSettings:
     request_seconds: float
     idle_seconds: float
     withheld: frozenset[str]
-    is_native: bool
     instance_key: bytes = field(repr=False)
+
+    @property
+    def home(self) -> str:
+        """The directory above the code, which has the program of an interpreter other than Python."""
+        return os.path.dirname(self.root)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the function answers HTTP itself, because it is written in Go or Rust."""
+        return self.language in NATIVE_LANGUAGES
 
     @property
     def has_gateway(self) -> bool:
@@ -75,6 +96,8 @@ def read_settings(environment: Mapping[str, str]) -> CoreRuntimeSettings:
     root = environment.get("FNKIT_CODE_DIRECTORY") or CODE_DIRECTORY
     return CoreRuntimeSettings(
         port=_integer(environment, "PORT", 8080, _PORT_MAX),
+        language=_language(environment),
+        interpreter=environment.get(INTERPRETER, ""),
         handler=_handler(environment, root),
         root=root,
         function_name=_required(environment, "SCW_APPLICATION_NAME"),
@@ -84,9 +107,15 @@ def read_settings(environment: Mapping[str, str]) -> CoreRuntimeSettings:
         request_seconds=_seconds(environment, "FNKIT_REQUEST_SECONDS", _REQUEST_SECONDS),
         idle_seconds=_seconds(environment, "FNKIT_IDLE_SECONDS", _IDLE_SECONDS),
         withheld=frozenset(environment.get(WITHHELD, "").split(",")),
-        is_native=environment.get("SCW_HANDLER_IS_BINARY") == "true",
         instance_key=_instance_key(environment),
     )
+
+
+def _language(environment: Mapping[str, str]) -> str:
+    language = environment.get(LANGUAGE) or "Python"
+    if language not in _LANGUAGES:
+        raise InvalidSetting(f"{LANGUAGE}={language!r} is none of {', '.join(sorted(_LANGUAGES))}")
+    return language
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections import deque
@@ -15,6 +16,8 @@ from fnkit.core_runtime.worker_response import InvalidResponse, WorkerResponseRe
 from fnkit.core_runtime.worker_start import WorkerHandle
 
 _READY_LINE: Final = b'{"ready": true}\n'
+_ERROR_START: Final = b'{"error":'
+_ERROR_MAX_BYTES: Final = 4096
 _QUEUE_MAX: Final = 100
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _EXIT_TIMEOUT: Final = 1
@@ -203,8 +206,12 @@ class WorkerProcess(asyncio.Protocol):
         self._start_line += data
         if self._start_line == _READY_LINE:
             self.ready.set_result(None)
-        elif not _READY_LINE.startswith(self._start_line):
+        elif _READY_LINE.startswith(self._start_line):
+            return
+        elif not self._start_line.startswith(_ERROR_START[: len(self._start_line)]):
             self.kill("it sent data before it was ready")
+        elif self._start_line.endswith(b"\n") or len(self._start_line) > _ERROR_MAX_BYTES:
+            self.kill(_read_error(self._start_line))
 
     def _read_response(self, data: bytes, request: QueuedRequest) -> None:
         response = self._response
@@ -278,6 +285,19 @@ class WorkerProcess(asyncio.Protocol):
         for request in waiting:
             self._fail(request, 503, f"{self._function_name} is no longer served")
         self.ended.set_result(_EXIT_TIMEOUT if self._has_timed_out else _exit_code(status))
+
+
+def _read_error(line: bytes) -> str:
+    r"""Return the error that a worker reports instead of being ready.
+
+    >>> _read_error(b'{"error": "OSError: no"}\n')
+    'OSError: no'
+    """
+    try:
+        error = json.loads(line)["error"]
+    except (ValueError, KeyError, RecursionError):
+        return "it sent data before it was ready"
+    return str(error)
 
 
 def _describe_status(status: int) -> str:

@@ -2,7 +2,8 @@
 
 1. **Check**: reject what the platform rejects before it calls a handler (``/favicon.ico``, a body too large).
 2. **Build** the event and the context, as the gateway does.
-3. **Run** a worker with this Python interpreter and its installed packages, send it the event, and wait.
+3. **Run** a worker, send it the event, and wait: for Python with this interpreter and its installed packages, for
+   Node and PHP with the interpreter on ``PATH``.
 4. **Map** the worker's response to the client's response, as the gateway does.
 
 The environment holds only the variables of the function. The working directory is an empty directory, as on the
@@ -12,7 +13,9 @@ platform, so that a handler that opens a file by a path relative to its project 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from fnkit import worker
@@ -32,8 +35,10 @@ from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
 from fnkit.invoke.model import InvocationRequest, InvocationResult
 from fnkit.project import FunctionSpec, Project
+from fnkit.worker.interpreters import INTERPRETERS
 
-_LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
+_WORKER: Final = Path(worker.__file__).parent
+_LAUNCH: Final = _WORKER / "python" / "launch.py"
 _START_TIMEOUT: Final = 60.0
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 _NANOSECONDS: Final = 1_000_000_000
@@ -60,12 +65,8 @@ def invoke_local(
         UsageError: The request path is invalid.
     """
     runtime = find_runtime(spec.runtime)
-    if runtime is None or runtime.language != "Python":
-        raise InvokeError(
-            f"{spec.name} uses the runtime {spec.runtime}; only Python handlers run locally.",
-            code="language-not-here",
-            hint=f"Run `fnkit deploy --local`, then `fnkit invoke {spec.name} --remote --local`.",
-        )
+    language = runtime.language if runtime is not None else ""
+    command = _find_command(spec, language)
     path, _, query = request.target.partition("?")
     try:
         path = decode_path(path)
@@ -85,11 +86,38 @@ def invoke_local(
         "event": {**event, **request.event},
         "context": build_context(memory_limit=spec.memory, function_name=spec.name),
     }
-    return _invoke_in_worker(spec, project.root / spec.root, environment, call, on_line)
+    return _invoke_in_worker(spec, command, language, project.root / spec.root, environment, call, on_line)
+
+
+def _find_command(spec: FunctionSpec, language: str) -> list[str]:
+    """Return the command of an interpreter; empty for Python.
+
+    Raises:
+        InvokeError: There is no interpreter for the language, or none on ``PATH``.
+    """
+    if language == "Python":
+        return []
+    interpreter = INTERPRETERS.get(language)
+    if interpreter is None:
+        raise InvokeError(
+            f"{spec.name} uses the runtime {spec.runtime}, whose functions are compiled first.",
+            code="language-not-here",
+            hint=f"Run `fnkit deploy --local`, then `fnkit invoke {spec.name} --remote --local`.",
+        )
+    program = shutil.which(interpreter.name)
+    if program is None:
+        raise InvokeError(
+            f"{spec.name} uses the runtime {spec.runtime}, and there is no {interpreter.name} on PATH.",
+            code="language-not-here",
+            hint=f"Install {language}.",
+        )
+    return [os.path.realpath(program), *interpreter.options(spec.memory)]
 
 
 def _invoke_in_worker(
     spec: FunctionSpec,
+    command: list[str],
+    language: str,
     root: Path,
     environment: Mapping[str, str],
     payload: Mapping[str, object],
@@ -109,12 +137,16 @@ def _invoke_in_worker(
         variables = EnvironmentSpec(
             name=spec.name,
             handler=spec.handler,
-            language="Python",
+            language=language,
             memory=spec.memory,
             privacy=spec.privacy,
             variables=environment,
         )
+        interpreter = INTERPRETERS.get(language)
         settings = {
+            "command": command,
+            "source": str(_WORKER / interpreter.source) if interpreter is not None else "",
+            "file": PurePosixPath(interpreter.path).name if interpreter is not None else "",
             "port": listener.getsockname()[1],
             "token": token,
             "home": home,

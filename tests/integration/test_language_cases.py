@@ -45,4 +45,17 @@ def test_client_gets_the_response_of_the_real_runtime(
     for number in range(1 if language in case.ends_process else 2):
         reply = plane.call(name, "/", method=case.method, body=case.body)
         assert_response(reply.status, reply.headers.items(), reply.body, case, language)
-        assert number or plane.exit_reasons(route.function_id) == []
+        assert number or language in case.ends_process or plane.exit_reasons(route.function_id) == []
+
+
+@pytest.mark.parametrize("language", ["node", "php"])
+@pytest.mark.parametrize("isolation", ["auto", pytest.param("none", marks=pytest.mark.long)])
+def test_function_has_its_own_variables_at_every_level(isolation: str, language: str) -> None:
+    sources = {
+        "node": "exports.handle = () => ({body: [process.env.LEVEL, 'FNKIT_WORKER_FD' in process.env]});\n",
+        "php": "<?php\nfunction handle() { return ['body' => [getenv('LEVEL'), getenv('FNKIT_WORKER_FD')]]; }\n",
+    }
+    files = {"handler.js" if language == "node" else "handler.php": sources[language]}
+    with running_data_plane(isolation=isolation) as running:
+        running.deploy("f", files, environment={"LEVEL": "info"}, **runtime_of(language))
+        assert running.call("f").json() == ["info", False]

@@ -29,11 +29,15 @@ UID = 54_330 if os.geteuid() == 0 else 0
 RUNTIMES = {"Node": "node24", "PHP": "php85", "Go": "go126", "Rust": "rust196"}
 
 
+def show_rust_toolchains() -> None:
+    """Let this process, and those that it starts, find the toolchains of rustup: tests have an empty home."""
+    os.environ.setdefault("RUSTUP_HOME", str(Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".rustup"))
+
+
 @functools.cache
 def toolchain(language: str) -> str:
     """Return the program of a language; skip the test without one, or fail it on CI."""
-    # Tests have an empty home directory, in which rustup would find no toolchain.
-    os.environ.setdefault("RUSTUP_HOME", str(Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".rustup"))
+    show_rust_toolchains()
     try:
         return Toolchains().resolve(RUNTIMES[language]).interpreter.path
     except PlatformError as error:

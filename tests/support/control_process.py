@@ -133,11 +133,11 @@ class ControlProcess:
         answer = self.request("PUT", f"{split.path}?{split.query}", content, headers={"X-Auth-Token": ""})
         assert answer.status == 200, answer
 
-    def deploy(self, function_id: object, content: bytes) -> dict[str, object]:
+    def deploy(self, function_id: object, content: bytes, seconds: float = DEADLINE) -> dict[str, object]:
         """Upload and deploy an archive, wait until the status is final, and return the function."""
         self.upload(function_id, content)
         self.request("POST", f"{API}/functions/{function_id}/deploy", {}).ok()
-        return self.wait_until_settled("functions", function_id)
+        return self.wait_until_settled("functions", function_id, seconds)
 
     @property
     def log(self) -> str:

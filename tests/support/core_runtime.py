@@ -21,6 +21,7 @@ from fnkit.contract.invocation.environment import EnvironmentSpec, instance_envi
 from fnkit.contract.runtimes import RUNTIMES, python_version
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.worker.interpreters import INTERPRETERS
 from tests.support.data_plane import children
 from tests.support.http_response import HttpResponse
 from tests.support.ports import free_port, is_listening
@@ -164,11 +165,21 @@ def read_to_end(peer: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def _write_code(source: str | Mapping[str, str] | Path, code: Path) -> None:
+    if isinstance(source, Path):
+        shutil.copytree(source, code)
+        return
+    for path, text in ({"handler.py": source} if isinstance(source, str) else source).items():
+        (code / path).parent.mkdir(parents=True, exist_ok=True)
+        (code / path).write_text(text)
+
+
 @contextlib.contextmanager
 def starting_core_runtime(
-    source: str | Mapping[str, str],
+    source: str | Mapping[str, str] | Path,
     *,
     age: str = "newest",
+    language: str = "Python",
     name: str = "f",
     handler: str = "handler.handle",
     memory: int = 256,
@@ -178,8 +189,9 @@ def starting_core_runtime(
     """Start a core runtime for a handler.
 
     Args:
-        source: The module ``handler.py``, or the files of the function.
-        age: Which interpreter runs it.
+        source: The module ``handler.py``, the files of the function, or a directory with them.
+        age: Which interpreter runs the core runtime.
+        language: The language of the function.
         name: The name of the function.
         handler: The handler as ``dir/file.name``.
         memory: The memory of the function in MiB.
@@ -189,16 +201,18 @@ def starting_core_runtime(
     interpreter = interpreter_of_age(age)
     folder = Path(tempfile.mkdtemp(prefix="fnkit-core-"))
     program, code, port = write_image_files(folder / "image"), folder / "code", free_port()
-    for path, text in ({"handler.py": source} if isinstance(source, str) else source).items():
-        (code / path).parent.mkdir(parents=True, exist_ok=True)
-        (code / path).write_text(text)
+    _write_code(source, code)
+    if language in INTERPRETERS:
+        row = INTERPRETERS[language]
+        shutil.copyfile(PACKAGE / "worker" / row.source, folder / Path(row.path).name)
     spec = EnvironmentSpec(
-        name=name, handler=handler, language="Python", memory=memory, privacy="public", variables={}
+        name=name, handler=handler, language=language, memory=memory, privacy="public", variables={}
     )
     environment = {
         **instance_environment(spec, home=str(folder), root=str(code)),
         "PORT": str(port),
         "FNKIT_CODE_DIRECTORY": str(code),
+        "FNKIT_LANGUAGE": language,
     }
     for key, value in (settings or {}).items():
         if value is None:
@@ -232,9 +246,10 @@ def starting_core_runtime(
 
 @contextlib.contextmanager
 def running_core_runtime(
-    source: str | Mapping[str, str],
+    source: str | Mapping[str, str] | Path,
     *,
     age: str = "newest",
+    language: str = "Python",
     name: str = "f",
     handler: str = "handler.handle",
     memory: int = 256,
@@ -243,7 +258,14 @@ def running_core_runtime(
 ) -> Iterator[CoreRuntimeProcess]:
     """Like ``starting_core_runtime``, but wait until it listens."""
     with starting_core_runtime(
-        source, age=age, name=name, handler=handler, memory=memory, settings=settings, launcher=launcher
+        source,
+        age=age,
+        language=language,
+        name=name,
+        handler=handler,
+        memory=memory,
+        settings=settings,
+        launcher=launcher,
     ) as running:
         running.wait_until_listening()
         yield running

@@ -163,29 +163,38 @@ class DataPlaneProcess:
         }
         return make_route(name, **{**fixed, **changes})
 
-    def write_code(self, name: str, files: Mapping[str, str], uid: int = 0) -> Path:
+    def write_code(self, name: str, files: Mapping[str, str | bytes], uid: int = 0) -> Path:
         """Write the code of a function, as the user ``uid`` if that is not 0."""
         folder = self.folder / "deployments" / f"{name}-{uuid.uuid4().hex[:8]}"
-        for path, text in files.items():
+        for path, content in files.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
+            target.write_bytes(content.encode() if isinstance(content, str) else content)
         for entry in [folder, *folder.rglob("*")]:
             entry.chmod(0o755)
             if owner := uid or self.owner:
                 os.chown(entry, owner, owner)
         return folder
 
-    def send_deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
-        files = {"handler.py": source} if isinstance(source, str) else source
+    def send_deploy(self, name: str, source: str | Mapping[str, str | bytes], **changes: object) -> Route:
+        files: Mapping[str, str | bytes] = {"handler.py": source} if isinstance(source, str) else source
         uid = changes.get("uid", 0)
         assert isinstance(uid, int)
-        route = self.route(name, self.write_code(name, files, uid), **changes)
+        return self._send_route(name, self.write_code(name, files, uid), **changes)
+
+    def _send_route(self, name: str, code: Path, **changes: object) -> Route:
+        route = self.route(name, code, **changes)
         self.control.send(routing.UpsertRoute(version=self.control.next_version(), route=route))
         return route
 
-    def deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
-        route = self.send_deploy(name, source, **changes)
+    def deploy(self, name: str, source: str | Mapping[str, str | bytes], **changes: object) -> Route:
+        return self._wait_until_started(self.send_deploy(name, source, **changes))
+
+    def deploy_directory(self, name: str, code: Path, **changes: object) -> Route:
+        """Deploy code that lies in the directory of deployments."""
+        return self._wait_until_started(self._send_route(name, code, **changes))
+
+    def _wait_until_started(self, route: Route) -> Route:
         result = self.control.wait(lambda message: _is_deployment_result(message, route))
         assert isinstance(result, routing.DeploymentStarted), result
         return route

@@ -16,6 +16,7 @@ from functools import cache
 from tests.support.source_tree import Module, modules
 
 CODE = re.compile(r"[a-z]+(-[a-z0-9…]+)*")
+PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 BY_POSITION = {
     "Problem",
     "ArgumentProblem",
@@ -110,7 +111,7 @@ def _texts(node: ast.expr | None) -> list[str]:
     """Return the possible values of a text expression: a constant, an f-string, a conditional or a sum."""
     match node:
         case ast.Constant(value=str(text)):
-            return [text]
+            return [PLACEHOLDER.sub("…", text)]
         case ast.JoinedStr(values=values):
             parts = [part.value if isinstance(part, ast.Constant) else "…" for part in values]
             return ["".join(str(part) for part in parts)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -122,20 +122,36 @@ class InstanceClient:
 
 @contextlib.contextmanager
 def starting_instance(
-    source: str, *, age: str = "newest", launcher: str = "", memory: int = 256, **settings: str
+    source: str | Mapping[str, str],
+    *,
+    age: str = "newest",
+    language: str = "Python",
+    launcher: str = "",
+    memory: int = 256,
+    **settings: str,
 ) -> Iterator[CoreRuntimeProcess]:
     """Start a core runtime with an instance key."""
     all_settings = {"FNKIT_INSTANCE_KEY": INSTANCE_KEY, **settings}
-    with starting_core_runtime(source, age=age, launcher=launcher, memory=memory, settings=all_settings) as running:
+    with starting_core_runtime(
+        source, age=age, language=language, launcher=launcher, memory=memory, settings=all_settings
+    ) as running:
         yield running
 
 
 @contextlib.contextmanager
 def running_instance(
-    source: str, *, age: str = "newest", launcher: str = "", memory: int = 256, **settings: str
+    source: str | Mapping[str, str],
+    *,
+    age: str = "newest",
+    language: str = "Python",
+    launcher: str = "",
+    memory: int = 256,
+    **settings: str,
 ) -> Iterator[CoreRuntimeProcess]:
     """Like ``starting_instance``, but wait until it listens."""
-    with starting_instance(source, age=age, launcher=launcher, memory=memory, **settings) as running:
+    with starting_instance(
+        source, age=age, language=language, launcher=launcher, memory=memory, **settings
+    ) as running:
         running.wait_until_listening()
         yield running
 

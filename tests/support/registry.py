@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tests.support.control_process import ControlProcess
 from tests.support.http_response import HttpResponse
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 __all__ = ["MANIFEST", "RegistryClient", "layer_files"]
 
@@ -82,12 +82,12 @@ class RegistryClient:
         answer = self.request(f"{repository}/tags/list")
         return list(json.loads(answer.body)["tags"]) if answer.status == 200 else []
 
-    def deploy(self, function: Mapping[str, object], archive: bytes) -> str:
+    def deploy(self, function: Mapping[str, object], archive: bytes, seconds: float = DEADLINE) -> str:
         """Deploy a function and wait until its image has a tag. Return the name of its repository."""
         namespace = self.control.get("namespaces", function["namespace_id"])
         repository = f"{str(namespace['registry_endpoint']).partition('/')[2]}/{function['name']}"
         before = self.tags(repository)
-        deployed = self.control.deploy(function["id"], archive)
+        deployed = self.control.deploy(function["id"], archive, seconds)
         assert deployed["status"] == "ready", deployed
         wait_until(lambda: len(self.tags(repository)) > len(before), what="another tag")
         return repository

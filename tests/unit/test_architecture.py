@@ -23,7 +23,7 @@ ALLOWED: dict[str, str] = {
     "authoring": "errors",
     "worker": "",
     "contract": "errors",
-    "core_runtime": "contract",
+    "core_runtime": "contract worker",
     "scanner": _KIT,
     "project": f"scanner {_KIT}",
     "bundler": f"scanner project {_KIT}",
@@ -128,6 +128,7 @@ def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
     assert crossings == {("cli", "platform.supervisor.launcher")}
     assert {row for row in ALLOWED if may_import(row, "worker")} == {
         "worker",
+        "core_runtime",
         "invoke",
         "platform.control.deployments",
         "platform.control.images",
@@ -142,7 +143,7 @@ def test_worker_imports_only_the_standard_library(module: Module) -> None:
     assert foreign_imports(module) == set()
 
 
-IN_IMAGES = ("fnkit.core_runtime", "fnkit.contract.invocation", "fnkit.contract.limits")
+IN_IMAGES = ("fnkit.core_runtime", "fnkit.contract.invocation", "fnkit.contract.limits", "fnkit.worker")
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def run_build(
     """Return what a build makes by path; run it, with the user's permission, unless the cache has the result.
 
     Raises:
-        BundleError: ``builds-not-allowed``, ``build-failed``, ``build-output``, or a fault of a file.
+        BundleError: ``builds-not-allowed``, ``build-command-failed``, ``build-output``, or a fault of a file.
     """
     if (found := find_result(build, cache)) is not None:
         return found
@@ -229,7 +229,7 @@ def _collect(build: Build, staging: Path, before: ContentByPath) -> ContentByPat
     """
     folder = staging / build.output
     if not folder.resolve().is_relative_to(staging.resolve()) or not folder.is_dir():
-        raise _output_error(build, f"did not make the directory {build.output}")
+        raise _output_error(build, f"made no directory {build.output}")
     made = _files_of(build, staging, build.output)
     if build.output == ".":
         old = {path: one.sha256 for path, one in before.items()}
@@ -289,14 +289,14 @@ def _build_error(build: Build, reason: str, output: str) -> BundleError:
     printed = "".join(f"\n  {line}" for line in lines)
     return BundleError(
         f"`{build.shown}` failed: {reason}.{printed}",
-        code="build-failed",
+        code="build-command-failed",
         hint="Run the command in the function's directory. A build gets its inputs only, and no keys or tokens.",
     )
 
 
 def _output_error(build: Build, reason: str) -> BundleError:
     return BundleError(
-        f"`{build.shown}` {reason}.",
+        f"`{build.shown}` ended without an error, but {reason}.",
         code="build-output",
         hint="Set build_output to the directory that the command writes, relative to the function's directory.",
     )

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fnkit.bundler.dependencies.node_failures import install_error
 from fnkit.bundler.dependencies.node_project import MANIFEST, NodeLock, NodeManifest, PackageManager
 from fnkit.bundler.files.content import ContentByPath
 from fnkit.errors import BundleError
@@ -28,7 +29,6 @@ _VERSION: Final = 1
 """Increase when the same lock file must be installed again."""
 _TIMEOUT_SECONDS: Final = 900
 _VERSION_TIMEOUT_SECONDS: Final = 120
-_MAX_REASON_LENGTH: Final = 900
 _KEPT_FIELDS: Final = (
     "name", "version", "dependencies", "optionalDependencies", "devDependencies", "peerDependencies",
     "peerDependenciesMeta", "dependenciesMeta", "bundleDependencies", "bundledDependencies", "overrides",
@@ -49,64 +49,10 @@ _PROGRAMS: Final[Mapping[PackageManager, tuple[str, str]]] = {
     "yarn": ("yarn", "Install it with `npm install --global yarn`."),
     "yarn-berry": ("yarn", "Install it with `npm install --global @yarnpkg/cli-dist`, or enable corepack."),
 }
-_URL_CREDENTIALS: Final = re.compile(r"(https?://)[^/\s@]+@")
-_TOKEN: Final = re.compile(r"(?i)(_authtoken|_auth|_password|npmAuthToken)(\"?\s*[:=]\s*\"?)[^\s\"]+")
 _REGISTRY_LINE: Final = re.compile(r"^\s*(?:@[\w.-]+:)?registry\s*=\s*[^\s$]+\s*$")
 _BERRY_REGISTRY_LINE: Final = re.compile(r"^npmRegistryServer:\s*[^\s$]+\s*$")
 _YAML_KEY: Final = re.compile(r"^[\"']?([A-Za-z]+)[\"']?\s*:")
-_ERROR_LINE: Final = re.compile(
-    r"npm (?:error|ERR!)|error\b|.*\bERR_|\s*ERROR|.*YN00(?:28|18|35|82|01)", re.IGNORECASE
-)
-_NOISE: Final = re.compile(
-    r"A complete log of this run|\S*_logs\S*|code [A-Z]+$|Usage:|Options:|\[?-|aliases|Run \"npm"
-)
 _MAX_SETTINGS_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A kind of failure, recognised by ``pattern`` in the output of a package manager."""
-
-    code: str
-    pattern: str
-    message: str
-    hint: str
-
-
-_FAILURES: Final = (
-    _Failure(
-        "disk-full",
-        r"ENOSPC|EDQUOT|No space left",
-        "There is not enough disk space to install the packages of {manifest}: {reason}",
-        "Free some space for the package manager's cache and for temporary files.",
-    ),
-    _Failure(
-        "node-lock-stale",
-        r"can only install packages when your package\.json|ERR_PNPM_OUTDATED_LOCKFILE|ERR_PNPM_LOCKFILE_CONFIG"
-        r"|needs to be updated|frozen-lockfile|YN0028|Missing: .* from lock file|isn't present in your lockfile",
-        "{lock} does not fit {manifest}: {reason}",
-        "Run `{program} install` in the function's directory, and commit the lock file.",
-    ),
-    _Failure(
-        "node-registry",
-        r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ESOCKET|ERR_SOCKET|ENETUNREACH|EHOSTUNREACH"
-        r"|ENOTCACHED|E401|E403|ERR_PNPM_FETCH_40[13]|network request|self.signed certificate|CERT_|YN0035.*40[13]",
-        "The packages of {manifest} cannot be downloaded: {reason}",
-        "Check the connection to the registry and its credentials: `npm ping`, and the user's .npmrc.",
-    ),
-    _Failure(
-        "node-package",
-        r"E404|ETARGET|ERR_PNPM_FETCH_404|ERR_PNPM_NO_MATCHING_VERSION|Couldn't find package|YN0082|40[04]",
-        "A package of {manifest} is not in the registry: {reason}",
-        "Check its name and version, or configure the registry that has it.",
-    ),
-    _Failure(
-        "hash-mismatch",
-        r"EINTEGRITY|ERR_PNPM_TARBALL_INTEGRITY|Integrity check failed|YN0018",
-        "A package of {manifest} does not have the content that {lock} names: {reason}",
-        "Find out why before you use it; update the lock file to accept the content that is there now.",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +130,7 @@ def install_packages(installation: NodeInstallation, staging: Path) -> None:
     _write_staging(installation, staging)
     result = _run(program, _arguments(installation), staging, environ)
     if result.returncode != 0:
-        raise _install_error(installation, result.stdout + "\n" + result.stderr)
+        raise _error_of(installation, result.stdout + "\n" + result.stderr)
     if own_manifest is not None:
         (staging / MANIFEST).write_bytes(own_manifest)
 
@@ -386,37 +332,9 @@ def _check_berry_lock(installation: NodeInstallation) -> None:
         if ":" in version or name in overridden:
             continue
         if f"{name}@npm:{version}" not in lock and f"{name}@{version}" not in lock:
-            raise _install_error(installation, f"YN0028: {name}@{version} is not in the lock file")
+            raise _error_of(installation, f"YN0028: {name}@{version} is not in the lock file")
 
 
-def _install_error(installation: NodeInstallation, output: str) -> BundleError:
-    reason = _condense(output)
+def _error_of(installation: NodeInstallation, output: str) -> BundleError:
     program = _PROGRAMS[installation.lock.manager][0]
-    names = {"manifest": installation.manifest.shown, "lock": installation.lock.name, "program": program}
-    for failure in _FAILURES:
-        if re.search(failure.pattern, output):
-            return BundleError(
-                failure.message.format(reason=reason, **names) + ".",
-                code=failure.code,
-                hint=failure.hint.format(**names),
-                file=installation.manifest.shown,
-            )
-    return BundleError(
-        f"{program} could not install the packages of {installation.manifest.shown}: {reason}.",
-        code="node-install",
-        hint=f"Run `{program} install` in the function's directory to see the whole output.",
-        file=installation.manifest.shown,
-    )
-
-
-def _condense(output: str) -> str:
-    """Return the reasons in the output of a package manager on one line, without credentials."""
-    lines = [
-        re.sub(r"^(npm (?:error|ERR!)|error|\u27a4|ERROR)\s*", "", line.strip()) for line in output.splitlines()
-    ]
-    told = [
-        line for line, whole in zip(lines, output.splitlines(), strict=True) if re.match(_ERROR_LINE, whole.strip())
-    ]
-    kept = [line for line in dict.fromkeys(told or lines) if line and not re.match(_NOISE, line)]
-    joined = _TOKEN.sub(r"\1\2…", _URL_CREDENTIALS.sub(r"\1", "; ".join(kept))).rstrip(".") or "no reason was given"
-    return joined if len(joined) <= _MAX_REASON_LENGTH else joined[: _MAX_REASON_LENGTH - 1] + "…"
+    return install_error(output, program=program, lock=installation.lock.name, manifest=installation.manifest.shown)

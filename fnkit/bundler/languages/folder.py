@@ -69,8 +69,6 @@ class ArchivePlan:
     Attributes:
         files: The user's files by path in the archive, without what the build makes.
         layer: Dependencies that are in the archive.
-        lock: Everything else that determines the dependencies, such as the digest of a lock file that the platform
-            installs from.
         build: What makes further files, or ``None``.
         extra_files: Further files by path, made from what the build made.
         handler_files: Returns the paths of which one contains a function's handler; none for no check.
@@ -79,7 +77,6 @@ class ArchivePlan:
 
     files: ContentByPath
     layer: Layer
-    lock: str = ""
     build: Build | None = None
     extra_files: Callable[[ContentByPath], ContentByPath] | None = None
     handler_files: Callable[[FunctionSpec], tuple[str, ...]] = lambda _function: ()
@@ -224,7 +221,7 @@ def _made_files(request: BundleRequest, build: Build | None) -> ContentByPath | 
 def _content_digest(plan: ArchivePlan, build: Build | None, files: ContentByPath) -> str:
     """Return the digest of an archive, which covers the inputs of a build: a plan knows it before the build."""
     return hashlib.sha256(
-        msgspec.json.encode([plan.layer.key, plan.lock, "" if build is None else build.key, _listed(files)])
+        msgspec.json.encode([plan.layer.key, "" if build is None else build.key, _listed(files)])
     ).hexdigest()
 
 
@@ -233,7 +230,7 @@ def _slice(
 ) -> Slice:
     covered = files if function.change_detection == "function" else _whole_project(request)
     listed = _listed({**covered, **(build.inputs if build is not None else {})})
-    dependencies = [plan.layer.key, plan.lock, "" if build is None else build.key]
+    dependencies = [plan.layer.key, "" if build is None else build.key]
     identity = [_DIGEST_VERSION, function.runtime, function.handler, dependencies, listed]
     return Slice(
         function=function.name,

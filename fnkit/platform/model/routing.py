@@ -19,8 +19,6 @@ import msgspec
 from fnkit.contract.invocation.environment import EnvironmentSpec
 
 FRAME_LENGTH_BYTES: Final = 4
-BUILT_PROGRAM: Final = ".fnkit/handler"
-"""The program that was built from a function in a compiled language, below its code."""
 
 
 class ClockState(msgspec.Struct, frozen=True, kw_only=True):

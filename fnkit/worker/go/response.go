@@ -83,13 +83,14 @@ func (r *response) Flush() {
 	}
 }
 
-// encode returns the response for the platform. No Content-Type is added: the platform detects it.
+// encode returns the response for the platform.
 func (r *response) encode(nonce string) []byte {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.status == 0 {
 		r.setStatus(http.StatusOK)
 	}
+	r.detectType()
 	names := make([]string, 0, len(r.sent))
 	for name := range r.sent {
 		if isToken(name) && !isPrivate(name) {
@@ -104,6 +105,14 @@ func (r *response) encode(nonce string) []byte {
 		}
 	}
 	return encode(r.status, head.Bytes(), r.body.Bytes(), nonce)
+}
+
+// detectType adds the Content-Type that net/http would: the platform sees the body of a structure only.
+func (r *response) detectType() {
+	_, hasType := r.sent["Content-Type"]
+	if !hasType && r.sent.Get("Content-Encoding") == "" && r.body.Len() > 0 {
+		r.sent.Set("Content-Type", http.DetectContentType(r.body.Bytes()))
+	}
 }
 
 func encodePanic(nonce string) []byte {

@@ -9,15 +9,16 @@ The program is started as ``node NODE_FLAGS /home/app/index.js``, before its fun
 - 4 is read until the first line feed, which blocks, and closed. The line is a JSON object: ``handler``
   (``dir/file.name``), ``root`` (the directory of the function's code), ``home`` (the working directory), ``uid``
   (the user and group to become, 0 to keep them), and optionally ``compile_cache`` (a directory for the code that V8
-  has compiled). End of file instead of a line ends the process with status 0.
+  has compiled) and ``has_environment`` (whether the process was started with the environment of its function). End
+  of file instead of a line ends the process with status 0.
 
 Over the socket come first four bytes, big-endian: the length of a JSON object, which follows them and is the
-function's environment. The program loads the handler and answers ``{"ready": true}`` and a line feed, or
-``{"error": "..."}`` and a line feed if it failed before it came to the handler. From then on the socket carries
-HTTP/1.1, one request at a time: ``{"event", "context"}`` in, the handler's value out, or 500 and a text if it
-failed. The header ``fnkit-request`` of a request, directly before its ``content-length``, is repeated as the last
-header of the response. ``connection: close`` in a response announces the end of the process. End of file ends the
-process with status 0.
+function's environment; with ``has_environment``, they are left out. The program loads the handler and answers
+``{"ready": true}`` and a line feed, or ``{"error": "..."}`` and a line feed if it failed before it came to the
+handler. From then on the socket carries HTTP/1.1, one request at a time: ``{"event", "context"}`` in, the
+handler's value out, or 500 and a text if it failed. The header ``fnkit-request`` of a request, directly before
+its ``content-length``, is repeated as the last header of the response. ``connection: close`` in a response
+announces the end of the process. End of file ends the process with status 0.
 """
 
 from __future__ import annotations

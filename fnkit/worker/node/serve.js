@@ -424,7 +424,7 @@ class Worker {
 
   async start(document) {
     try {
-      if (document !== undefined) replaceEnvironment(parse(document));
+      replaceEnvironment(parse(document));
       process.chdir(this.settings.home);
       if (this.settings.compile_cache) moduleApi.enableCompileCache?.(this.settings.compile_cache);
     } catch (error) {
@@ -541,6 +541,7 @@ async function main() {
   try {
     process.on("uncaughtException", (error) => worker?.onUncaughtException(error));
     installLogStreams();
+    const environment = stringify(process.env); // rehearsing clears it
     const handler = await rehearseLoading();
     const connection = new net.Socket({ fd: CONNECTION, readable: true, writable: true, allowHalfOpen: true });
     worker = new Worker(connection);
@@ -555,7 +556,7 @@ async function main() {
     worker.assign(settings);
     if (settings.has_environment) {
       worker.reader.skipEnvironment();
-      await worker.start(undefined);
+      await worker.start(environment);
     }
   } catch (error) {
     failStart(error);

@@ -306,7 +306,12 @@ final class Worker
         $channel->close();
         $libc?->close(ASSIGNMENT);
         becomeUser(self::$settings['uid'] ?? 0);
-        if (!(self::$settings['has_environment'] ?? false)) {
+        if (self::$settings['has_environment'] ?? false) {
+            replaceEnvironment(getenv());
+        } else {
+            if (function_exists('pcntl_waitpid')) {
+                pcntl_waitpid(-1, $status);  // what wrote the line is a child that ends: handlers wait for their own
+            }
             $channel = self::$connection->channel;
             $size = unpack('N', $channel->readExactly(LENGTH_PREFIX_SIZE))[1];
             replaceEnvironment(json_decode($channel->readExactly($size), true, flags: JSON_THROW_ON_ERROR));

@@ -13,14 +13,21 @@ import os
 import socket
 import sys
 
-from . import serve
+from . import program, serve
 
 
 def main(_arguments: list[str]) -> None:
-    """Serve until the parent closes the connection. Exits with the code set by the handler, or 0."""
+    """Serve until the parent closes the connection. Exits with the code set by the handler, or 0.
+
+    Settings with a ``command`` make this process execute the interpreter of another language.
+    """
     settings = json.loads(sys.stdin.buffer.read())
     connection = socket.create_connection(("127.0.0.1", settings["port"]))
     connection.sendall(settings["token"].encode())
+    if settings["command"]:
+        os.chdir(settings["home"])
+        with open(settings["source"], "rb") as source:
+            program.execute(source.fileno(), connection, settings, settings["environment"], [1, 2])
     os.environ.clear()
     os.environ.update(settings["environment"])
     os.chdir(settings["home"])

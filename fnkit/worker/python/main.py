@@ -35,6 +35,7 @@ import socket
 import sys
 import typing
 
+from .. import built_program
 from ..sandbox import confine, namespaces, syscalls
 from ..sandbox.rootfs import RootFilesystem
 from . import fork_server, preload, program, relay, serve, warm_up
@@ -116,7 +117,7 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
         if settings.get("command"):
             os.chdir(settings["home"])
             environment = serve.receive_document(connection)
-            if os.path.exists(os.path.join(settings["root"], relay.HTTP_SERVER)):
+            if os.path.exists(os.path.join(settings["root"], built_program.HTTP_SERVER)):
                 redirect_stdio(descriptors[1:])
                 guard.is_started = True
                 guard.exit_code = relay.run(settings["command"], connection, environment)

@@ -1,13 +1,15 @@
 """Executes a program of another language in a fork, which the sandbox confines like a Python handler.
 
-Its descriptors are: 0, the null device; 1 and 2, the pipes of stdout and stderr; 3, the socket of the instance; 4,
-from which an interpreter reads one line of JSON, the handler that it serves: ``{"handler": "dir/file.name", "root":
-"…", "home": "…", "has_environment": false}``. Without an environment of its own it reads that of the function from
-the socket, as a document. What an interpreter runs is copied to the home directory, where the real platform has it.
+Its descriptors are: 0, the null device; 1 and 2, the pipes of stdout and stderr; 3, the socket of the instance; for
+an interpreter also 4, from which it reads one line of JSON, the handler that it serves: ``{"handler":
+"dir/file.name", "root": "…", "home": "…", "has_environment": false}``. Without an environment of its own it reads
+that of the function from the socket, as a document. What an interpreter runs is copied to the home directory, where
+the real platform has it.
 
 An interpreter that starts slowly is executed before it is known which function it will serve (``execute_ahead``).
 What is left to do then, such as mounting the code, needs rights that it must not have. So the fork leaves a helper
-process behind, which does it, writes the line to descriptor 4 and ends. Standard library only, Python 3.8 and
+process behind, which does it, writes the line to descriptor 4 and ends. It is a child of the program, which must
+reap it: PHP does; Node cannot, and keeps an entry in its table of processes. Standard library only, Python 3.8 and
 later.
 """
 
@@ -20,6 +22,7 @@ import signal
 import socket
 import typing
 
+from .. import built_program
 from ..sandbox import confine
 from ..sandbox.rootfs import RootFilesystem
 from . import serve
@@ -97,9 +100,10 @@ def execute(
     Raises:
         OSError: It cannot be executed.
     """
-    command = list(settings["command"])
-    if settings["file"]:
-        command.append(_copy_source(source, settings["home"], settings["file"]))
+    if not settings["file"]:
+        environment = {**environment, built_program.DESCRIPTOR_VARIABLE: str(CONNECTION)}
+        _execute(settings["command"], connection, outputs, environment)
+    command = [*settings["command"], _copy_source(source, settings["home"], settings["file"])]
     reader, writer = os.pipe()
     os.write(writer, _handler_line(settings, has_environment=True))
     os.close(writer)
@@ -125,10 +129,10 @@ def _execute(
     connection: socket.socket,
     outputs: list[int],
     environment: dict[str, str],
-    reader: int,
-) -> None:
+    *readers: int,
+) -> typing.NoReturn:
     null_device = os.open(os.devnull, os.O_RDONLY)
-    descriptors = [null_device, *outputs, connection.fileno(), reader]
+    descriptors = [null_device, *outputs, connection.fileno(), *readers]
     # Moved out of the way first: one of them may have the number of another one's place.
     moved = [_duplicate_above(descriptor) for descriptor in descriptors]
     for descriptor in descriptors:
@@ -137,7 +141,7 @@ def _execute(
         os.dup2(descriptor, place)  # inheritable, as no other descriptor is (PEP 446)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ignored by Python, and an ignored signal is inherited
-    os.execve(command[0], command, {**environment, "FNKIT_WORKER_FD": str(CONNECTION)})
+    os.execve(command[0], command, environment)
 
 
 def _duplicate_above(descriptor: int) -> int:

@@ -19,9 +19,6 @@ import typing
 
 from . import serve
 
-HTTP_SERVER = ".fnkit/http-server"
-"""A file beside a program that serves HTTP, instead of answering on the socket of its instance."""
-
 _POLL_SECONDS = 0.005
 _NOT_RELAYED = ("connection", "content-length", "date", "keep-alive", "transfer-encoding")
 _OWN_PREFIX = "fnkit-"
@@ -131,3 +128,15 @@ def _send(
         lines.append(f"{name}: {value}")
     lines.append(f"content-length: {len(body)}")
     connection.sendall("\r\n".join(lines).encode("latin-1", "replace") + nonce_line + b"\r\n\r\n" + body)
+
+
+def main(arguments: list[str]) -> None:
+    """Relay requests to a program. The arguments are the descriptor of the instance's socket, and its command."""
+    connection = socket.socket(fileno=int(arguments[0]))
+    try:
+        code = run(arguments[1:], connection, dict(os.environ))
+    except (EOFError, OSError) as error:  # the program cannot be executed, or the other end is gone
+        with contextlib.suppress(OSError):
+            serve.send_status(connection, {"error": f"{type(error).__name__}: {error}"})
+        code = 1
+    os._exit(code)

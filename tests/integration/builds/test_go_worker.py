@@ -113,6 +113,7 @@ def test_headers_are_those_of_the_handler_when_it_wrote_the_status(worker: Worke
     response = worker.request(target="/headers")
     assert (response.status, response.body) == (201, b"created")
     assert response.lines == [
+        "Content-Type: text/plain; charset=utf-8",
         "Set-Cookie: a=1",
         "Set-Cookie: b=2",
         "X-Raw: a  X-Injected: 1",
@@ -124,19 +125,22 @@ def test_headers_are_those_of_the_handler_when_it_wrote_the_status(worker: Worke
 
 
 @pytest.mark.parametrize(
-    ("target", "status", "body"),
+    ("target", "status", "body", "content_type"),
     [
-        ("/empty", 200, b""),
-        ("/status", 418, b""),
-        ("/no-content", 204, b""),
-        ("/flush", 200, b"ab"),
-        ("/bytes", 200, b"\xff\xd8\x00"),
+        ("/empty", 200, b"", ""),
+        ("/status", 418, b"", ""),
+        ("/no-content", 204, b"", ""),
+        ("/flush", 200, b"ab", "text/plain; charset=utf-8"),
+        ("/bytes", 200, b"\xff\xd8\x00", "application/octet-stream"),
     ],
 )
-def test_no_content_type_is_added(worker: WorkerProcess, target: str, status: int, body: bytes) -> None:
+def test_type_of_a_body_is_detected_as_by_the_server_of_go(
+    worker: WorkerProcess, target: str, status: int, body: bytes, content_type: str
+) -> None:
     response = worker.request(target=target)
     assert (response.status, response.body) == (status, body)
-    assert [line.partition(":")[0] for line in response.lines] == ["content-length", "fnkit-request"]
+    added = [f"Content-Type: {content_type}"] if content_type else []
+    assert response.lines == [*added, f"content-length: {len(body)}", "fnkit-request: 00ff00ff00ff00ff"]
 
 
 def test_large_response_arrives_whole(worker: WorkerProcess) -> None:

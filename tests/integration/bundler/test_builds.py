@@ -167,15 +167,15 @@ def test_all_made_and_changed_files_ship_without_an_output(tmp_path: Path, bundl
     [
         (
             "echo first; echo 'cannot find module' >&2; exit 3",
-            "build-failed",
+            "build-command-failed",
             "exit code 3.\n  first\n  cannot find",
         ),
-        ("kill -9 $$", "build-failed", "signal 9"),
-        ("true", "build-output", "did not make the directory dist"),
+        ("kill -9 $$", "build-command-failed", "signal 9"),
+        ("true", "build-output", "made no directory dist"),
         ("mkdir dist", "build-output", "left the directory dist empty"),
-        ("ln -s /etc dist", "build-output", "did not make the directory dist"),
+        ("ln -s /etc dist", "build-output", "made no directory dist"),
         ("mkdir dist && touch dist/other.js", "handler-not-shipped", "dist/app.js"),
-        ("head -c 30000000 /dev/zero | tr '\\0' 'x'; exit 1", "build-failed", "exit code 1"),
+        ("head -c 30000000 /dev/zero | tr '\\0' 'x'; exit 1", "build-command-failed", "exit code 1"),
     ],
 )
 def test_failed_build_is_reported(tmp_path: Path, bundling: BundleRun, line: str, code: str, words: str) -> None:
@@ -199,7 +199,7 @@ def test_build_that_does_not_end_is_stopped_with_its_children(
 ) -> None:
     monkeypatch.setattr(command, "TIMEOUT_SECONDS", 1)
     error = failure(bundling, built_project(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; sleep 600"))
-    assert error.code == "build-failed"
+    assert error.code == "build-command-failed"
     assert "took longer" in error.message
     child = int((tmp_path / "child").read_text())
     wait_until(lambda: not is_alive(child))

@@ -191,6 +191,7 @@ def test_packages_are_installed_once_for_each_lock_file_and_target(
     assert edited.slice_of("web").digest != first.slice_of("web").digest
 
 
+@pytest.mark.long
 def test_digest_depends_on_the_lock_file_and_not_on_the_cache(
     locked: Project, tmp_path: Path, bundling: BundleRun
 ) -> None:
@@ -214,6 +215,26 @@ def test_unreachable_registry_is_reported(
         bundling.bundle(locked, kind="scaleway")
     assert raised.value.code == "node-registry", raised.value.message
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_package_that_is_gone_or_differs_is_reported(
+    locked: Project,
+    registry: NodeRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bundling: BundleRun,
+    *,
+    is_missing: bool,
+) -> None:
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "empty-cache"))
+    registry.add("left", forged=True)
+    if is_missing:
+        registry.tarballs.clear()
+    with pytest.raises(BundleError) as raised:
+        bundling.bundle(locked, kind="scaleway")
+    assert raised.value.code == ("node-package" if is_missing else "hash-mismatch"), raised.value.message
+    assert ("-1.0.0.tgz" if is_missing else "sha512-") in raised.value.message
 
 
 def test_missing_package_manager_is_reported(
@@ -271,6 +292,7 @@ def test_lock_file_that_names_other_directories_is_rejected(
     assert (raised.value.code, raised.value.file, raised.value.line) == ("dependency-outside", f"web/{name}", 2)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("registry")
 def test_package_in_the_folder_ships_as_files(tmp_path: Path, bundling: BundleRun) -> None:
     project = node_project(tmp_path, 'exports.handle = () => require("inner");\n')

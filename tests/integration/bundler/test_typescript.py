@@ -153,5 +153,5 @@ def test_esbuild_bundles_the_handler_with_a_source_map(tmp_path: Path, bundling:
     broken.write_text("export const handle = (\n")
     with pytest.raises(BundleError) as raised:
         bundling.bundle(project, kind="scaleway", allow_builds=allow)
-    assert raised.value.code == "build-failed"
+    assert raised.value.code == "build-command-failed"
     assert "src/handler.ts:2" in raised.value.message

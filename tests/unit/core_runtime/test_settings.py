@@ -30,6 +30,22 @@ def test_environment_of_an_instance_is_a_complete_setting(handler: str, expected
     assert settings.instance_key == b""
 
 
+@pytest.mark.parametrize(
+    ("language", "expected", "is_native"),
+    [
+        ("", "Python", False),
+        ("Node", "Node", False),
+        ("PHP", "PHP", False),
+        ("Go", "Go", True),
+        ("Rust", "Rust", True),
+    ],
+)
+def test_language_decides_how_requests_are_encoded(language: str, expected: str, *, is_native: bool) -> None:
+    environment = instance_environment(SPEC, home="/home/app", root=CODE_DIRECTORY)
+    settings = read_settings({**environment, "FNKIT_LANGUAGE": language, "SCW_HANDLER_IS_BINARY": "maybe"})
+    assert (settings.language, settings.is_native, settings.home) == (expected, is_native, "/home/app")
+
+
 def test_instance_key_is_not_shown() -> None:
     environment = instance_environment(SPEC, home="/", root="/code")
     settings = read_settings({**environment, "FNKIT_CODE_DIRECTORY": "/code", "FNKIT_INSTANCE_KEY": "secret"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -89,10 +88,9 @@ def test_node_files_are_found_by_every_suffix(tmp_path: Path, handler: str, file
 
 
 def test_hostile_source_is_searched_in_linear_time() -> None:
-    started = time.monotonic()
+    # In quadratic time each of these would take hours, and the test its whole timeout.
     for piece in ("export {", "exports = {", "export const ", "\n", "(", "exports", "/*", "export default "):
-        may_export(piece * (1_000_000 // len(piece)), "handle")
-    assert time.monotonic() - started < 10
+        may_export(piece * (200_000 // len(piece)), "handle")
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,27 @@ def _change_owner(directory: Path, uid: int) -> None:
         os.chown(entry.name, uid, uid, dir_fd=entry.parent, follow_symlinks=False)
 
 
+def make_writable(job: BuildJob, directory: Path) -> None:
+    """Allow the instances of a function to write to its code, whichever users they have. The last step of a build.
+
+    An interpreter that is started ahead has its user before it has a function, so it cannot be the owner. No other
+    user can enter the directory itself.
+
+    Args:
+        job: The build.
+        directory: The code, to which nothing else writes any more.
+
+    Raises:
+        OSError: A mode could not be changed.
+    """
+    if not job.uid:
+        return
+    for entry in walk_tree(directory):
+        if not stat.S_ISLNK(entry.status.st_mode):
+            added = 0o777 if entry.is_directory else 0o666
+            os.chmod(entry.name, stat.S_IMODE(entry.status.st_mode) | added, dir_fd=entry.parent)
+
+
 def unpack(job: BuildJob, directory: Path, left_out: ArchivedDependencies | None = None) -> int:
     """Unpack the job's archive.
 

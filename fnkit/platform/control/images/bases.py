@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import platform
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.images.host_base import host_base_key, make_host_base
 from fnkit.platform.control.images.layer_store import LayerStore
+from fnkit.platform.control.images.other_interpreter import OtherInterpreter
 from fnkit.platform.control.images.pulled_base import pull_base
 from fnkit.platform.model.images import BaseImage
+from fnkit.worker.interpreters import INTERPRETERS
 
 _FACT: Final = "image-base-"
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -39,7 +44,8 @@ class Bases:
 
         Args:
             runtime: The name of the runtime.
-            interpreter: Absolute path of the interpreter on this machine.
+            interpreter: Real absolute path of the program of the runtime on this machine: the interpreter, or for
+                compiled languages what builds functions.
 
         Raises:
             PlatformError: It cannot be made or copied.
@@ -50,8 +56,9 @@ class Bases:
         architecture = _ARCHITECTURES.get(machine, machine)
         reference = self._context.settings.base_images.get(runtime)
         if reference is None:
-            key = await asyncio.to_thread(host_base_key, interpreter)
-            make = partial(make_host_base, interpreter, self._store)
+            python, other = _host_interpreters(runtime, interpreter)
+            key = await asyncio.to_thread(host_base_key, python, other)
+            make = partial(make_host_base, python, self._store, other)
         else:
             key = f"{architecture} {reference}"
             make = partial(pull_base, reference, self._store, architecture=architecture)
@@ -78,3 +85,13 @@ class Bases:
         del self._making[name]
         if not task.cancelled():
             task.exception()  # everybody who waited for it may have been cancelled
+
+
+def _host_interpreters(runtime: str, program: str) -> tuple[str, OtherInterpreter | None]:
+    """Return the Python and the other interpreter of a base for functions of a runtime."""
+    found = find_runtime(runtime)
+    language = found.language if found is not None else ""
+    if language == "Python":
+        return program, None
+    other = OtherInterpreter(language, program) if language in INTERPRETERS else None
+    return os.path.realpath(sys.executable), other  # the core runtime runs on the Python of the platform

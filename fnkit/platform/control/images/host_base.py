@@ -1,6 +1,8 @@
-"""A base image made of this machine's files: an interpreter, and what it and its programs need.
+"""A base image made of this machine's files: interpreters, and what they and their programs need.
 
-Everything has the path that it has here, so what was compiled or configured for the interpreter stays valid.
+Every base has Python, which runs the core runtime.
+
+Everything has the path that it has here, so what was compiled or configured for an interpreter stays valid.
 Packages of this machine (``site-packages``), its configuration and its private files are left out. Hosts and
 resolvers are left to the container's runtime.
 """
@@ -10,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -18,13 +21,14 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.images.layer import EntryKind, LayerEntry, write_layer
 from fnkit.platform.control.images.layer_store import LayerStore
 from fnkit.platform.control.images.machine_files import MachineFiles
+from fnkit.platform.control.images.other_interpreter import OtherInterpreter
 from fnkit.platform.control.images.shared_libraries import ElfProgram, LibraryFinder, read_program
 from fnkit.platform.control.images.standard_library import (
-    StandardLibrary,
     add_standard_library,
     find_standard_library,
 )
 from fnkit.platform.model.images import BaseImage
+from fnkit.worker.interpreters import INTERPRETERS
 
 _FORMAT: Final = 1
 """Increased when the layer of the same interpreter becomes another one."""
@@ -71,21 +75,40 @@ _DIRECTORIES: Final = (
 )  # fmt: skip
 
 
-def make_host_base(interpreter: str, store: LayerStore) -> BaseImage:
-    """Make a base image with an interpreter of this machine. Blocks; call it in a thread.
+def make_host_base(interpreter: str, store: LayerStore, other: OtherInterpreter | None = None) -> BaseImage:
+    """Make a base image with interpreters of this machine. Blocks; call it in a thread.
 
     Args:
-        interpreter: Its real absolute path.
+        interpreter: The real absolute path of a Python interpreter, which runs the core runtime.
         store: Receives the layer.
+        other: The interpreter of the function if its language is another one.
 
     Raises:
-        PlatformError: ``image-base``: the interpreter cannot be copied.
+        PlatformError: ``image-base``: an interpreter cannot be copied.
     """
+    files = MachineFiles()
+    with tempfile.TemporaryDirectory(prefix="fnkit-base-") as directory, _refusing(interpreter):
+        program = read_program(interpreter)
+        _add_system(files)
+        _add_python(files, interpreter, program, Path(directory))
+        if other is not None:
+            with _refusing(other.path):
+                _add_other(files, other)
+        layer = store.add(lambda output: write_layer(files.entries, output))
+    shown = other.path if other is not None else interpreter
+    path = dict.fromkeys([str(PurePosixPath(shown).parent), *_PATH])
+    environment = {"LANG": "C.UTF-8", "PATH": ":".join(path)}
+    if other is not None:
+        environment["FNKIT_INTERPRETER"] = other.path
+    return BaseImage(
+        interpreter=interpreter, layers=(layer,), environment=environment, architecture=program.architecture
+    )
+
+
+@contextmanager
+def _refusing(interpreter: str) -> Iterator[None]:
     try:
-        with tempfile.TemporaryDirectory(prefix="fnkit-base-") as directory:
-            program = read_program(interpreter)
-            files = _collect(interpreter, program, Path(directory))
-            layer = store.add(lambda output: write_layer(files.entries, output))
+        yield
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise PlatformError(
@@ -93,23 +116,20 @@ def make_host_base(interpreter: str, store: LayerStore) -> BaseImage:
             code="image-base",
             hint="Use an interpreter whose files everybody may read, or name a base image that has one.",
         ) from None
-    path = dict.fromkeys([str(PurePosixPath(interpreter).parent), *_PATH])
-    return BaseImage(
-        interpreter=interpreter,
-        layers=(layer,),
-        environment={"LANG": "C.UTF-8", "PATH": ":".join(path)},
-        architecture=program.architecture,
-    )
 
 
-def host_base_key(interpreter: str) -> str:
-    """Return what changes when ``make_host_base`` may return something else. Cheap.
+def host_base_key(interpreter: str, other: OtherInterpreter | None = None) -> str:
+    """Return what changes when ``make_host_base`` may return something else. Takes milliseconds.
 
-    It covers the interpreter, the installed libraries (each installation writes the loader's cache anew),
+    It covers the interpreters, the installed libraries (each installation writes the loader's cache anew),
     certificates and time zones.
 
     Args:
-        interpreter: Its real absolute path.
+        interpreter: The real absolute path of the Python interpreter.
+        other: The other interpreter, if there is one.
+
+    Raises:
+        PlatformError: ``image-base``: the other interpreter cannot be copied.
     """
     prefix = Path(interpreter).parent.parent
     parts = [
@@ -118,6 +138,11 @@ def host_base_key(interpreter: str) -> str:
     ]
     system = ("/etc/ld.so.cache", f"{_CERTIFICATE_DIRECTORY}/ca-certificates.crt", *_DATA_TREES)
     described = [f"{_FORMAT}", *(_describe(path) for path in (os.path.realpath(interpreter), *parts, *system))]
+    if other is not None:
+        with _refusing(other.path):
+            setup = other.read_setup()
+        extensions = (f"{kind}={_describe(path)}" for kind, path in setup.extensions)
+        described += [_describe(other.path), setup.configuration, *extensions]
     return hashlib.sha256("\0".join(described).encode(errors="surrogateescape")).hexdigest()
 
 
@@ -129,28 +154,44 @@ def _describe(path: str) -> str:
     return f"{path}:{status.st_size}:{status.st_mtime_ns}"
 
 
-def _collect(interpreter: str, program: ElfProgram, working_directory: Path) -> MachineFiles:
-    files = MachineFiles()
+def _add_system(files: MachineFiles) -> None:
     for path in _SYSTEM_LINKS:
         if Path(path).is_symlink():
             files.add(path)
     files.put(*_skeleton())
+    files.add(_SHELL)
+    for path in _DATA_FILES:
+        files.add(path)
+    for path in _DATA_TREES:
+        files.add_tree(path)
+    _add_certificates(files, [_CERTIFICATE_DIRECTORY])
+
+
+def _add_python(files: MachineFiles, interpreter: str, program: ElfProgram, working_directory: Path) -> None:
     _require(files, interpreter)
     library = find_standard_library(interpreter, working_directory)
     extensions = add_standard_library(library, interpreter, files, working_directory)
     if not any(f"{directory}/os.py" in files for directory in library.directories):
         raise OSError("its standard library is not readable by everybody")
-    _add_names(files, interpreter)
-    files.add(_SHELL)
+    _add_names(files, interpreter, ("python3", "python"))
+    _add_needed(files, program, interpreter, extensions)
+    _add_certificates(files, library.certificates)
+
+
+def _add_other(files: MachineFiles, other: OtherInterpreter) -> None:
+    _require(files, other.path)
+    setup = other.read_setup()
+    extensions = setup.add_to(files)
+    _add_names(files, other.path, (INTERPRETERS[other.language].name,))
+    _add_needed(files, read_program(other.path), other.path, extensions)
+    _add_certificates(files, setup.certificates)
+
+
+def _add_needed(files: MachineFiles, program: ElfProgram, interpreter: str, extensions: list[str]) -> None:
+    """Add the loader of an interpreter and the libraries that it needs, unless it is static."""
     if program.loader:
         _require(files, program.loader)
         add_libraries(files, LibraryFinder(program.loader), interpreter, extensions)
-    _add_certificates(files, library)
-    for path in _DATA_FILES:
-        files.add(path)
-    for path in _DATA_TREES:
-        files.add_tree(path)
-    return files
 
 
 def _skeleton() -> Iterator[LayerEntry]:
@@ -166,9 +207,9 @@ def _require(files: MachineFiles, path: str) -> None:
         raise OSError(f"{path} is not readable by everybody")
 
 
-def _add_names(files: MachineFiles, interpreter: str) -> None:
-    """Add the shorter names of the interpreter in its directory."""
-    for name in ("python3", "python"):
+def _add_names(files: MachineFiles, interpreter: str, names: tuple[str, ...]) -> None:
+    """Add the shorter names of an interpreter in its directory."""
+    for name in names:
         link = Path(interpreter).parent / name
         if os.path.realpath(link) == os.path.realpath(interpreter):
             files.add(str(link))
@@ -204,8 +245,8 @@ def add_libraries(files: MachineFiles, finder: LibraryFinder, interpreter: str, 
         files.add(path)
 
 
-def _add_certificates(files: MachineFiles, library: StandardLibrary) -> None:
-    for path in dict.fromkeys((*library.certificates, _CERTIFICATE_DIRECTORY)):
+def _add_certificates(files: MachineFiles, paths: Iterable[str]) -> None:
+    for path in paths:
         if Path(path).is_dir():
             files.add_tree(path, accepts=_has_only_certificates)
         else:

@@ -33,7 +33,7 @@ from fnkit.platform.control.images.worker_layer import USER_ID, worker_entries
 from fnkit.platform.model.images import BaseImage, ImageLayer, ImageRecord
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
 
-DEPENDENCIES: Final = {"Python": "package"}
+DEPENDENCIES: Final = {"Python": "package", "Node": "node_modules", "PHP": "vendor"}
 """Language → the directory of the code with a layer of its own, because it changes less often than the rest."""
 KEPT_AFTER_DELETION_SECONDS: Final = 24 * 3600
 """Seconds of platform time for which the images of a deleted function can still be pulled."""
@@ -53,10 +53,12 @@ class BuiltLayers:
 
     Attributes:
         code: What becomes ``/home/app/function``.
+        language: The language of the function.
         dependencies: The path below it that has a layer of its own; empty for none.
     """
 
     code: Path
+    language: str
     dependencies: str
 
     def dependency_entries(self) -> Iterable[LayerEntry]:
@@ -96,7 +98,7 @@ class Images:
         self._store = store
         self._known: dict[str, ImageLayer] = {}  # by diff_id: layers that some image contains
         self._uses: Counter[str] = Counter()  # by digest: how many images contain the layer
-        self._worker: ImageLayer | None = None
+        self._workers: dict[str, ImageLayer] = {}  # by language
         self._publishing = asyncio.Lock()  # one at a time: it is work for one processor, beside requests
 
     @property
@@ -150,8 +152,8 @@ class Images:
         Raises:
             OSError: A file cannot be read, or a layer cannot be written.
         """
-        runtime = find_runtime(deployment.settings.runtime)
-        built = BuiltLayers(Path(deployment.code), DEPENDENCIES.get(runtime.language, "") if runtime else "")
+        language = _language_of(deployment)
+        built = BuiltLayers(Path(deployment.code), language, DEPENDENCIES.get(language, ""))
         async with self._publishing:
             layers = await self._write_layers(built, self._earlier_dependencies(record.id, deployment))
             image = self._make_record(namespace, record, deployment, layers)
@@ -188,9 +190,10 @@ class Images:
     def _write_new_layers(self, built: BuiltLayers, dependencies: ImageLayer | None) -> _FunctionLayers:
         if dependencies is None and (entries := list(built.dependency_entries())):
             dependencies = self._write_layer(entries)
-        if self._worker is None or not self._store.has(self._worker):
-            self._worker = self._write_layer(list(worker_entries()))
-        return _FunctionLayers(self._worker, dependencies, self._write_layer(list(built.code_entries())))
+        worker = self._workers.get(built.language)
+        if worker is None or not self._store.has(worker):
+            worker = self._workers[built.language] = self._write_layer(list(worker_entries(built.language)))
+        return _FunctionLayers(worker, dependencies, self._write_layer(list(built.code_entries())))
 
     def _write_layer(self, entries: list[LayerEntry]) -> ImageLayer:
         """Store a layer unless there is one with this content."""
@@ -203,13 +206,13 @@ class Images:
         self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment, layers: _FunctionLayers
     ) -> ImageRecord:
         settings = deployment.settings
-        runtime = find_runtime(settings.runtime)
+        language = _language_of(deployment)
         spec = EnvironmentSpec(
             function_id=record.id,
             name=record.name,
             namespace_id=namespace.id,
             handler=settings.handler,
-            language=runtime.language if runtime else "",
+            language=language,
             memory=settings.memory,
             privacy=settings.privacy,
             variables=namespace.environment | settings.environment,
@@ -229,7 +232,11 @@ class Images:
             dependencies=layers.dependencies,
             dependency_key=deployment.dependency_key,
             code=layers.code,
-            environment={**environment, "FNKIT_TIMEOUT_SECONDS": f"{settings.timeout_seconds:g}"},
+            environment={
+                **environment,
+                "FNKIT_LANGUAGE": language,
+                "FNKIT_TIMEOUT_SECONDS": f"{settings.timeout_seconds:g}",
+            },
         )
 
     def _store_record(self, image: ImageRecord) -> ImageRecord:
@@ -329,6 +336,11 @@ class Images:
                     del self._uses[layer.digest]
                     self._known.pop(layer.diff_id, None)
                     self._store.remove(layer.digest)
+
+
+def _language_of(deployment: Deployment) -> str:
+    runtime = find_runtime(deployment.settings.runtime)
+    return runtime.language if runtime else ""
 
 
 def _is_same(old: ImageRecord, image: ImageRecord) -> bool:

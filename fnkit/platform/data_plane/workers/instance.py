@@ -10,6 +10,7 @@ import asyncio
 import os
 import select
 import signal
+from collections import deque
 from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Final
@@ -25,6 +26,14 @@ from fnkit.platform.model.log_record import LogStream
 
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _MAX_LINE_BYTES: Final = 65536
+_MEMORY_ERRORS: Final = (  # of V8, Go and Rust
+    b"JavaScript heap out of memory",
+    b"runtime: out of memory",
+    b"runtime: cannot allocate memory",
+    b"memory allocation of ",
+)
+"""What a program writes to stderr that ends for lack of memory before the kernel or the platform ends it."""
+_KEPT_READS: Final = 32  # of stderr: a stack follows the message, line by line
 
 
 class _StartupStatus(msgspec.Struct):
@@ -56,6 +65,7 @@ class LocalInstance(ConnectedInstance):
         self._is_reaped = False
         self._is_disconnected = False
         self._is_finished = False
+        self._last_errors: deque[Collection[bytes]] = deque(maxlen=_KEPT_READS)
         self._output = OutputReader(self._loop, process.streams(), self._log)
         process.exited.add_done_callback(self._on_exited)
 
@@ -130,6 +140,8 @@ class LocalInstance(ConnectedInstance):
     # Output
 
     def _log(self, stream: LogStream, lines: Collection[bytes]) -> None:
+        if stream == "stderr":
+            self._last_errors.append(lines)
         self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
 
     def _on_response_end(self) -> None:
@@ -171,7 +183,14 @@ class LocalInstance(ConnectedInstance):
             self.reason = "out of memory"
             self.was_killed_externally = False
         self._output.close()
+        if not self.reason and self._wait_status and self._reported_memory_error():
+            self.reason = "out of memory"
         self._finish(self.reason or _describe_status(self._wait_status))
+
+    def _reported_memory_error(self) -> bool:
+        """Return whether the last that it has written to stderr is that it has no memory left."""
+        lines = (line for lines in self._last_errors for line in lines)
+        return any(error in line for line in lines for error in _MEMORY_ERRORS)
 
 
 def _was_killed(status: int | None) -> bool:

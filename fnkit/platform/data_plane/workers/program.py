@@ -1,4 +1,7 @@
-"""What a worker runs, by language. A further language is one row of ``_INTERPRETERS``, or a name in ``_COMPILED``.
+"""What a worker runs, by language.
+
+A further language is one row of ``_PROCESSES`` and of ``fnkit.worker.interpreters``, or a name in
+``NATIVE_LANGUAGES``.
 
 A Python handler runs in a fork of its interpreter's zygote. Every other language runs a command: an interpreter
 with the worker's program for that language, or the program that was built from the function. Commands are executed
@@ -12,18 +15,20 @@ filtered, and not for functions with variables that such an interpreter reads on
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from fnkit.contract.invocation.native_request import NATIVE_LANGUAGES
 from fnkit.platform.data_plane.workers.forked_process import PYTHON_SOURCE
-from fnkit.platform.model.routing import BUILT_PROGRAM, LocalProgram, Route
-from fnkit.worker import node, php
+from fnkit.platform.model.routing import LocalProgram, Route
+from fnkit.worker.built_program import BUILT_PROGRAM
+from fnkit.worker.interpreters import INTERPRETERS
 
-_COMPILED: Final = frozenset({"Go", "Rust"})
-_V8_HEAP_SHARE: Final = 0.75  # of the function's memory; the rest is for buffers and V8 itself
+_LOADER_VARIABLES: Final = ("LD_", "MALLOC_", "GLIBC_TUNABLES")
+"""Variables that the C library reads when a program is executed, or their beginnings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,44 +59,40 @@ class WorkerProgram:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Interpreter:
-    """An interpreter of a language.
+class _InterpreterProcess:
+    """What starting an interpreter of a language in a sandbox takes.
 
     Attributes:
-        source: The worker's program, below the directory of the worker.
-        options: Returns its options, for the MB of the function.
         overhead: MB that a process has mapped, but does not use, beside the memory of the function.
         start_variables: Variables that it reads only at its start, or their beginnings.
+        late_options: Further options of one that is not executed ahead.
+        other_variables: Variables with such beginnings that it does not read.
         configuration: Directories outside of its installation that it reads at its start.
     """
 
-    source: str
-    options: Callable[[int], tuple[str, ...]]
     overhead: int
     start_variables: tuple[str, ...]
+    late_options: tuple[str, ...] = ()
+    other_variables: tuple[str, ...] = ()
     configuration: tuple[str, ...] = ()
 
-
-def _node_options(memory: int) -> tuple[str, ...]:
-    return (*node.NODE_FLAGS, f"--max-old-space-size={int(memory * _V8_HEAP_SHARE)}")
-
-
-def _php_options(_memory: int) -> tuple[str, ...]:
-    return tuple(argument for name, value in php.INI_SETTINGS for argument in ("-d", f"{name}={value}"))
+    def reads_at_start(self, variables: Iterable[str]) -> bool:
+        """Return whether it reads one of these variables only at its start."""
+        beginnings = (*_LOADER_VARIABLES, *self.start_variables)
+        return any(name.startswith(beginnings) and name not in self.other_variables for name in variables)
 
 
-_INTERPRETERS: Final = {
-    "Node": _Interpreter(
-        source=f"node/{node.PROGRAM_NAME}",
-        options=_node_options,
+_PROCESSES: Final = {
+    "Node": _InterpreterProcess(
         overhead=512,
-        start_variables=("NODE_", "UV_THREADPOOL_SIZE", "SSL_CERT", "OPENSSL_"),
+        start_variables=("NODE_", "UV_", "SSL_CERT", "OPENSSL_", "LANG", "LC_"),
+        other_variables=("NODE_ENV",),
     ),
-    "PHP": _Interpreter(
-        source=f"php/{php.PROGRAM_NAME}",
-        options=_php_options,
+    "PHP": _InterpreterProcess(
+        # Opcache ends PHP where it cannot create its lock, and /tmp cannot be written to without namespaces.
+        late_options=("-d", "opcache.lockfile_path=."),
         overhead=192,
-        start_variables=("PHP_INI_SCAN_DIR", "PHPRC"),
+        start_variables=("PHP_INI_SCAN_DIR", "PHPRC", "USE_ZEND_ALLOC"),
         configuration=("/etc/php",),
     ),
 }
@@ -104,11 +105,11 @@ def find_program(route: Route, *, can_start_ahead: bool) -> WorkerProgram:
         route: The deployment.
         can_start_ahead: Whether the isolation level allows commands to be executed ahead.
     """
-    row = _INTERPRETERS.get(route.language)
+    row = _PROCESSES.get(route.language)
     is_ahead = (
         can_start_ahead
         and route.sandbox != "v1"
-        and not (row is not None and any(name.startswith(row.start_variables) for name in route.environment))
+        and not (row is not None and row.reads_at_start(route.environment))
     )
     return make_program(route.language, local_program(route).interpreter, route.memory, is_ahead=is_ahead)
 
@@ -122,14 +123,15 @@ def make_program(language: str, interpreter: str, memory: int, *, is_ahead: bool
         memory: MB of the functions.
         is_ahead: Whether the command of an interpreter is executed ahead.
     """
-    row = _INTERPRETERS.get(language)
+    row = _PROCESSES.get(language)
     if row is None:
-        return WorkerProgram(interpreter=sys.executable if language in _COMPILED else interpreter)
+        return WorkerProgram(interpreter=sys.executable if language in NATIVE_LANGUAGES else interpreter)
+    program = INTERPRETERS[language]
     return WorkerProgram(
         interpreter=sys.executable,
         directories=_toolchain_directories(interpreter, row.configuration),
-        source=row.source,
-        command=(interpreter, *row.options(memory)),
+        source=program.source,
+        command=(interpreter, *program.options(memory), *(() if is_ahead else row.late_options)),
         memory=memory + row.overhead,
         is_ahead=is_ahead,
     )
@@ -142,12 +144,12 @@ def built_command(route: Route, root: str) -> list[str]:
         route: The deployment.
         root: The directory of the code, as the instance sees it.
     """
-    return [f"{root}/{BUILT_PROGRAM}"] if route.language in _COMPILED else []
+    return [f"{root}/{BUILT_PROGRAM}"] if route.language in NATIVE_LANGUAGES else []
 
 
 def memory_overhead(language: str) -> int:
     """Return the MB that a process has mapped, but does not use, beside the memory of its function."""
-    row = _INTERPRETERS.get(language)
+    row = _PROCESSES.get(language)
     return row.overhead if row is not None else 0
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.control.deployments.archive import unpack_code
+from fnkit.platform.control.deployments.archive import make_writable, unpack_code
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
 
 _EXTENSIONS: Final = (".js", ".mjs", ".cjs", "/index.js")
@@ -30,6 +30,7 @@ def build_node(job: BuildJob, directory: Path) -> str:
             f"The handler {job.handler} needs {names[0]}, which is not in the archive; "
             "requests will be answered with 500."
         )
+    make_writable(job, directory)
     return ""
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.control.deployments.archive import unpack_code
+from fnkit.platform.control.deployments.archive import make_writable, unpack_code
 from fnkit.platform.control.deployments.build_environment import certificate_paths, registry_environment
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
 from fnkit.platform.control.deployments.build_tool import open_build
@@ -45,6 +45,7 @@ def build_php(job: BuildJob, directory: Path) -> str:
         )
     if (directory / "composer.json").is_file() and not os.path.lexists(directory / "vendor"):
         _install(job, directory)
+    make_writable(job, directory)
     return ""
 
 

@@ -13,8 +13,7 @@ from typing import Final
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
 from fnkit.platform.control.deployments.build_tool import SandboxedBuild
 from fnkit.platform.directory_tree import remove_tree
-from fnkit.platform.model.routing import BUILT_PROGRAM
-from fnkit.worker.python.relay import HTTP_SERVER
+from fnkit.worker.built_program import BUILT_PROGRAM, HTTP_SERVER
 
 MAIN_WARNING: Final = (
     "{what} It is built as it is, and runs as a program that serves HTTP on $PORT. The real platform's builder was "

@@ -86,7 +86,7 @@ def test_linked_build_equals_one_from_scratch(tmp_path: Path) -> None:
     linked, _ = build_into(tmp_path, 2, archive_of({"main.py": "x = 2\n", **PACKAGE}))
     fresh, _ = build_into(tmp_path / "other", 2, archive_of({"main.py": "x = 2\n", **PACKAGE}))
     assert tree(linked) == tree(fresh)
-    one, other = BuiltLayers(linked, "package"), BuiltLayers(fresh, "package")
+    one, other = BuiltLayers(linked, "Python", "package"), BuiltLayers(fresh, "Python", "package")
     assert measure_layer(one.dependency_entries()) == measure_layer(other.dependency_entries())
     assert measure_layer(one.code_entries()) == measure_layer(other.code_entries())
 
