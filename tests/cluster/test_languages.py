@@ -40,7 +40,11 @@ def api(platform: PlatformUnderTest) -> ControlProcess:
     return api_client(platform)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name",
+    # The others are the same but for what the image contains, and take minutes to compile.
+    [pytest.param(name, marks=() if name == "node" else pytest.mark.long) for name in FUNCTIONS],
+)
 def test_function_answers_and_its_output_is_in_the_log(
     name: str, platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
