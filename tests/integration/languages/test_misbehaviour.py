@@ -176,4 +176,4 @@ def test_disk_is_limited(plane: DataPlaneProcess, code: HostileCode, language: s
     if status == 200:
         assert int("".join(filter(str.isdigit, text))) <= 1024
     wait_until(lambda: function.status("count")[0] == 200)  # the instance may be ended during the next request
-    assert_serves(function)
+    assert plane.call("neighbour").body == b"good day"
