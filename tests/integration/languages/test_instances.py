@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.hostile_languages import (
@@ -23,7 +23,7 @@ from tests.support.hostile_languages import (
 )
 from tests.support.isolation_levels import user_parameters
 from tests.support.metrics import function_metrics, wait_for_counts
-from tests.support.processes import is_alive
+from tests.support.processes import descendants, is_alive
 from tests.support.resource_counts import PREWARMED, processes_of
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -35,7 +35,7 @@ START_VARIABLES = {
     "SSL_CERT_FILE": "/opt/certificates.pem",
     "UV_THREADPOOL_SIZE": "8",
 }
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # of the first build
 
 
 @pytest.fixture(scope="module", params=user_parameters(USER))
@@ -134,8 +134,9 @@ def test_function_scales_to_its_maximum_and_to_zero(
     route = plane.deploy(name, code.files(language), **route_fields(language), max_scale=3, timeout=DEADLINE)
     function = HostileFunction(plane, language, name, route.function_id)
     with ThreadPoolExecutor(4) as callers:
-        statuses = [callers.submit(function.status, "shell", "sleep 2") for _ in range(4)]
+        statuses = [callers.submit(function.status, "shell", "sleep 55") for _ in range(4)]
         wait_for_counts(plane, route, busy=3, waiting=1)
+        wait_until(lambda: end_sleeps(plane, statuses), what="the end of all requests")
         assert {status.result()[0] for status in statuses} == {200}
     metrics = function_metrics(plane, route)
     assert (metrics.idle, metrics.requests) == (3, {200: 4})
@@ -146,6 +147,15 @@ def test_function_scales_to_its_maximum_and_to_zero(
         routing.RemoveFunction(version=plane.control.next_version(), function_id=function.function_id)
     )
     wait_until(lambda: not plane.instances_of(name), what="the end of three instances")
+
+
+def end_sleeps(plane: DataPlaneProcess, statuses: list[Future[tuple[int, str]]]) -> bool:
+    """End the processes that handlers wait for, and return whether all requests are answered."""
+    for pid in descendants(plane.process.pid):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x0055\0":
+                os.kill(pid, signal.SIGKILL)
+    return all(status.done() for status in statuses)
 
 
 def test_min_scale_keeps_an_instance(plane: DataPlaneProcess, code: HostileCode, language: str) -> None:
@@ -194,7 +204,7 @@ def test_nothing_is_left_of_a_data_plane(code: HostileCode, number: signal.Signa
         wait_until(lambda: not any(map(is_alive, below)))
         mounts = Path("/proc/self/mounts").read_text()
         assert str(plane.folder) not in mounts
-        if number == signal.SIGTERM and Level(plane.settings.isolation or "cgroup") is Level.CGROUP:
+        if number == signal.SIGTERM:
             groups = [*Path("/sys/fs/cgroup").glob(f"fnkit-{plane.process.pid}-*")]
             groups += Path("/sys/fs/cgroup").glob(f"*/fnkit-{plane.process.pid}-*")
             assert not groups

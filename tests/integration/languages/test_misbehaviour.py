@@ -29,7 +29,7 @@ CRASH_REASONS = {"node": SIGNALLED, "php": SIGNALLED, "python": SIGNALLED, "go":
 RECOVERED = ("python", "node", "php")
 """Languages whose handlers get an error that they can handle if the kernel limits the memory of the process."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # of the first build
 
 
 @pytest.fixture(scope="module", params=level_parameters(LEVELS))
@@ -113,13 +113,12 @@ def test_memory_is_limited(plane: DataPlaneProcess, code: HostileCode, language:
     assert_serves(function)
 
 
+@pytest.mark.long
 def test_heap_limit_of_node_is_a_clear_reason(plane: DataPlaneProcess, code: HostileCode) -> None:
     function = deploy_hostile(plane, code, "node", "heap-node", memory=256, max_scale=1, timeout=50.0)
     status, text = function.status("objects")
     assert (status, OUT_OF_MEMORY in text) == (502, True), text
     assert last_reason(function, []) == OUT_OF_MEMORY
-    route = plane.route("heap-node", plane.folder)
-    assert any("JavaScript heap out of memory" in line.message for line in plane.log_lines(route))
     assert_serves(function)
 
 
@@ -176,4 +175,5 @@ def test_disk_is_limited(plane: DataPlaneProcess, code: HostileCode, language: s
     assert status == 502 or '"ok":' in text.replace(" ", "")
     if status == 200:
         assert int("".join(filter(str.isdigit, text))) <= 1024
-    assert_serves(function)
+    wait_until(lambda: function.status("count")[0] == 200)  # the instance may be ended during the next request
+    assert plane.call("neighbour").body == b"good day"

@@ -30,7 +30,7 @@ if os.geteuid() != 0:
     LEVELS = [(0, "namespaces"), (0, "landlock"), (0, "none")]
 PANIC = b'Post "http://127.0.0.1:8081/": EOF\n'
 SCRIPT = """#!/usr/bin/python3 -IS
-import http.server, os, sys, time
+import http.server, os, socket, sys, time
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -38,6 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os._exit(3)
         if self.path == "/crash":
             os.kill(os.getpid(), 11)
+            time.sleep(300)  # another thread may get the signal
         if self.path == "/panic":
             self.close_connection = True
             return
@@ -51,7 +52,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         text = repr(sorted(os.environ)) if self.path == "/environment" else self.path
         if self.path == "/descriptors":
             paths = ["/proc/self/fd/" + name for name in os.listdir("/proc/self/fd")]
-            text = repr([os.readlink(path) for path in paths if os.path.lexists(path)])
+            links = {path: os.readlink(path) for path in paths if os.path.lexists(path)}
+            sockets = [int(path[14:]) for path, link in links.items() if link.startswith("socket:")]
+            families = [socket.socket(fileno=os.dup(number)).family.name for number in sockets]
+            text = repr([*links.values(), *families])
         if self.path == "/status":
             text = open("/proc/self/status").read()
         self.send_response(200)
@@ -130,15 +134,17 @@ def test_requests_are_relayed(plane: DataPlaneProcess) -> None:
 
 
 def test_program_has_no_descriptor_of_its_instance(plane: DataPlaneProcess) -> None:
+    if plane.settings.isolation == "landlock":
+        pytest.skip("child processes cannot read their own /proc at this level")
     deploy(plane, "descriptors")
     shown = plane.call("descriptors", "/descriptors").body.decode()
-    assert shown.count("socket:") == 2, shown  # the one that it listens on, and the connection of the request
+    assert "AF_INET" in shown
+    assert "AF_UNIX" not in shown, shown
     assert shown.count("pipe:") == 2, shown
     if plane.settings.isolation != "none":
-        status = plane.call("descriptors", "/status")
-        if status.status == 200:  # it cannot be read where only Landlock protects
-            assert b"CapEff:\t0000000000000000" in status.body
-            assert b"NoNewPrivs:\t1" in status.body
+        status = plane.call("descriptors", "/status").body
+        assert b"CapEff:\t0000000000000000" in status
+        assert b"NoNewPrivs:\t1" in status
 
 
 def test_connection_that_is_closed_without_an_answer_is_a_panic(plane: DataPlaneProcess) -> None:

@@ -133,7 +133,7 @@ fn act(action: &str, path: &str, count: usize) -> io::Result<Value> {
     }
 }
 
-/// Returns a value of the query, in which only spaces and slashes may be escaped.
+/// Returns a value of the query, as it was sent.
 fn parameter<'a>(query: &'a str, name: &str) -> &'a str {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map_or("", |(_, value)| value)
 }
@@ -146,7 +146,7 @@ fn unescape(text: &str) -> String {
             let digits = [rest.next().unwrap(), rest.next().unwrap()];
             bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
         } else {
-            bytes.push(byte);
+            bytes.push(if byte == b'+' { b' ' } else { byte });
         }
     }
     String::from_utf8(bytes).unwrap()

@@ -26,8 +26,9 @@ from fnkit.platform.model.log_record import LogStream
 
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _MAX_LINE_BYTES: Final = 65536
-_MEMORY_ERRORS: Final = (  # of V8, Go and Rust
+_MEMORY_ERRORS: Final = (  # of V8, PHP, Go and Rust
     b"JavaScript heap out of memory",
+    b"Out of memory",
     b"runtime: out of memory",
     b"runtime: cannot allocate memory",
     b"memory allocation of ",
