@@ -35,7 +35,7 @@ _NODE_SERVER: Final = """require("node:http")
 _PHP_HANDLER: Final = (
     "<?php\nfunction handle($event, $context) { return ['statusCode' => 200, 'body' => 'hello']; }\n"
 )
-_PHP_SERVER: Final = "<?php\necho 'hello';\n"
+_PHP_SERVER: Final = "<?php\nheader('Content-Length: 5');\necho 'hello';\n"
 _GO_MODULE: Final = "module example.com/hello\n\ngo 1.24\n"
 _GO_HANDLER: Final = """package hello
 
