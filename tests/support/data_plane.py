@@ -33,6 +33,7 @@ from tests.support.routes import make_route
 from tests.support.waiting import DEADLINE, wait_until
 
 SECRET_KEY = "11111111-2222-4333-8444-555555555555"
+_ZYGOTE_OPTIONS = b"\0-I\0-S\0-\0"
 
 
 class FakeControl:
@@ -292,6 +293,10 @@ class DataPlaneProcess:
         for pid in children(self.process.pid):
             below = children(pid)
             with contextlib.suppress(OSError):  # a process may exit meanwhile
+                # Not other programs: while one is being executed, the data plane waits for it, and would wait forever
+                # for one that a test stops.
+                if _ZYGOTE_OPTIONS not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    continue
                 namespaced = below and pid_namespace(below[0]) != pid_namespace(pid)
                 found.append(below[0] if namespaced and len(below) == 1 else pid)
         return found
