@@ -293,8 +293,8 @@ class DataPlaneProcess:
         for pid in children(self.process.pid):
             below = children(pid)
             with contextlib.suppress(OSError):  # a process may exit meanwhile
-                # Not other programs: while one is being executed, the data plane waits for it, and would wait forever
-                # for one that a test stops.
+                # Not other programs: while one is being executed, the data plane waits for it, and would wait
+                # forever for one that a test stops.
                 if _ZYGOTE_OPTIONS not in Path(f"/proc/{pid}/cmdline").read_bytes():
                     continue
                 namespaced = below and pid_namespace(below[0]) != pid_namespace(pid)
