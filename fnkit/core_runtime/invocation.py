@@ -20,8 +20,7 @@ from fnkit.contract.invocation.response import (
     Headers,
     MappedResponse,
     add_content_type,
-    map_failure,
-    map_panic,
+    map_handler_error,
     map_response,
     needs_complete_body,
 )
@@ -330,8 +329,7 @@ def _text_headers(response: WorkerResponseReader) -> Headers:
 
 def _map(response: WorkerResponseReader, body: bytes) -> MappedResponse:
     if response.status == _HANDLER_ERROR_STATUS:
-        is_panic = any(name == PANIC_HEADER for name, _ in response.headers)
-        return (map_panic if is_panic else map_failure)(body.decode("utf-8", "replace"))
+        return map_handler_error(response.headers, body)
     return map_response(response.status, _text_headers(response), body)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -149,7 +148,7 @@ def test_request_that_comes_before_the_start_is_over_waits(newest: list[str], tm
     write_sources(tmp_path, {"handler.mjs": source})
     worker = LanguageWorker(newest)
     try:
-        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path), "uid": 0}, {})
+        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path)}, {})
         worker.send_request(EVENT)
         assert worker.read_start_line() == READY
         assert worker.read_response().body == b"x"
@@ -365,7 +364,7 @@ def test_exit_at_load_ends_the_process(command: list[str], tmp_path: Path) -> No
     write_sources(tmp_path, {"handler.js": "process.exit(5);"})
     worker = LanguageWorker(command)
     try:
-        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path), "uid": 0}, {})
+        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path)}, {})
         with pytest.raises(WorkerEnded):
             worker.read_start_line()
         assert worker.wait() == 5
@@ -378,7 +377,7 @@ def test_load_that_never_ends_sends_nothing(command: list[str], tmp_path: Path) 
     write_sources(tmp_path, {"handler.mjs": source})
     worker = LanguageWorker(command)
     try:
-        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path), "uid": 0}, {})
+        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path)}, {})
         worker.wait_for_output(b"loading")
         assert worker.receive_available() == b""
         assert worker.is_running()
@@ -420,8 +419,7 @@ def test_process_without_a_function_ends_silently(command: list[str]) -> None:
     ("line", "environment"),
     [
         (b"{not json\n", None),
-        (b'{"handler": "a.b", "root": "/", "home": "/no/such/directory", "uid": 0}\n', {}),
-        (b'{"handler": "a.b", "root": "/", "home": "/", "uid": "nobody-of-that-name"}\n', {}),
+        (b'{"handler": "a.b", "root": "/", "home": "/no/such/directory"}\n', {}),
     ],
 )
 def test_failure_before_loading_is_reported(
@@ -436,20 +434,6 @@ def test_failure_before_loading_is_reported(
         assert worker.wait() == 1
     finally:
         worker.close()
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can change the user")
-def test_process_becomes_the_user(command: list[str], tmp_path: Path) -> None:
-    source = "exports.handle = () => ({ids: [process.getuid(), process.getgid(), process.getgroups()]});"
-    write_sources(tmp_path, {"handler.js": source})
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & 0o001:
-            directory.chmod(0o755)
-    setpriv = shutil.which("setpriv")
-    assert setpriv is not None
-    command = [setpriv, "--groups", "0,7", *command]
-    with running_worker(command, tmp_path, settings={"uid": 40001}) as worker:
-        assert json_of(worker.call(EVENT)) == {"ids": [40001, 40001, [40001]]}
 
 
 def test_compiled_code_is_cached(command: list[str], tmp_path: Path) -> None:

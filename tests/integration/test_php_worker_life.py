@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -293,7 +292,7 @@ def test_exit_at_load_ends_the_process(command: list[str], tmp_path: Path) -> No
     write_sources(tmp_path, {"handler.php": "<?php\nexit(5);\n"})
     worker = LanguageWorker(command)
     try:
-        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path), "uid": 0}, {})
+        worker.assign({"handler": "handler.handle", "root": str(tmp_path), "home": str(tmp_path)}, {})
         with pytest.raises(WorkerEnded):
             worker.read_start_line()
         assert worker.wait() == 5
@@ -333,8 +332,7 @@ def test_process_without_a_function_ends_silently(command: list[str]) -> None:
     ("line", "environment"),
     [
         (b"{not json\n", None),
-        (b'{"handler": "a.b", "root": "/", "home": "/no/such/directory", "uid": 0}\n', {}),
-        (b'{"handler": "a.b", "root": "/", "home": "/", "uid": "nobody"}\n', {}),
+        (b'{"handler": "a.b", "root": "/", "home": "/no/such/directory"}\n', {}),
     ],
 )
 def test_failure_before_loading_is_reported(
@@ -349,20 +347,6 @@ def test_failure_before_loading_is_reported(
         assert worker.wait() == 1
     finally:
         worker.close()
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can change the user")
-def test_process_becomes_the_user(command: list[str], tmp_path: Path) -> None:
-    source = "<?php\nfunction handle() { return ['ids' => [posix_getuid(), posix_getgid(), posix_getgroups()]]; }\n"
-    write_sources(tmp_path, {"handler.php": source})
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & 0o001:
-            directory.chmod(0o755)
-    setpriv = shutil.which("setpriv")
-    assert setpriv is not None
-    command = [setpriv, "--groups", "0,7", *command]
-    with running_worker(command, tmp_path, settings={"uid": 40001}) as worker:
-        assert json_of(worker.call(EVENT)) == {"ids": [40001, 40001, [40001]]}
 
 
 def test_child_processes_do_not_inherit_the_socket(command: list[str], tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def running_worker(
     """Start a worker, assign it to a function and wait until it is ready."""
     worker = LanguageWorker(command)
     try:
-        assignment = {"handler": handler, "root": str(root), "home": str(root), "uid": 0, **(settings or {})}
+        assignment = {"handler": handler, "root": str(root), "home": str(root), **(settings or {})}
         worker.assign(assignment, {"PATH": os.environ["PATH"], **(environment or {})})
         start_line = worker.read_start_line()
         assert start_line == READY, start_line

@@ -303,6 +303,9 @@ def map_failure(text: str) -> MappedResponse:
     return _http_error(500, _FAILURE_PREFIX + text)
 
 
-def map_panic(text: str) -> MappedResponse:
-    """Return the response for a handler in Go or Rust that panicked: its worker closed the connection."""
-    return _http_error(500, text)
+def map_handler_error(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> MappedResponse:
+    """Return the response for a worker's error: of a handler that failed, or that panicked, in Go or Rust."""
+    text = body.decode("utf-8", "replace")
+    if any(name == PANIC_HEADER for name, _ in headers):
+        return _http_error(500, text)  # the core runtime's own: its connection to the worker was closed
+    return map_failure(text)

@@ -7,10 +7,10 @@ The program is started as ``node NODE_FLAGS /home/app/index.js``, before its fun
 - 0 is the null device, 1 and 2 are the log;
 - 3 is the connected stream socket of the instance, in blocking mode;
 - 4 is read until the first line feed, which blocks, and closed. The line is a JSON object: ``handler``
-  (``dir/file.name``), ``root`` (the directory of the function's code), ``home`` (the working directory), ``uid``
-  (the user and group to become, 0 to keep them), and optionally ``compile_cache`` (a directory for the code that V8
-  has compiled) and ``has_environment`` (whether the process was started with the environment of its function). End
-  of file instead of a line ends the process with status 0.
+  (``dir/file.name``), ``root`` (the directory of the function's code), ``home`` (the working directory), and
+  optionally ``compile_cache`` (a directory for the code that V8 has compiled) and ``has_environment`` (whether the
+  process was started with the environment of its function). End of file instead of a line ends the process with
+  status 0.
 
 Over the socket come first four bytes, big-endian: the length of a JSON object, which follows them and is the
 function's environment; with ``has_environment``, they are left out. The program loads the handler and answers

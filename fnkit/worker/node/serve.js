@@ -412,16 +412,6 @@ class Worker {
     );
   }
 
-  // Become what the line on descriptor 4 says.
-  assign(settings) {
-    this.settings = settings;
-    if (settings.uid) {
-      process.setgroups([]);
-      process.setgid(settings.uid);
-      process.setuid(settings.uid);
-    }
-  }
-
   async start(document) {
     try {
       replaceEnvironment(parse(document));
@@ -553,7 +543,7 @@ async function main() {
     if (line === undefined) exit(0);
     fs.closeSync(ASSIGNMENT);
     const settings = parse(line);
-    worker.assign(settings);
+    worker.settings = settings;
     if (settings.has_environment) {
       worker.reader.skipEnvironment();
       await worker.start(environment);

@@ -1,8 +1,8 @@
 <?php
 
 // Serves one function in one process: loads its file and answers one request at a time. The protocol is described in
-// __init__.py beside this file. PHP 8.2 and later, no packages; posix is needed to change the user, and FFI, where it
-// is there, keeps child processes of a handler from inheriting the socket.
+// __init__.py beside this file. PHP 8.2 and later, no packages; FFI, where it is there, keeps
+// child processes of a handler from inheriting the socket.
 //
 // The file of the function is loaded at the end of this file and not in a function, so that its variables are global,
 // as handlers with `global` expect. This file defines none, unless that fails.
@@ -28,7 +28,6 @@ const HANDLER_MISSING = 'Function Handler does not exist, check that you provide
     . '(path to your module with exported function to use)';
 const EXITED = 'the handler ended the process with exit or die';
 const NOT_UTF8 = 'Malformed UTF-8 characters, possibly incorrectly encoded';  // as json_encode reports it
-const UNKNOWN_USER = 'fnkit-function';  // /etc/group has no groups for it
 const FATAL_ERRORS = E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR | E_PARSE;
 const LOGGING = ['log_errors' => '1', 'display_errors' => '0', 'html_errors' => '0', 'ignore_user_abort' => '1'];
 const INHERITED_DESCRIPTORS_MAX = 16;
@@ -172,7 +171,7 @@ final class Worker
     private static int $processId = 0;
 
     /**
-     * Wait for a function, take over its user and environment, and return the path of its file.
+     * Wait for a function, take over its environment, and return the path of its file.
      *
      * Ends the process if that fails, and throws FileMissing.
      */
@@ -305,7 +304,6 @@ final class Worker
         self::$settings = json_decode($channel->readUntil("\n"), true, flags: JSON_THROW_ON_ERROR);
         $channel->close();
         $libc?->close(ASSIGNMENT);
-        becomeUser(self::$settings['uid'] ?? 0);
         if (self::$settings['has_environment'] ?? false) {
             replaceEnvironment(getenv());
         } else {
@@ -385,20 +383,6 @@ function describe(\Throwable $error): string
         $texts[] = implode("\n", [$text, ...$calls]);
     }
     return implode("\nprevious: ", $texts);
-}
-
-/** Become a user and its group alone. */
-function becomeUser(int $id): void
-{
-    if ($id === 0) {
-        return;
-    }
-    if (!function_exists('posix_setuid')) {
-        throw new \RuntimeException('this PHP has no posix extension, which is needed to change the user');
-    }
-    if (!posix_initgroups(UNKNOWN_USER, $id) || !posix_setgid($id) || !posix_setuid($id)) {
-        throw new \RuntimeException("cannot become user $id: " . posix_strerror(posix_get_last_error()));
-    }
 }
 
 function replaceEnvironment(array $environment): void

@@ -34,7 +34,7 @@ def run(command: list[str], connection: socket.socket, environment: dict[str, st
         environment: The environment of the instance.
 
     Returns:
-        The exit code of this process: that of the program if it has ended by itself.
+        The exit code of this process: that of the program if it has exited.
 
     Raises:
         OSError: The program cannot be executed.

@@ -8,14 +8,7 @@ from typing import Final
 
 from fnkit.contract.invocation.content_type import detect_content_type
 from fnkit.contract.invocation.http_head import encode_head, json_message
-from fnkit.contract.invocation.response import (
-    PANIC_HEADER,
-    Headers,
-    MappedResponse,
-    map_failure,
-    map_panic,
-    map_response,
-)
+from fnkit.contract.invocation.response import Headers, MappedResponse, map_handler_error, map_response
 from fnkit.platform.data_plane.interface import FailureKind, RequestFailure, ResponseHeaders
 
 _MAX_CACHED_HEADS: Final = 1024
@@ -53,8 +46,7 @@ def is_handler_error(status: int) -> bool:
 def map_worker_response(status: int, headers: ResponseHeaders, body: bytes) -> MappedResponse:
     """Return the client's response for a worker's, which is a handler's error or has a body that is converted."""
     if is_handler_error(status):
-        is_panic = any(name == PANIC_HEADER for name, _ in headers)
-        return (map_panic if is_panic else map_failure)(body.decode("utf-8", "replace"))
+        return map_handler_error(headers, body)
     return map_response(status, _decode_headers(headers), body)
 
 

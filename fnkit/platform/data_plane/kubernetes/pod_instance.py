@@ -54,7 +54,7 @@ class PodInstance(ConnectedInstance):
         pull_failed_since: Since when its image cannot be pulled (``time.monotonic``); 0 while it can.
         start_seconds: How long its start may take.
         has_lost_node: Whether it ended because its node stopped answering.
-        is_exiting: Whether its container ends by itself, so that its log is read to the end first.
+        is_exiting: Whether its container exits, so that its log is read to the end first.
     """
 
     def __init__(
