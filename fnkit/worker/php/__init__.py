@@ -4,8 +4,8 @@ It is started as ``php [-d name=value …] /home/app/index.php``, before its fun
 and the protocol that ``fnkit.worker.node`` describes. ``compile_cache`` has no meaning here: opcache takes its
 directory from the command line.
 
-With the extension ``ffi``, descriptor 4 is closed and child processes of a handler do not inherit the socket; without
-it they do.
+With the extension ``ffi``, descriptor 4 is closed and child processes of a handler do not inherit the socket;
+without it they do.
 """
 
 from __future__ import annotations
