@@ -280,7 +280,8 @@ def _check_ready(function: Function, context: ApplyContext) -> DeployError | Non
     return DeployError(
         f"{function.name} was not deployed: {reason}.",
         code="function-in-error",
-        hint="`fnkit platform logs` shows the output of its build."
+        hint=f"The output of its build is in logs/{function.id}/build.jsonl, in the data directory that "
+        "`fnkit platform status` names."
         if is_local
         else "The output of its build is in Cockpit's logs.",
     )
