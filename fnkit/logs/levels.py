@@ -34,6 +34,7 @@ _NAMES: Final = {
         Level.ERROR,
     ),
 }
+_NUMBERS: Final = ((50, Level.ERROR), (40, Level.WARNING), (30, Level.INFO))
 _LEVEL_FIELDS: Final = ("level", "severity", "levelname", "log_level", "lvl")
 _PREFIX_LENGTH: Final = 100  # characters in which a level is looked for: after a time and the name of a logger
 _WORD: Final = re.compile(
@@ -82,15 +83,15 @@ def _level_of_json(text: str) -> Level | None:
         return None
     if not isinstance(document, dict):
         return None
-    for name in _LEVEL_FIELDS:
-        match document.get(name):
-            case str(word) if (level := _NAMES.get(word.lower())) is not None:
-                return level
-            case bool():
-                continue
-            case int(number):  # Bunyan and Pino: 10 trace, 20 debug, 30 info, 40 warn, 50 error, 60 fatal
-                steps = ((50, Level.ERROR), (40, Level.WARNING), (30, Level.INFO))
-                return next((level for least, level in steps if number >= least), Level.DEBUG)
+    values = (document.get(name) for name in _LEVEL_FIELDS)
+    return next((level for value in values if (level := _level_of_value(value)) is not None), None)
+
+
+def _level_of_value(value: object) -> Level | None:
+    if isinstance(value, str):
+        return _NAMES.get(value.lower())
+    if isinstance(value, int) and not isinstance(value, bool):  # as Bunyan and Pino write it
+        return next((level for least, level in _NUMBERS if value >= least), Level.DEBUG)
     return None
 
 

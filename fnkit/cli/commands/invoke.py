@@ -6,56 +6,21 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
+from fnkit.cli.deployed_call import announce_cron, invoke_deployed
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
-from fnkit.errors import NotFoundError, UsageError
+from fnkit.cli.suggestions import logs_command
+from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from fnkit.client import FunctionsApi
-    from fnkit.contract.resources import Function
     from fnkit.invoke.model import InvocationRequest, InvocationResult
-
-_STATUS_FORBIDDEN: Final = 403
 
 _FIRST_SERVER_ERROR = 500
 _MISSING_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
-
-
-def _invoke_remote(
-    common: CommonOptions, api: ApiOptions, name: str, request: InvocationRequest
-) -> InvocationResult:
-    """Find the function in the project's namespace and send the request to it."""
-    from fnkit.cli.endpoints import open_api
-    from fnkit.invoke.remote import invoke_remote
-
-    with open_api(common, api) as (client, identity):
-        info = client.platform_info()
-        function = _find_function(client, identity.namespace, name)
-    result = invoke_remote(info, function, request)
-    if function.privacy == "private" and result.response.status == _STATUS_FORBIDDEN:
-        common.output.warning(
-            f"{name} is private. Pass a token of the function or its namespace, or the secret of an API key: "
-            "-H 'X-Auth-Token: …'."
-        )
-    return result
-
-
-def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
-    project_id = client.endpoint.project_id
-    for namespace in client.namespaces.list(name=namespace_name, project_id=project_id):
-        if namespace.name == namespace_name:  # the name filter of the API may match more than the exact name
-            for function in client.functions.list(namespace.id):
-                if function.name == name:
-                    return function
-    raise NotFoundError(
-        f"There is no function {name} in namespace {namespace_name}.",
-        code="not-deployed",
-        hint="Run `fnkit deploy` first, or invoke the function locally without --remote.",
-    )
 
 
 @click.command()
@@ -93,21 +58,37 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     from fnkit.cli.views.invoke import InvokeView
 
     request = _build_request(_read_event(event), _read_data(data), method, path, headers)
+    is_default = data is None and event is None and method is None and path is None
     if remote:
-        answer = _invoke_remote(common, api, name, request)
+        answer = invoke_deployed(common, api, name, request, is_default=is_default)
+        _show_logs(common, answer)
     else:
-        answer = _invoke_local(common, name, request)
+        answer = _invoke_local(common, name, request, is_default=is_default)
         _warn_about_missing_package(common, answer)
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
-    return 1 if answer.response.status >= _FIRST_SERVER_ERROR else None
+    if answer.response.status < _FIRST_SERVER_ERROR:
+        return None
+    if remote:
+        common.output.message(f"Its logs: {logs_command(common, api, name)}")
+    return 1
 
 
-def _invoke_local(common: CommonOptions, name: str, request: InvocationRequest) -> InvocationResult:
+def _show_logs(common: CommonOptions, answer: InvocationResult) -> None:
+    """Show what the function printed, as a local invocation does."""
+    if not common.output.as_json:
+        for line in answer.logs:
+            common.output.message(line)
+
+
+def _invoke_local(
+    common: CommonOptions, name: str, request: InvocationRequest, *, is_default: bool
+) -> InvocationResult:
     from dataclasses import replace
     from os import environ
 
     from fnkit.deploy.loading import load_project
+    from fnkit.invoke.cron_request import cron_request
     from fnkit.invoke.local import invoke_local
     from fnkit.project import read_secret_values
 
@@ -118,6 +99,9 @@ def _invoke_local(common: CommonOptions, name: str, request: InvocationRequest) 
         raise UsageError(
             f"The project has no function {name}.", code="no-function", hint=f"Its functions are: {known}."
         )
+    if is_default and spec.crons:
+        announce_cron(common.output, spec.crons[0].name, len(spec.crons))
+        request = cron_request(spec.crons[0].args)
     # Read only the secrets of this function; those of others may be missing on this machine.
     values = read_secret_values(replace(project, functions=(spec,)), environ)
     on_line = (lambda _: None) if common.output.as_json else common.output.message

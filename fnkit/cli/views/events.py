@@ -91,13 +91,14 @@ class DeliveriesView:
 
 @dataclass(frozen=True, slots=True)
 class CronRunView:
-    """The delivery of one run on demand."""
+    """The delivery of one run on demand, and the lines that the function printed."""
 
     delivery: DeliveryView
+    logs: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return ``delivery{…}``."""
-        return {"delivery": msgspec.to_builtins(self.delivery)}
+        """Return ``delivery{…}, logs``."""
+        return {"delivery": msgspec.to_builtins(self.delivery), "logs": list(self.logs)}
 
     def render(self, console: Console) -> None:
         """Print the response of the function."""
