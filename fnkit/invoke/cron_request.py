@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from fnkit.contract.event_requests import CRON_CONTENT_TYPE, USER_AGENT
 from fnkit.invoke.model import InvocationRequest
 
 
@@ -19,5 +20,9 @@ def _as_dict(value: object) -> object:
 def cron_request(args: Mapping[str, object]) -> InvocationRequest:
     """Return ``POST /`` with the arguments as JSON, as crons of Scaleway and of the local platform send it."""
     body = msgspec.json.encode(args, enc_hook=_as_dict)
-    headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+    headers = (
+        ("User-Agent", USER_AGENT),
+        ("Content-Type", CRON_CONTENT_TYPE),
+        ("Content-Length", str(len(body))),
+    )
     return InvocationRequest(method="POST", target="/", headers=headers, body=body)

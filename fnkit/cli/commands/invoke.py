@@ -57,7 +57,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     """
     from fnkit.cli.views.invoke import InvokeView
 
-    request = _build_request(_read_event(event), _read_data(data), method, path, headers)
+    request = build_request(_read_event(event), read_data(data), method, path, headers)
     is_default = data is None and event is None and method is None and path is None
     if remote:
         answer = invoke_deployed(common, api, name, request, is_default=is_default)
@@ -122,7 +122,7 @@ def _warn_about_missing_package(common: CommonOptions, answer: InvocationResult)
         )
 
 
-def _build_request(
+def build_request(
     event: dict[str, object], data: bytes, method: str | None, path: str | None, headers: tuple[str, ...]
 ) -> InvocationRequest:
     """Build the request from the options. Take what they leave out from the fields of the event."""
@@ -130,10 +130,10 @@ def _build_request(
 
     from fnkit.invoke.model import InvocationRequest
 
-    if data and "body" in event:
-        raise UsageError("--data and a body in the event exclude each other.")
     event_body = event.get("body")
-    body = data or (event_body.encode() if isinstance(event_body, str) else b"")
+    if data and event_body:
+        raise UsageError("--data and a body in the event exclude each other.")
+    body = data or (event_body.encode("utf-8", "surrogateescape") if isinstance(event_body, str) else b"")
     target = path or quote(str(event.get("path", "/")))
     query = event.get("queryStringParameters")
     if path is None and isinstance(query, dict) and query:
@@ -154,6 +154,8 @@ def _build_request(
 
 
 def _read_event(source: str | None) -> dict[str, object]:
+    from fnkit.invoke.event_files import normalize_event
+
     if source is None:
         return {}
     try:
@@ -162,10 +164,11 @@ def _read_event(source: str | None) -> dict[str, object]:
         raise UsageError(f"The event in {source} is not JSON: {error}.", code="bad-event") from None
     if not isinstance(event, dict):
         raise UsageError(f"The event in {source} is not a JSON object.", code="bad-event")
-    return event
+    return normalize_event(event, source)
 
 
-def _read_data(data: str | None) -> bytes:
+def read_data(data: str | None) -> bytes:
+    """Return the body that ``--data`` describes: text, ``@FILE``, or ``@-`` for standard input."""
     if data is None:
         return b""
     return _read_file(data[1:]) if data.startswith("@") else data.encode("utf-8", "surrogateescape")

@@ -11,9 +11,6 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"
-"""The User-Agent of trigger and cron requests, as recorded from Scaleway."""
-
 MAX_BODY_BYTES: Final = 63 * 1024 * 1024
 """The largest body of a frame in bytes. The gateway's own limit is lower, so that it can answer with 413."""
 
