@@ -1,7 +1,7 @@
 """Events as handlers get them from HTTP requests, crons and triggers, for tests and ``fnkit invoke --event``.
 
-They hold what the caller decides. What a gateway adds to each request (its id, the addresses on the way) is left out,
-so that the same arguments give the same event.
+They hold what the caller decides. What a gateway adds to each request (its id, the addresses on the way) is left
+out, so that the same arguments give the same event.
 """
 
 from __future__ import annotations
