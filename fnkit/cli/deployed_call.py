@@ -91,7 +91,7 @@ def read_logged_lines(
         request_id: The ``X-Request-Id`` of the call.
         started_at: The result of ``log_time`` before the call.
     """
-    from fnkit.client.loki import LokiClient
+    from fnkit.client.loki import LogClient
     from fnkit.logs.request_lines import read_request_lines
     from fnkit.logs.server import find_log_server
 
@@ -99,7 +99,7 @@ def read_logged_lines(
         server = find_log_server(client, os.environ)
     except FnkitError:  # Cockpit without a token: the response matters more
         return ()
-    with LokiClient(server) as loki:
+    with LogClient(server) as loki:
         lines = read_request_lines(loki, function.id, request_id, started_at)
     return tuple(line.message for line in lines)
 

@@ -100,7 +100,7 @@ _decoder: Final = msgspec.json.Decoder(_Response)
 _wrapped_decoder: Final = msgspec.json.Decoder(_WrappedLine)
 
 
-class LokiClient:
+class LogClient:
     """Reads lines from a Loki server. A context manager.
 
     Args:

@@ -16,7 +16,7 @@ from typing import Final
 from fnkit.client.loki import LogLine
 
 
-class Level(IntEnum):
+class LogLevel(IntEnum):
     """The severity of a line."""
 
     DEBUG = 10
@@ -26,15 +26,15 @@ class Level(IntEnum):
 
 
 _NAMES: Final = {
-    **dict.fromkeys(("trace", "debug", "verbose"), Level.DEBUG),
-    **dict.fromkeys(("info", "information", "notice", "log"), Level.INFO),
-    **dict.fromkeys(("warn", "warning"), Level.WARNING),
+    **dict.fromkeys(("trace", "debug", "verbose"), LogLevel.DEBUG),
+    **dict.fromkeys(("info", "information", "notice", "log"), LogLevel.INFO),
+    **dict.fromkeys(("warn", "warning"), LogLevel.WARNING),
     **dict.fromkeys(
         ("err", "error", "critical", "crit", "fatal", "panic", "alert", "emerg", "emergency", "exception"),
-        Level.ERROR,
+        LogLevel.ERROR,
     ),
 }
-_NUMBERS: Final = ((50, Level.ERROR), (40, Level.WARNING), (30, Level.INFO))
+_NUMBERS: Final = ((50, LogLevel.ERROR), (40, LogLevel.WARNING), (30, LogLevel.INFO))
 _LEVEL_FIELDS: Final = ("level", "severity", "levelname", "log_level", "lvl")
 _PREFIX_LENGTH: Final = 100  # characters in which a level is looked for: after a time and the name of a logger
 _WORD: Final = re.compile(
@@ -59,24 +59,24 @@ def is_request_line(line: LogLine) -> bool:
     return line.stream in ("requests", "") and line.message.startswith(_REQUEST_PREFIX)
 
 
-def level_of(line: LogLine) -> Level:
+def level_of(line: LogLine) -> LogLevel:
     """Return the level of a line by itself. Lines without a recognised level are ``INFO``."""
     if is_request_line(line):
-        return Level.DEBUG
+        return LogLevel.DEBUG
     if line.stream == "system":
-        return Level.WARNING
+        return LogLevel.WARNING
     text = line.message.lstrip()
     if text.startswith("{") and (level := _level_of_json(text)) is not None:
         return level
     if _ERROR_START.match(text):
-        return Level.ERROR
+        return LogLevel.ERROR
     head = text[:_PREFIX_LENGTH]
     if found := _WORD.search(head) or _LOGFMT.search(head):
-        return _NAMES.get(found[1].lower(), Level.INFO)
-    return Level.INFO
+        return _NAMES.get(found[1].lower(), LogLevel.INFO)
+    return LogLevel.INFO
 
 
-def _level_of_json(text: str) -> Level | None:
+def _level_of_json(text: str) -> LogLevel | None:
     try:
         document = json.loads(text)
     except ValueError:
@@ -87,11 +87,11 @@ def _level_of_json(text: str) -> Level | None:
     return next((level for value in values if (level := _level_of_value(value)) is not None), None)
 
 
-def _level_of_value(value: object) -> Level | None:
+def _level_of_value(value: object) -> LogLevel | None:
     if isinstance(value, str):
         return _NAMES.get(value.lower())
     if isinstance(value, int) and not isinstance(value, bool):  # as Bunyan and Pino write it
-        return next((level for least, level in _NUMBERS if value >= least), Level.DEBUG)
+        return next((level for least, level in _NUMBERS if value >= least), LogLevel.DEBUG)
     return None
 
 
@@ -99,7 +99,7 @@ def _level_of_value(value: object) -> Level | None:
 class _State:
     """The last line of a writer: its level, and whether a traceback is open or may be continued."""
 
-    level: Level
+    level: LogLevel
     in_traceback: bool = False
     ended_traceback: bool = False
 
@@ -113,7 +113,7 @@ class LevelReader:
     def __init__(self) -> None:
         self._states: dict[tuple[str, str, str], _State] = {}
 
-    def read(self, line: LogLine) -> tuple[Level, bool]:
+    def read(self, line: LogLine) -> tuple[LogLevel, bool]:
         """Return the level of the next line, and whether the line continues the writer's previous one."""
         writer = (line.function_id, line.instance, line.stream)
         before = self._states.get(writer)
@@ -148,7 +148,7 @@ class LeveledLine:
     """A line with its level, and whether it continues the line before it."""
 
     line: LogLine
-    level: Level
+    level: LogLevel
     is_continuation: bool
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fnkit.client.loki import LogLine
-from fnkit.logs.levels import Level, is_request_line
+from fnkit.logs.levels import LogLevel, is_request_line
 
 _RESOURCE_TYPE: Final = "serverless_function"
 
@@ -23,9 +23,9 @@ class LogSelection:
     """
 
     builds: bool = False
-    level: Level | None = None
+    level: LogLevel | None = None
 
-    def includes(self, line: LogLine, level: Level) -> bool:
+    def includes(self, line: LogLine, level: LogLevel) -> bool:
         """Return whether to show a line of this level."""
         if self.builds:
             return line.stream == "build"
@@ -49,7 +49,7 @@ def build_query(function_ids: Sequence[str], selection: LogSelection, *, is_plat
         return f"{{{', '.join(matchers)}}}"
     if selection.builds:
         matchers.append('stream="build"')
-    elif selection.level is not None and selection.level <= Level.DEBUG:
+    elif selection.level is not None and selection.level <= LogLevel.DEBUG:
         matchers.append('stream!="build"')
     else:
         matchers.append('stream=~"stdout|stderr|system"')

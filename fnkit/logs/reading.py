@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from fnkit.client.loki import MAX_LINES, LogLine, LokiClient
+from fnkit.client.loki import MAX_LINES, LogClient, LogLine
 from fnkit.logs.levels import LeveledLine, LevelReader, read_levels
 from fnkit.logs.query import LogSelection, build_query
 
@@ -33,7 +33,7 @@ class LogReader:
         selection: The lines to return.
     """
 
-    def __init__(self, client: LokiClient, function_ids: FunctionIds, selection: LogSelection) -> None:
+    def __init__(self, client: LogClient, function_ids: FunctionIds, selection: LogSelection) -> None:
         self._client = client
         self._function_ids = function_ids
         self._selection = selection
@@ -86,7 +86,7 @@ class LogReader:
             start = last if page[0].time < last else last + 1
 
 
-class LogFollower:
+class LineFollower:
     """Returns new lines, each once.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from fnkit.client.loki import MAX_LINES, LogLine, LokiClient
+from fnkit.client.loki import MAX_LINES, LogClient, LogLine
 from fnkit.errors import ApiError
 from fnkit.logs.levels import is_request_line
 from fnkit.logs.query import request_query
@@ -14,7 +14,7 @@ _POLL_SECONDS: Final = 0.05
 _TIMEOUT_SECONDS: Final = 2.0
 
 
-def read_request_lines(client: LokiClient, function_id: str, request_id: str, start: int) -> list[LogLine]:
+def read_request_lines(client: LogClient, function_id: str, request_id: str, start: int) -> list[LogLine]:
     """Return what a function wrote during a request that has ended, oldest first.
 
     On the platform of one machine the lines are stored before the response ends, and the runtime's line about the

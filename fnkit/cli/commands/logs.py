@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fnkit.client.loki import LogLine
     from fnkit.contract.resources import Function
     from fnkit.logs.levels import LeveledLine
-    from fnkit.logs.reading import LogFollower, LogReader
+    from fnkit.logs.reading import LineFollower, LogReader
 
 _DEFAULT_LINES: Final = 100
 _DEFAULT_LINES_BEFORE_FOLLOWING: Final = 10
@@ -43,14 +43,14 @@ def logs(common: CommonOptions, api: ApiOptions, query: LogOptions, *, names: tu
     import os
 
     from fnkit.cli.endpoints import open_api
-    from fnkit.client.loki import LokiClient
+    from fnkit.client.loki import LogClient
     from fnkit.errors import UsageError
-    from fnkit.logs.levels import Level
+    from fnkit.logs.levels import LogLevel
     from fnkit.logs.query import LogSelection
     from fnkit.logs.reading import LogReader
     from fnkit.logs.server import find_log_server
 
-    level = None if query.level is None else Level[query.level.upper()]
+    level = None if query.level is None else LogLevel[query.level.upper()]
     if query.build and level is not None:
         raise UsageError("--build and --level exclude each other: the output of builds has no levels.")
     with open_api(common, api) as (client, identity):
@@ -64,7 +64,7 @@ def logs(common: CommonOptions, api: ApiOptions, query: LogOptions, *, names: tu
                 hint="Read it among the other lines: leave out --build.",
             )
         now = _server_time(client)
-        with LokiClient(server) as loki:
+        with LogClient(server) as loki:
             reader = LogReader(loki, functions.ids, LogSelection(builds=query.build, level=level))
             _show(common, query, reader, functions, now)
 
@@ -126,7 +126,7 @@ class FunctionList:
 def _show(common: CommonOptions, query: LogOptions, reader: LogReader, functions: FunctionList, now: int) -> None:
     from fnkit.cli.views.logs import LogLineView
     from fnkit.logs.levels import LevelReader
-    from fnkit.logs.reading import LogFollower
+    from fnkit.logs.reading import LineFollower
     from fnkit.logs.since import parse_since
 
     def show(entries: Iterable[LeveledLine]) -> int:
@@ -151,7 +151,7 @@ def _show(common: CommonOptions, query: LogOptions, reader: LogReader, functions
         reader.select(known, levels)
     if query.follow:
         _follow(
-            common, LogFollower(reader, start, known), functions, lambda lines: show(reader.select(lines, levels))
+            common, LineFollower(reader, start, known), functions, lambda lines: show(reader.select(lines, levels))
         )
     elif not shown:
         common.output.message(_explain_absence(query))
@@ -166,7 +166,7 @@ def _explain_absence(query: LogOptions) -> str:
 
 
 def _follow(
-    common: CommonOptions, follower: LogFollower, functions: FunctionList, show: Callable[[list[LogLine]], object]
+    common: CommonOptions, follower: LineFollower, functions: FunctionList, show: Callable[[list[LogLine]], object]
 ) -> None:
     """Show new lines until Ctrl-C. While the server does not answer, wait for it."""
     from fnkit.client.loki import LogsUnavailable

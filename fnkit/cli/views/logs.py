@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from fnkit.contract.text import escape_control_characters
-from fnkit.logs.levels import Level
+from fnkit.logs.levels import LogLevel
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _NANOSECONDS: Final = 10**9
 _NAME_COLOURS: Final = ("cyan", "magenta", "blue", "green", "bright_cyan", "bright_magenta", "bright_blue")
-_MESSAGE_STYLES: Final = {Level.ERROR: "red", Level.WARNING: "yellow", Level.DEBUG: "dim"}
+_MESSAGE_STYLES: Final = {LogLevel.ERROR: "red", LogLevel.WARNING: "yellow", LogLevel.DEBUG: "dim"}
 _COLOUR_CODES: Final = re.compile(r"\x1b\[[0-9;:]*m")
 _NAME_SHARE: Final = 4  # of a terminal's width, at most one part for names
 _MIN_NAME_WIDTH: Final = 8
