@@ -9,8 +9,8 @@ from typing import Final
 
 from fnkit.contract.runtimes import RUNTIMES, find_runtime
 from fnkit.errors import PlatformError
-from fnkit.platform.control.deployments.installations import LANGUAGES
-from fnkit.platform.control.deployments.interpreter import Interpreter
+from fnkit.toolchains.installations import LANGUAGES
+from fnkit.toolchains.interpreter import Interpreter
 
 _DISTANCE_OF_MAJOR: Final = 1000
 _ONE_MAJOR_VERSION: Final = ("Python", "PHP", "Go", "Rust")
