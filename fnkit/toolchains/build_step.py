@@ -30,17 +30,19 @@ class InvalidSource(Exception):
 
 
 class BuildDirectories(Protocol):
-    """The directories of one build.
+    """The directories of one build."""
 
-    Attributes:
-        source: The code of the function.
-        generated: A new directory for sources that are written for the build.
-        cache: What the next build of the function finds again.
-    """
+    @property
+    def source(self) -> Path:
+        """The code of the function."""
 
-    source: Path
-    generated: Path
-    cache: Path
+    @property
+    def generated(self) -> Path:
+        """A new directory for sources that are written for the build."""
+
+    @property
+    def cache(self) -> Path:
+        """What the next build of the function finds again."""
 
     def shown(self, path: Path) -> str:
         """Return the path under which a tool finds a path."""

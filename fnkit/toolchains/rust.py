@@ -237,6 +237,7 @@ def _compile_step(
             "CARGO_TARGET_DIR": f"{build.shown(build.cache)}/target",
             "CARGO_TERM_COLOR": "never",
             "CARGO_TERM_PROGRESS_WHEN": "never",
+            "RUSTUP_AUTO_INSTALL": "0",
         },
         readable=(str(Path(cargo).parent.parent),),
         mirrors=mirrors,

@@ -32,8 +32,12 @@ ALLOWED: dict[str, str] = {
     "client": "contract errors",
     "deploy": f"scanner project bundler plan client {_KIT}",
     "scaffold": "contract errors",
-    "invoke": "project bundler client worker contract errors",
-    "cli": f"scaffold scanner project bundler plan client deploy invoke platform.supervisor.launcher {_KIT}",
+    "environments": "project bundler toolchains worker contract errors",
+    "invoke": "project environments client worker contract errors",
+    "cli": (
+        "scaffold scanner project bundler plan client deploy environments invoke toolchains "
+        f"platform.supervisor.launcher {_KIT}"
+    ),
     "platform.model": "contract errors",
     "platform.logql": _PLATFORM,
     "platform.brokers": _PLATFORM,
@@ -130,6 +134,7 @@ def test_kit_and_platform_share_only_contract_worker_toolchains_and_launcher() -
     assert {row for row in ALLOWED if may_import(row, "worker")} == {
         "worker",
         "core_runtime",
+        "environments",
         "invoke",
         "toolchains",
         "platform.control.deployments",

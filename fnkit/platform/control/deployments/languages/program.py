@@ -1,4 +1,4 @@
-"""Runs the compiler of a function in the sandbox, and puts the program in its place in the deployment."""
+"""Runs the build step of a function in the sandbox, and puts its program in its place in the deployment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find_toolchain(job: BuildJob, name: str) -> str:
 def run_step(
     build: SandboxedBuild, step: BuildStep, environment: Mapping[str, str], mirrors: Sequence[Mirror] = ()
 ) -> None:
-    """Run a compiler.
+    """Run a build step.
 
     Args:
         build: The build.
