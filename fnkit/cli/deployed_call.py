@@ -50,7 +50,7 @@ def invoke_deployed(
         if is_default and (crons := client.crons.list(function.id)):
             first = min(crons, key=lambda one: one.name or one.id)
             announce_cron(common.output, first.name or first.id, len(crons))
-            request = cron_request(first.args)
+            request = cron_request(first.args, request.headers)
         info = client.platform_info()
         started_at = log_time(info)
         request, request_id = _with_request_id(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fnkit.cli.deployed_call import announce_cron, invoke_deployed
-from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+from fnkit.cli.options import ApiOptions, CommonOptions, allow_builds_option, api_options, common_options
 from fnkit.cli.suggestions import logs_command
 from fnkit.errors import UsageError
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _FIRST_SERVER_ERROR = 500
-_MISSING_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
 
 
@@ -35,6 +33,7 @@ _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "hea
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Request header; may be repeated."
 )
 @click.option("--remote", is_flag=True, help="Invoke the deployed function.")
+@allow_builds_option
 @api_options
 @common_options
 def invoke(  # noqa: PLR0913 - one parameter an option
@@ -48,12 +47,14 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     path: str | None,
     headers: tuple[str, ...],
     remote: bool,
+    allow_builds: bool,
 ) -> int | None:
     """Invoke a function locally, or remotely with --remote.
 
-    Locally, the handler runs in a child process with this Python interpreter and its installed packages.
-    Environment variables come from the project; secrets come from the environment or .env. The exit code is 1 if
-    the status of the response is 500 or higher.
+    Locally, the handler runs in a process of its own with the packages of the project's lock, which are installed
+    into an environment in the cache the first time; functions in Go and Rust are compiled. Environment variables
+    come from the project; secrets come from the environment or .env. The exit code is 1 if the status of the
+    response is 500 or higher.
     """
     from fnkit.cli.views.invoke import InvokeView
 
@@ -63,8 +64,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
         answer = invoke_deployed(common, api, name, request, is_default=is_default)
         _show_logs(common, answer)
     else:
-        answer = _invoke_local(common, name, request, is_default=is_default)
-        _warn_about_missing_package(common, answer)
+        answer = _invoke_local(common, name, request, is_default=is_default, allow_builds=allow_builds)
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     if answer.response.status < _FIRST_SERVER_ERROR:
@@ -82,44 +82,19 @@ def _show_logs(common: CommonOptions, answer: InvocationResult) -> None:
 
 
 def _invoke_local(
-    common: CommonOptions, name: str, request: InvocationRequest, *, is_default: bool
+    common: CommonOptions, name: str, request: InvocationRequest, *, is_default: bool, allow_builds: bool
 ) -> InvocationResult:
-    from dataclasses import replace
-    from os import environ
-
-    from fnkit.deploy.loading import load_project
+    from fnkit.cli.handler_environment import prepare_function
     from fnkit.invoke.cron_request import cron_request
     from fnkit.invoke.local import invoke_local
-    from fnkit.project import read_secret_values
 
-    project = load_project(common.directory, stage=common.stage)
-    spec = next((spec for spec in project.functions if spec.name == name), None)
-    if spec is None:
-        known = ", ".join(spec.name for spec in project.functions) or "none"
-        raise UsageError(
-            f"The project has no function {name}.", code="no-function", hint=f"Its functions are: {known}."
-        )
-    if is_default and spec.crons:
-        announce_cron(common.output, spec.crons[0].name, len(spec.crons))
-        request = cron_request(spec.crons[0].args)
-    # Read only the secrets of this function; those of others may be missing on this machine.
-    values = read_secret_values(replace(project, functions=(spec,)), environ)
+    local = prepare_function(common, name, allow_builds=allow_builds)
+    crons = local.function.crons
+    if is_default and crons:
+        announce_cron(common.output, crons[0].name, len(crons))
+        request = cron_request(crons[0].args, request.headers)
     on_line = (lambda _: None) if common.output.as_json else common.output.message
-    return invoke_local(project, spec, request, values, on_line)
-
-
-def _warn_about_missing_package(common: CommonOptions, answer: InvocationResult) -> None:
-    """Warn if the handler failed to import a package that this Python interpreter lacks.
-
-    A local invocation uses the installed packages; a deploy bundles the project's requirements.
-    """
-    missing = _MISSING_MODULE.search(answer.response.body)
-    if answer.response.status == _FIRST_SERVER_ERROR and missing is not None:
-        common.output.warning(
-            f"{missing.group(1).decode()} is not installed for {sys.executable}. Install the project's "
-            "requirements there, or run the deployed function: `fnkit deploy --local`, then "
-            "`fnkit invoke --remote --local`."
-        )
+    return invoke_local(local.project, local.function, request, local.secret_values, local.environment, on_line)
 
 
 def build_request(
