@@ -81,7 +81,7 @@ def test_invalid_message_is_refused(
     trigger = queues.create_trigger(queues.create_function(), "wild.*.created")
     answer = queues.api.request("POST", SEND.format(trigger), request_body)
     assert answer.status == status
-    assert message in str(answer.json()["message"])
+    assert message in answer.body.decode()
 
 
 def test_unknown_trigger_is_not_found(queues: QueuePlatform) -> None:
@@ -97,7 +97,7 @@ def test_message_is_sent_to_the_queue_and_delivered(sqs: SqsEnvironment, suffix:
     (one,) = trigger.wait_for_deliveries(1)
     assert one["body"] == "käse"
     refused = trigger.api.request("POST", SEND.format(trigger.id), {"body": "/w==", "is_base64": True})
-    assert (refused.status, "UTF-8" in str(refused.json()["message"])) == (400, True)
+    assert (refused.status, b"UTF-8" in refused.body) == (400, True)
     refused = trigger.api.request("POST", SEND.format(trigger.id), {"body": "x", "subject": "a"})
     assert refused.status == 400
 
@@ -107,7 +107,7 @@ def test_queue_that_does_not_exist_is_named(sqs: SqsEnvironment) -> None:
     trigger = sqs.create_queue_trigger(queue)
     sqs.client.delete_queue(QueueUrl=sqs.queue_url(queue))
     refused = trigger.api.request("POST", SEND.format(trigger.id), {"body": "x"})
-    assert (refused.status, "does not exist" in str(refused.json()["message"])) == (502, True)
+    assert (refused.status, b"does not exist" in refused.body) == (502, True)
 
 
 def test_command_sends_a_message_and_names_the_delivery(queues: QueuePlatform, tmp_path: Path) -> None:
