@@ -27,6 +27,9 @@ _CONNECT_SECONDS: Final = 10.0
 _RESPONSE_SECONDS: Final = 70.0  # the local platform's limit of a query is 60
 _MAX_MESSAGE_LENGTH: Final = 300
 _MAX_QUERY_IN_URL: Final = 4000
+_TOO_LARGE: Final = "the answer would be larger"
+"""In the message of the local platform, which limits the bytes of a response."""
+
 _TEMPORARY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -177,11 +180,7 @@ class LogClient:
             )
             content = read_body(response)
         except ResponseTooLarge:
-            raise ApiError(
-                f"The logs at {url} are too large for one response.",
-                code="response-too-large",
-                hint="Choose a shorter time with --since, or a smaller --limit.",
-            ) from None
+            raise self._too_large() from None
         except requests.RequestException:
             hint = "Start the platform with `fnkit platform start`." if is_loopback(url) else "Check the network."
             raise LogsUnavailable(f"The logs at {url} could not be reached.", hint=hint) from None
@@ -203,9 +202,18 @@ class LogClient:
             return LogsUnavailable(
                 f"The log server at {url} is not available: {text} (status {status}).", status=status
             )
+        if status == HTTPStatus.BAD_REQUEST and _TOO_LARGE in text:
+            return self._too_large()
         if status == HTTPStatus.BAD_REQUEST:
             return ApiError(f"The log server at {url} rejects the query: {text}.", status=status)
         return self._not_loki(status)
+
+    def _too_large(self) -> ApiError:
+        return ApiError(
+            f"The lines at {self.server.url} are too large for one response.",
+            code="response-too-large",
+            hint="Choose a shorter time with --since, or a smaller --limit.",
+        )
 
     def _not_loki(self, status: int = HTTPStatus.OK) -> ApiError:
         return ApiUnreachable(

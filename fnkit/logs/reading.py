@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from fnkit.client.loki import MAX_LINES, LogClient, LogLine
+from fnkit.errors import ApiError
 from fnkit.logs.levels import LeveledLine, LevelReader, read_levels
 from fnkit.logs.query import LogSelection, build_query
 
@@ -21,7 +23,27 @@ _PLATFORM_OVERLAP_SECONDS: Final = 5.0
 
 _COCKPIT_OVERLAP_SECONDS: Final = 60.0  # assumed: lines pass through a pipeline
 
+_FIRST_PAGE: Final = 100  # lines; more than that only if few of them are selected
+
 FunctionIds = Callable[[], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Lines, oldest first and without regard to their level.
+
+    Attributes:
+        lines: The lines.
+        limit: The number of lines that was asked for.
+    """
+
+    lines: list[LogLine]
+    limit: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether there are no more lines."""
+        return len(self.lines) < self.limit
 
 
 class LogReader:
@@ -43,13 +65,23 @@ class LogReader:
         """Whether the local platform serves the logs."""
         return self._client.server.is_platform
 
-    def fetch(self, start: int, end: int | None, limit: int, *, newest_first: bool = False) -> list[LogLine]:
-        """Return one page of lines, oldest first and without regard to their level; no functions have none."""
+    def _fetch(self, start: int, end: int | None, limit: int, *, newest_first: bool = False) -> _Page:
+        """Return one page of lines; a smaller one if the lines are too large for one response."""
         ids = self._function_ids()
         if not ids:
-            return []
+            return _Page([], limit)
         query = build_query(ids, self._selection, is_platform=self.is_platform)
-        return self._client.query_range(query, start=start, end=end, limit=limit, newest_first=newest_first)
+        while True:
+            try:
+                lines = self._client.query_range(
+                    query, start=start, end=end, limit=limit, newest_first=newest_first
+                )
+            except ApiError as error:
+                if error.code != "response-too-large" or limit == 1:
+                    raise
+                limit = max(1, limit // 4)
+            else:
+                return _Page(lines, limit)
 
     def select(self, lines: list[LogLine], levels: LevelReader) -> list[LeveledLine]:
         """Return the selected ones of the next lines."""
@@ -65,25 +97,29 @@ class LogReader:
         read: list[LogLine] = []
         end: int | None = None
         while count > 0:
-            page = self.fetch(start, end, MAX_LINES if read else min(MAX_LINES, max(100, count)), newest_first=True)
-            read = page + read
+            limit = MAX_LINES if read else min(MAX_LINES, max(_FIRST_PAGE, count))
+            page = self._fetch(start, end, limit, newest_first=True)
+            read = page.lines + read
             selected = self.select(read, LevelReader())
-            if not page or len(selected) >= count:
+            if page.is_last or len(selected) >= count:
                 return selected[-count:], read
-            end = page[0].time
+            end = page.lines[0].time
         return [], []
 
     def read_since(self, start: int) -> Iterator[LogLine]:
         """Yield all lines from a point in time on, in pages, without regard to their level."""
         known_at_start: set[LogLine] = set()
-        while page := self.fetch(start, None, MAX_LINES):
-            yield from (line for line in page if line not in known_at_start)
-            if len(page) < MAX_LINES:
+        limit = MAX_LINES
+        while True:
+            page = self._fetch(start, None, limit)
+            limit = page.limit
+            yield from (line for line in page.lines if line not in known_at_start)
+            if page.is_last:
                 return
             # The next page begins with the lines of the last time, of which this one may lack some.
-            last = page[-1].time
-            known_at_start = {line for line in page if line.time == last}
-            start = last if page[0].time < last else last + 1
+            last = page.lines[-1].time
+            known_at_start = {line for line in page.lines if line.time == last}
+            start = last if page.lines[0].time < last else last + 1
 
 
 class LineFollower:

@@ -13,6 +13,7 @@ from fnkit.logs.query import LogSelection
 from fnkit.logs.reading import LineFollower, LogReader
 from tests.support.examples import examples
 from tests.support.loki_store import LokiStore, StoredLine, loki_store
+from tests.support.scripted_server import ScriptedResponse
 
 SECOND = 10**9
 START = 1_800_000_000 * SECOND
@@ -62,6 +63,16 @@ def test_more_lines_than_a_response_holds_are_read_in_pages_also_with_equal_time
     with LogClient(LogServer(url=store.url, token="", is_platform=True)) as client:
         found = LineFollower(reader_of(client), START, []).read_new()
     assert [one.message for one in found] == [str(number) for number in range(count)]
+
+
+def test_pages_become_smaller_when_lines_are_too_large_for_one_response(store: LokiStore) -> None:
+    store.lines[:] = [StoredLine(START + number, str(number)) for number in range(2000)]
+    text = b"the answer would be larger than 64 MiB; ask for fewer lines (limit)"
+    refusal = ScriptedResponse(status=400, body=text)
+    store.responses += [refusal, refusal]
+    with LogClient(LogServer(url=store.url, token="", is_platform=True)) as client:
+        found = list(reader_of(client).read_since(START))
+    assert [one.message for one in found] == [str(number) for number in range(2000)]
 
 
 def test_newest_lines_are_known_to_the_follower(store: LokiStore) -> None:
