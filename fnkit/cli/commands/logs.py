@@ -59,7 +59,7 @@ def logs(common: CommonOptions, api: ApiOptions, query: LogOptions, *, names: tu
         server = find_log_server(client, os.environ, url=query.loki_url, token=query.loki_token)
         if query.build and not server.is_platform:
             raise UsageError(
-                "Cockpit does not mark the output of builds.",
+                "This log server does not mark the output of builds.",
                 code="no-build-logs",
                 hint="Read it among the other lines: leave out --build.",
             )
@@ -162,7 +162,8 @@ def _explain_absence(query: LogOptions) -> str:
         return "No build wrote anything."
     period = f"since {query.since}" if query.since else "in the last week"
     level = f" of level {query.level}" if query.level else ""
-    return f"There are no lines{level} {period}. Lines about requests are shown with --level debug."
+    requests = "" if query.level else " Lines about requests are shown with --level debug."
+    return f"There are no lines{level} {period}.{requests}"
 
 
 def _follow(
