@@ -28,6 +28,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "deploy": ("fnkit.cli.commands.deploy:deploy", "Deploy the project."),
     "status": ("fnkit.cli.commands.status:status", "Show the status of deployed functions."),
     "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
+    "test": ("fnkit.cli.commands.test:test", "Run the project's tests in the project's environment."),
     "event": ("fnkit.cli.commands.event:event", "Print events for tests and for invoke --event."),
     "logs": ("fnkit.cli.commands.logs:logs", "Show what deployed functions wrote."),
     "cron": ("fnkit.cli.commands.cron:cron", "Preview, run and inspect crons."),
