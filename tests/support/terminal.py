@@ -1,101 +1,99 @@
-"""Runs the installed ``fnkit`` command on a pseudo-terminal of a chosen width."""
+"""A command in a terminal of its own: what it shows, and what a user types."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import termios
-import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.command import FNKIT
-from tests.support.waiting import DEADLINE, wait_until
 
-__all__ = ["Terminal", "terminal"]
-
-_ROWS = 40
-_CTRL_C = b"\x03"
-_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_TIMEOUT = 90.0
+_CHUNK_BYTES = 65536
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-@dataclass
-class Terminal:
-    """A command on a terminal. stdout and stderr are in one output, as a user sees them."""
+class TerminalSession:
+    """A command that runs in a terminal.
 
-    process: subprocess.Popen[bytes]
-    descriptor: int
-    _output: bytearray = field(default_factory=bytearray)
+    Attributes:
+        shown: What it has shown so far, with control sequences.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
+        self.process = process
+        self._descriptor = descriptor
+        self.shown = ""
 
     @property
-    def output(self) -> str:
-        """What the command has written so far, without escape sequences and carriage returns."""
-        return _ESCAPE_SEQUENCE.sub("", self._output.decode("utf-8", "replace")).replace("\r\n", "\n")
+    def plain(self) -> str:
+        """What it has shown so far, without control sequences and carriage returns."""
+        return _CONTROL_SEQUENCE.sub("", self.shown).replace("\r\n", "\n")
 
-    def wait_for(self, text: str) -> None:
-        """Wait until the output has the text."""
-        wait_until(lambda: text in self.output, what=f"{text!r} in the output:\n{self.output}")
+    def type(self, text: str) -> None:
+        """Type text, which may have control characters such as ``\\x03`` for Ctrl-C."""
+        os.write(self._descriptor, text.encode())
 
-    def press_ctrl_c(self) -> None:
-        """Send the character that the terminal turns into SIGINT."""
-        os.write(self.descriptor, _CTRL_C)
+    def wait_for(self, text: str, *, seconds: float = _TIMEOUT) -> None:
+        """Wait until a text has been shown.
 
-    def wait(self) -> int:
-        """Wait for the end and return the exit code."""
-        return self.process.wait(DEADLINE)
+        Raises:
+            AssertionError: It was not, in time or before the end.
+        """
+        deadline = time.monotonic() + seconds
+        while text not in self.shown:
+            if not self._read(deadline - time.monotonic()):
+                raise AssertionError(f"{text!r} was not shown:\n{self.shown}")
 
-    def read(self) -> None:
-        """Collect the output until the terminal is closed."""
-        while True:
-            try:
-                data = os.read(self.descriptor, 65536)
-            except OSError as error:
-                if error.errno == errno.EIO:  # Linux's end of file of a terminal
-                    return
-                raise
-            if not data:
-                return
-            self._output += data
+    def wait(self, *, seconds: float = _TIMEOUT) -> int:
+        """Read until the end of the command, and return its exit code."""
+        deadline = time.monotonic() + seconds
+        while self._read(deadline - time.monotonic()):
+            pass
+        return self.process.wait(timeout=max(1.0, deadline - time.monotonic()))
+
+    def _read(self, seconds: float) -> bool:
+        """Read what there is; return whether there may be more."""
+        if seconds <= 0 or not select.select([self._descriptor], [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self._descriptor, _CHUNK_BYTES)
+        except OSError:  # EIO: no process has the terminal open any more
+            return False
+        self.shown += data.decode(errors="replace")
+        return bool(data)
 
 
 @contextmanager
 def terminal(
-    *arguments: str, columns: int, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Iterator[Terminal]:
-    """Run a command; one that still runs at the end is killed.
-
-    Args:
-        *arguments: The arguments of ``fnkit``.
-        columns: The width of the terminal.
-        cwd: The working directory.
-        environment: Variables beside those of the tests.
-    """
-    descriptor, other_end = pty.openpty()
-    fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
-    variables = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    *arguments: str, directory: Path, columns: int = 100, variables: Mapping[str, str] | None = None
+) -> Iterator[TerminalSession]:
+    """Run ``fnkit`` in a terminal; kill it at the end."""
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     process = subprocess.Popen(
-        ["setsid", "-c", str(FNKIT), *arguments],  # the terminal controls the session, for Ctrl-C
-        stdin=other_end,
-        stdout=other_end,
-        stderr=other_end,
-        cwd=cwd,
-        env={**variables, "TERM": "xterm", **(environment or {})},
+        ["setsid", "--ctty", FNKIT, *arguments],  # it becomes the command itself
+        cwd=directory,
+        env={**environment, "TERM": "xterm-256color", **(variables or {})},
+        stdin=other,
+        stdout=other,
+        stderr=other,
     )
-    os.close(other_end)
-    running = Terminal(process, descriptor)
-    reader = threading.Thread(target=running.read, daemon=True)
-    reader.start()
+    os.close(other)
     try:
-        yield running
+        yield TerminalSession(process, main)
     finally:
-        process.kill()
+        with suppress(OSError):
+            process.kill()
         process.wait()
-        reader.join(DEADLINE)
-        os.close(descriptor)
+        os.close(main)

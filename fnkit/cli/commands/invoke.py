@@ -15,6 +15,8 @@ from fnkit.cli.suggestions import logs_command
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _FIRST_SERVER_ERROR = 500
@@ -33,6 +35,7 @@ _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "hea
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Request header; may be repeated."
 )
 @click.option("--remote", is_flag=True, help="Invoke the deployed function.")
+@click.option("--no-timeout", is_flag=True, help="Locally, let the handler take any time, as for breakpoint().")
 @allow_builds_option
 @api_options
 @common_options
@@ -47,6 +50,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     path: str | None,
     headers: tuple[str, ...],
     remote: bool,
+    no_timeout: bool,
     allow_builds: bool,
 ) -> int | None:
     """Invoke a function locally, or remotely with --remote.
@@ -64,7 +68,9 @@ def invoke(  # noqa: PLR0913 - one parameter an option
         answer = invoke_deployed(common, api, name, request, is_default=is_default)
         _show_logs(common, answer)
     else:
-        answer = _invoke_local(common, name, request, is_default=is_default, allow_builds=allow_builds)
+        answer = _invoke_local(
+            common, name, request, is_default=is_default, allow_builds=allow_builds, has_timeout=not no_timeout
+        )
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     if answer.response.status < _FIRST_SERVER_ERROR:
@@ -82,7 +88,13 @@ def _show_logs(common: CommonOptions, answer: InvocationResult) -> None:
 
 
 def _invoke_local(
-    common: CommonOptions, name: str, request: InvocationRequest, *, is_default: bool, allow_builds: bool
+    common: CommonOptions,
+    name: str,
+    request: InvocationRequest,
+    *,
+    is_default: bool,
+    allow_builds: bool,
+    has_timeout: bool,
 ) -> InvocationResult:
     from fnkit.cli.handler_environment import prepare_function
     from fnkit.invoke.cron_request import cron_request
@@ -93,8 +105,24 @@ def _invoke_local(
     if is_default and crons:
         announce_cron(common.output, crons[0].name, len(crons))
         request = cron_request(crons[0].args, request.headers)
-    on_line = (lambda _: None) if common.output.as_json else common.output.message
-    return invoke_local(local.project, local.function, request, local.secret_values, local.environment, on_line)
+    on_line: Callable[[str], None] | None = common.output.message
+    if common.output.as_json:
+        on_line = _discard
+    elif sys.stdin.isatty() and sys.stderr.isatty():
+        on_line = None  # the handler gets the terminal, so that breakpoint() works
+    return invoke_local(
+        local.project,
+        local.function,
+        request,
+        local.secret_values,
+        local.environment,
+        on_line,
+        has_timeout=has_timeout,
+    )
+
+
+def _discard(_line: str) -> None:
+    """Ignore a line that is in the JSON document too."""
 
 
 def build_request(

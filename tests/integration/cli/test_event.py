@@ -21,12 +21,13 @@ KINDS = {
 
 @pytest.mark.parametrize("columns", [100, 60])
 @pytest.mark.parametrize("kind", KINDS)
-def test_event_on_a_terminal_matches_the_golden_file(kind: str, columns: int, golden: Golden) -> None:
-    with terminal("event", kind, *KINDS[kind], columns=columns) as shown:
+def test_event_on_a_terminal_matches_the_golden_file(
+    kind: str, columns: int, golden: Golden, tmp_path: Path
+) -> None:
+    with terminal("event", kind, *KINDS[kind], directory=tmp_path, columns=columns) as shown:
         assert shown.wait() == 0
-        shown.wait_for("\n}\n")
-    golden.check(f"cli/event/{kind}-{columns}.json", shown.output)
-    assert json.loads(shown.output)["resource"] == ""
+    golden.check(f"cli/event/{kind}-{columns}.json", shown.plain)
+    assert json.loads(shown.plain)["resource"] == ""
 
 
 def test_event_is_the_same_with_json_option(fnkit: Command) -> None:

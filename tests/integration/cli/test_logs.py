@@ -162,10 +162,9 @@ def test_text_on_a_terminal_matches_the_golden_file(
     platform, project = deployed
     arguments = ("logs", "orders", "--local", "--loki-url", known_lines.url, "--since", "2025-11-29T00:00:00Z")
     environment = {"FNKIT_HOME": str(platform.home), "TZ": "UTC", "NO_COLOR": "1"}
-    with terminal(*arguments, columns=columns, cwd=project, environment=environment) as shown:
+    with terminal(*arguments, directory=project, columns=columns, variables=environment) as shown:
         assert shown.wait() == 0
-        shown.wait_for("instance ended")
-    lines = [line.rstrip() for line in shown.output.splitlines()]
+    lines = [line.rstrip() for line in shown.plain.splitlines()]
     text = "\n".join(line for line in lines if line.startswith(("2025-", "   "))) + "\n"
     assert max(map(len, text.splitlines())) <= columns
     golden.check(f"cli/logs-{columns}.txt", text)
@@ -248,7 +247,7 @@ def test_follow_on_a_terminal_survives_a_restart_and_ends_on_ctrl_c(tmp_path: Pa
 
         call("/before")
         arguments = ("logs", "orders", "--follow", "--local")
-        with terminal(*arguments, columns=100, cwd=project, environment=environment) as shown:
+        with terminal(*arguments, directory=project, variables=environment) as shown:
             shown.wait_for("orders  order /before")
             call("/during")
             shown.wait_for("orders  order /during")
@@ -260,8 +259,8 @@ def test_follow_on_a_terminal_survives_a_restart_and_ends_on_ctrl_c(tmp_path: Pa
             shown.wait_for("can be read again")
             call("/after")
             shown.wait_for("orders  order /after")
-            shown.press_ctrl_c()
+            shown.type("\x03")
             assert shown.wait() == 130
-        assert [shown.output.count(f"order /{one}\n") for one in ("before", "during", "after")] == [1, 1, 1]
-        assert shown.output.count("could not be reached") == 1
-        assert "Traceback" not in shown.output
+        assert [shown.plain.count(f"order /{one}\n") for one in ("before", "during", "after")] == [1, 1, 1]
+        assert shown.plain.count("could not be reached") == 1
+        assert "Traceback" not in shown.plain
