@@ -15,6 +15,9 @@ PRELOAD_DISABLED_TAG: Final = "fnkit.preload=false"
 
 DEFAULT_NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
 """NATS account of triggers that name none. The platform does not require an account to exist."""
+MAX_EDITED_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of all files of one ``EditCode``."""
+MAX_EDITED_FILES: Final = 1000
 PLATFORM_PATH = "/fnkit/v1/platform"
 API_KEYS_PATH = "/fnkit/v1/keys"
 
@@ -67,6 +70,46 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     nats_account: str = ""
     now: float | None = None
     triggers: list[TriggerStatus] = []
+
+
+class EditedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of a function's code.
+
+    Attributes:
+        path: Relative to the code, with ``/``.
+        content: The new bytes; ``None`` to remove the file.
+        executable: Whether it may be executed.
+    """
+
+    path: str
+    content: bytes | None = None
+    executable: bool = False
+
+
+class EditCode(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``PUT /fnkit/v1/regions/{region}/functions/{id}/code``: changes of the code that serves.
+
+    Attributes:
+        expected_tags: The tags that the function must have; they record the code that the changes belong to.
+        tags: Its tags afterwards.
+        files: What changes.
+    """
+
+    expected_tags: list[str]
+    tags: list[str]
+    files: list[EditedFile]
+
+
+class EditResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Response to ``EditCode``, once an instance with the new code serves, or has failed to start.
+
+    Attributes:
+        error: Why no instance started; the code is then unchanged. Empty otherwise.
+        milliseconds: How long it took.
+    """
+
+    error: str = ""
+    milliseconds: float = 0.0
 
 
 class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
