@@ -5,7 +5,8 @@ for each of them would take most of the time between a change and the first resp
 
 Instances in Python that have a writable root of their own replace edited files themselves: the new directory has
 only these, and the zygote of the deployment, which has imported its packages, serves on. For others, the new
-directory has all files: unchanged ones are hard links where instances cannot change the files of a deployment, else copies.
+directory has all files: unchanged ones are hard links where instances cannot change the files of a deployment, and
+copies elsewhere.
 """
 
 from __future__ import annotations
