@@ -3,7 +3,7 @@
 1. **Check**: reject what the platform rejects before it calls a handler (``/favicon.ico``, a body too large).
 2. **Build** the event and the context, as the gateway does.
 3. **Run** a worker, send it the event, and wait: for Python with this interpreter and its installed packages, for
-   Node and PHP with the interpreter on ``PATH``.
+   Node and PHP with the interpreter on ``PATH``, or the Node that is installed beside fnkit.
 4. **Map** the worker's response to the client's response, as the gateway does.
 
 The environment holds only the variables of the function. The working directory is an empty directory, as on the
@@ -28,12 +28,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from fnkit import worker
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.contract.invocation.environment import EnvironmentSpec, instance_environment
 from fnkit.contract.invocation.event import build_context, build_event, decode_path
 from fnkit.contract.invocation.response import MappedResponse, immediate_response, map_failure, map_response
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
 from fnkit.invoke.model import InvocationRequest, InvocationResult
+from fnkit.packaged_programs import find_packaged_program
 from fnkit.project import FunctionSpec, Project
 from fnkit.worker.interpreters import INTERPRETERS
 
@@ -104,12 +106,13 @@ def _find_command(spec: FunctionSpec, language: str) -> list[str]:
             code="language-not-here",
             hint=f"Run `fnkit deploy --local`, then `fnkit invoke {spec.name} --remote --local`.",
         )
-    program = shutil.which(interpreter.name)
+    program = shutil.which(interpreter.name) or (find_packaged_program("node") if language == "Node" else None)
     if program is None:
+        extra = f", or {extra_install_hint('node')}" if language == "Node" else ""
         raise InvokeError(
             f"{spec.name} uses the runtime {spec.runtime}, and there is no {interpreter.name} on PATH.",
             code="language-not-here",
-            hint=f"Install {language}.",
+            hint=f"Install {language}{extra}.",
         )
     return [os.path.realpath(program), *interpreter.options(spec.memory)]
 

