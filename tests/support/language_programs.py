@@ -11,18 +11,16 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Final, NoReturn
-
-import pytest
+from typing import Final
 
 import fnkit.worker.node
 import fnkit.worker.php
+from tests.support.toolchains import missing_toolchain
 
 NODE_VERSION_MIN: Final = 20
 """Node 18 works too, save that it takes a file without a `type` for CommonJS."""
 NODE_WORKER: Final = Path(fnkit.worker.node.__file__).with_name(fnkit.worker.node.PROGRAM_NAME)
 PHP_WORKER: Final = Path(fnkit.worker.php.__file__).with_name(fnkit.worker.php.PROGRAM_NAME)
-_INSTALL_PHP: Final = "apt-get install -y --no-install-recommends php-cli php-mbstring"
 
 
 @cache
@@ -57,7 +55,7 @@ def node_command(name: str = "") -> list[str]:
     """Return the command of the worker in a Node such as ``node22``, by default the newest. Skips without any."""
     programs = node_programs()
     if not programs:
-        _skip("Node 20 or later is not on PATH")
+        missing_toolchain("Node 20 or later is not on PATH")
     return [programs[name or max(programs)], *fnkit.worker.node.NODE_FLAGS, str(NODE_WORKER)]
 
 
@@ -65,15 +63,9 @@ def php_command() -> list[str]:
     """Return the command of the PHP worker. Skips the test if there is no PHP."""
     program = shutil.which("php")
     if program is None:
-        _skip(f"PHP is not on PATH; this installs it: {_INSTALL_PHP}")
+        missing_toolchain("PHP is not on PATH", need="php")
     settings = [text for name, value in fnkit.worker.php.INI_SETTINGS for text in ("-d", f"{name}={value}")]
     return [os.path.realpath(program), *settings, str(PHP_WORKER)]
-
-
-def _skip(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def runtime_of(language: str) -> dict[str, object]:
