@@ -1,6 +1,7 @@
 """The programs that run workers of other languages here: Node and PHP, in each version that is found.
 
-``FNKIT_TEST_NODES`` lists directories with further programs named ``node``, or such programs, separated by colons.
+Node is looked for on ``PATH`` and among the development dependencies. ``FNKIT_TEST_NODES`` lists directories with
+further programs named ``node``, or such programs, separated by colons; ``.ci/run`` sets it.
 Without any, tests are skipped, but fail where ``CI`` is set.
 """
 
@@ -15,6 +16,7 @@ from typing import Final
 
 import fnkit.worker.node
 import fnkit.worker.php
+from fnkit.packaged_programs import find_packaged_program
 from tests.support.toolchains import missing_toolchain
 
 NODE_VERSION_MIN: Final = 20
@@ -30,6 +32,8 @@ def node_programs() -> dict[str, str]:
     candidates = [str(path / "node" if path.is_dir() else path) for path in listed]
     if on_path := shutil.which("node"):
         candidates.insert(0, os.path.realpath(on_path))
+    if packaged := find_packaged_program("node"):
+        candidates.append(str(packaged))
     found: dict[str, str] = {}
     for candidate in candidates:
         version = node_version(candidate)
