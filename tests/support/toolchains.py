@@ -69,7 +69,7 @@ def _knows_rustup() -> bool:
     apt = shutil.which("apt-cache")
     if apt is None:
         return False
-    return subprocess.run([apt, "show", "rustup"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([apt, "show", "rustup"], capture_output=True, check=False).stdout != b""
 
 
 @contextmanager
