@@ -1,7 +1,7 @@
 """Functions as others write them run unchanged: each project has what published examples of a language need.
 
-The projects are in ``tests/projects/languages``. In the archives, their folder ``modules`` is called ``node_modules``,
-and ``dot-env`` is ``.env``: git ignores those here.
+The projects are in ``tests/projects/languages``. In the archives, their folder ``modules`` is ``node_modules``, and
+``dot-env`` is ``.env``: git ignores those here.
 """
 
 from __future__ import annotations
