@@ -16,7 +16,7 @@ from typing import Final
 
 import fnkit.worker.node
 import fnkit.worker.php
-from fnkit.packaged_programs import find_packaged_program
+from fnkit.toolchains.packaged_programs import find_packaged_program
 from tests.support.toolchains import missing_toolchain
 
 NODE_VERSION_MIN: Final = 20

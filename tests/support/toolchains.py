@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 
 import pytest
 
-from fnkit.packaged_programs import find_packaged_program, with_packaged_node
+from fnkit.toolchains.packaged_programs import find_packaged_program, with_packaged_node
 
 _PACKAGES: Final = {
     "php": ("php-cli", "php-curl", "php-mbstring", "php-xml", "php-zip"),

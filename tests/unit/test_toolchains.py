@@ -12,11 +12,10 @@ import pytest
 from tests.support.source_tree import REPOSITORY
 from tests.support.toolchains import installation_line
 
-DEPLOYMENTS = "tests/unit/platform/control/deployments"
 TESTS = {
     "php": "tests/integration/test_php_worker.py::test_handler_gets_the_response_of_the_real_runtime",
     "composer": "tests/integration/builds/test_interpreted_builds.py::test_error_of_composer_is_in_the_log",
-    "rust": f"{DEPLOYMENTS}/test_toolchains.py::test_program_of_this_machine_is_a_real_one",
+    "rust": "tests/unit/toolchains/test_resolution.py::test_program_of_this_machine_is_a_real_one",
 }
 
 

@@ -41,7 +41,7 @@ from fnkit.bundler.files.secret_files import DOTENV_PREFIX, is_secret_file
 from fnkit.bundler.files.tree import read_tree
 from fnkit.bundler.model import BundleProgress, ProgressCallback
 from fnkit.errors import BundleError
-from fnkit.packaged_programs import with_packaged_node
+from fnkit.toolchains.packaged_programs import with_packaged_node
 
 TIMEOUT_SECONDS: Final = 900
 _LINES_SHOWN: Final = 10

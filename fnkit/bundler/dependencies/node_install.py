@@ -25,7 +25,7 @@ from fnkit.bundler.dependencies.node_project import MANIFEST, NodeLock, NodeMani
 from fnkit.bundler.files.content import ContentByPath
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.errors import BundleError
-from fnkit.packaged_programs import with_packaged_node
+from fnkit.toolchains.packaged_programs import with_packaged_node
 
 _VERSION: Final = 1
 """Increase when the same lock file must be installed again."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.packaged_programs import find_packaged_program, with_packaged_node
+from fnkit.toolchains.packaged_programs import find_packaged_program, with_packaged_node
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.toolchains.resolution import Toolchains
 from tests.support.builds import toolchain
 from tests.support.toolchains import hide_packaged_programs
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from fnkit.packaged_programs import find_packaged_program
-from fnkit.platform.control.deployments.interpreter import Interpreter
+from fnkit.toolchains.interpreter import Interpreter
+from fnkit.toolchains.packaged_programs import find_packaged_program
 
 _PROBE_TIMEOUT: Final = 10
 _MIN_PYTHON: Final = (3, 9)
