@@ -48,3 +48,15 @@ def with_packaged_node(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
         for name, program in found.items():
             (Path(folder) / name).symlink_to(program)
         yield {**environ, "PATH": os.pathsep.join(filter(None, (path, folder)))}
+
+
+def link_packaged_node(folder: Path) -> Path:
+    """Return a folder with links to Node, npm and npx of the distribution; its own ``bin/npm`` does not work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _NODE_PROGRAMS:
+        program = find_packaged_program(name)
+        link = folder / name
+        if program is not None and not (link.is_symlink() and link.readlink() == program):
+            link.unlink(missing_ok=True)
+            link.symlink_to(program)
+    return folder
