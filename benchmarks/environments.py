@@ -28,7 +28,7 @@ def create_environment(*packages: str) -> Path:
     if not ready.exists():
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _install([*pip, *packages], folder, " and ".join(packages))
+        _install([*pip, *packages], folder, " and ".join(packages), reason=-1)
         ready.touch()
     return folder / "bin"
 
@@ -48,7 +48,7 @@ def install_node_package(name: str, version: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         npm = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund"]
-        _install([*npm, package], folder, package)
+        _install([*npm, package], folder, package, reason=0)
         ready.touch()
     return folder / "node_modules"
 
@@ -57,11 +57,12 @@ def _cache_folder(name: str) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fnkit" / "benchmarks" / name
 
 
-def _install(command: list[str], folder: Path, what: str) -> None:
+def _install(command: list[str], folder: Path, what: str, *, reason: int) -> None:
+    """Run an installer; ``reason`` is the index of the line of its output that says why it failed."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no output"]
-        raise BenchmarkSkipped(f"{what} cannot be installed: {lines[-1]}")
+        raise BenchmarkSkipped(f"{what} cannot be installed: {lines[reason]}")
 
 
 _TAG = sys.implementation.cache_tag or "python"

@@ -77,7 +77,7 @@ def _server(program: Path, folder: Path) -> Server:
 
 
 def _send_and_call(function: DeployedFunction) -> float:
-    """Return the seconds from sending a new version to its first answer, as MiniStack's upload starts its deploy."""
+    """Return the seconds from sending a new version to its first answer: MiniStack deploys what it receives."""
     return elapsed_seconds(partial(redeploy, NODE, function))
 
 
