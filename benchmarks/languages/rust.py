@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,12 +51,14 @@ def _server(folder: Path) -> Server:
     return Server("the same handler in Rust, bare", folder, ["target/release/hello", "{port}"])
 
 
+@functools.cache
 def _build() -> list[str]:
-    """Return the command of the toolchain itself: the ``cargo`` on ``PATH`` may be rustup, which takes a moment."""
+    """Return the command of the toolchain itself: the programs on ``PATH`` may be rustup, which takes a moment."""
     found = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=False)
     if found.returncode:
         raise BenchmarkSkipped("rustc does not run")
-    return [str(Path(found.stdout.strip()) / "bin" / "cargo"), "build", "--release"]
+    programs = Path(found.stdout.strip()) / "bin"
+    return [str(programs / "cargo"), "build", "--release", "--config", f'build.rustc="{programs / "rustc"}"']
 
 
 RUST: Final = Language(
