@@ -162,7 +162,7 @@ class Output:
             raise UsageError(
                 f"Confirmation is required: {question}", code="confirmation-needed", hint="Pass --yes to confirm."
             )
-        return click.confirm(escape_control_characters(question), err=True)
+        return click.confirm(escape_control_characters(question, multiline=True), err=True)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[ProgressDisplay]:

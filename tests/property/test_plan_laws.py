@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.contract.platform import PRELOAD_DISABLED_TAG
-from fnkit.contract.resources import Cron, Function
-from fnkit.plan import Action, DesiredState, FunctionChange, Plan, make_plan, plan_destroy
+from fnkit.contract.resources import Cron, Domain, Function
+from fnkit.plan import Action, DesiredState, FunctionChange, Plan, deletions, make_plan, plan_destroy
 from fnkit.plan.model import CronConfig, FunctionConfig, NamespaceConfig, TriggerConfig, decode_plan, encode_plan
 from fnkit.plan.ownership import MAX_TAG_LENGTH, is_fnkit_tag, owned_hash, owned_hash_tags, owner_tags
 from fnkit.plan.planner import resources_to_fetch
@@ -258,6 +258,38 @@ def test_destroy_deletes_every_resource(desired: DesiredState, values: dict[str,
         values,
     )
     assert (api.namespace, api.functions) == (None, {})
+
+
+def existing(api: ModelApi) -> set[tuple[str, ...]]:
+    """Return what a user would miss: functions by id, and the names of their crons, domains and triggers."""
+    found: set[tuple[str, ...]] = {(name, function.id) for name, function in api.functions.items()}
+    for name, function in api.functions.items():
+        for child in api.attached.get(function.id, {}).values():
+            found.add(
+                (name, type(child).__name__, child.hostname if isinstance(child, Domain) else child.name or "")
+            )
+    return found
+
+
+@given(projects(), projects(), VALUES)
+def test_something_is_gone_exactly_after_plans_that_need_a_confirmation(
+    a: DesiredState, b: DesiredState, values: dict[str, str]
+) -> None:
+    api = ModelApi()
+    deploy(a, api, values)
+    before = existing(api)
+    made = deploy(b, api, values)
+    assert bool(before - existing(api)) == bool(deletions(made))
+
+
+@given(projects(), VALUES)
+def test_destruction_needs_a_confirmation(desired: DesiredState, values: dict[str, str]) -> None:
+    api = ModelApi()
+    deploy(desired, api, values)
+    destruction = plan_destroy(
+        api.observe(), project="shop", stage="", namespace="shop", api_url="", region="", project_id=""
+    )
+    assert deletions(destruction) == destruction.changes
 
 
 @given(projects(), projects(), VALUES)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fnkit.plan import Action, Change, CronChange, DomainChange, Plan, PlanSummary, TriggerChange
+from fnkit.plan.model import AttachedResourceChange
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,7 @@ class PlanView:
         return {
             "namespace": self.plan.namespace,
             "region": self.plan.region,
-            "changes": [_change_to_json(change) for change in self.plan.changes],
+            "changes": [change_to_json(change) for change in self.plan.changes],
             "summary": msgspec.structs.asdict(self.plan.summary),
             "foreign": list(self.plan.foreign),
             "notes": list(self.plan.notes),
@@ -76,7 +77,19 @@ def summary_line(summary: PlanSummary) -> str:
     return ", ".join(counted) + (f", {summary.keep} unchanged." if summary.keep else ".")
 
 
-def _change_to_json(change: Change) -> dict[str, object]:
+def resource_line(change: AttachedResourceChange) -> str:
+    """Return a deployed cron, domain or trigger with what was done, for example ``+ cron hourly  0 * * * *``."""
+    mark, _ = _ACTION_STYLES[change.action]
+    detail = ""
+    if isinstance(change, CronChange) and change.settings is not None:
+        detail = f"  {change.settings.schedule}"
+    elif isinstance(change, TriggerChange) and change.settings is not None:
+        detail = f"  {change.settings.source} {change.settings.address}"
+    return f"{mark} {_kind(change)} {change.name}{detail}"
+
+
+def change_to_json(change: Change) -> dict[str, object]:
+    """Return ``action, kind, name, reasons``, and ``function`` of what belongs to one."""
     document: dict[str, object] = {
         "action": change.action.value,
         "kind": _kind(change),
@@ -107,6 +120,7 @@ def _markdown(plan: Plan) -> str:
             for change in changed
         ]
         lines.append("")
+    lines += [f"- {note}" for note in plan.notes] + [""] * bool(plan.notes)
     lines.append(summary_line(plan.summary))
     return "\n".join(lines)
 
