@@ -18,7 +18,7 @@ def run(rounds: int, folder: Path) -> list[Comparison]:
     """Measure creating the archive; wheels are downloaded before."""
     if shutil.which("zip") is None:
         raise BenchmarkSkipped("zip is not installed")
-    from fnkit.bundler import bundle_project
+    from fnkit.bundler.bundle import bundle_project
     from fnkit.deploy.loading import load_project
 
     source = folder / "project"

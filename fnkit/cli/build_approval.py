@@ -7,11 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fnkit.bundler import AllowBuildsCallback, BuildRequest
-    from fnkit.cli.output import DeployProgress, Output
+    from fnkit.bundler.builds.permission import AllowBuildsCallback, BuildRequest
+    from fnkit.cli.output import DeployProgress, Output, ProgressDisplay
 
 
-def ask_before_builds(output: Output, progress: DeployProgress, *, allowed: bool) -> AllowBuildsCallback:
+def ask_before_builds(
+    output: Output, progress: DeployProgress | ProgressDisplay, *, allowed: bool
+) -> AllowBuildsCallback:
     """Return a callback that asks on a terminal and records the answer; elsewhere it refuses.
 
     A yes covers the rest of the run: the user allows what the project declares now.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.bundler import BuildRequest
+from fnkit.bundler.builds.permission import BuildRequest
 from fnkit.deploy.cache import write_private
 
 

@@ -179,6 +179,10 @@ class CacheDirectory:
         """Lock files that serialise deploys on this machine."""
         self.secrets: Final = root / "secrets"
         """Keyed hashes of verified secrets (mode 0700)."""
+        self.environments: Final = root / "environments"
+        """Environments in which handlers run on this machine."""
+        self.toolchains: Final = root / "toolchains.json"
+        """What the programs of this machine have said about themselves."""
 
 
 def open_cache_directory(environ: Mapping[str, str]) -> CacheDirectory:

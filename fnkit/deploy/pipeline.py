@@ -19,15 +19,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fnkit.bundler import (
-    AllowBuildsCallback,
-    Bundle,
-    BundleProgress,
-    Lock,
-    ResolverBackend,
-    bundle_project,
-    lock_project,
-)
+from fnkit.bundler.builds.permission import AllowBuildsCallback
+from fnkit.bundler.bundle import bundle_project, lock_project
+from fnkit.bundler.dependencies.lockfile import Lock
+from fnkit.bundler.dependencies.locking import ResolverBackend
+from fnkit.bundler.model import Bundle, BundleProgress
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import PlatformInfo

@@ -22,7 +22,7 @@ from filelock import FileLock
 from fnkit.errors import PlatformError
 from fnkit.platform.control.deployments.build import build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
-from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.toolchains.resolution import Toolchains
 from tests.support.data_plane import PYTHONPATH, interpreter_for
 
 UID = 54_330 if os.geteuid() == 0 else 0

@@ -7,8 +7,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.bundler import AllowBuildsCallback, Bundle, BundleProgress, bundle_project, refuse_builds
+from fnkit.bundler.builds.permission import AllowBuildsCallback, refuse_builds
+from fnkit.bundler.bundle import bundle_project
 from fnkit.bundler.dependencies.locking import TargetKind
+from fnkit.bundler.model import Bundle, BundleProgress
 from fnkit.bundler.target import BundleTarget
 from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
 

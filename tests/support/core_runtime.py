@@ -20,7 +20,7 @@ import pytest
 from fnkit.contract.invocation.environment import EnvironmentSpec, instance_environment
 from fnkit.contract.runtimes import RUNTIMES, python_version
 from fnkit.errors import PlatformError
-from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.toolchains.resolution import Toolchains
 from fnkit.worker.interpreters import INTERPRETERS
 from tests.support.data_plane import children
 from tests.support.http_response import HttpResponse

@@ -24,6 +24,7 @@ ALLOWED: dict[str, str] = {
     "worker": "",
     "contract": "errors",
     "core_runtime": "contract worker",
+    "toolchains": "worker contract errors",
     "scanner": _KIT,
     "project": f"scanner {_KIT}",
     "bundler": f"scanner project {_KIT}",
@@ -31,8 +32,12 @@ ALLOWED: dict[str, str] = {
     "client": "contract errors",
     "deploy": f"scanner project bundler plan client {_KIT}",
     "scaffold": "contract errors",
-    "invoke": "project bundler client worker contract errors",
-    "cli": f"scaffold scanner project bundler plan client deploy invoke platform.supervisor.launcher {_KIT}",
+    "environments": "project bundler toolchains worker contract errors",
+    "invoke": "project environments client worker contract errors",
+    "cli": (
+        "scaffold scanner project bundler plan client deploy environments invoke toolchains "
+        f"platform.supervisor.launcher {_KIT}"
+    ),
     "platform.model": "contract errors",
     "platform.logql": _PLATFORM,
     "platform.brokers": _PLATFORM,
@@ -56,14 +61,14 @@ ALLOWED: dict[str, str] = {
     "platform.control": f"platform.control.store {_SOCKETS_AND_FILES} {_PLATFORM}",
     "platform.control.logs": f"platform.logql {_CONTROL}",
     "platform.control.images": f"worker {_CONTROL}",
-    "platform.control.deployments": f"worker platform.control.images {_CONTROL}",
+    "platform.control.deployments": f"worker toolchains platform.control.images {_CONTROL}",
     "platform.control.resources": (
         f"platform.control.deployments platform.control.images platform.control.logs {_CONTROL}"
     ),
     "platform.control.events": f"platform.control.resources platform.brokers {_CONTROL}",
     "platform.control.control_plane": (
         "platform.control.deployments platform.control.events platform.control.images platform.control.logs "
-        "platform.control.resources " + _CONTROL
+        "platform.control.resources toolchains " + _CONTROL
     ),
     "platform.control.api": (
         "platform.control.control_plane platform.control.images platform.control.resources platform.control.logs "
@@ -120,8 +125,8 @@ def test_table_has_no_cycle() -> None:
     TopologicalSorter({row: allowed.split() for row, allowed in ALLOWED.items()}).prepare()
 
 
-def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
-    shared = {"contract", "core_runtime", "errors", "worker"}
+def test_kit_and_platform_share_only_contract_worker_toolchains_and_launcher() -> None:
+    shared = {"contract", "core_runtime", "errors", "toolchains", "worker"}
     platform = {row for row in ALLOWED if row.startswith("platform.")}
     kit = set(ALLOWED) - platform - shared
     crossings = {(a, b) for a in kit for b in platform if may_import(a, b) or may_import(b, a)}
@@ -129,7 +134,9 @@ def test_kit_and_platform_share_only_contract_worker_and_launcher() -> None:
     assert {row for row in ALLOWED if may_import(row, "worker")} == {
         "worker",
         "core_runtime",
+        "environments",
         "invoke",
+        "toolchains",
         "platform.control.deployments",
         "platform.control.images",
         "platform.data_plane.workers",

@@ -13,8 +13,8 @@ import msgspec
 
 from fnkit.bundler.archive.archive import is_archive_current, plan_archive, write_archive
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
+from fnkit.bundler.authoring_files import authoring_runtime
 from fnkit.bundler.builds.permission import AllowBuildsCallback
-from fnkit.bundler.dependencies.build_permission import check_locked_builds
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import lock_target
 from fnkit.bundler.files.content import ContentByPath, hash_file
@@ -31,7 +31,7 @@ from fnkit.bundler.languages.request import BundleRequest
 from fnkit.bundler.model import Bundle, BundleProgress, ProgressCallback, Slice
 from fnkit.bundler.slices.import_graph import ProjectTree
 from fnkit.bundler.slices.module_imports import ModuleImportsCache
-from fnkit.bundler.slices.slices import SliceContext, authoring_runtime, slice_function
+from fnkit.bundler.slices.slices import SliceContext, slice_function
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
@@ -144,18 +144,11 @@ def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_build
 
 def _build_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds: AllowBuildsCallback) -> None:
     # Imported late: only a run with missing files should pay for loading the HTTP client.
-    from fnkit.bundler.dependencies.source_builds import build_wheel, find_built_wheel
-    from fnkit.bundler.dependencies.wheels import fetch_distributions
+    from fnkit.bundler.dependencies.locked_wheels import locked_wheels
 
-    built = {one.name: wheel for one in lock.packages if (wheel := find_built_wheel(one, cache)) is not None}
-    missing = tuple(one for one in lock.packages if one.name not in built)
-    to_build = tuple(one for one in missing if one.kind == "sdist")
-    # Before the download: pip builds the metadata of a source distribution that it fetches.
-    check_locked_builds(lock.path.parent, to_build, allow_builds)
-    wheels = {**built, **fetch_distributions(missing, cache, runtime=lock.runtime, report=report)}
-    for package in to_build:
-        source = wheels[package.name]
-        wheels[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
+    wheels = locked_wheels(
+        lock.path.parent, lock.packages, cache, runtime=lock.runtime, report=report, allow_builds=allow_builds
+    )
     report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
     write_layer(lock.packages, wheels, cache)
 

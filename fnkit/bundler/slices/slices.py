@@ -12,13 +12,11 @@ import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-import fnkit.errors
 from fnkit.bundler.dependencies.lockfile import Lock
-from fnkit.bundler.files.content import ContentByPath, FileContent, hash_file
+from fnkit.bundler.files.content import ContentByPath
 from fnkit.bundler.model import Slice
 from fnkit.bundler.slices.import_graph import ProjectTree, Reachability, UnresolvedImport, trace_imports
 from fnkit.bundler.slices.module_imports import ModuleImports
@@ -48,18 +46,6 @@ _DIGEST_VERSION = 1
 """Increase when the same files must give another digest; every function is then updated once."""
 _STARTUP_MODULES = frozenset({"sitecustomize", "usercustomize"})
 """Modules that the interpreter's ``site`` module imports at startup when they exist."""
-
-
-def authoring_runtime() -> dict[str, FileContent]:
-    """Return the content of fnkit's own files by path in the archive, from the running installation."""
-    package = Path(fnkit.errors.__file__).parent
-    sources = [package / "__init__.py", package / "errors.py", *sorted((package / "authoring").rglob("*.py"))]
-    part: dict[str, FileContent] = {}
-    for source in sources:
-        name = f"package/fnkit/{source.relative_to(package).as_posix()}"
-        content = hash_file(source, name)
-        part[name] = FileContent(content.source, content.sha256, content.crc32, content.size, executable=False)
-    return part
 
 
 def _standard_library_modules(python: tuple[int, int]) -> frozenset[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+from fnkit.cli.options import ApiOptions, CommonOptions, allow_builds_option, api_options, common_options
 from fnkit.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 _STATUS_FORBIDDEN: Final = 403
 
 _FIRST_SERVER_ERROR = 500
-_MISSING_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
 
 
@@ -70,6 +68,7 @@ def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Func
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Request header; may be repeated."
 )
 @click.option("--remote", is_flag=True, help="Invoke the deployed function.")
+@allow_builds_option
 @api_options
 @common_options
 def invoke(  # noqa: PLR0913 - one parameter an option
@@ -83,12 +82,14 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     path: str | None,
     headers: tuple[str, ...],
     remote: bool,
+    allow_builds: bool,
 ) -> int | None:
     """Invoke a function locally, or remotely with --remote.
 
-    Locally, the handler runs in a child process with this Python interpreter and its installed packages.
-    Environment variables come from the project; secrets come from the environment or .env. The exit code is 1 if
-    the status of the response is 500 or higher.
+    Locally, the handler runs in a process of its own with the packages of the project's lock, which are installed
+    into an environment in the cache the first time; functions in Go and Rust are compiled. Environment variables
+    come from the project; secrets come from the environment or .env. The exit code is 1 if the status of the
+    response is 500 or higher.
     """
     from fnkit.cli.views.invoke import InvokeView
 
@@ -96,46 +97,21 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     if remote:
         answer = _invoke_remote(common, api, name, request)
     else:
-        answer = _invoke_local(common, name, request)
-        _warn_about_missing_package(common, answer)
+        answer = _invoke_local(common, name, request, allow_builds=allow_builds)
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     return 1 if answer.response.status >= _FIRST_SERVER_ERROR else None
 
 
-def _invoke_local(common: CommonOptions, name: str, request: InvocationRequest) -> InvocationResult:
-    from dataclasses import replace
-    from os import environ
-
-    from fnkit.deploy.loading import load_project
+def _invoke_local(
+    common: CommonOptions, name: str, request: InvocationRequest, *, allow_builds: bool
+) -> InvocationResult:
+    from fnkit.cli.handler_environment import prepare_function
     from fnkit.invoke.local import invoke_local
-    from fnkit.project import read_secret_values
 
-    project = load_project(common.directory, stage=common.stage)
-    spec = next((spec for spec in project.functions if spec.name == name), None)
-    if spec is None:
-        known = ", ".join(spec.name for spec in project.functions) or "none"
-        raise UsageError(
-            f"The project has no function {name}.", code="no-function", hint=f"Its functions are: {known}."
-        )
-    # Read only the secrets of this function; those of others may be missing on this machine.
-    values = read_secret_values(replace(project, functions=(spec,)), environ)
+    local = prepare_function(common, name, allow_builds=allow_builds)
     on_line = (lambda _: None) if common.output.as_json else common.output.message
-    return invoke_local(project, spec, request, values, on_line)
-
-
-def _warn_about_missing_package(common: CommonOptions, answer: InvocationResult) -> None:
-    """Warn if the handler failed to import a package that this Python interpreter lacks.
-
-    A local invocation uses the installed packages; a deploy bundles the project's requirements.
-    """
-    missing = _MISSING_MODULE.search(answer.response.body)
-    if answer.response.status == _FIRST_SERVER_ERROR and missing is not None:
-        common.output.warning(
-            f"{missing.group(1).decode()} is not installed for {sys.executable}. Install the project's "
-            "requirements there, or run the deployed function: `fnkit deploy --local`, then "
-            "`fnkit invoke --remote --local`."
-        )
+    return invoke_local(local.project, local.function, request, local.secret_values, local.environment, on_line)
 
 
 def _build_request(

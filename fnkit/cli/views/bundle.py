@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fnkit.bundler import Bundle, Lock
+from fnkit.bundler.dependencies.lockfile import Lock
+from fnkit.bundler.model import Bundle
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.deploy import format_size
 

@@ -19,7 +19,6 @@ from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.programs import choose_programs
 from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.deployments.routes import serving_routes
-from fnkit.platform.control.deployments.toolchains import Toolchains
 from fnkit.platform.control.events.cron_scheduler import CronScheduler, run_expiry
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.dispatcher import Dispatcher
@@ -49,6 +48,7 @@ from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.clock import VirtualClock
 from fnkit.platform.model.routing import AcceptedCredentials, ClockState
 from fnkit.platform.model.settings import DataLayout, ProcessSettings
+from fnkit.toolchains.resolution import Toolchains
 
 FUNCTION_UIDS: Final = range(40_000, 60_000)
 """User ids of instances if the platform runs as root.

@@ -13,20 +13,23 @@ import os
 import socket
 import sys
 
-from . import program, serve
+from . import program, relay, serve
 
 
 def main(_arguments: list[str]) -> None:
     """Serve until the parent closes the connection. Exits with the code set by the handler, or 0.
 
-    Settings with a ``command`` make this process execute the interpreter of another language.
+    Settings with a ``command`` make this process execute the interpreter of another language, or a compiled
+    program; if that serves HTTP, this process relays requests to it.
     """
     settings = json.loads(sys.stdin.buffer.read())
     connection = socket.create_connection(("127.0.0.1", settings["port"]))
     connection.sendall(settings["token"].encode())
     if settings["command"]:
         os.chdir(settings["home"])
-        with open(settings["source"], "rb") as source:
+        if settings["is_server"]:
+            sys.exit(relay.run(settings["command"], connection, settings["environment"]))
+        with open(settings["source"] or os.devnull, "rb") as source:
             program.execute(source.fileno(), connection, settings, settings["environment"], [1, 2])
     os.environ.clear()
     os.environ.update(settings["environment"])

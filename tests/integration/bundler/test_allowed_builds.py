@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import BuildRequest
+from fnkit.bundler.builds.permission import BuildRequest
 from fnkit.deploy.allowed_builds import AllowedBuilds
 from fnkit.errors import BundleError
 from fnkit.project.model import Project

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import BuildRequest, Bundle
 from fnkit.bundler.builds import command
+from fnkit.bundler.builds.permission import BuildRequest
+from fnkit.bundler.model import Bundle
 from fnkit.errors import BundleError
 from fnkit.project.model import BuildCommand, Project
 from tests.support.bundle_projects import BundleRun, call_handler, function_spec, project_with

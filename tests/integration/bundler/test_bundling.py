@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import Bundle, bundle_project
+from fnkit.bundler.bundle import bundle_project
 from fnkit.bundler.files.content import TEMPORARY_PREFIX
+from fnkit.bundler.model import Bundle
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 from tests.support.bundle_projects import BundleRun, call_handler, function_spec, project_with

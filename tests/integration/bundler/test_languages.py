@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import Bundle
+from fnkit.bundler.model import Bundle
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
 from tests.support.bundle_projects import BundleRun, function_spec, project_with

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import Lock, lock_project
-from fnkit.bundler.dependencies.lockfile import read_lock
+from fnkit.bundler.bundle import lock_project
+from fnkit.bundler.dependencies.lockfile import Lock, read_lock
 from fnkit.bundler.dependencies.resolver import _index_environment
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError

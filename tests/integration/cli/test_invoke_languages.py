@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Command
 from tests.support.language_programs import node_command, php_command
+from tests.support.node_registry import node_registry
+from tests.support.toolchains import require_program
 
 SETTINGS = """name = "shop"
 
@@ -26,12 +29,6 @@ path = "php"
 runtime = "php84"
 handler = "handler.handle"
 env = {LEVEL = "info"}
-
-[[function]]
-name = "go"
-path = "go"
-runtime = "go126"
-handler = "Handle"
 """
 NODE = """exports.handle = async (event, context) => {
   if (event.path === "/fail") throw new Error("no such order");
@@ -49,7 +46,6 @@ function handle($event, $context)
         'level' => getenv('LEVEL'), 'folder' => getcwd()]];
 }
 """
-GO = 'package shop\n\nimport "net/http"\n\nfunc Handle(w http.ResponseWriter, r *http.Request) {}\n'
 
 
 @pytest.fixture
@@ -58,8 +54,6 @@ def shop(project: Path) -> Path:
     for path, text in {
         "node/handler.js": NODE,
         "php/handler.php": PHP,
-        "go/go.mod": "module example.com/shop\n\ngo 1.24\n",
-        "go/handler.go": GO,
     }.items():
         (project / path).parent.mkdir(exist_ok=True)
         (project / path).write_text(text)
@@ -86,18 +80,56 @@ def test_exception_of_a_handler_is_its_response(shop: Path, fnkit: Command, lang
 
 
 @pytest.mark.usefixtures("shop")
-def test_compiled_language_is_called_on_a_platform(fnkit: Command) -> None:
-    failed = fnkit("invoke", "go")
-    assert failed.code == 1
-    assert "go uses the runtime go126, whose functions are compiled first." in failed.stderr
-    assert "fnkit invoke go --remote --local" in failed.stderr
-
-
-@pytest.mark.usefixtures("shop")
 def test_missing_interpreter_is_named(fnkit: Command, tmp_path: Path) -> None:
     failed = Command({**fnkit.environment, "PATH": str(tmp_path)})("invoke", "node")
     assert failed.code == 1
-    assert "there is no node on PATH" in failed.stderr
+    assert "No Node 24 was found on this machine" in failed.stderr
+
+
+def test_packages_that_are_not_installed_come_from_the_lock_file(shop: Path, fnkit: Command) -> None:
+    require("node")
+    npm = require_program("npm")
+    with node_registry() as registry:
+        registry.add("left")
+        folder = shop / "node"
+        (folder / "package.json").write_text(json.dumps({"name": "shop", "dependencies": {"left": "1.0.0"}}))
+        (folder / "handler.js").write_text("exports.handle = () => require('left') + __dirname;\n")
+        variables = {"npm_config_registry": registry.url}
+        lock = [npm, "install", "--package-lock-only", "--no-audit", "--no-fund"]
+        subprocess.run(lock, cwd=folder, env=os.environ | variables, check=True, capture_output=True)
+        fnkit = Command({**fnkit.environment, **variables})
+        copy = fnkit("invoke", "node", "--json").ok().json()["body"]
+        asked = list(registry.requests)
+        assert fnkit("invoke", "node", "--json").ok().json()["body"] == copy
+    assert copy.startswith("left")
+    assert not copy.startswith(f"left{folder}")
+    assert registry.requests == asked
+    assert not (folder / "node_modules").exists()
+
+
+def test_installed_packages_are_used_as_they_are(shop: Path, fnkit: Command) -> None:
+    require("node")
+    folder = shop / "node"
+    (folder / "package.json").write_text(json.dumps({"name": "shop", "dependencies": {"left": "1.0.0"}}))
+    (folder / "handler.js").write_text("exports.handle = () => require('left') + __dirname;\n")
+    (folder / "node_modules/left").mkdir(parents=True)
+    (folder / "node_modules/left/index.js").write_text("module.exports = 'mine ';")
+    assert fnkit("invoke", "node", "--json").ok().json()["body"] == f"mine {folder}"
+
+
+def test_composer_installs_what_is_missing_in_a_copy(shop: Path, fnkit: Command) -> None:
+    require("php")
+    require_program("composer")
+    folder = shop / "php"
+    (folder / "composer.json").write_text('{"autoload": {"psr-4": {"Shop\\\\": "src/"}}}')
+    (folder / "src").mkdir()
+    (folder / "src/Book.php").write_text("<?php namespace Shop; class Book { const TITLE = 'Emma'; }")
+    (folder / "handler.php").write_text(
+        "<?php require __DIR__ . '/vendor/autoload.php';\n"
+        "function handle($event, $context) { return Shop\\Book::TITLE; }"
+    )
+    assert fnkit("invoke", "php", "--json").ok().json()["body"] == "Emma"
+    assert not (folder / "vendor").exists()
 
 
 def require(language: str) -> None:

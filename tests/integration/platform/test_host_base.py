@@ -15,13 +15,13 @@ import pytest
 
 from fnkit.contract.runtimes import RUNTIMES, python_version
 from fnkit.errors import PlatformError
-from fnkit.platform.control.deployments.interpreter import Interpreter
-from fnkit.platform.control.deployments.toolchains import Toolchains
 from fnkit.platform.control.images.host_base import host_base_key, make_host_base
 from fnkit.platform.control.images.layer_store import LayerStore
 from fnkit.platform.control.images.machine_files import MachineFiles
 from fnkit.platform.control.images.standard_library import StandardLibrary, add_standard_library
 from fnkit.platform.model.images import BaseImage
+from fnkit.toolchains.interpreter import Interpreter
+from fnkit.toolchains.resolution import Toolchains
 
 needs_chroot = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="changing the root directory needs root on Linux"

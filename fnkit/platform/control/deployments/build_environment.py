@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from fnkit.platform.model.settings import BUILD_PREFIX
+from fnkit.toolchains.toml_value import toml_value
 
 _PROXIES: Final = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _COMMON: Final = (*_PROXIES, *(name.lower() for name in _PROXIES), "SSL_CERT_DIR", "SSL_CERT_FILE")
@@ -89,18 +90,3 @@ def _flatten(table: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[str]:
             yield from _flatten(value, path)
         elif name not in ("token", "secret-key", "credential-provider", "global-credential-providers"):
             yield f"{'.'.join(toml_value(key) for key in path)} = {_without_credentials(toml_value(value))}"
-
-
-def toml_value(value: object) -> str:
-    """Return a value in the syntax of TOML, tables in one line.
-
-    >>> toml_value({"version": "1", "features": ["full"]})
-    '{"version" = "1", "features" = ["full"]}'
-    """
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{toml_value(key)} = {toml_value(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml_value, value)) + "]"
-    if isinstance(value, str):
-        return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
-    return str(value).lower() if isinstance(value, bool) else str(value)

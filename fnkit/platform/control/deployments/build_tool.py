@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from fnkit.platform.control.deployments.build_disk_meter import BuildDiskMeter
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
@@ -28,6 +28,7 @@ from fnkit.platform.control.deployments.tool_process import (
     build_isolation,
 )
 from fnkit.platform.directory_tree import remove_tree
+from fnkit.toolchains.build_step import Mirror
 
 _SHOWN: Final = Path("/build")
 """Where a tool finds the directories of its build at ``namespaces``."""
@@ -35,10 +36,6 @@ _POLL_INTERVAL: Final = 0.05
 _COPY_BYTES: Final = 1024 * 1024
 _PROGRAM_MODE: Final = 0o755
 _locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
-
-
-Mirror: TypeAlias = tuple[Path, Path, Sequence[str]]
-"""A directory, its copy in the cache, and names in the copy that stay if the directory lacks them."""
 
 
 class SandboxedBuild:

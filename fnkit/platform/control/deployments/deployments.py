@@ -37,10 +37,10 @@ from fnkit.platform.control.deployments.dependencies import DependencyStore
 from fnkit.platform.control.deployments.programs import Programs
 from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.deployments.routes import build_route, merge_variables
-from fnkit.platform.control.deployments.toolchains import Toolchains
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import Deployment, FunctionRecord, transition
 from fnkit.platform.model.routing import DeploymentFailed
+from fnkit.toolchains.resolution import Toolchains
 
 INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without code and for faults of the platform
 OLD_VERSION_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment

@@ -7,25 +7,14 @@ import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import Final
 
 from fnkit.platform.control.deployments.archive import make_writable, unpack_code
-from fnkit.platform.control.deployments.build_environment import certificate_paths, registry_environment
+from fnkit.platform.control.deployments.build_environment import registry_environment
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
 from fnkit.platform.control.deployments.build_tool import open_build
+from fnkit.platform.control.deployments.languages.program import run_step
 from fnkit.platform.directory_tree import walk_tree
-
-_OPTIONS: Final = (
-    "install",
-    "--no-dev",
-    "--no-interaction",
-    "--no-progress",
-    "--no-scripts",
-    "--no-plugins",
-    "--prefer-dist",
-    "--classmap-authoritative",
-)
-_READABLE: Final = ("/etc/php", "/etc/composer", "/var/lib/php/modules")
+from fnkit.toolchains.composer import install_step
 
 
 def build_php(job: BuildJob, directory: Path) -> str:
@@ -57,22 +46,15 @@ def _install(job: BuildJob, directory: Path) -> None:
             "`apt-get install composer`, or deploy the vendor directory as well."
         )
     job.log.write("Installing the dependencies with Composer.")
-    program = os.path.realpath(composer)
     with open_build(job, directory, is_source_writable=True) as build:
         cache = build.shown(build.cache)
-        build.run(
-            [job.interpreter, program, *_OPTIONS],
-            directory=directory,
-            environment={
-                **registry_environment(),
-                "COMPOSER_HOME": f"{cache}/composer",
-                "COMPOSER_CACHE_DIR": f"{cache}/composer/cache",
-                "COMPOSER_ALLOW_SUPERUSER": "1",
-                "COMPOSER_NO_AUDIT": "1",
-                "NO_COLOR": "1",
-            },
-            readable=[str(Path(program).parent), *_READABLE, *certificate_paths()],
-        )
+        environment = {
+            **registry_environment(),
+            "COMPOSER_HOME": f"{cache}/composer",
+            "COMPOSER_CACHE_DIR": f"{cache}/composer/cache",
+            "COMPOSER_ALLOW_SUPERUSER": "1",
+        }
+        run_step(build, install_step(build, job.interpreter, os.path.realpath(composer)), environment)
     _check_result(job, directory)
 
 

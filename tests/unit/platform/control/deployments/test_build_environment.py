@@ -11,9 +11,9 @@ from fnkit.platform.control.deployments.build_environment import (
     cargo_options,
     go_environment,
     registry_environment,
-    toml_value,
 )
 from fnkit.platform.supervisor.data_directory import child_environment
+from fnkit.toolchains.toml_value import toml_value
 from tests.support.builds import toolchain
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.control.deployments.interpreter import Interpreter
+from fnkit.toolchains.interpreter import Interpreter
 
 _PROBE_TIMEOUT: Final = 10
 _MIN_PYTHON: Final = (3, 9)

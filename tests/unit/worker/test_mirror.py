@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fnkit.worker.python.run_build_tool import mirror
+from fnkit.worker.mirror import mirror
 
 OLD = 1_000_000_000_000_000_000
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.toolchains.resolution import Toolchains
 from tests.support.builds import toolchain
 
 CURRENT_RUNTIME = f"python3{sys.version_info.minor}"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.deployments.build_job import BuildFailed
-from fnkit.platform.control.deployments.languages.go import _find_module, _is_program
+from fnkit.toolchains.build_step import InvalidSource
+from fnkit.toolchains.go import find_module, is_main_package
 
 LARGE = 4_000_000
 
@@ -31,7 +31,7 @@ def test_main_package_is_recognized(tmp_path: Path, texts: list[str], *, is_prog
     for number, text in enumerate(texts):
         (tmp_path / f"file{number}.go").write_text(text)
     (tmp_path / "file_test.go").write_text("package hello_test")
-    assert _is_program(tmp_path) is is_program
+    assert is_main_package(tmp_path) is is_program
 
 
 @pytest.mark.slow
@@ -39,10 +39,10 @@ def test_main_package_is_recognized(tmp_path: Path, texts: list[str], *, is_prog
 def test_hostile_file_is_read_in_time_that_grows_with_its_size(tmp_path: Path, text: str) -> None:
     (tmp_path / "file.go").write_text(text)
     (tmp_path / "go.mod").write_text(text)
-    assert not _is_program(tmp_path)
-    with pytest.raises(BuildFailed) as failure:
-        _find_module(tmp_path, tmp_path)
-    assert "There is no go.mod" in failure.value.detail
+    assert not is_main_package(tmp_path)
+    with pytest.raises(InvalidSource) as failure:
+        find_module(tmp_path, tmp_path)
+    assert "There is no go.mod" in str(failure.value)
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,5 @@ def test_hostile_file_is_read_in_time_that_grows_with_its_size(tmp_path: Path, t
 def test_module_path_is_read(tmp_path: Path, text: str, path: str) -> None:
     (tmp_path / "go.mod").write_text(text)
     (tmp_path / "inner/deep").mkdir(parents=True)
-    module = _find_module(tmp_path, tmp_path / "inner/deep")
+    module = find_module(tmp_path, tmp_path / "inner/deep")
     assert (module.path, module.package_path) == (path, f"{path}/inner/deep")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from fnkit.contract.runtimes import RUNTIMES, find_runtime
 from fnkit.errors import PlatformError
-from fnkit.platform.control.deployments.installations import LANGUAGES
-from fnkit.platform.control.deployments.interpreter import Interpreter
+from fnkit.toolchains.installations import LANGUAGES, Language
+from fnkit.toolchains.interpreter import Interpreter
+from fnkit.toolchains.probe_cache import ProbeCache
 
 _DISTANCE_OF_MAJOR: Final = 1000
 _ONE_MAJOR_VERSION: Final = ("Python", "PHP", "Go", "Rust")
@@ -35,10 +37,12 @@ class Toolchains:
 
     Args:
         strict: Refuse programs of another version than the runtime's.
+        cache: A file with what programs have said before; ``None`` to ask each.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, cache: Path | None = None) -> None:
         self._is_strict = strict
+        self._cache = ProbeCache(cache) if cache is not None else None
         self._found: dict[str, dict[tuple[int, ...], Interpreter]] = {}
         self._lock = threading.Lock()
 
@@ -65,7 +69,7 @@ class Toolchains:
             raise PlatformError(
                 f"No {described} was found on this machine for the runtime {runtime}.",
                 code="no-toolchain",
-                hint=f"Install it, {language.hint.format(version=name)}, and restart the platform.",
+                hint=f"Install it, {language.hint.format(version=name)}. Restart a running platform then.",
             )
         used = ".".join(map(str, nearest))
         text = f"{runtime} runs on {row.language} {used}: no {row.language} {name} was found here."
@@ -84,7 +88,7 @@ class Toolchains:
     def _search(self, name: str) -> dict[tuple[int, ...], Interpreter]:
         with self._lock:
             if name not in self._found:
-                self._found[name] = _search(name)
+                self._found[name] = _search(name, self._cache)
             return self._found[name]
 
 
@@ -93,7 +97,7 @@ def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return sum(part * _DISTANCE_OF_MAJOR ** (len(parts) - 1 - index) for index, part in enumerate(parts))
 
 
-def _search(name: str) -> dict[tuple[int, ...], Interpreter]:
+def _search(name: str, cache: ProbeCache | None) -> dict[tuple[int, ...], Interpreter]:
     language = LANGUAGES[name]
     found: dict[tuple[int, ...], Interpreter] = {}
     seen: set[str] = set()
@@ -102,7 +106,17 @@ def _search(name: str) -> dict[tuple[int, ...], Interpreter]:
         if not os.access(candidate, os.X_OK) or real in seen:
             continue
         seen.add(real)
-        interpreter = language.probe(candidate)
+        interpreter = _probe(language, candidate, cache)
         if interpreter is not None:
             found.setdefault(interpreter.version[: language.components], interpreter)
     return found
+
+
+def _probe(language: Language, candidate: Path, cache: ProbeCache | None) -> Interpreter | None:
+    if cache is None:
+        return language.probe(candidate)
+    is_known, interpreter = cache.get(candidate)
+    if not is_known:
+        interpreter = language.probe(candidate)
+        cache.put(candidate, interpreter)
+    return interpreter

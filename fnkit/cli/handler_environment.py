@@ -1,0 +1,82 @@
+"""Prepares what a command needs to run a handler of the project on this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fnkit.cli.build_approval import ask_before_builds
+from fnkit.cli.options import CommonOptions
+from fnkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fnkit.bundler.model import BundleProgress
+    from fnkit.environments.model import HandlerEnvironment
+    from fnkit.project import FunctionSpec, Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFunction:
+    """A function whose handler can run here.
+
+    Attributes:
+        secret_values: The value of each secret of the function and its namespace. Never shown.
+        environment: What runs the handler.
+    """
+
+    project: Project
+    function: FunctionSpec
+    secret_values: Mapping[str, str]
+    environment: HandlerEnvironment
+
+    def __repr__(self) -> str:
+        """Return a text without the secrets."""
+        return f"LocalFunction({self.function.name!r})"
+
+
+def prepare_function(common: CommonOptions, name: str, *, allow_builds: bool) -> LocalFunction:
+    """Load the project, and make the environment of a function if the cache lacks it.
+
+    Raises:
+        UsageError: ``no-function``.
+        FnkitError: The project is invalid, a secret has no value, or the environment could not be made.
+    """
+    from fnkit.deploy.cache import open_cache_directory
+    from fnkit.deploy.loading import load_project
+    from fnkit.environments.model import EnvironmentCache, EnvironmentRequest
+    from fnkit.environments.prepare import prepare_environment
+    from fnkit.project import read_secret_values
+    from fnkit.toolchains.resolution import Toolchains
+
+    project = load_project(common.directory, stage=common.stage)
+    function = next((one for one in project.functions if one.name == name), None)
+    if function is None:
+        known = ", ".join(one.name for one in project.functions) or "none"
+        raise UsageError(
+            f"The project has no function {name}.", code="no-function", hint=f"Its functions are: {known}."
+        )
+    # Read only the secrets of this function; those of others may be missing on this machine.
+    values = read_secret_values(replace(project, functions=(function,)), os.environ)
+    cache = open_cache_directory(os.environ)
+    with common.output.progress("Preparing") as progress:
+
+        def show(step: BundleProgress) -> None:
+            count = f" {step.done}/{step.total}" if step.total else ""
+            progress.update(f"{step.stage}{count} {step.detail}".rstrip())
+
+        environment = prepare_environment(
+            EnvironmentRequest(
+                project=project,
+                function=function,
+                cache=EnvironmentCache(root=cache.environments, bundler=cache.bundler),
+                toolchains=Toolchains(cache=cache.toolchains),
+                report=show,
+                allow_builds=ask_before_builds(common.output, progress, allowed=allow_builds),
+            )
+        )
+    for warning in environment.warnings:
+        common.output.warning(warning)
+    return LocalFunction(project=project, function=function, secret_values=values, environment=environment)

@@ -1,0 +1,1 @@
+"""The languages of this machine: which program runs or compiles the functions of a runtime, and how."""
