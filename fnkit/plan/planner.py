@@ -93,6 +93,8 @@ def make_plan(
 
 
 def _rename_notes(desired: DesiredState, observed: ObservedState, deletions: list[Change]) -> tuple[str, ...]:
+    if not deletions:
+        return ()
     deleted = {change.name for change in deletions}
     gone = [live for live in observed.functions if live.name in deleted]
     return rename_notes(gone, [one for one in desired.functions if observed.find_function(one.name) is None])

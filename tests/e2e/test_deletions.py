@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import FNKIT, Command
 from tests.support.platform import PlatformUnderTest, call_function
 
 pytestmark = pytest.mark.slow
@@ -41,6 +44,8 @@ def test_deploy_without_a_terminal_deletes_nothing_and_says_what_would_go(
     (project / "two.py").unlink()
     (project / "one.py").write_text(HEAD + FIRST.replace("'one'", "'changed'"))
     before = domains(pair)
+    (deletion,) = [one for one in pair("plan", "--local", "--json").json()["changes"] if one["action"] == "delete"]
+    assert deletion["reasons"] == ["no longer in the code", f"{before['second']} stops answering"]
     stopped = pair("deploy", "--local")
     assert stopped.code == 2
     assert stopped.stderr.startswith("error: Confirmation is required: This deletes in ")
@@ -56,6 +61,41 @@ def test_deploy_without_a_terminal_deletes_nothing_and_says_what_would_go(
     assert domains(pair) == before
     pair("deploy", "--local", "--yes").ok()
     assert set(domains(pair)) == {"first"}
+
+
+@pytest.mark.parametrize("verb", ["deploy", "destroy"])
+def test_question_on_a_terminal_lists_what_goes(pair: Command, project: Path, verb: str) -> None:
+    (project / "two.py").unlink()
+    before = domains(pair)
+    output, code = answer_on_terminal(pair, verb, "--local", answer="n\n")
+    assert code == 1
+    assert "\n  function second  http://" in output
+    assert "Continue? [y/N]:" in output
+    assert domains(pair) == before
+    output, code = answer_on_terminal(pair, verb, "--local", answer="y\n")
+    assert code == 0, output
+    assert set(domains(pair)) == ({"first"} if verb == "deploy" else set())
+
+
+def answer_on_terminal(fnkit: Command, *arguments: str, answer: str) -> tuple[str, int]:
+    """Run the command with a terminal as its standard input, and return its output and exit code."""
+    main, terminal = pty.openpty()
+    try:
+        environment = {**os.environ, **{name: value or "" for name, value in fnkit.environment.items()}}
+        with subprocess.Popen(
+            [FNKIT, *arguments],
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+        ) as process:
+            os.write(main, answer.encode())
+            output, _ = process.communicate(timeout=100)
+            return output, process.returncode
+    finally:
+        os.close(main)
+        os.close(terminal)
 
 
 def test_deleting_a_cron_needs_a_confirmation_too(pair: Command, project: Path) -> None:

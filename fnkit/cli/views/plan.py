@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fnkit.plan import Action, Change, CronChange, DomainChange, Plan, PlanSummary, TriggerChange
+from fnkit.plan import Action, Change, CronChange, DomainChange, FunctionChange, Plan, PlanSummary, TriggerChange
 from fnkit.plan.model import AttachedResourceChange
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class PlanView:
         for change in shown:
             mark, style = _ACTION_STYLES[change.action]
             head = f"{mark} {change.action.value:<7} {_kind(change):<9} {_qualified_name(change):<{width}}"
-            console.print(f"{head}  {'; '.join(change.reasons)}".rstrip(), style=style)
+            console.print(f"{head}  {'; '.join(_reasons(change))}".rstrip(), style=style)
         for note in self.plan.notes:
             console.print(f"note: {note}", style="cyan")
         for resource in self.plan.foreign:
@@ -94,11 +94,18 @@ def change_to_json(change: Change) -> dict[str, object]:
         "action": change.action.value,
         "kind": _kind(change),
         "name": change.name,
-        "reasons": list(change.reasons),
+        "reasons": list(_reasons(change)),
     }
     if isinstance(change, _ATTACHED_RESOURCES):
         document["function"] = change.function
     return document
+
+
+def _reasons(change: Change) -> tuple[str, ...]:
+    """Return why it changes, and for a function that is deleted also what goes with it."""
+    if isinstance(change, FunctionChange) and change.action is Action.DELETE and change.domain:
+        return (*change.reasons, f"{change.domain} stops answering")
+    return change.reasons
 
 
 def _kind(change: Change) -> str:
@@ -116,7 +123,7 @@ def _markdown(plan: Plan) -> str:
         lines += ["| | kind | name | why |", "|---|---|---|---|"]
         lines += [
             f"| {change.action.value} | {_kind(change)} | `{_qualified_name(change)}` "
-            f"| {_escape_cell('; '.join(change.reasons))} |"
+            f"| {_escape_cell('; '.join(_reasons(change)))} |"
             for change in changed
         ]
         lines.append("")
