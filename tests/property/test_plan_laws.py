@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from fnkit.contract.platform import PRELOAD_DISABLED_TAG
 from fnkit.contract.resources import Cron, Domain, Function
-from fnkit.plan import Action, DesiredState, FunctionChange, Plan, deletions, make_plan, plan_destroy
+from fnkit.plan import (
+    Action,
+    CronChange,
+    DesiredState,
+    DomainChange,
+    FunctionChange,
+    Plan,
+    TriggerChange,
+    deletions,
+    make_plan,
+    plan_destroy,
+)
 from fnkit.plan.model import CronConfig, FunctionConfig, NamespaceConfig, TriggerConfig, decode_plan, encode_plan
 from fnkit.plan.ownership import MAX_TAG_LENGTH, is_fnkit_tag, owned_hash, owned_hash_tags, owner_tags
 from fnkit.plan.planner import resources_to_fetch
@@ -272,14 +283,23 @@ def existing(api: ModelApi) -> set[tuple[str, ...]]:
 
 
 @given(projects(), projects(), VALUES)
-def test_something_is_gone_exactly_after_plans_that_need_a_confirmation(
+def test_what_is_gone_after_a_plan_needed_a_confirmation(
     a: DesiredState, b: DesiredState, values: dict[str, str]
 ) -> None:
     api = ModelApi()
     deploy(a, api, values)
     before = existing(api)
     made = deploy(b, api, values)
-    assert bool(before - existing(api)) == bool(deletions(made))
+    gone = before - existing(api)
+    confirmed = deletions(made)
+    functions = {one.name for one in confirmed if isinstance(one, FunctionChange)}
+    attached = {
+        (one.function, type(one).__name__.removesuffix("Change"), one.name)
+        for one in confirmed
+        if isinstance(one, CronChange | DomainChange | TriggerChange)
+    }
+    assert {item for item in gone if item[0] not in functions} == attached
+    assert functions <= {item[0] for item in gone}
 
 
 @given(projects(), VALUES)
