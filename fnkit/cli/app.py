@@ -28,6 +28,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "deploy": ("fnkit.cli.commands.deploy:deploy", "Deploy the project."),
     "status": ("fnkit.cli.commands.status:status", "Show the status of deployed functions."),
     "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
+    "test": ("fnkit.cli.commands.test:test", "Run the project's tests in the project's environment."),
     "cron": ("fnkit.cli.commands.cron:cron", "Preview, run and inspect crons."),
     "trigger": ("fnkit.cli.commands.trigger:trigger", "Inspect triggers and their deliveries."),
     "destroy": ("fnkit.cli.commands.destroy:destroy", "Delete the deployed resources of the project."),

@@ -1,8 +1,9 @@
-"""Prepares what a command needs to run a handler of the project on this machine."""
+"""Prepares what a command needs to run code of the project on this machine."""
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from fnkit.cli.options import CommonOptions
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from fnkit.bundler.model import BundleProgress
-    from fnkit.environments.model import HandlerEnvironment
+    from fnkit.bundler.builds.permission import AllowBuildsCallback
+    from fnkit.bundler.model import BundleProgress, ProgressCallback
+    from fnkit.environments.model import EnvironmentCache, HandlerEnvironment
     from fnkit.project import FunctionSpec, Project
+    from fnkit.toolchains.resolution import Toolchains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,49 @@ class LocalFunction:
         return f"LocalFunction({self.function.name!r})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSource:
+    """What a command makes environments with.
+
+    Attributes:
+        cache: Where environments are kept.
+        toolchains: The languages of this machine.
+        report: Shows the progress.
+        allow_builds: Asks before code of the project or of a package runs.
+    """
+
+    cache: EnvironmentCache
+    toolchains: Toolchains
+    report: ProgressCallback
+    allow_builds: AllowBuildsCallback
+
+
+@contextmanager
+def environment_source(common: CommonOptions, *, allow_builds: bool) -> Iterator[EnvironmentSource]:
+    """Show the progress of environments that are made while the block runs.
+
+    Raises:
+        FnkitError: The cache directory cannot be created.
+    """
+    from fnkit.deploy.cache import open_cache_directory
+    from fnkit.environments.model import EnvironmentCache
+    from fnkit.toolchains.resolution import Toolchains
+
+    cache = open_cache_directory(os.environ)
+    with common.output.progress("Preparing") as progress:
+
+        def show(step: BundleProgress) -> None:
+            count = f" {step.done}/{step.total}" if step.total else ""
+            progress.update(f"{step.stage}{count} {step.detail}".rstrip())
+
+        yield EnvironmentSource(
+            cache=EnvironmentCache(root=cache.environments, bundler=cache.bundler),
+            toolchains=Toolchains(cache=cache.toolchains),
+            report=show,
+            allow_builds=ask_before_builds(common.output, progress, allowed=allow_builds),
+        )
+
+
 def prepare_function(common: CommonOptions, name: str, *, allow_builds: bool) -> LocalFunction:
     """Load the project, and make the environment of a function if the cache lacks it.
 
@@ -44,12 +90,10 @@ def prepare_function(common: CommonOptions, name: str, *, allow_builds: bool) ->
         UsageError: ``no-function``.
         FnkitError: The project is invalid, a secret has no value, or the environment could not be made.
     """
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import load_project
-    from fnkit.environments.model import EnvironmentCache, EnvironmentRequest
+    from fnkit.environments.model import EnvironmentRequest
     from fnkit.environments.prepare import prepare_environment
     from fnkit.project import read_secret_values
-    from fnkit.toolchains.resolution import Toolchains
 
     project = load_project(common.directory, stage=common.stage)
     function = next((one for one in project.functions if one.name == name), None)
@@ -60,21 +104,15 @@ def prepare_function(common: CommonOptions, name: str, *, allow_builds: bool) ->
         )
     # Read only the secrets of this function; those of others may be missing on this machine.
     values = read_secret_values(replace(project, functions=(function,)), os.environ)
-    cache = open_cache_directory(os.environ)
-    with common.output.progress("Preparing") as progress:
-
-        def show(step: BundleProgress) -> None:
-            count = f" {step.done}/{step.total}" if step.total else ""
-            progress.update(f"{step.stage}{count} {step.detail}".rstrip())
-
+    with environment_source(common, allow_builds=allow_builds) as source:
         environment = prepare_environment(
             EnvironmentRequest(
                 project=project,
                 function=function,
-                cache=EnvironmentCache(root=cache.environments, bundler=cache.bundler),
-                toolchains=Toolchains(cache=cache.toolchains),
-                report=show,
-                allow_builds=ask_before_builds(common.output, progress, allowed=allow_builds),
+                cache=source.cache,
+                toolchains=source.toolchains,
+                report=source.report,
+                allow_builds=source.allow_builds,
             )
         )
     for warning in environment.warnings:

@@ -48,7 +48,9 @@ def invoke_local(
     request: InvocationRequest,
     secret_values: Mapping[str, str],
     environment: HandlerEnvironment,
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], None] | None,
+    *,
+    has_timeout: bool = True,
 ) -> InvocationResult:
     """Invoke a handler once.
 
@@ -58,7 +60,9 @@ def invoke_local(
         request: The request to send.
         secret_values: The value of each secret of the namespace and the function.
         environment: What runs the handler.
-        on_line: Called with each line that the handler prints, as it is printed, from another thread.
+        on_line: Called with each line that the handler prints, as it is printed, from another thread. ``None``
+            gives the handler the terminal, for a debugger; the result has no lines then.
+        has_timeout: Whether the timeout of the function applies.
 
     Raises:
         InvokeError: The process could not be started.
@@ -83,12 +87,14 @@ def invoke_local(
 
     def record_line(line: str) -> None:
         logs.append(line)
-        on_line(line)
+        if on_line is not None:
+            on_line(line)
 
     with tempfile.TemporaryDirectory(prefix="fnkit-invoke-") as home:
         settings = _worker_settings(spec, environment, variables, home)
-        with start_worker(environment, settings, record_line) as connection:
-            response, milliseconds = _call(connection, document, spec)
+        with start_worker(environment, settings, None if on_line is None else record_line) as connection:
+            timeout = spec.timeout / _NANOSECONDS if has_timeout else None
+            response, milliseconds = _call(connection, document, spec.name, timeout)
     return InvocationResult(response=response, duration_ms=milliseconds, logs=tuple(logs))
 
 
@@ -129,7 +135,9 @@ def _worker_settings(
     }
 
 
-def _call(connection: WorkerConnection, document: bytes, spec: FunctionSpec) -> tuple[MappedResponse, float]:
+def _call(
+    connection: WorkerConnection, document: bytes, name: str, timeout: float | None
+) -> tuple[MappedResponse, float]:
     """Wait until the handler is imported, and call it.
 
     The function's timeout starts when the request is sent, as on the platform; the import has a limit of its own.
@@ -142,11 +150,10 @@ def _call(connection: WorkerConnection, document: bytes, spec: FunctionSpec) -> 
     except WorkerEnded as ended:
         return map_failure(str(ended)), 0.0
     started_at = time.perf_counter()
-    timeout = spec.timeout / _NANOSECONDS
     try:
         status, headers, body = connection.send(document, timeout)
     except TimeoutError:
-        text = f"{spec.name} did not answer within {timeout:g} s"
+        text = f"{name} did not answer within {timeout:g} s"
         response = map_response(504, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
     except WorkerEnded as ended:
         response = map_failure(str(ended))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -51,12 +53,12 @@ class WorkerConnection:
         if error:
             raise WorkerEnded("the process exited while it imported the handler")
 
-    def send(self, body: bytes, timeout: float) -> WorkerAnswer:
+    def send(self, body: bytes, timeout: float | None) -> WorkerAnswer:
         """Send a request and return the response.
 
         Args:
             body: The document of the request, or for Go and Rust the request itself.
-            timeout: In seconds.
+            timeout: In seconds; ``None`` for none.
 
         Raises:
             TimeoutError: There is no complete response in time.
@@ -77,21 +79,22 @@ class WorkerConnection:
 def start_worker(
     environment: HandlerEnvironment,
     settings: Mapping[str, object],
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], None] | None,
 ) -> Iterator[WorkerConnection]:
     """Start the process of a function; kill it at the end.
 
     Args:
         environment: What runs the handler.
         settings: What the process reads: see ``fnkit/worker/python/local.py``.
-        on_line: Called with each line that it prints, from another thread.
+        on_line: Called with each line that it prints, from another thread. ``None`` gives the process the terminal,
+            for a debugger; then nothing is read.
 
     Raises:
         InvokeError: ``invoke-start``: it could not be started.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=8) as listener:
         token = secrets.token_hex(32)
-        child = _start(environment, {**settings, "port": listener.getsockname()[1], "token": token})
+        child = _start(environment, {**settings, "port": listener.getsockname()[1], "token": token}, on_line)
         reader = threading.Thread(target=_read_lines, args=(child.stdout, on_line), daemon=True)
         reader.start()
         try:
@@ -100,27 +103,35 @@ def start_worker(
             # Exit handlers may print lines too. A process that the handler started may keep the pipe open, so end
             # of file may never come; lines printed until then are enough.
             reader.join(timeout=_EXIT_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_EXIT_SECONDS if on_line is None else 0)
         finally:
             child.kill()
             child.wait()
             reader.join(timeout=_EXIT_SECONDS)
 
 
-def _start(environment: HandlerEnvironment, settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
+def _start(
+    environment: HandlerEnvironment, settings: Mapping[str, object], on_line: Callable[[str], None] | None
+) -> subprocess.Popen[bytes]:
+    reading, writing = os.pipe()
     try:
         child = subprocess.Popen(
-            [environment.python, "-I", "-u", str(_LAUNCH), "local"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            [environment.python, "-I", "-u", str(_LAUNCH), "local", str(reading)],
+            stdin=subprocess.DEVNULL if on_line is not None else None,
+            stdout=subprocess.PIPE if on_line is not None else sys.stderr.fileno(),
             stderr=subprocess.STDOUT,
+            pass_fds=(reading,),
         )
     except OSError as error:
+        os.close(writing)
         raise InvokeError(
             f"The handler's process could not be started: {error.strerror}.", code="invoke-start"
         ) from None
-    if child.stdin is not None:
-        with suppress(BrokenPipeError), child.stdin:  # an exit is noticed when it should connect
-            child.stdin.write(json.dumps(settings).encode())
+    finally:
+        os.close(reading)
+    with suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:  # an exit is noticed when it should connect
+        pipe.write(json.dumps(settings).encode())
     return child
 
 
@@ -183,8 +194,8 @@ def _receive_exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(content)
 
 
-def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> None:
-    if stream is None:
+def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None] | None) -> None:
+    if stream is None or on_line is None:
         return
     with stream:
         for line in stream:

@@ -32,7 +32,8 @@ ALLOWED: dict[str, str] = {
     "client": "contract errors",
     "deploy": f"scanner project bundler plan client {_KIT}",
     "scaffold": "contract errors",
-    "environments": "project bundler toolchains worker contract errors",
+    "environments": "project bundler toolchains testing worker contract errors",
+    "testing": "authoring worker contract errors",
     "invoke": "project environments client worker contract errors",
     "cli": (
         "scaffold scanner project bundler plan client deploy environments invoke toolchains "
@@ -136,6 +137,7 @@ def test_kit_and_platform_share_only_contract_worker_toolchains_and_launcher() -
         "core_runtime",
         "environments",
         "invoke",
+        "testing",
         "toolchains",
         "platform.control.deployments",
         "platform.control.images",

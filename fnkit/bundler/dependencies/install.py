@@ -75,21 +75,28 @@ def install_lock(
             _install(["install", "--no-deps", "--no-index", *wheels], python, folder)
 
 
-def install_requirements(requirements: tuple[str, ...], root: Path, python: Path) -> None:
-    """Resolve and install requirements beside what an environment has; versions that fit stay.
+def install_requirements(
+    requirements: tuple[str, ...], root: Path, python: Path, *, pins: tuple[str, ...] = ()
+) -> None:
+    """Resolve and install requirements beside what an environment has.
 
     Args:
         requirements: PEP 508 requirements.
         root: The project's directory, whose indexes are used.
         python: The interpreter of the environment.
+        pins: Packages that must keep their versions, as ``name==version``.
 
     Raises:
         BundleError: ``environment`` if they could not be resolved or installed.
     """
+    if not requirements:
+        return
     with tempfile.TemporaryDirectory(prefix="fnkit-install-") as name:
         folder = Path(name)
         write_uv_settings(project_uv_settings(root), folder)
-        _install(["install", *requirements], python, folder)
+        (folder / "pins.txt").write_text("".join(f"{pin}\n" for pin in pins), "utf-8")
+        (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
+        _install(["install", "--constraints", "pins.txt", "--requirements", "requirements.txt"], python, folder)
 
 
 def _named_wheels(

@@ -13,6 +13,8 @@ from fnkit.cli.options import ApiOptions, CommonOptions, allow_builds_option, ap
 from fnkit.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fnkit.client import FunctionsApi
     from fnkit.contract.resources import Function
     from fnkit.invoke.model import InvocationRequest, InvocationResult
@@ -68,6 +70,7 @@ def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Func
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Request header; may be repeated."
 )
 @click.option("--remote", is_flag=True, help="Invoke the deployed function.")
+@click.option("--no-timeout", is_flag=True, help="Locally, let the handler take any time, as for breakpoint().")
 @allow_builds_option
 @api_options
 @common_options
@@ -82,6 +85,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     path: str | None,
     headers: tuple[str, ...],
     remote: bool,
+    no_timeout: bool,
     allow_builds: bool,
 ) -> int | None:
     """Invoke a function locally, or remotely with --remote.
@@ -97,21 +101,37 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     if remote:
         answer = _invoke_remote(common, api, name, request)
     else:
-        answer = _invoke_local(common, name, request, allow_builds=allow_builds)
+        answer = _invoke_local(common, name, request, allow_builds=allow_builds, has_timeout=not no_timeout)
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     return 1 if answer.response.status >= _FIRST_SERVER_ERROR else None
 
 
 def _invoke_local(
-    common: CommonOptions, name: str, request: InvocationRequest, *, allow_builds: bool
+    common: CommonOptions, name: str, request: InvocationRequest, *, allow_builds: bool, has_timeout: bool
 ) -> InvocationResult:
     from fnkit.cli.handler_environment import prepare_function
     from fnkit.invoke.local import invoke_local
 
     local = prepare_function(common, name, allow_builds=allow_builds)
-    on_line = (lambda _: None) if common.output.as_json else common.output.message
-    return invoke_local(local.project, local.function, request, local.secret_values, local.environment, on_line)
+    on_line: Callable[[str], None] | None = common.output.message
+    if common.output.as_json:
+        on_line = _discard
+    elif sys.stdin.isatty() and sys.stderr.isatty():
+        on_line = None  # the handler gets the terminal, so that breakpoint() works
+    return invoke_local(
+        local.project,
+        local.function,
+        request,
+        local.secret_values,
+        local.environment,
+        on_line,
+        has_timeout=has_timeout,
+    )
+
+
+def _discard(_line: str) -> None:
+    """Ignore a line that is in the JSON document too."""
 
 
 def _build_request(

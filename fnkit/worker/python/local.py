@@ -1,9 +1,9 @@
 """One worker that serves one connection: the child process of a local ``fnkit invoke``.
 
-It reads its settings as JSON on standard input, since arguments are visible to other users and the settings hold
-secrets. It connects to its parent, authenticates with the token from the settings, and serves like an instance of
-the platform: the same import rules, serving loop and response encoding. Standard library only, Python
-3.8 and later.
+It reads its settings as JSON from an inherited pipe: arguments are visible to other users, the settings hold
+secrets, and standard input may be the terminal, for a debugger. It connects to its parent, authenticates with the
+token from the settings, and serves like an instance of the platform: the same import rules, serving loop and
+response encoding. Standard library only, Python 3.8 and later.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ import sys
 from . import program, relay, serve
 
 
-def main(_arguments: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Serve until the parent closes the connection. Exits with the code set by the handler, or 0.
+
+    The argument is the descriptor of the pipe.
 
     Settings with a ``command`` make this process execute the interpreter of another language, or a compiled
     program; if that serves HTTP, this process relays requests to it.
     """
-    settings = json.loads(sys.stdin.buffer.read())
+    with open(int(arguments[0]), "rb") as pipe:
+        settings = json.loads(pipe.read())
     connection = socket.create_connection(("127.0.0.1", settings["port"]))
     connection.sendall(settings["token"].encode())
     if settings["command"]:

@@ -165,3 +165,18 @@ def test_new_project_passes_lint_and_format_checks(tmp_path: Path, template: str
             check=False,
         )
         assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", PYTHON_TEMPLATES)
+def test_project_and_its_tests_pass_strict_type_checks(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    ignored = ["--disable-error-code", "import-not-found"]  # nats-py of publish.py has to be installed
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", *ignored, "."],
+        cwd=tmp_path / "shop",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
