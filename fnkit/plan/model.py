@@ -91,6 +91,7 @@ class FunctionChange(_OwnedChange, frozen=True, kw_only=True, tag="function"):
         code: Digest of the slice.
         archive: Content digest of the bundle to upload; ``None`` for no upload.
         declared: Hash of the declared crons, domains and triggers (``fnkit.plan.ownership``).
+        domain: The live ``domain_name`` of a function that is deleted or replaced, else empty.
         live_links: The live half of ``fnkit.links`` to keep, where the function's resources were not fetched
             because they do not change.
     """
@@ -101,6 +102,7 @@ class FunctionChange(_OwnedChange, frozen=True, kw_only=True, tag="function"):
     code: str = ""
     archive: str | None = None
     declared: str = ""
+    domain: str = ""
     live_links: str | None = None
 
 
