@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from fnkit.contract.runtimes import find_runtime
 from fnkit.environments.python_tests import PythonTestsRequest, prepare_python_tests
 from fnkit.testing.command import COMMAND_VARIABLE
+from fnkit.toolchains.packaged_programs import find_packaged_program, link_packaged_node
 from fnkit.toolchains.resolution import Toolchains
 
 _NO_TESTS: Final = "no test specified"
@@ -37,6 +38,7 @@ class ProjectTestRun:
 
 
 _FindRunner: TypeAlias = Callable[[Path, Toolchains, str], tuple[str, ...] | None]
+_PACKAGED_NODE: Final = "packaged-node"
 
 
 def plan_test_runs(request: PythonTestsRequest, command: str) -> tuple[ProjectTestRun, ...]:
@@ -75,6 +77,8 @@ def _runs(request: PythonTestsRequest, command: str) -> Iterator[ProjectTestRun]
         seen.add((language, directory))
         arguments = find(directory, request.toolchains, function.runtime)
         if arguments is not None:
+            if arguments[0] == str(find_packaged_program("node")):
+                arguments = (str(link_packaged_node(request.cache.root / _PACKAGED_NODE) / "npm"), "test")
             variables = {**_path(arguments[0]), COMMAND_VARIABLE: command}
             yield ProjectTestRun(language=language, directory=directory, arguments=arguments, variables=variables)
 
@@ -94,6 +98,8 @@ def _node(directory: Path, toolchains: Toolchains, runtime: str) -> tuple[str, .
     if script is None or _NO_TESTS in script:
         return None
     node = Path(toolchains.resolve(runtime).interpreter.path)
+    if node == find_packaged_program("node"):
+        return (str(node), "test")  # of which npm is linked by the caller
     beside = node.with_name("npm")
     return (str(beside) if beside.exists() else shutil.which("npm") or "npm", "test")
 
