@@ -117,6 +117,7 @@ class Output:
         self.verbosity = verbosity
         self.colour = colour
         self._document = document
+        self._console: Console | None = None
 
     def result(self, view: View) -> None:
         """Write the result. Call it once in a run."""
@@ -131,6 +132,17 @@ class Output:
         self._document.written = True
         shown = json.dumps(fields) if self.as_json else escape_control_characters(text, multiline=True)
         click.echo(shown, color=None if self.colour else False)
+
+    def item_view(self, view: View) -> None:
+        """Write one item of a stream as its view renders it, or as one JSON object on one line."""
+        self._document.written = True
+        if self.as_json:
+            click.echo(json.dumps(view.to_json()))
+            return
+        if self._console is None:
+            self._console = make_console(stderr=False, colour=self.colour)
+        view.render(self._console)
+        sys.stdout.flush()
 
     def message(self, text: str) -> None:
         """Write a message to stderr, unless ``--quiet`` was given."""
