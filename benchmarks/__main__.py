@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import assert_never
 
 from rich.console import Console
 from rich.table import Table
@@ -38,9 +40,9 @@ from benchmarks import (
     worst_latency,
 )
 from benchmarks.charts import draw_charts
-from benchmarks.measurement import BenchmarkSkipped, Comparison, Figure
+from benchmarks.measurement import BenchmarkSkipped, Comparison, Figure, Missing, Result
 
-BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
+BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Result]]] = {
     "start-up": start_up.run,
     "scan": scanning.run,
     "bundle": bundling.run,
@@ -72,7 +74,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write bar charts of the results to FOLDER")
     options = parser.parse_args()
     progress = Console(stderr=True)
-    results: list[tuple[str, Comparison | Figure]] = []
+    results: list[tuple[str, Result]] = []
     skipped: dict[str, str] = {}
     for name in options.names or BENCHMARKS:
         with progress.status(f"{name} …"), tempfile.TemporaryDirectory(prefix="fnkit-bench-") as folder:
@@ -89,7 +91,7 @@ def main() -> int:
     return 0
 
 
-def _to_json(results: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str]) -> dict[str, object]:
+def _to_json(results: Sequence[tuple[str, Result]], skipped: dict[str, str]) -> dict[str, object]:
     return {
         "comparisons": [_comparison_to_json(name, one) for name, one in results if isinstance(one, Comparison)],
         "figures": [
@@ -97,8 +99,19 @@ def _to_json(results: Sequence[tuple[str, Comparison | Figure]], skipped: dict[s
             for name, one in results
             if isinstance(one, Figure)
         ],
+        "missing": [
+            {"benchmark": name, "what": one.what, "reason": one.reason}
+            for name, one in results
+            if isinstance(one, Missing)
+        ],
         "skipped": skipped,
+        "load": _load(),
     }
+
+
+def _load() -> float | None:
+    """Return the load of the machine over the last five minutes, where it has one."""
+    return os.getloadavg()[1] if hasattr(os, "getloadavg") else None
 
 
 def _comparison_to_json(name: str, one: Comparison) -> dict[str, object]:
@@ -108,28 +121,40 @@ def _comparison_to_json(name: str, one: Comparison) -> dict[str, object]:
         "reference": one.reference,
         "ratio": one.ratio,
         "goal": one.goal,
+        "goal_seconds": one.goal_seconds,
         "our_seconds": one.our_seconds,
         "reference_seconds": one.reference_seconds,
     }
 
 
-def _print_table(results: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str], rounds: int) -> None:
+def _print_table(results: Sequence[tuple[str, Result]], skipped: dict[str, str], rounds: int) -> None:
     table = Table("", "median", "against", "median", "ratio", box=None, pad_edge=False)
     for _, one in results:
-        if isinstance(one, Figure):
-            table.add_row(one.what, f"{one.value:.3g} {one.unit}")
-            continue
-        goal = f" (goal ≤ {_format_ratio(one.goal)})" if one.goal is not None else ""
-        ratio = f"{_format_ratio(one.ratio)}{goal}"
-        table.add_row(
-            one.ours, _format_seconds(one.our_median), one.reference, _format_seconds(one.reference_median), ratio
-        )
+        match one:
+            case Figure():
+                table.add_row(one.what, f"{one.value:.3g} {one.unit}")
+            case Missing():
+                table.add_row(one.what, "–", one.reason)
+            case Comparison():
+                table.add_row(*_comparison_to_row(one))
+            case _:
+                assert_never(one)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for name, reason in skipped.items():
         console.print(f"{name}: skipped, {reason}")
+    load = "" if (average := _load()) is None else f", load {average:.1f}"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    console.print(f"\n{rounds} rounds in turns; {python}, {platform.system()} {platform.machine()}")
+    console.print(f"\n{rounds} rounds in turns; {python}, {platform.system()} {platform.machine()}{load}")
+
+
+def _comparison_to_row(one: Comparison) -> tuple[str, ...]:
+    ours, ratio = _format_seconds(one.our_median), _format_ratio(one.ratio)
+    if one.goal_seconds is not None:
+        ours += f" (goal ≤ {_format_seconds(one.goal_seconds)})"
+    if one.goal is not None:
+        ratio += f" (goal ≤ {_format_ratio(one.goal)})"
+    return one.ours, ours, one.reference, _format_seconds(one.reference_median), ratio
 
 
 def _format_ratio(ratio: float) -> str:

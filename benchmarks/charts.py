@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from benchmarks.measurement import Comparison, Figure
+from benchmarks.measurement import Comparison, Result
 
 __all__ = ["draw_charts"]
 
@@ -47,7 +47,7 @@ class Chart:
     bars: Sequence[Bar]
 
 
-def draw_charts(results: Sequence[tuple[str, Comparison | Figure]], folder: Path) -> list[Path]:
+def draw_charts(results: Sequence[tuple[str, Result]], folder: Path) -> list[Path]:
     """Write a file for each chart whose benchmark was run, and return the files."""
     by_name: dict[str, list[Comparison]] = {}
     for name, one in results:

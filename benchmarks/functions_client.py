@@ -54,10 +54,20 @@ class FunctionsClient:
         while (status := self._status(kind, record_id)) in _TRANSIENT_STATUSES:
             time.sleep(self.interval)
         if status != "ready":
-            raise RuntimeError(f"{kind} {record_id} is {status}")
+            message = self.read(kind, record_id).get("error_message")
+            raise RuntimeError(f"{kind} {record_id} is {status}: {message}")
+
+    def read(self, kind: str, record_id: str) -> dict[str, Any]:
+        """Return a resource."""
+        return self._request("GET", f"{kind}/{record_id}")
 
     def upload_and_deploy(self, function_id: str, archive: bytes) -> None:
         """Upload an archive and deploy it."""
+        self.upload(function_id, archive)
+        self.deploy(function_id)
+
+    def upload(self, function_id: str, archive: bytes) -> None:
+        """Upload an archive."""
         upload = self._request("GET", f"functions/{function_id}/upload-url?content_length={len(archive)}")
         parts = urlsplit(str(upload["url"]))
         connection = http.client.HTTPConnection(parts.netloc, timeout=60)
@@ -65,11 +75,14 @@ class FunctionsClient:
         if connection.getresponse().status != http.HTTPStatus.OK:
             raise RuntimeError("the upload was refused")
         connection.close()
+
+    def deploy(self, function_id: str) -> None:
+        """Start the deployment of the last archive."""
         self._request("POST", f"functions/{function_id}/deploy", {})
 
     def _status(self, kind: str, record_id: str) -> str:
         if self.held:
-            return str(self._request("GET", f"{kind}/{record_id}")["status"])
+            return str(self.read(kind, record_id)["status"])
         listed = self._request("GET", f"{kind}?page_size=100&order_by=created_at_desc")[kind]
         return str(next(one["status"] for one in listed if one["id"] == record_id))
 

@@ -10,8 +10,17 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["BenchmarkSkipped", "Comparison", "Figure", "elapsed_seconds", "measure_alternately"]
+__all__ = [
+    "BenchmarkSkipped",
+    "Comparison",
+    "Figure",
+    "Missing",
+    "Result",
+    "elapsed_seconds",
+    "measure_alternately",
+]
 
 
 class BenchmarkSkipped(Exception):
@@ -20,13 +29,19 @@ class BenchmarkSkipped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A comparison of fnkit (``ours``) with a reference. Times are seconds, one per round."""
+    """A comparison of fnkit (``ours``) with a reference. Times are seconds, one per round.
+
+    Attributes:
+        goal: The largest ratio that is wanted.
+        goal_seconds: The largest median of fnkit that is wanted.
+    """
 
     ours: str
     reference: str
     our_seconds: tuple[float, ...]
     reference_seconds: tuple[float, ...]
     goal: float | None = None
+    goal_seconds: float | None = None
 
     @property
     def our_median(self) -> float:
@@ -51,6 +66,23 @@ class Figure:
     what: str
     value: float
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A row that this machine cannot measure.
+
+    Attributes:
+        what: The row.
+        reason: What is missing, in one sentence.
+    """
+
+    what: str
+    reason: str
+
+
+Result: TypeAlias = Comparison | Figure | Missing
+"""A row of a benchmark."""
 
 
 def elapsed_seconds(work: Callable[[], object]) -> float:

@@ -22,22 +22,31 @@ _TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server command to run in ``folder``; ``{port}`` in the command is replaced."""
+    """A server to run; ``{port}`` in its command and in the values of its environment is replaced.
+
+    Attributes:
+        name: What a table calls it.
+        folder: Its working directory.
+        command: The program and its arguments.
+        environment: Its variables, besides those of the benchmark.
+        request: What it answers with 200 once it serves.
+    """
 
     name: str
     folder: Path
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    request: bytes = REQUEST
 
 
 @contextmanager
-def _server_process(server: Server) -> Iterator[Address]:
+def _server_process(server: Server) -> Iterator[tuple[str, int]]:
     """Run a server and yield its address, without waiting until it responds."""
     port = free_port()
     process = subprocess.Popen(
         [part.format(port=port) for part in server.command],
         cwd=server.folder,
-        env={**os.environ, **server.environment},
+        env={**os.environ, **{name: value.format(port=port) for name, value in server.environment.items()}},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a process group, to kill reloaders and workers too
@@ -53,23 +62,23 @@ def measure_first_response(server: Server) -> float:
     """Return the seconds from starting the process to its first complete response."""
     started = time.perf_counter()
     with _server_process(server) as address:
-        _wait_for_response(address)
+        _wait_for_response(address, server.request)
         return time.perf_counter() - started
 
 
 @contextmanager
-def running_server(server: Server) -> Iterator[Address]:
+def running_server(server: Server) -> Iterator[tuple[str, int]]:
     """Run a server and yield its address once it responds."""
     with _server_process(server) as address:
-        _wait_for_response(address)
+        _wait_for_response(address, server.request)
         yield address
 
 
-def _wait_for_response(address: Address) -> None:
+def _wait_for_response(address: Address, request: bytes) -> None:
     deadline = time.monotonic() + _TIMEOUT
     while True:
         try:
-            timed_request(address, REQUEST)
+            timed_request(address, request)
         except OSError:
             if time.monotonic() > deadline:
                 raise

@@ -171,10 +171,11 @@ class Output:
         if yes:
             return True
         if self.as_json or not sys.stdin.isatty():
+            stated = question.removesuffix("\nContinue?")
             raise UsageError(
-                f"Confirmation is required: {question}", code="confirmation-needed", hint="Pass --yes to confirm."
+                f"Confirmation is required: {stated}", code="confirmation-needed", hint="Pass --yes to confirm."
             )
-        return click.confirm(escape_control_characters(question), err=True)
+        return click.confirm(escape_control_characters(question, multiline=True), err=True)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[ProgressDisplay]:

@@ -59,12 +59,8 @@ def plan_edit(deployed: DeployedCode, bundle: Bundle, digest: str) -> EditCode |
     files = [EditedFile(path=path) for path in removed]
     for path in changed:
         content = bundle.contents[path]
-        files.append(
-            EditedFile(path=path, content=read_verified(content, path), executable=content.executable)
-        )
-    return EditCode(
-        expected_tags=list(deployed.tags), tags=list(_with_digest(deployed.tags, digest)), files=files
-    )
+        files.append(EditedFile(path=path, content=read_verified(content, path), executable=content.executable))
+    return EditCode(expected_tags=list(deployed.tags), tags=list(_with_digest(deployed.tags, digest)), files=files)
 
 
 def _with_digest(tags: Sequence[str], digest: str) -> tuple[str, ...]:

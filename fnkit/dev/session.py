@@ -303,5 +303,3 @@ def _with_edits(state: _State, project: Project, desired: DesiredState, edited: 
     functions = tuple(one if one.name in done else before[one.name] for one in desired.functions)
     code = {**state.code, **{name: one.code for name, one in done.items()}}
     return replace(state, project=project, desired=replace(desired, functions=functions), code=code)
-
-

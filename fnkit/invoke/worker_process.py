@@ -115,9 +115,10 @@ def _start(
     environment: HandlerEnvironment, settings: Mapping[str, object], on_line: Callable[[str], None] | None
 ) -> subprocess.Popen[bytes]:
     reading, writing = os.pipe()
+    # Without bytecode (-B): it is compared by size and second, and an edit may change neither.
     try:
         child = subprocess.Popen(
-            [environment.python, "-I", "-u", str(_LAUNCH), "local", str(reading)],
+            [environment.python, "-I", "-B", "-u", str(_LAUNCH), "local", str(reading)],
             stdin=subprocess.DEVNULL if on_line is not None else None,
             stdout=subprocess.PIPE if on_line is not None else sys.stderr.fileno(),
             stderr=subprocess.STDOUT,

@@ -27,7 +27,7 @@ ALLOWED: dict[str, str] = {
     "toolchains": "worker contract errors",
     "scanner": _KIT,
     "project": f"scanner {_KIT}",
-    "bundler": f"scanner project {_KIT}",
+    "bundler": f"scanner project toolchains {_KIT}",
     "plan": f"scanner project bundler {_KIT}",
     "client": "contract errors",
     "deploy": f"scanner project bundler plan client {_KIT}",

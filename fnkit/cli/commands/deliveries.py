@@ -48,7 +48,10 @@ def show_deliveries(
         return _replay(output, api, kind, source_id, query)
     statuses = ("failed", "dead") if query.failed else ()
     page = api.deliveries.list_page(kind, source_id, statuses=statuses, limit=query.limit)
-    output.result(DeliveriesView(tuple(page.deliveries), page.total))
+    others = None
+    if query.failed and not page.deliveries:
+        others = api.deliveries.list_page(kind, source_id, limit=1).total
+    output.result(DeliveriesView(tuple(page.deliveries), page.total, others=others))
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from fnkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fnkit.cli.output import DeployProgress, Output
     from fnkit.deploy.events import ApplyResult
     from fnkit.deploy.pipeline import DeployInputs
     from fnkit.plan import Plan
@@ -61,6 +59,7 @@ def deploy(
 
     With NAME, deploy only these functions.
     """
+    from fnkit.cli.deletion_approval import approve_deletions
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.next_steps import next_steps
     from fnkit.cli.output import deploy_progress
@@ -86,9 +85,7 @@ def deploy(
             environ=os.environ,
             cache=open_cache_directory(os.environ),
             report=progress.report,
-            approve=lambda plan: _confirm_deletions(
-                plan, common.output, progress, yes=confirmed.yes or saved_plan is not None
-            ),
+            approve=lambda plan, info: approve_deletions(plan, info, common.output, progress, yes=confirmed.yes),
             saved_plan=saved_plan,
             wait=not no_lock_wait,
         )
@@ -105,24 +102,6 @@ def deploy(
         )
     )
     return 1 if applied.failed else None
-
-
-def _confirm_deletions(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
-    """Ask for confirmation if the plan deletes functions and standard input is a terminal.
-
-    Scripts are not asked: they choose with ``--prune`` or ``--no-prune``.
-    """
-    from fnkit.plan import Action, FunctionChange
-
-    deleted = [
-        change.name
-        for change in plan.changes
-        if isinstance(change, FunctionChange) and change.action in (Action.DELETE, Action.REPLACE)
-    ]
-    if not deleted or yes or output.as_json or not sys.stdin.isatty():
-        return True
-    with progress.paused():
-        return output.confirm(f"This deletes {', '.join(deleted)}. Continue?", yes=False)
 
 
 def _read_plan(file: Path) -> Plan:

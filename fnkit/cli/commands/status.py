@@ -15,7 +15,8 @@ from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_opt
 def status(common: CommonOptions, api: ApiOptions) -> int | None:
     """Show the status of deployed functions.
 
-    Differences from the project are listed. The exit code is 1 if a function is in error.
+    Differences from the project are listed. The exit code is 1 if a function is in error or cannot import its
+    handler, and if the project cannot be compared.
     """
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
@@ -28,4 +29,4 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
             identity, client, environ=os.environ, cache=open_cache_directory(os.environ), report=progress.report
         )
     common.output.result(StatusView(inspection))
-    return 1 if inspection.has_errors else None
+    return 1 if inspection.has_errors or inspection.drift_problem is not None else None

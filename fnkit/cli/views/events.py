@@ -58,12 +58,14 @@ class DeliveriesView:
         total: Number of deliveries in the log that match the selection.
         skipped: Deliveries that could not be replayed.
         is_replay: Whether this is the result of a replay.
+        others: Number of deliveries in all, if only failed ones were selected and there are none.
     """
 
     deliveries: tuple[DeliveryView, ...]
     total: int
     skipped: tuple[SkippedReplay, ...] = ()
     is_replay: bool = False
+    others: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return ``deliveries[…], total``, and after a replay also ``skipped[{id, reason}]``."""
@@ -84,9 +86,16 @@ class DeliveriesView:
         for omitted in self.skipped:
             console.print(f"{omitted.id}: not replayed: {omitted.reason}", style="yellow", markup=False)
         if not self.deliveries and not self.skipped:
-            console.print("There are no deliveries to replay." if self.is_replay else "There are no deliveries.")
+            console.print(self._nothing())
         elif len(self.deliveries) < self.total and not self.is_replay:
             console.print(f"Showing {len(self.deliveries)} of {self.total}; use --limit for more.", style="dim")
+
+    def _nothing(self) -> str:
+        if self.is_replay:
+            return "There are no deliveries to replay."
+        if not self.others:
+            return "There are no deliveries."
+        return f"No delivery failed; there {'is' if self.others == 1 else 'are'} {self.others} in all."
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,6 +334,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         dependency_key: Deployments of one function with the same key have the same dependencies; empty if unknown.
         edited: Paths of the files that instances replace in ``code``, sorted.
         edits: Absolute path of the directory that has these files, without those that are removed.
+        import_error: The end of the traceback if its first instance could not import the handler, else empty.
     """
 
     generation: int
@@ -344,6 +345,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     dependency_key: str = ""
     edited: tuple[str, ...] = ()
     edits: str = ""
+    import_error: str = ""
 
 
 class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):

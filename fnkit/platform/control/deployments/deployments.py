@@ -41,6 +41,7 @@ from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.deployments.routes import build_route, merge_variables
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import Deployment, FunctionRecord, transition
+from fnkit.platform.model.routing import DeploymentFailed
 from fnkit.toolchains.resolution import Toolchains
 
 INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without code and for faults of the platform
@@ -71,7 +72,7 @@ class _Edit:
 
     changes: EditCode
     serving: Deployment
-    result: asyncio.Future[str]
+    result: asyncio.Future[EditResult]
 
 
 class Deployments:
@@ -157,11 +158,11 @@ class Deployments:
         if record.serving is None:
             raise AssertionError("there is something to edit")
         began = time.monotonic()
-        result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[EditResult] = asyncio.get_running_loop().create_future()
         task = self._start(record, _Edit(changes, record.serving, result))
         await asyncio.wait([task])
-        error = result.result() if result.done() else "a newer deployment has replaced this one"
-        return EditResult(error=error, milliseconds=round((time.monotonic() - began) * 1000, 3))
+        outcome = result.result() if result.done() else EditResult(error="a newer deployment has replaced this one")
+        return msgspec.structs.replace(outcome, milliseconds=round((time.monotonic() - began) * 1000, 3))
 
     def cancel(self, function_id: str) -> None:
         """Cancel the deployment or the restart of a function, if any is in progress."""
@@ -185,14 +186,14 @@ class Deployments:
                 deployment = await self._build_deployment(record, log)
             else:
                 deployment = await self._edit_deployment(record, edit, log)
-            await self._start_instance(record, deployment, log, edit)
+            import_error = await self._start_instance(record, deployment, log, edit)
             if edit is not None:
-                edit.result.set_result("")
+                edit.result.set_result(EditResult(import_error=import_error))
         except _DeploymentFailed as failure:
             text = str(failure)
             if edit is not None:
                 await retry_until_written(lambda: self._undo_edit(record))
-                edit.result.set_result(text)
+                edit.result.set_result(EditResult(error=text))
                 return
             await retry_until_written(lambda: self._mark_failed(record, text))
         except asyncio.CancelledError:
@@ -349,10 +350,11 @@ class Deployments:
 
     async def _start_instance(
         self, record: FunctionRecord, deployment: Deployment, log: BuildLog, edit: _Edit | None
-    ) -> None:
+    ) -> str:
+        """Start the deployment. Return why its handler could not be imported, empty if it could."""
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if namespace is None:
-            return
+            return ""
         try:
             program = await self._programs.make(namespace, record, deployment)
             if edit is None:
@@ -362,14 +364,16 @@ class Deployments:
             log.write(f"{failure.message} {failure.hint or ''}")
             await retry_until_written(lambda: self._programs.on_failed(record, deployment))
             raise _DeploymentFailed(failure.message) from None
-        error = await self._link.start_deployment(route)
-        if error is not None:
-            log.write(f"Starting an instance failed: {error}")
+        outcome = await self._link.start_deployment(route)
+        if isinstance(outcome, DeploymentFailed):
+            log.write(f"Starting an instance failed: {outcome.message}")
             await retry_until_written(lambda: self._programs.on_failed(record, deployment))
-            raise _DeploymentFailed(error)
-        await retry_until_written(lambda: self._mark_ready(record, deployment, edit))
+            raise _DeploymentFailed(outcome.message)
+        started = msgspec.structs.replace(deployment, import_error=outcome.import_error)
+        await retry_until_written(lambda: self._mark_ready(record, started, edit))
         if edit is None:
             self._programs.on_ready(namespace, record, deployment)
+        return outcome.import_error
 
     def _mark_ready(self, record: FunctionRecord, deployment: Deployment, edit: _Edit | None) -> None:
         now_ns = self._context.clock.now_ns()

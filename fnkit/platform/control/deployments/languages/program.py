@@ -43,7 +43,7 @@ def run_step(
         step.arguments,
         directory=step.directory,
         environment={**environment, **step.environment},
-        readable=[*step.readable, *certificate_paths()],
+        readable=[*step.readable, *certificate_paths(), *(str(source) for source, _, _ in mirrors)],
         mirrors=[*step.mirrors, *mirrors],
         hints=step.hints,
     )

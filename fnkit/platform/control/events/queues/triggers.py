@@ -92,7 +92,13 @@ class QueueTriggers:
     def statuses(self) -> list[TriggerStatus]:
         """Return the state of each active trigger's connection to its broker."""
         return [
-            TriggerStatus(id=record.id, name=record.name, state=trigger.status.state, words=trigger.status.message)
+            TriggerStatus(
+                id=record.id,
+                name=record.name,
+                function_id=record.function_id,
+                state=trigger.status.state,
+                words=trigger.status.message,
+            )
             for trigger_id, trigger in self._active.items()
             if (record := self._triggers.get_active(trigger_id)) is not None
         ]
