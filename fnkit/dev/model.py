@@ -35,7 +35,8 @@ class FunctionChange:
     """What became of one function.
 
     Attributes:
-        action: ``created``, ``updated``, ``replaced``, ``deleted`` or ``reloaded``: files of its code were replaced.
+        action: ``created``, ``updated``, ``replaced``, ``deleted``, ``kept``, or ``reloaded``: files of its code were
+            replaced.
         failure: Why it failed, and its earlier version serves on; ``None`` if it did not.
     """
 

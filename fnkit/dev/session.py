@@ -15,19 +15,22 @@ from http import HTTPStatus
 
 from fnkit.bundler.model import Bundle
 from fnkit.client.api import FunctionsApi
+from fnkit.contract.platform import EditResult, PlatformInfo
 from fnkit.contract.resources import Function
 from fnkit.deploy.cache import CacheDirectory
 from fnkit.deploy.events import ApplyResult, EventCallback
 from fnkit.deploy.loading import load_project
 from fnkit.deploy.pipeline import DeployInputs, DeployRequest, bundle_functions, deploy
+from fnkit.deploy.start_report import shortened_traceback
 from fnkit.deploy.target import DeployTarget, function_url
 from fnkit.dev.edits import DeployedCode, plan_edit
 from fnkit.dev.model import FunctionChange, Reloaded, ServedFunction
 from fnkit.errors import ApiError, DeployError
-from fnkit.plan import Action, DesiredState, desired_state
+from fnkit.plan import Action, DesiredState, Plan, desired_state
 from fnkit.plan.state import DesiredFunction
 from fnkit.project import Project, read_secret_values
 
+_IMPORT_FAILED = "import-failed"
 _MAX_EDITS_AT_ONCE = 8
 _HAS_TO_BE_DEPLOYED = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _PAST: Mapping[str, str] = {
@@ -35,6 +38,7 @@ _PAST: Mapping[str, str] = {
     Action.UPDATE: "updated",
     Action.REPLACE: "replaced",
     Action.DELETE: "deleted",
+    Action.KEEP: "kept",
 }
 
 
@@ -113,7 +117,7 @@ class DevSession:
             environ=self._environ,
             cache=self._cache,
             report=self._report,
-            approve=lambda _plan: True,
+            approve=_approve,
         )
         if applied is None:
             raise DeployError("The deploy was not approved.")
@@ -121,14 +125,14 @@ class DevSession:
         changes = tuple(
             FunctionChange(name=one.name, action=_PAST[one.action], failure=one.failure)
             for one in applied.functions
-            if one.action != Action.KEEP
+            if one.action != Action.KEEP or one.failure is not None
         )
         return Reloaded(
             changes=changes,
             functions=self._state.functions,
             seconds=time.monotonic() - began,
             failures=applied.failures,
-            notes=prepared.desired.notes,
+            notes=(*prepared.desired.notes, *applied.notes),
         )
 
     def reload(self, project: Project) -> Reloaded | None:
@@ -211,13 +215,12 @@ class DevSession:
                 if error.status in _HAS_TO_BE_DEPLOYED:
                     continue
                 raise
-            failure = DeployError(f"{name} was not reloaded: {result.error}.") if result.error else None
-            edited.append(_Edited(name=name, code=after, failure=failure))
+            edited.append(_Edited(name=name, code=after, result=result))
         return edited, len(edited) == len(edits)
 
     def _observe(self, prepared: DeployInputs, applied: ApplyResult) -> _State:
         """Return the state after a deploy. Functions that failed have their earlier code, which is not known."""
-        failed = {one.name for one in applied.functions if one.failure is not None}
+        failed = {one.name for one in applied.functions if one.failure and one.failure.code != _IMPORT_FAILED}
         uploaded = {one.name for one in applied.functions if one.uploaded_bytes}
         live = {} if applied.namespace_id is None else _by_name(self._api.functions.list(applied.namespace_id))
         before = self._state.code if self._state is not None else {}
@@ -278,7 +281,22 @@ class _Edited:
 
     name: str
     code: DeployedCode
-    failure: DeployError | None
+    result: EditResult
+
+    @property
+    def failure(self) -> DeployError | None:
+        """Why the function does not work now."""
+        if self.result.error:
+            return DeployError(f"{self.name} was not reloaded: {self.result.error}.")
+        if self.result.import_error:
+            error = shortened_traceback(self.result.import_error)
+            return DeployError(f"{self.name} cannot be imported:\n{error}", code=_IMPORT_FAILED)
+        return None
+
+
+def _approve(_plan: Plan, _info: PlatformInfo | None) -> bool:
+    """Approve every plan: nothing but this session uses the platform."""
+    return True
 
 
 def _by_name(functions: Iterable[Function]) -> dict[str, Function]:
@@ -298,7 +316,7 @@ def _changed_code(before: DesiredState, after: DesiredState) -> list[DesiredFunc
 
 def _with_edits(state: _State, project: Project, desired: DesiredState, edited: Iterable[_Edited]) -> _State:
     """Return the state after edits. A function that failed keeps its earlier digest, so that it is tried again."""
-    done = {one.name: one for one in edited if one.failure is None}
+    done = {one.name: one for one in edited if not one.result.error}
     before = {one.name: one for one in state.desired.functions}
     functions = tuple(one if one.name in done else before[one.name] for one in desired.functions)
     code = {**state.code, **{name: one.code for name, one in done.items()}}

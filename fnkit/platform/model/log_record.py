@@ -3,8 +3,8 @@
 The data plane appends, control reads. The log of a function is ``<data directory>/logs/<function id>/<eight
 digits>.jsonl``, one JSON object per line, ordered by time within and across segments. A new segment starts after 8
 MiB; the newest eight are kept. The lines about requests and responses are in segments of their own, in
-``requests/`` in the same directory, of which two are kept: they must not displace the output. Builds log to ``build.jsonl``,
-rotated to ``build.1.jsonl``, in the same directory.
+``requests/`` in the same directory, of which two are kept: they must not displace the output. Builds log to
+``build.jsonl``, rotated to ``build.1.jsonl``, in the same directory.
 """
 
 from __future__ import annotations
