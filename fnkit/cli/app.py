@@ -27,7 +27,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("fnkit.cli.commands.plan:plan", "Show the changes that a deploy would make."),
     "deploy": ("fnkit.cli.commands.deploy:deploy", "Deploy the project."),
     "status": ("fnkit.cli.commands.status:status", "Show the status of deployed functions."),
-    "dev": ("fnkit.cli.commands.dev:dev", "Serve the project, and deploy changes as they are saved."),
+    "dev": ("fnkit.cli.commands.dev:dev", "Serve the project, and deploy what changes as soon as it is saved."),
     "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
     "test": ("fnkit.cli.commands.test:test", "Run the project's tests in the project's environment."),
     "event": ("fnkit.cli.commands.event:event", "Print events for tests and for invoke --event."),

@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from fnkit.cli.dev_actions import KEY_LINE, DevActions, Prompt
 from fnkit.cli.dev_screen import DevScreen
@@ -36,14 +36,7 @@ class KeyPressed:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The session ends: a signal, or the platform has ended."""
-
-    reason: str = ""
-
-
-DevEvent: TypeAlias = Reloaded | Rejected | KeyPressed | Stopped | NoteView | list[LogLine]
+DevEvent: TypeAlias = Reloaded | Rejected | KeyPressed | NoteView | list[LogLine]
 
 
 class DevRun:
@@ -85,26 +78,27 @@ class DevRun:
             try:
                 event = self._events.get(timeout=_HOLD_SECONDS if self._grouper.is_holding else None)
             except queue.Empty:
-                self._show_lines([])
-                continue
-            match event:
-                case KeyPressed(key="q") | Stopped() if self._prompt is None:
-                    return False
-                case KeyPressed(key="r") if self._prompt is None:
-                    self._screen.show(NoteView(text="Restarting."))
-                    return True
-                case Stopped():
-                    return False
-                case KeyPressed():
-                    self._press(event.key)
-                case Reloaded():
-                    self._show_reload(event)
-                case Rejected():
-                    self._screen.show(RejectedView(outcome=event))
-                case NoteView():
-                    self._screen.show(event)
-                case list():
-                    self._show_lines(event)
+                event = []
+            if isinstance(event, KeyPressed) and self._prompt is None and event.key in ("q", "r"):
+                self._screen.set_key_line("")
+                self._screen.show(NoteView(text="Restarting." if event.key == "r" else "Stopping."))
+                return event.key == "r"
+            self._handle(event)
+
+    def _handle(self, event: DevEvent) -> None:
+        match event:
+            case KeyPressed():
+                self._press(event.key)
+            case Reloaded():
+                self._show_reload(event)
+            case Rejected():
+                self._screen.show(RejectedView(outcome=event))
+            case NoteView():
+                self._screen.show(event)
+            case list():
+                self._show_lines(event)
+            case _:
+                assert_never(event)
 
     def _press(self, key: str) -> None:
         if self._prompt is not None:

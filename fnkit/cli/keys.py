@@ -1,4 +1,4 @@
-"""Single keys that a user presses while a command runs, and the line at the bottom of the terminal that explains them."""
+"""Single keys that a user presses while a command runs."""
 
 from __future__ import annotations
 

@@ -91,6 +91,24 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     failed_imports: list[FailedImport] = []
 
 
+class ResponseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the stream ``responses``, which a platform with ``--log-responses`` writes as JSON.
+
+    Attributes:
+        method: The method of the request; empty for the event of a cron or a trigger.
+        path: The path that the handler got, cut off after 300 characters.
+        status: The status that the client got; 499 if it did not wait for it.
+        duration_ms: From the complete request to the response.
+        start_ms: How long the instance took to start if the request had to wait for one, else 0.
+    """
+
+    method: str
+    path: str
+    status: int
+    duration_ms: float
+    start_ms: float = 0.0
+
+
 class EditedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file of a function's code.
 

@@ -31,12 +31,12 @@ class ServedFunction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionChange:
+class ServedChange:
     """What became of one function.
 
     Attributes:
-        action: ``created``, ``updated``, ``replaced``, ``deleted``, ``kept``, or ``reloaded``: files of its code were
-            replaced.
+        action: ``created``, ``updated``, ``replaced``, ``deleted``, ``kept``, or ``reloaded``: files of its code
+            were replaced.
         failure: Why it failed, and its earlier version serves on; ``None`` if it did not.
     """
 
@@ -57,7 +57,7 @@ class Reloaded:
         notes: Sentences for the user.
     """
 
-    changes: tuple[FunctionChange, ...]
+    changes: tuple[ServedChange, ...]
     functions: tuple[ServedFunction, ...]
     seconds: float
     failures: tuple[FnkitError, ...] = ()

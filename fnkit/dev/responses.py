@@ -7,25 +7,7 @@ from typing import Final
 import msgspec
 
 from fnkit.client.loki import LogLine
-
-
-class ResponseLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A response of a function.
-
-    Attributes:
-        method: The method of the request; empty for the event of a cron or a trigger.
-        path: The path that the handler got.
-        status: The status that the client got; 499 if it did not wait for it.
-        duration_ms: How long it took.
-        start_ms: How long the instance took to start if the request had to wait for one, else 0.
-    """
-
-    method: str
-    path: str
-    status: int
-    duration_ms: float
-    start_ms: float = 0.0
-
+from fnkit.contract.platform import ResponseLine
 
 _decoder: Final = msgspec.json.Decoder(ResponseLine)
 

@@ -24,7 +24,7 @@ from fnkit.deploy.pipeline import DeployInputs, DeployRequest, bundle_functions,
 from fnkit.deploy.start_report import shortened_traceback
 from fnkit.deploy.target import DeployTarget, function_url
 from fnkit.dev.edits import DeployedCode, plan_edit
-from fnkit.dev.model import FunctionChange, Reloaded, ServedFunction
+from fnkit.dev.model import Reloaded, ServedChange, ServedFunction
 from fnkit.errors import ApiError, DeployError
 from fnkit.plan import Action, DesiredState, Plan, desired_state
 from fnkit.plan.state import DesiredFunction
@@ -123,7 +123,7 @@ class DevSession:
             raise DeployError("The deploy was not approved.")
         self._state = self._observe(prepared, applied)
         changes = tuple(
-            FunctionChange(name=one.name, action=_PAST[one.action], failure=one.failure)
+            ServedChange(name=one.name, action=_PAST[one.action], failure=one.failure)
             for one in applied.functions
             if one.action != Action.KEEP or one.failure is not None
         )
@@ -159,7 +159,7 @@ class DevSession:
             write_archives=False,
         )
         desired = self._desired(project, bundles, state.target)
-        if secrets != state.secrets or _without_code(desired) != _without_code(state.desired):
+        if secrets != state.secrets or not _differs_in_code_only(state.desired, desired):
             return self._deploy_if_changed()
         changed = _changed_code(state.desired, desired)
         if not changed:
@@ -169,7 +169,7 @@ class DevSession:
         if not is_complete:
             return self._deploy_if_changed()
         return Reloaded(
-            changes=tuple(FunctionChange(name=one.name, action="reloaded", failure=one.failure) for one in edited),
+            changes=tuple(ServedChange(name=one.name, action="reloaded", failure=one.failure) for one in edited),
             functions=state.functions,
             seconds=time.monotonic() - began,
         )
@@ -303,10 +303,16 @@ def _by_name(functions: Iterable[Function]) -> dict[str, Function]:
     return {one.name: one for one in functions}
 
 
-def _without_code(desired: DesiredState) -> DesiredState:
-    """Return a declared state without what depends on code alone."""
-    functions = tuple(replace(one, code="", archive="", files=()) for one in desired.functions)
-    return replace(desired, functions=functions, notes=())
+def _differs_in_code_only(before: DesiredState, after: DesiredState) -> bool:
+    """Return whether two declared states are equal apart from the code of their functions."""
+    old = {one.name: one for one in before.functions}
+    if old.keys() != {one.name for one in after.functions}:
+        return False
+    functions = tuple(
+        replace(one, code=old[one.name].code, archive=old[one.name].archive, files=old[one.name].files)
+        for one in after.functions
+    )
+    return replace(after, functions=functions, notes=before.notes) == before
 
 
 def _changed_code(before: DesiredState, after: DesiredState) -> list[DesiredFunction]:

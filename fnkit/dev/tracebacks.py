@@ -1,4 +1,4 @@
-"""Tracebacks of Python handlers, in the order in which a developer reads them: the error, the own code, the rest."""
+"""Tracebacks of Python handlers as a developer reads them: the error first, then the own code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGES: Final = "package/"
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class TracebackFrame:
     """A frame of a traceback.
 
     Attributes:
@@ -45,10 +45,10 @@ class Traceback:
     """
 
     error: tuple[str, ...]
-    frames: tuple[Frame, ...]
+    frames: tuple[TracebackFrame, ...]
 
     @property
-    def own_frames(self) -> tuple[Frame, ...]:
+    def own_frames(self) -> tuple[TracebackFrame, ...]:
         """The frames in the project's own code, the innermost first."""
         return tuple(frame for frame in reversed(self.frames) if frame.is_own)
 
@@ -61,31 +61,32 @@ class Traceback:
 def read_traceback(lines: Sequence[str]) -> Traceback | None:
     """Return the last of the tracebacks in some lines; ``None`` if they do not end with one.
 
-    >>> found = read_traceback(['Traceback (most recent call last):',
-    ...     '  File "/home/app/function/main.py", line 7, in hello', '    return 1 / 0', 'ZeroDivisionError: division'])
+    >>> lines = ["Traceback (most recent call last):", '  File "/home/app/function/main.py", line 7, in hello']
+    >>> found = read_traceback([*lines, "    return 1 / 0", "ZeroDivisionError: division by zero"])
     >>> found.error, found.own_frames[0].file
-    (('ZeroDivisionError: division',), 'main.py')
+    (('ZeroDivisionError: division by zero',), 'main.py')
     """
     starts = [index for index, line in enumerate(lines) if line == _START]
     if not starts:
         return None
-    frames: list[Frame] = []
+    frames: list[TracebackFrame] = []
     error: list[str] = []
     rest = list(lines[starts[-1] + 1 :])
     for index, line in enumerate(rest):
         match = _FRAME.fullmatch(line)
         if match and not error:
-            source = rest[index + 1].strip() if index + 1 < len(rest) and rest[index + 1].startswith("    ") else ""
+            following = rest[index + 1] if index + 1 < len(rest) else ""
+            source = following.strip() if following.startswith("    ") else ""
             frames.append(_frame(match, source))
         elif error or not line.startswith(" "):
             error.append(line)
     return Traceback(tuple(error), tuple(frames)) if frames and error else None
 
 
-def _frame(match: re.Match[str], source: str) -> Frame:
+def _frame(match: re.Match[str], source: str) -> TracebackFrame:
     file = match["file"]
     own = file.startswith(_CODE_DIRECTORY) and not file.removeprefix(_CODE_DIRECTORY).startswith(_PACKAGES)
-    return Frame(file.removeprefix(_CODE_DIRECTORY), int(match["line"]), match["name"], source, own)
+    return TracebackFrame(file.removeprefix(_CODE_DIRECTORY), int(match["line"]), match["name"], source, own)
 
 
 def with_project_paths(lines: Iterable[str]) -> list[str]:

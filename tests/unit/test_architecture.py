@@ -36,8 +36,9 @@ ALLOWED: dict[str, str] = {
     "testing": "authoring worker contract errors",
     "invoke": "project environments client worker contract errors",
     "logs": "client contract errors",
+    "dev": f"scanner project bundler plan client deploy logs {_KIT}",
     "cli": (
-        "scaffold scanner project bundler plan client deploy environments invoke logs toolchains "
+        "scaffold scanner project bundler plan client deploy dev environments invoke logs toolchains "
         f"platform.supervisor.launcher {_KIT}"
     ),
     "platform.model": "contract errors",

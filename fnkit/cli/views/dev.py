@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from fnkit.cli.errors import problem_location, problem_to_json
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.logs import LogLineView, name_colour
 from fnkit.dev.model import Rejected, Reloaded, ServedFunction
-from fnkit.dev.tracebacks import Frame, Traceback
+from fnkit.dev.tracebacks import Traceback, TracebackFrame
 from fnkit.errors import FnkitError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fnkit.client.loki import LogLine
-    from fnkit.dev.responses import ResponseLine
+    from fnkit.contract.platform import ResponseLine
 
 _NANOSECONDS: Final = 10**9
-_CLIENT_GONE: Final = 499
 _FIRST_SERVER_ERROR: Final = 500
 _FIRST_CLIENT_ERROR: Final = 400
 _MILLISECONDS_PER_SECOND: Final = 1000
+_FIRST_WHOLE_MILLISECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ class ResponseView:
     name_width: int
 
     def to_json(self) -> dict[str, object]:
-        """Return ``kind, time, function, request_id, instance, method, path, status, duration_ms, start_ms, cold``."""
+        """Return the response, with its function, request and instance."""
         return {
             "kind": "response",
             "time": self.line.time,
@@ -182,7 +182,7 @@ class ResponseView:
         start = f"cold, started in {_format_milliseconds(one.start_ms)}" if one.start_ms > 0 else "warm"
         request = f"{one.method} {one.path}" if one.method else "event"
         text = Text.assemble(
-            (f"{datetime.fromtimestamp(self.line.time / _NANOSECONDS):%H:%M:%S}", "dim"),
+            (_clock_time(datetime.fromtimestamp(self.line.time / _NANOSECONDS, UTC)), "dim"),
             "  ",
             (f"{self.line.function:<{self.name_width}}", name_colour(self.line.function)),
             "  ",
@@ -256,7 +256,7 @@ class TracebackView:
             console.print(f"    and {others} {plural} in other code", style="dim")
 
 
-def _print_frame(console: Console, frame: Frame) -> None:
+def _print_frame(console: Console, frame: TracebackFrame) -> None:
     from rich.text import Text
 
     from fnkit.contract.text import escape_control_characters
@@ -284,7 +284,11 @@ class NoteView:
 
 
 def _now() -> str:
-    return f"{datetime.now():%H:%M:%S}"
+    return _clock_time(datetime.now(UTC))
+
+
+def _clock_time(moment: datetime) -> str:
+    return f"{moment.astimezone():%H:%M:%S}"
 
 
 def _format_milliseconds(value: float) -> str:
@@ -295,7 +299,7 @@ def _format_milliseconds(value: float) -> str:
     """
     if value >= _MILLISECONDS_PER_SECOND:
         return f"{value / _MILLISECONDS_PER_SECOND:.1f} s"
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"  # noqa: PLR2004
+    return f"{value:.0f} ms" if value >= _FIRST_WHOLE_MILLISECONDS else f"{value:.1f} ms"
 
 
 def _format_seconds(seconds: float) -> str:

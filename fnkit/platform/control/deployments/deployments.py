@@ -292,7 +292,8 @@ class Deployments:
             and serving.settings.handler != record.settings.handler
         ):
             return None
-        if not os.path.isdir(serving.code) or (serving.edits and not os.path.isdir(serving.edits)):  # noqa: PTH112
+        places = [one for one in (serving.code, serving.edits) if one]
+        if not all(os.path.isdir(one) for one in places):  # noqa: PTH112  a str
             return None
         return _Build(serving.code, serving.dependency_key, serving.edited, serving.edits)
 

@@ -12,28 +12,11 @@ from typing import Final
 
 import msgspec
 
+from fnkit.contract.platform import ResponseLine
 from fnkit.platform.data_plane.interface import PendingRequest
 
 _MAX_PATH: Final = 300  # characters
 _encoder: Final = msgspec.json.Encoder()
-
-
-class ResponseLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The line about a response.
-
-    Attributes:
-        method: The method of the request; empty for the event of a cron or a trigger.
-        path: The path that the handler got.
-        status: The status that the client got.
-        duration_ms: From the complete request to the response, or the end of a client that did not wait for it.
-        start_ms: How long the instance that answered took to start; 0 if it existed before the request.
-    """
-
-    method: str
-    path: str
-    status: int
-    duration_ms: float
-    start_ms: float = 0.0
 
 
 class ResponseLog:
