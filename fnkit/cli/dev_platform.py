@@ -57,7 +57,7 @@ def running_dev_platform(data_dir: Path, *, port: int | None, brokers: Path | No
             hint="Stop the other one, or choose another --stage.",
         )
     reset_platform(data_dir)
-    given: dict[str, object] = {"log_responses": True}
+    given: dict[str, object] = {"log_responses": True, "temporary": True}
     if port is not None:
         given["gateway_port"] = port
     default_brokers = default_data_dir() / "brokers.toml"

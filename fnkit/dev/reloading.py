@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -15,6 +17,7 @@ from fnkit.project import Project
 
 ReloadOutcome: TypeAlias = Reloaded | Rejected
 
+_EMPTY_POLL_SECONDS: Final = 0.002
 _SETTLE_SECONDS: Final = 0.15
 """After which a file that was empty or cut off counts as saved like that. Editors write a file in several steps."""
 
@@ -47,7 +50,8 @@ class Reloader:
 
     def _run(self) -> None:
         try:
-            for _changed in watch_files(self._root, self._stop):
+            for changed in watch_files(self._root, self._stop):
+                self._wait_for_content(changed)
                 self._reload()
         except OSError as error:
             self._report(rejected_because_of(_unwatchable(error)))
@@ -65,6 +69,13 @@ class Reloader:
             functions = self._session.functions
             self._report(outcome or Reloaded(changes=(), functions=functions, seconds=0.0))
 
+    def _wait_for_content(self, paths: Iterable[str]) -> None:
+        """Wait for a moment while a changed file is empty: a program that saves it has truncated it first."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while time.monotonic() < deadline and any(_is_empty(self._root / path) for path in paths):
+            if self._stop.wait(_EMPTY_POLL_SECONDS):
+                return
+
     def _load_settled(self) -> Project:
         """Return the project, read again after a moment if it has problems or lacks a function.
 
@@ -80,6 +91,14 @@ class Reloader:
             pass
         self._stop.wait(_SETTLE_SECONDS)
         return self._session.load()
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_size
 
 
 def _unwatchable(error: OSError) -> FnkitError:

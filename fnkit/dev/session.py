@@ -89,6 +89,7 @@ class DevSession:
         self._report = report
         self._from_bundle = from_bundle
         self._state: _State | None = None
+        self._pool = ThreadPoolExecutor(max_workers=_MAX_EDITS_AT_ONCE, thread_name_prefix="edit")
 
     @property
     def functions(self) -> tuple[ServedFunction, ...]:
@@ -202,11 +203,10 @@ class DevSession:
                 return [], False
             after = replace(deployed, tags=tuple(edit.tags), contents=bundle.contents)
             edits.append((function.name, deployed, edit, after))
-        with ThreadPoolExecutor(max_workers=min(_MAX_EDITS_AT_ONCE, len(edits))) as pool:
-            results = [
-                (name, after, pool.submit(self._api.functions.edit_code, deployed.function_id, edit))
-                for name, deployed, edit, after in edits
-            ]
+        results = [
+            (name, after, self._pool.submit(self._api.functions.edit_code, deployed.function_id, edit))
+            for name, deployed, edit, after in edits
+        ]
         edited = []
         for name, after, future in results:
             try:

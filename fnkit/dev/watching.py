@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_STEP_MILLISECONDS: Final = 5
+_STEP_MILLISECONDS: Final = 2
 """How long to wait for further changes after one: a save is often several, such as a write and a rename."""
 
 _MAX_WAIT_MILLISECONDS: Final = 50
