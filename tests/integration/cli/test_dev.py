@@ -308,3 +308,20 @@ def test_keys(project: Path, tmp_path: Path) -> None:
         shown.wait_for("[q] quit")
         shown.type("\x03")
         assert shown.wait() == 130
+
+
+def test_node_function_is_reloaded(tmp_path: Path) -> None:
+    project = write_files(
+        tmp_path / "project",
+        {
+            "fnkit.toml": 'name = "nodes"\n\n[[function]]\nname = "greet"\nruntime = "node24"\n'
+            'handler = "handler.handle"\npath = "greet"\n',
+            "greet/handler.js": 'module.exports.handle = () => ({ statusCode: 200, body: "node 1" });\n',
+        },
+    )
+    with dev_session(project, tmp_path / "home") as session:
+        session.wait_for("serving")
+        assert session.get("greet") == (200, "node 1")
+        replace(project / "greet/handler.js", "node 1", "node 2")
+        session.wait_for("reloaded", lambda item: item["functions"] == [{"name": "greet", "action": "reloaded"}])
+        assert session.get("greet") == (200, "node 2")
