@@ -130,6 +130,7 @@ def _worker_settings(
         "file": PurePosixPath(interpreter.path).name if interpreter is not None else "",
         "home": home,
         "root": root,
+        "entries": str(environment.entries or ""),
         "handler": spec.handler,
         "environment": instance_environment(described, home=home, root=root),
     }

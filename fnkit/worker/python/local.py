@@ -38,4 +38,6 @@ def main(arguments: list[str]) -> None:
     os.environ.update(settings["environment"])
     os.chdir(settings["home"])
     sys.argv[:] = [settings["handler"]]
+    if settings.get("entries"):  # the entry module of the handler, which an archive has beside the handler
+        sys.path.append(settings["entries"])
     sys.exit(serve.serve(connection, settings))
