@@ -7,7 +7,14 @@ import types
 from collections.abc import Callable
 from typing import Any, Final
 
-from fnkit.authoring.calling import HandlerParameter, ParameterKind, call_kind, hint_name, is_event_name
+from fnkit.authoring.calling import (
+    EVENT_NAMES,
+    HandlerParameter,
+    ParameterKind,
+    call_kind,
+    hint_name,
+    is_event_name,
+)
 
 _FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
 _KINDS: Final[dict[object, ParameterKind]] = {
@@ -30,7 +37,7 @@ def adapt(handler: Callable[..., Any]) -> Callable[[Any, Any], object]:
     parameters = list(inspect.signature(handler).parameters.values())
     names = [one.name for one in parameters if one.default is one.empty]
     if not isinstance(handler, _FUNCTIONS):
-        if len(names) == 2 and all(map(is_event_name, names)):  # noqa: PLR2004 - an object with a plain call
+        if len(names) == len(EVENT_NAMES) and all(map(is_event_name, names)):  # an object with a plain call
             return handler
         return _adapt_application(handler, len(names))
     is_async = inspect.iscoroutinefunction(handler)
@@ -45,6 +52,12 @@ def adapt(handler: Callable[..., Any]) -> Callable[[Any, Any], object]:
             from fnkit.adapters.typed import adapt_typed
 
             return adapt_typed(handler)
+
+
+def is_typed(handler: Callable[..., Any]) -> bool:
+    """Return whether a function is a typed handler."""
+    described = [_described(one) for one in inspect.signature(handler).parameters.values()]
+    return call_kind(described, is_async=False) == "typed"
 
 
 def _described(parameter: inspect.Parameter) -> HandlerParameter:

@@ -48,7 +48,7 @@ _SCALARS: Final[dict[object, tuple[Decoder, Decoder]]] = {
     object: (decode_any, decode_any),
 }
 """The decoders for JSON and for text."""
-_LISTS: Final[dict[object, Callable[[list[Any]], object]]] = {
+LISTS: Final[dict[object, Callable[[list[Any]], object]]] = {
     list: list,
     collections.abc.Sequence: list,
     collections.abc.Iterable: list,
@@ -92,7 +92,7 @@ class DecoderFactory:
             return decoder_of_choices([(value, value) for value in arguments], is_text=is_text)
         if origin in _MAPPINGS:
             return self._make_mapping(*arguments, is_text=is_text)
-        if origin in _LISTS:
+        if origin in LISTS:
             return self._make_list(origin, arguments, is_text=is_text)
         return self._make_class(hint, is_text=is_text)
 
@@ -101,14 +101,14 @@ class DecoderFactory:
         if any(type(one).__module__.partition(".")[0] == "pydantic" for one in metadata):
             return models.pydantic_decoder(hint, is_text=is_text)
         inner = self.make(hint.__origin__, is_text=is_text)
-        return constrained(inner, list(_constraints_of(metadata)))
+        return constrained(inner, list(constraints_of(metadata)))
 
     def _make_plain(self, hint: Any, *, is_text: bool) -> Decoder:
         if hint in _SCALARS:
             return _SCALARS[hint][is_text]
         if hint in _MAPPINGS:
             return self._make_mapping(str, Any, is_text=is_text)
-        if hint in _LISTS:
+        if hint in LISTS:
             return self._make_list(hint, (Any, ...) if hint is tuple else (Any,), is_text=is_text)
         if not isinstance(hint, type):
             raise UnsupportedType(f"{hint!r} cannot be read from a request")
@@ -136,8 +136,8 @@ class DecoderFactory:
         return decode
 
     def _make_list(self, origin: Any, arguments: tuple[Any, ...], *, is_text: bool) -> Decoder:
-        build = _LISTS[origin]
-        if origin is tuple and (len(arguments) != 2 or arguments[1] is not Ellipsis):  # noqa: PLR2004
+        build = LISTS[origin]
+        if origin is tuple and arguments[1:] != (Ellipsis,):
             return self._make_tuple(() if arguments == ((),) else arguments, is_text=is_text)
         item = self.make(arguments[0], is_text=is_text)
 
@@ -227,7 +227,7 @@ def resolve_alias(hint: Any) -> Any:
             return hint
 
 
-def _constraints_of(metadata: Iterable[object]) -> Iterable[Constraint]:
+def constraints_of(metadata: Iterable[object]) -> Iterable[Constraint]:
     """Yield the constraints of a marker, and of objects with the same attributes, as ``annotated_types`` has."""
     for one in metadata:
         for name in CONSTRAINTS:

@@ -26,8 +26,10 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 """A handler of any kind, or an ASGI or WSGI application. The decorators preserve its exact type."""
 Memory: TypeAlias = Literal[128, 256, 512, 1024, 2048, 3072, 4096]
 """The platform's tiers, in MB."""
-Runtime: TypeAlias = Literal["python311", "python312", "python313", "python314"] | str
-"""The names are for editors; the platform may have others."""
+KnownRuntime: TypeAlias = Literal["python311", "python312", "python313", "python314"]
+"""The names that editors suggest."""
+Runtime: TypeAlias = KnownRuntime | str
+"""The platform may have others."""
 Region: TypeAlias = Literal["fr-par", "nl-ams", "pl-waw"]
 """The platform's regions."""
 

@@ -50,18 +50,29 @@ def entry_files(functions: Iterable[FunctionSpec], cache: Path) -> dict[str, Fil
     return {**adapter_runtime(), **{one.entry_file: _entry_content(one, cache) for one in entries}}
 
 
-def write_entry(entry: EntryModule, cache: Path) -> Path:
-    """Write an entry module to a directory of its own, and return its path."""
+def write_entry(entry: EntryModule, cache: Path, *, describes: bool = False) -> Path:
+    """Write an entry module to a directory of its own, and return its path.
+
+    Args:
+        entry: The module.
+        cache: The bundler's cache.
+        describes: Whether it describes the handler instead of calling it, for `fnkit openapi`.
+    """
     location, _, name = entry.handler.rpartition(".")
     stem = location.rpartition("/")[2]
     if stem.isidentifier():
         target, statement = "handler", f"from {stem} import {name} as handler\n"
     else:
         target, statement = f'import_module("{stem}").{name}', "from importlib import import_module\n"
+    call = f"{name} = adapt({target})\n"
+    adapters = "adapters import adapt"
+    if describes:
+        call = f'def {name}(event, context):\n    return describe({target}, event["path"][1:])\n'
+        adapters = "adapters.describe import describe"
     lines = (
         f'"""Written by fnkit: calls {name} of {entry.file}, {entry.handler_kind}, with event and context."""\n',
-        f"\n{statement}\nfrom fnkit.adapters import adapt\n",
-        f"\n{name} = adapt({target})\n",
+        f"\n{statement}\nfrom fnkit.{adapters}\n",
+        f"\n{call}",
     )
     content = "".join(lines).encode()
     digest = hashlib.sha256(entry.entry_file.encode() + b"\0" + content).hexdigest()[:16]
