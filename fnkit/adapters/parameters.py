@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import typing
@@ -118,12 +119,7 @@ def read_signature(handler: Callable[..., object]) -> TypedSignature:
         UnsupportedType: A parameter has no type, or one that cannot come from a request.
     """
     name = getattr(handler, "__qualname__", type(handler).__qualname__)
-    try:
-        hints = typing.get_type_hints(handler, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise UnsupportedType(
-            f"the type hints of {name} cannot be resolved: {error}; import their names outside TYPE_CHECKING"
-        ) from None
+    hints = _resolve_hints(handler, name)
     given = list(inspect.signature(handler).parameters.values())
     markers = {one.name: _marker_of(hints.get(one.name), one, name) for one in given}
     path = _path_template(markers.values(), name)
@@ -142,6 +138,29 @@ def read_signature(handler: Callable[..., object]) -> TypedSignature:
     )
     _check_path(path, parameters, name)
     return TypedSignature(parameters, path, hints.get("return", Any))
+
+
+def _resolve_hints(handler: Callable[..., object], name: str) -> dict[str, Any]:
+    """Return the type hints of a handler. One of its result that cannot be resolved is left out: nothing needs it.
+
+    Raises:
+        UnsupportedType: One of a parameter cannot be resolved.
+    """
+    with contextlib.suppress(NameError, TypeError):
+        return typing.get_type_hints(handler, include_extras=True)
+
+    def without_result() -> None: ...
+
+    function = inspect.unwrap(handler)
+    own = dict(inspect.get_annotations(function))
+    own.pop("return", None)
+    without_result.__annotations__ = own
+    try:
+        return typing.get_type_hints(without_result, getattr(function, "__globals__", {}), include_extras=True)
+    except (NameError, TypeError) as error:
+        raise UnsupportedType(
+            f"the type hints of {name} cannot be resolved: {error}; import their names outside TYPE_CHECKING"
+        ) from None
 
 
 def _marker_of(hint: Any, parameter: inspect.Parameter, name: str) -> ParameterMarker | None:

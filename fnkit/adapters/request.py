@@ -111,7 +111,8 @@ class _Body:
 
     def __init__(self, values: RequestValues, faults: Faults) -> None:
         self._content = body_bytes(values.event)
-        self._is_form = values.content_type == _FORM
+        # curl declares what -d sends as a form. A form encodes braces, so that what starts with one is JSON.
+        self._is_form = values.content_type == _FORM and self._content.lstrip()[:1] not in (b"{", b"[")
         self._faults = faults
         self._parsed: Any = None
         self._is_parsed = False
