@@ -41,7 +41,7 @@ def adapt(handler: Callable[..., Any]) -> Callable[[Any, Any], object]:
             return handler
         return _adapt_application(handler, len(names))
     is_async = inspect.iscoroutinefunction(handler)
-    match call_kind([_described(one) for one in parameters], is_async=is_async):
+    match call_kind([describe_parameter(one) for one in parameters], is_async=is_async):
         case "plain":
             return handler
         case "application":
@@ -56,17 +56,18 @@ def adapt(handler: Callable[..., Any]) -> Callable[[Any, Any], object]:
 
 def is_typed(handler: Callable[..., Any]) -> bool:
     """Return whether a function is a typed handler."""
-    described = [_described(one) for one in inspect.signature(handler).parameters.values()]
+    described = [describe_parameter(one) for one in inspect.signature(handler).parameters.values()]
     return call_kind(described, is_async=False) == "typed"
 
 
-def _described(parameter: inspect.Parameter) -> HandlerParameter:
+def describe_parameter(parameter: inspect.Parameter) -> HandlerParameter:
+    """Return a parameter as the scanner reads it from source."""
     has_hint = parameter.annotation is not parameter.empty
     return HandlerParameter(
         name=parameter.name,
         hint=hint_name(parameter.annotation) if has_hint else None,
         kind=_KINDS[parameter.kind],
-        is_required=parameter.default is parameter.empty,
+        is_required=parameter.default is parameter.empty and _KINDS[parameter.kind] in ("positional", "keyword"),
     )
 
 

@@ -121,7 +121,7 @@ _FROM_TEXT: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
 """Types of the standard library that are text in JSON: their constructor, and what is expected."""
 
 
-def decoder_from_text(hint: type) -> Decoder | None:
+def decoder_from_text(hint: type[Any]) -> Decoder | None:
     """Return the decoder of a date, a time or a UUID, or ``None`` for other types."""
     row = _FROM_TEXT.get((hint.__module__, hint.__name__))
     if row is None or getattr(sys.modules.get(hint.__module__), hint.__name__, None) is not hint:

@@ -5,6 +5,7 @@ One rule, for the scanner, which reads source, and for calls in a process, which
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple, TypeAlias, get_origin
 
@@ -75,6 +76,22 @@ def hint_name(hint: object) -> str:
     ('Mapping', 'dict', '')
     """
     if isinstance(hint, str):
-        name = hint.partition("[")[0].rpartition(".")[2].strip()
-        return name if name.isidentifier() and "|" not in hint else ""
+        try:
+            return annotation_name(ast.parse(hint.strip(), mode="eval").body)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return ""
     return str(getattr(hint, "__name__", "")) if get_origin(hint) is not Annotated else ""
+
+
+def annotation_name(node: ast.expr) -> str:
+    """Return the ``hint_name`` of an annotation in source."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(value=value):
+            name = annotation_name(value)
+            return "" if name == "Annotated" else name
+        case ast.Constant(value=str() as text):
+            return hint_name(text)
+        case _:
+            return ""

@@ -34,7 +34,7 @@ Region: TypeAlias = Literal["fr-par", "nl-ams", "pl-waw"]
 """The platform's regions."""
 
 
-class FunctionSettings(TypedDict, total=False):
+class FunctionOptions(TypedDict, total=False):
     """The arguments of ``@function``, which describes them."""
 
     name: str | None
@@ -57,11 +57,11 @@ class FunctionSettings(TypedDict, total=False):
 
 
 @overload
-def function(handler: Handler, /, **settings: Unpack[FunctionSettings]) -> Handler: ...
+def function(handler: Handler, /, **settings: Unpack[FunctionOptions]) -> Handler: ...
 
 
 @overload
-def function(**settings: Unpack[FunctionSettings]) -> Callable[[Handler], Handler]: ...
+def function(**settings: Unpack[FunctionOptions]) -> Callable[[Handler], Handler]: ...
 
 
 def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateFunction

@@ -115,6 +115,10 @@ class HttpError(Exception):
         headers: Headers of the response.
     """
 
+    status: int
+    detail: object
+    headers: Mapping[str, str]
+
     def __init__(self, status: int, detail: object = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{status}: {detail}")
         self.status = status

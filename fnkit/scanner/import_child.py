@@ -156,7 +156,8 @@ def _describe_parameter(parameter: inspect.Parameter) -> tuple[str, str | None, 
         inspect.Parameter.VAR_KEYWORD: "**",
     }
     hint = None if parameter.annotation is parameter.empty else hint_name(parameter.annotation)
-    return parameter.name, hint, kinds.get(parameter.kind, "positional"), parameter.default is parameter.empty
+    kind = kinds.get(parameter.kind, "positional")
+    return parameter.name, hint, kind, parameter.default is parameter.empty and not kind.startswith("*")
 
 
 def _import_failure(error: BaseException, path: Path) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from fnkit.authoring.calling import HandlerParameter
+from fnkit.authoring.calling import HandlerParameter, annotation_name
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 from fnkit.scanner.constants import NotConstant
@@ -61,22 +61,7 @@ def _parameters_of(arguments: ast.arguments) -> Iterator[HandlerParameter]:
 
 
 def _hint_name(annotation: ast.expr | None) -> str | None:
-    """Return the name of a type hint without its module and parameters, ``""`` if it has none."""
-    match annotation:
-        case None:
-            return None
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-        case ast.Subscript(value=value):
-            name = _hint_name(value) or ""
-            return "" if name == "Annotated" else name
-        case ast.Constant(value=str() as text):
-            try:
-                return _hint_name(ast.parse(text.strip(), mode="eval").body)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                return ""
-        case _:
-            return ""
+    return None if annotation is None else annotation_name(annotation)
 
 
 def _summary_of(function: FunctionNode) -> str:

@@ -147,7 +147,9 @@ def form(size: Size, tags: Annotated[list[int], Body()] = []) -> Size:  # noqa: 
 QUERIES = st.dictionaries(
     st.sampled_from(["number", "ratio", "ok", "when", "keys", "colour", "price"]), st.text(), max_size=4
 )
-BODIES = st.binary() | st.just(b'{"width": 1, "unit": "\\ud800"}') | JSON.map(lambda value: json.dumps(value).encode())
+BODIES = (
+    st.binary() | st.just(b'{"width": 1, "unit": "\\ud800"}') | JSON.map(lambda value: json.dumps(value).encode())
+)
 
 
 @given(

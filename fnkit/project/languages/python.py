@@ -38,7 +38,7 @@ def find_entry(handler: str, signature: Signature | None, subject: Subject) -> E
         return None
     if signature.is_generator:
         message = f"{subject}: the handler is a generator, but the platform calls it as a plain function."
-        subject.add("handler-async", message, "Return the response instead.")
+        subject.add("handler-generator", message, "Return the response instead.")
         return None
     kind = call_kind(signature.parameters, is_async=signature.is_async)
     if kind == "typed":
