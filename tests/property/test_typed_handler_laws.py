@@ -1,5 +1,7 @@
 """Laws of typed handlers: what was encoded is decoded, and no request raises."""
 
+# ruff: noqa: ARG001, FBT001, FBT002, PLR0913, PLR0917, B006 - signatures of handlers are the subject
+
 from __future__ import annotations
 
 import datetime as dt
@@ -127,7 +129,7 @@ def save(
     ratio: float = 0.0,
     ok: bool = True,
     when: dt.datetime | dt.date | None = None,
-    keys: list[uuid.UUID] = [],  # noqa: B006 - never changed
+    keys: list[uuid.UUID] = [],
     colour: Colour = Colour.RED,
     price: Decimal = Decimal(1),
     x_size: Annotated[Literal[1, 2] | None, Header()] = None,
@@ -140,7 +142,7 @@ def text(body: Annotated[str, Body(max_length=9)], rest: Annotated[str, Path("/a
     return rest
 
 
-def form(size: Size, tags: Annotated[list[int], Body()] = []) -> Size:  # noqa: B006 - never changed
+def form(size: Size, tags: Annotated[list[int], Body()] = []) -> Size:
     return size
 
 

@@ -142,7 +142,7 @@ def test_project_without_such_handlers_has_no_adapters(shop: Path, tmp_path: Pat
 
 def test_file_in_the_place_of_an_entry_module_is_an_error(shop: Path, tmp_path: Path) -> None:
     write_files(shop, {"shop/fnkit_entry_price_of_orders.py": ""})
-    with pytest.raises(BundleError, match="fnkit_entry_price_of_orders.py is in the place of"):
+    with pytest.raises(BundleError, match=r"fnkit_entry_price_of_orders\.py is in the place of"):
         bundle(shop, tmp_path)
 
 

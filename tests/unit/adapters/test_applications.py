@@ -1,10 +1,12 @@
 """ASGI and WSGI applications answer as one function, and asynchronous handlers share one event loop."""
 
+# ruff: noqa: ARG001, ARG002, ANN001, ANN202 - signatures of handlers are the subject
+
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 import pytest
@@ -165,7 +167,7 @@ def test_wsgi_response_is_closed_and_replaced_after_an_error() -> None:
     closed: list[bool] = []
 
     class Chunks:
-        def __iter__(self) -> Iterable[bytes]:
+        def __iter__(self) -> Iterator[bytes]:
             yield b"x"
 
         def close(self) -> None:
@@ -191,12 +193,13 @@ def test_object_with_a_plain_call_is_a_plain_handler() -> None:
 
 
 def test_plain_handler_stays_the_function_that_it_is() -> None:
-    def first(event, context): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  a plain handler
+    def first(event, context): ...  # type: ignore[no-untyped-def] # untyped on purpose
     def second(e: dict[str, object], c: object, extra: int = 0) -> None: ...
     def third(*arguments: object) -> None: ...
     def fourth(event: int, context: str) -> None: ...
 
-    assert [adapt(one) for one in (first, second, third, fourth)] == [first, second, third, fourth]
+    handlers: tuple[Callable[..., object], ...] = (first, second, third, fourth)
+    assert [adapt(one) for one in handlers] == list(handlers)
 
 
 USER: contextvars.ContextVar[str] = contextvars.ContextVar("user", default="nobody")

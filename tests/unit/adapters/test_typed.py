@@ -1,5 +1,7 @@
 """Typed handlers get their parameters from the request, and answer 422 with every fault."""
 
+# ruff: noqa: ARG001, FBT001, FBT002, B006, ANN001 - signatures of handlers are the subject
+
 from __future__ import annotations
 
 import datetime as dt
@@ -159,7 +161,7 @@ def test_parts_of_a_request_are_found_by_their_markers() -> None:
         x_token: Annotated[str, Header()],
         agent: Annotated[str | None, Header(alias="User-Agent")] = None,
         session: Annotated[str, Cookie()] = "none",
-        tags: Annotated[list[int], Query(alias="tag", max_length=2)] = [],  # noqa: B006 - never changed
+        tags: Annotated[list[int], Query(alias="tag", max_length=2)] = [],
     ) -> object:
         return [number, rest, x_token, agent, session, tags]
 
@@ -178,7 +180,7 @@ def test_parts_of_a_request_are_found_by_their_markers() -> None:
 
 
 def test_event_and_context_are_passed_by_type_or_by_name() -> None:
-    def handler(first: Event, second: Context, event, context, name: str = "x") -> object:  # type: ignore[no-untyped-def] # noqa: ANN001, E501 - parameters without a type are the subject
+    def handler(first: Event, second: Context, event, context, name: str = "x") -> object:  # type: ignore[no-untyped-def] # untyped on purpose
         return [first["path"], second["functionName"], event is first, context is second, name]
 
     assert call(handler, make_event("/p?name=y")).json() == ["/p", "function", True, True, "y"]
@@ -270,7 +272,7 @@ def test_arguments_of_a_cron_come_from_its_body() -> None:
 def test_query_parameter_has_its_type(hint: Any, text: str, value: object) -> None:
     found: list[object] = []
 
-    def handler(q) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  set below
+    def handler(q) -> None:  # type: ignore[no-untyped-def] # untyped on purpose
         found.append(q)
 
     handler.__annotations__["q"] = hint
@@ -296,7 +298,7 @@ def test_query_parameter_has_its_type(hint: Any, text: str, value: object) -> No
     ],
 )
 def test_query_parameter_of_another_type_is_a_fault(hint: Any, texts: list[str]) -> None:
-    def handler(q) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  set below
+    def handler(q) -> None:  # type: ignore[no-untyped-def] # untyped on purpose
         raise AssertionError
 
     handler.__annotations__["q"] = hint
@@ -321,7 +323,7 @@ def test_query_parameter_of_another_type_is_a_fault(hint: Any, texts: list[str])
 def test_body_has_its_type(hint: Any, value: object, result: object) -> None:
     found: list[object] = []
 
-    def handler(value) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  set below
+    def handler(value) -> None:  # type: ignore[no-untyped-def] # untyped on purpose
         found.append(value)
 
     handler.__annotations__["value"] = hint
@@ -368,7 +370,7 @@ def test_members_of_a_model_are_no_parts_of_a_response() -> None:
             ["2026-01-02", "2026-01-02T00:00:00+00:00"],
         ),
         ({"a": Decimal("1.10"), "b": uuid.UUID(int=1)}, {"a": "1.10", "b": "00000000-0000-0000-0000-000000000001"}),
-        ([{1, 1}, (b"\xff",), Kind.COMIC, Point(1, 2)], [[1], ["/w=="], 2, {"x": 1, "y": 2}]),
+        ([{1}, (b"\xff",), Kind.COMIC, Point(1, 2)], [[1], ["/w=="], 2, {"x": 1, "y": 2}]),
         ([Page([Author("n")], 1)], [{"items": [{"name": "n", "born": None}], "total": 1}]),
         (7, 7),
         (True, True),
@@ -395,7 +397,7 @@ def unsupported() -> list[tuple[Callable[..., object], str]]:
     def variadic(*numbers: int, key: str) -> None: ...
     def foreign(lock: type[int]) -> None: ...
     def nested(book: dict[str, complex]) -> None: ...
-    def default(q: str = Query()) -> None: ...  # type: ignore[assignment]
+    def default(q: str = Query()) -> None: ...  # type: ignore[assignment] # wrong on purpose
     def two(a: Annotated[str, Path("/{a}")], b: Annotated[str, Path("/x/{b}")]) -> None: ...
     def lost(a: Annotated[str, Path("/{a}/{b}")]) -> None: ...
 
@@ -417,4 +419,4 @@ def test_parameter_that_no_request_has_is_refused_at_import(handler: Callable[..
 
 def test_marker_refuses_an_unknown_option() -> None:
     with pytest.raises(TypeError, match="Query has no option minimum"):
-        Query(minimum=1)  # type: ignore[call-arg]
+        Query(minimum=1)  # type: ignore[call-arg] # wrong on purpose

@@ -97,7 +97,7 @@ def test_functools_wrapper_does_not_share_later_declarations() -> None:
         lambda: untyped(cron)(plain),
         lambda: untyped(function)("orders"),
         lambda: untyped(function)(secrets="KEY"),
-        lambda: untyped(function(memory=1))("text"),
+        lambda: untyped(function(memory=128))("text"),
     ],
     ids=["cron without a schedule", "positional name", "string instead of list", "not a handler"],
 )
