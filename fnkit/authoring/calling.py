@@ -39,9 +39,7 @@ class HandlerParameter(NamedTuple):
 
 def call_kind(parameters: Sequence[HandlerParameter], *, is_async: bool) -> CallKind:
     """Return how a function with these parameters is called."""
-    if tuple(one.name for one in parameters) in _APPLICATION_PARAMETERS and not any(
-        one.hint in PLAIN_HINTS - {"Any", "object", "dict"} for one in parameters
-    ):
+    if tuple(one.name for one in parameters) in _APPLICATION_PARAMETERS:
         return "application"
     if takes_event_and_context(parameters):
         return "async" if is_async else "plain"
