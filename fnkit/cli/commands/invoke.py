@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,6 @@ from fnkit.cli.suggestions import logs_command
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _FIRST_SERVER_ERROR = 500
@@ -96,29 +95,34 @@ def _invoke_local(
     allow_builds: bool,
     has_timeout: bool,
 ) -> InvocationResult:
-    from fnkit.cli.handler_environment import prepare_function
-    from fnkit.invoke.cron_request import cron_request
-    from fnkit.invoke.local import invoke_local
+    from fnkit.deploy.user_cache import open_cache_directory
+    from fnkit.invoke.early_start import handler_start
 
-    local = prepare_function(common, name, allow_builds=allow_builds)
-    crons = local.function.crons
-    if is_default and crons:
-        announce_cron(common.output, crons[0].name, len(crons))
-        request = cron_request(crons[0].args, request.headers)
-    on_line: Callable[[str], None] | None = common.output.message
-    if common.output.as_json:
-        on_line = _discard
-    elif sys.stdin.isatty() and sys.stderr.isatty():
-        on_line = None  # the handler gets the terminal, so that breakpoint() works
-    return invoke_local(
-        local.project,
-        local.function,
-        request,
-        local.secret_values,
-        local.environment,
-        on_line,
-        has_timeout=has_timeout,
-    )
+    # The handler gets the terminal, so that breakpoint() works.
+    has_terminal = not common.output.as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    on_line = _discard if common.output.as_json else common.output.message
+    record = open_cache_directory(os.environ).early_start_record(common.directory, common.stage, name)
+    with handler_start(record, has_terminal=has_terminal) as start:
+        # Imported while the process imports the packages of the handler.
+        from fnkit.cli.handler_environment import prepare_function
+        from fnkit.invoke.cron_request import cron_request
+        from fnkit.invoke.local import invoke_local
+
+        local = prepare_function(common, name, allow_builds=allow_builds)
+        crons = local.function.crons
+        if is_default and crons:
+            announce_cron(common.output, crons[0].name, len(crons))
+            request = cron_request(crons[0].args, request.headers)
+        return invoke_local(
+            local.project,
+            local.function,
+            request,
+            local.secret_values,
+            local.environment,
+            start,
+            on_line=on_line,
+            has_timeout=has_timeout,
+        )
 
 
 def _discard(_line: str) -> None:
