@@ -37,8 +37,7 @@ def approve_deletions(
 def _question(plan: Plan, gone: tuple[Change, ...], info: PlatformInfo | None) -> str:
     lines = [f"This deletes in {plan.namespace} ({plan.region}, {plan.api_url}):"]
     lines += [f"  {_describe(change, plan, info)}" for change in gone]
-    lines += [f"{note}" for note in plan.notes if " under a new name" in note]
-    return "\n".join([*lines, "Continue?"])
+    return "\n".join([*lines, *plan.renames, "Continue?"])
 
 
 def _describe(change: Change, plan: Plan, info: PlatformInfo | None) -> str:

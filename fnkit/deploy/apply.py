@@ -282,8 +282,7 @@ def _check_ready(function: Function, context: ApplyContext) -> DeployError | Non
     return DeployError(
         f"{function.name} was not deployed: {reason}.",
         code="function-in-error",
-        hint=f"The output of its build is in logs/{function.id}/build.jsonl, in the data directory that "
-        "`fnkit platform status` names."
+        hint=f"`fnkit logs {function.name} --build`, with the options of this deploy, shows what its build wrote."
         if is_local
         else "The output of its build is in Cockpit's logs.",
     )

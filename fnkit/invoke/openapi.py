@@ -12,11 +12,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from fnkit.bundler.authoring_files import write_entry
 from fnkit.environments.model import HandlerEnvironment
 from fnkit.errors import InvokeError
+from fnkit.invoke.early_start import handler_start
 from fnkit.invoke.local import invoke_local
 from fnkit.invoke.model import InvocationRequest
 from fnkit.project import FunctionSpec, Project
@@ -66,7 +68,9 @@ def describe_function(
     directory = write_entry(function.entry, cache, describes=True).parent
     request = InvocationRequest(method="GET", target=f"/{function.name}", headers=(), body=b"", event={})
     described = replace(environment, entries=directory)
-    result = invoke_local(project, function, request, secret_values, described, on_line)
+    with TemporaryDirectory(prefix="fnkit-describe-") as folder:  # nothing is kept for the next time
+        with handler_start(Path(folder, "record"), has_terminal=False) as start:
+            result = invoke_local(project, function, request, secret_values, described, start, on_line=on_line)
     if result.response.status != _OK:
         lines = [line for line in result.logs if line.strip()][-_LINES_SHOWN:]
         reason = lines[-1] if lines else result.response.body.decode("utf-8", "replace").strip()

@@ -33,7 +33,7 @@ def _identity(change: Change) -> tuple[str, str, str]:
     return str(change.__struct_config__.tag), function, change.name
 
 
-def rename_notes(gone: Sequence[Function], new: Sequence[DesiredFunction]) -> tuple[str, ...]:
+def describe_renames(gone: Sequence[Function], new: Sequence[DesiredFunction]) -> tuple[str, ...]:
     """Return a sentence for each new function that is one of the deleted ones under another name.
 
     It is if its code is the same, or its handler, or if both are the only ones of their file.

@@ -179,6 +179,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             and leaves it out of archives.
         foreign: Resources that fnkit does not own and does not change, for example ``"cron nightly of orders"``.
         notes: Sentences for the user.
+        renames: A sentence for each new function that is a deleted one under another name.
     """
 
     fnkit_plan: int = 1
@@ -191,6 +192,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     foreign: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    renames: tuple[str, ...] = ()
 
     @property
     def summary(self) -> PlanSummary:

@@ -36,8 +36,9 @@ ALLOWED: dict[str, str] = {
     "environments": "project bundler toolchains testing worker contract errors",
     "testing": "authoring adapters worker contract errors",
     "invoke": "project bundler environments client worker contract errors",
+    "logs": "client contract errors",
     "cli": (
-        "scaffold scanner project bundler plan client deploy environments invoke toolchains "
+        "scaffold scanner project bundler plan client deploy environments invoke logs toolchains "
         f"platform.supervisor.launcher {_KIT}"
     ),
     "platform.model": "contract errors",

@@ -61,11 +61,12 @@ def deploy(
     """
     from fnkit.cli.deletion_approval import approve_deletions
     from fnkit.cli.endpoints import open_api
+    from fnkit.cli.next_steps import next_steps
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DeployView
     from fnkit.deploy import pipeline
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.pipeline import DeployRequest
+    from fnkit.deploy.user_cache import open_cache_directory
 
     started = time.monotonic()
     saved_plan = _read_plan(plan_file) if plan_file is not None else None
@@ -91,12 +92,13 @@ def deploy(
     if applied is None:
         common.output.message("No changes were made.")
         return 1
+    urls = _function_urls(prepared, applied)
     common.output.result(
         DeployView(
             applied=applied,
-            urls=_function_urls(prepared, applied),
+            urls=urls,
             seconds=time.monotonic() - started,
-            next_commands=_suggested_commands(api, applied),
+            next_commands=next_steps(common, api, prepared.project, applied, urls),
         )
     )
     return 1 if applied.failed else None
@@ -130,11 +132,3 @@ def _function_urls(prepared: DeployInputs, applied: ApplyResult) -> dict[str, st
         for one in applied.functions
         if one.domain
     }
-
-
-def _suggested_commands(api: ApiOptions, applied: ApplyResult) -> tuple[str, ...]:
-    ready = [one.name for one in applied.functions if one.status == "ready"]
-    where = " --local" if api.local else ""
-    if applied.plan.is_empty or not ready:
-        return ()
-    return (f"fnkit invoke {ready[0]} --remote{where}", f"fnkit status{where}")

@@ -88,7 +88,7 @@ class DeployView:
                 console.print(f"  {one.name:<{width}}  failed", style="red")
 
     def _notes(self) -> tuple[str, ...]:
-        return (*self.applied.plan.notes, *self.applied.notes)
+        return (*self.applied.plan.notes, *self.applied.plan.renames, *self.applied.notes)
 
     def _resource_changes(self, result: FunctionResult) -> tuple[AttachedResourceChange, ...]:
         """Return what was created, updated or deleted with a function; nothing if its deploy failed."""

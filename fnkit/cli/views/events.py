@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fnkit.cli.schedule_preview import SchedulePreview
-    from fnkit.contract.deliveries import DeliveryView, SkippedReplay
+    from fnkit.contract.deliveries import DeliveryView, SentMessage, SkippedReplay
     from fnkit.contract.platform import TriggerStatus
     from fnkit.contract.resources import Cron, Trigger
     from fnkit.deploy.status import EventSource
@@ -100,13 +100,14 @@ class DeliveriesView:
 
 @dataclass(frozen=True, slots=True)
 class CronRunView:
-    """The delivery of one run on demand."""
+    """The delivery of one run on demand, and the lines that the function printed."""
 
     delivery: DeliveryView
+    logs: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return ``delivery{…}``."""
-        return {"delivery": msgspec.to_builtins(self.delivery)}
+        """Return ``delivery{…}, logs``."""
+        return {"delivery": msgspec.to_builtins(self.delivery), "logs": list(self.logs)}
 
     def render(self, console: Console) -> None:
         """Print the response of the function."""
@@ -167,6 +168,30 @@ class TriggersView:
             "listening": None if how is None else json_fields(how, "state", "words"),
             "last": msgspec.to_builtins(self.last.get(one.resource.id)),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessageView:
+    """A test message that a broker took.
+
+    Args:
+        trigger: ``function/name`` of the trigger.
+        message: Where it went.
+    """
+
+    trigger: str
+    message: SentMessage
+
+    def to_json(self) -> dict[str, object]:
+        """Return ``trigger, kind, address, stream, message_id``."""
+        return {"trigger": self.trigger, **json_fields(self.message, "kind", "address", "stream", "message_id")}
+
+    def render(self, console: Console) -> None:
+        """Print where the message went."""
+        one = self.message
+        where = f"NATS subject {one.address}" if one.kind == "nats" else f"SQS queue {one.address}"
+        stored = f", stored in stream {one.stream}" if one.stream else ""
+        console.print(f"Sent to {where}{stored}.")
 
 
 def _trigger_kind(trigger: Trigger) -> str:

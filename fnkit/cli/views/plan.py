@@ -47,7 +47,7 @@ class PlanView:
             "changes": [change_to_json(change) for change in self.plan.changes],
             "summary": msgspec.structs.asdict(self.plan.summary),
             "foreign": list(self.plan.foreign),
-            "notes": list(self.plan.notes),
+            "notes": [*self.plan.notes, *self.plan.renames],
         }
 
     def render(self, console: Console) -> None:
@@ -61,7 +61,7 @@ class PlanView:
             mark, style = _ACTION_STYLES[change.action]
             head = f"{mark} {change.action.value:<7} {_kind(change):<9} {_qualified_name(change):<{width}}"
             console.print(f"{head}  {'; '.join(_reasons(change))}".rstrip(), style=style)
-        for note in self.plan.notes:
+        for note in (*self.plan.notes, *self.plan.renames):
             console.print(f"note: {note}", style="cyan")
         for resource in self.plan.foreign:
             console.print(f"not managed by fnkit, left unchanged: {resource}", style="dim")
@@ -127,7 +127,8 @@ def _markdown(plan: Plan) -> str:
             for change in changed
         ]
         lines.append("")
-    lines += [f"- {note}" for note in plan.notes] + [""] * bool(plan.notes)
+    notes = (*plan.notes, *plan.renames)
+    lines += [f"- {note}" for note in notes] + [""] * bool(notes)
     lines.append(summary_line(plan.summary))
     return "\n".join(lines)
 

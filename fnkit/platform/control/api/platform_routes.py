@@ -15,7 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from fnkit.contract.deliveries import ReplayRequest
+from fnkit.contract.deliveries import ReplayRequest, SendMessage
 from fnkit.contract.platform import (
     API_KEYS_PATH,
     DEFAULT_NATS_ACCOUNT,
@@ -74,6 +74,10 @@ async def _replay_deliveries(plane: ControlPlane, request: ApiRequest) -> object
     return plane.history.replay(request.region, request.kind, request.id, await request.body(ReplayRequest))
 
 
+async def _send_message(plane: ControlPlane, request: ApiRequest) -> object:
+    return await plane.queue_triggers.send(request.region, request.id, await request.body(SendMessage))
+
+
 async def _fire_cron(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.history.fire(request.region, request.id)
 
@@ -87,6 +91,7 @@ DELIVERY_OPERATIONS: Final = (
     Operation("ListTriggerDeliveries", "GET", "/triggers/{id}/deliveries", _list_deliveries),
     Operation("GetTriggerDelivery", "GET", "/triggers/{id}/deliveries/{delivery}", _get_delivery),
     Operation("ReplayTriggerDeliveries", "POST", "/triggers/{id}/replay", _replay_deliveries),
+    Operation("SendTriggerMessage", "POST", "/triggers/{id}/send", _send_message),
 )
 """The operations on deliveries. ``history`` is an older name of a cron's deliveries."""
 
