@@ -68,9 +68,11 @@ def describe_function(
     directory = write_entry(function.entry, cache, describes=True).parent
     request = InvocationRequest(method="GET", target=f"/{function.name}", headers=(), body=b"", event={})
     described = replace(environment, entries=directory)
-    with TemporaryDirectory(prefix="fnkit-describe-") as folder:  # nothing is kept for the next time
-        with handler_start(Path(folder, "record"), has_terminal=False) as start:
-            result = invoke_local(project, function, request, secret_values, described, start, on_line=on_line)
+    with (
+        TemporaryDirectory(prefix="fnkit-describe-") as folder,  # nothing is kept for the next time
+        handler_start(Path(folder, "record"), has_terminal=False) as start,
+    ):
+        result = invoke_local(project, function, request, secret_values, described, start, on_line=on_line)
     if result.response.status != _OK:
         lines = [line for line in result.logs if line.strip()][-_LINES_SHOWN:]
         reason = lines[-1] if lines else result.response.body.decode("utf-8", "replace").strip()

@@ -193,7 +193,7 @@ def _check_package_conflicts(contents: ContentByPath, layer: Layer, authoring_fi
             raise BundleError(
                 f"{path} is in the place of the archive's own dependencies.",
                 code="package-folder-conflict",
-                hint="Rename it, or keep your code in another directory than package/: fnkit writes that path itself.",
+                hint="Rename it, or keep your code in another directory than package/, which fnkit fills.",
                 file=path,
             )
 
