@@ -137,7 +137,8 @@ def _trace_handler(function: FunctionSpec, context: SliceContext) -> Reachabilit
     Raises:
         BundleError: ``handler-not-shipped``.
     """
-    handler = function.user_handler.rpartition(".")[0] + ".py"  # handlers/hello.say_hello is in handlers/hello.py
+    user_handler = function.handler if function.entry is None else function.entry.handler
+    handler = user_handler.rpartition(".")[0] + ".py"  # handlers/hello.say_hello is in handlers/hello.py
     if handler not in context.contents:
         raise BundleError(
             f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",
