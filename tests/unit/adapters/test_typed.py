@@ -332,6 +332,38 @@ def test_body_has_its_type(hint: Any, value: object, result: object) -> None:
     assert type(found[0]) is type(result)
 
 
+@pytest.mark.parametrize(
+    ("hint", "values"),
+    [
+        (int, [True, 1.5, "1", None, [1]]),
+        (float, [False, "1.0", None]),
+        (bool, [0, 1, "true", None]),
+        (str, [1, True, None, ["a"]]),
+        (Decimal, [True, "1,0", None]),
+        (bytes, [1, "not base64!"]),
+        (dt.date, [20261129, "29.11.2026"]),
+        (uuid.UUID, [1, "1"]),
+        (Literal[1, "a"], [True, 1.0, "1", "b"]),
+        (Kind, ["2", 2.0, "NOVEL"]),
+        (list[int], ["1,2", {"0": 1}, [True]]),
+        (tuple[int, str], [[1], [1, "a", 2], ["a", 1]]),
+        (dict[int, str], [[], {"a": "b"}, {"1": 2}]),
+        (int | None, ["1", False]),
+        (Author | Review, [1, {}, {"stars": "5"}]),
+        (Any, []),
+    ],
+)
+def test_value_of_another_json_type_is_a_fault(hint: Any, values: list[object]) -> None:
+    def handler(value) -> None:  # type: ignore[no-untyped-def] # untyped on purpose
+        raise AssertionError
+
+    handler.__annotations__["value"] = Annotated[hint, Body(embed=True)]
+    responses = [call(handler, make_event(json_body={"value": value})) for value in values]
+    assert [response.status for response in responses] == [422] * len(values)
+    for response in responses:
+        assert all(loc[:2] == ["body", "value"] for loc, _ in faults_of(response))
+
+
 def test_http_error_is_the_response() -> None:
     def read(number: int) -> None:
         raise HttpError(404, {"number": number}, {"X-Reason": "gone"})
