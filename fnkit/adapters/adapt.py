@@ -14,6 +14,7 @@ from fnkit.authoring.calling import (
     call_kind,
     hint_name,
     is_event_name,
+    signature_of,
 )
 
 _FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
@@ -34,7 +35,7 @@ def adapt(handler: Callable[..., Any]) -> Callable[[Any, Any], object]:
         UnsupportedType: A parameter of a typed handler has no type, or one that cannot come from a request.
         RuntimeError: An ASGI application could not start.
     """
-    parameters = list(inspect.signature(handler).parameters.values())
+    parameters = list(signature_of(handler).parameters.values())
     names = [one.name for one in parameters if one.default is one.empty]
     if not isinstance(handler, _FUNCTIONS):
         if len(names) == len(EVENT_NAMES) and all(map(is_event_name, names)):  # an object with a plain call
@@ -56,7 +57,7 @@ def adapt(handler: Callable[..., Any]) -> Callable[[Any, Any], object]:
 
 def is_typed(handler: Callable[..., Any]) -> bool:
     """Return whether a function is a typed handler."""
-    described = [describe_parameter(one) for one in inspect.signature(handler).parameters.values()]
+    described = [describe_parameter(one) for one in signature_of(handler).parameters.values()]
     return call_kind(described, is_async=False) == "typed"
 
 

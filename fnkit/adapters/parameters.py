@@ -14,7 +14,7 @@ from fnkit.adapters.decoders import DecoderFactory, resolve_alias
 from fnkit.adapters.faults import UnsupportedType
 from fnkit.adapters.models import is_model
 from fnkit.adapters.scalars import Decoder
-from fnkit.authoring.calling import EVENT_NAMES, is_event_name
+from fnkit.authoring.calling import EVENT_NAMES, is_event_name, signature_of
 from fnkit.authoring.declarations import DECLARATIONS_ATTRIBUTE, CronDeclaration, TriggerDeclaration
 from fnkit.authoring.parameters import Body, ParameterMarker, Path
 from fnkit.authoring.types import Context, Event
@@ -120,7 +120,7 @@ def read_signature(handler: Callable[..., object]) -> TypedSignature:
     """
     name = getattr(handler, "__qualname__", type(handler).__qualname__)
     hints = _resolve_hints(handler, name)
-    given = list(inspect.signature(handler).parameters.values())
+    given = list(signature_of(handler).parameters.values())
     markers = {one.name: _marker_of(hints.get(one.name), one, name) for one in given}
     path = _path_template(markers.values(), name)
     declarations = getattr(handler, DECLARATIONS_ATTRIBUTE, ())
@@ -152,10 +152,10 @@ def _resolve_hints(handler: Callable[..., object], name: str) -> dict[str, Any]:
     def without_result() -> None: ...
 
     function = inspect.unwrap(handler)
-    own = dict(inspect.get_annotations(function))
-    own.pop("return", None)
-    without_result.__annotations__ = own
     try:
+        own = dict(inspect.get_annotations(function))
+        own.pop("return", None)
+        without_result.__annotations__ = own
         return typing.get_type_hints(without_result, getattr(function, "__globals__", {}), include_extras=True)
     except (NameError, TypeError) as error:
         raise UnsupportedType(

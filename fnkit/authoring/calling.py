@@ -6,7 +6,9 @@ One rule, for the scanner, which reads source, and for calls in a process, which
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import inspect
+import sys
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, NamedTuple, TypeAlias, get_origin
 
 CallKind: TypeAlias = Literal["plain", "async", "typed", "application"]
@@ -93,3 +95,12 @@ def annotation_name(node: ast.expr) -> str:
             return hint_name(text)
         case _:
             return ""
+
+
+def signature_of(handler: Callable[..., object]) -> inspect.Signature:
+    """Return the signature of a handler, whose annotations may have names that exist for type checkers only."""
+    if sys.version_info >= (3, 14):  # where annotations are evaluated when somebody asks for them
+        import annotationlib
+
+        return inspect.signature(handler, annotation_format=annotationlib.Format.STRING)
+    return inspect.signature(handler)

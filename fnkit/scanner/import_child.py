@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from fnkit.authoring.calling import hint_name
+from fnkit.authoring.calling import hint_name, signature_of
 from fnkit.authoring.declarations import (
     DECLARATIONS_ATTRIBUTE,
     CronDeclaration,
@@ -134,7 +134,7 @@ def _describe_signature(value: object) -> dict[str, object] | None:
     if not callable(value):
         return None
     try:
-        parameters = inspect.signature(value).parameters.values()
+        parameters = signature_of(value).parameters.values()
     except (TypeError, ValueError):
         return None
     kinds = inspect.Parameter
