@@ -85,7 +85,7 @@ class HandlerStart:
             return
         visible = {name: value for name, value in environment.items() if name not in secrets}
         known = {
-            "handler": settings["handler"],
+            "handler": settings["user_handler"],  # an entry module is no file of the project
             "root": settings["root"],
             "environment": visible,
             "secrets": secrets,

@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> None:
     else:  # what imports have changed stays, as it does without early ones
         os.environ.update({name: settings["environment"][name] for name in settings["secrets"]})
     sys.argv[:] = [settings["handler"]]
+    if settings.get("entries"):  # the entry module of the handler, which an archive has beside the handler
+        sys.path.append(settings["entries"])
     _exit(serve.serve(connection, settings))
 
 
