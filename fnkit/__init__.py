@@ -4,8 +4,35 @@ This module re-exports the public names of ``fnkit.authoring`` and nothing else.
 bundle, so importing it must load only the standard library (checked by ``tests/unit/test_light_import.py``).
 """
 
-from fnkit.authoring import Context, Event, Response, cron, function, trigger
+from fnkit.authoring import (
+    Body,
+    Context,
+    Cookie,
+    Event,
+    Header,
+    HttpError,
+    Path,
+    Query,
+    Response,
+    cron,
+    function,
+    trigger,
+)
 
-__all__ = ["Context", "Event", "Response", "__version__", "cron", "function", "trigger"]
+__all__ = [
+    "Body",
+    "Context",
+    "Cookie",
+    "Event",
+    "Header",
+    "HttpError",
+    "Path",
+    "Query",
+    "Response",
+    "__version__",
+    "cron",
+    "function",
+    "trigger",
+]
 
 __version__ = "0.1.0"

@@ -4,6 +4,20 @@ This package ships inside every Python bundle, so it imports only the standard l
 """
 
 from fnkit.authoring.decorators import cron, function, trigger
+from fnkit.authoring.parameters import Body, Cookie, Header, HttpError, Path, Query
 from fnkit.authoring.types import Context, Event, Response
 
-__all__ = ["Context", "Event", "Response", "cron", "function", "trigger"]
+__all__ = [
+    "Body",
+    "Context",
+    "Cookie",
+    "Event",
+    "Header",
+    "HttpError",
+    "Path",
+    "Query",
+    "Response",
+    "cron",
+    "function",
+    "trigger",
+]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal, Never, TypeVar, overload
+from typing import Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from fnkit.authoring.declarations import (
     DECLARATIONS_ATTRIBUTE,
@@ -22,35 +22,46 @@ from fnkit.authoring.declarations import (
     TriggerDeclaration,
 )
 
-Handler = TypeVar("Handler", bound=Callable[[Never, Never], object])
-"""A callable that takes an event and a context. The decorators preserve its exact type."""
+Handler = TypeVar("Handler", bound=Callable[..., object])
+"""A handler of any kind, or an ASGI or WSGI application. The decorators preserve its exact type."""
+Memory: TypeAlias = Literal[128, 256, 512, 1024, 2048, 3072, 4096]
+"""The platform's tiers, in MB."""
+KnownRuntime: TypeAlias = Literal["python311", "python312", "python313", "python314"]
+"""The names that editors suggest."""
+Runtime: TypeAlias = KnownRuntime | str
+"""The platform may have others."""
+Region: TypeAlias = Literal["fr-par", "nl-ams", "pl-waw"]
+"""The platform's regions."""
+
+
+class FunctionOptions(TypedDict, total=False):
+    """The arguments of ``@function``, which describes them."""
+
+    name: str | None
+    runtime: Runtime | None
+    memory: Memory | None
+    min_scale: int | None
+    max_scale: int | None
+    timeout: str | float | None
+    privacy: Literal["public", "private"] | None
+    http_option: Literal["enabled", "redirected"] | None
+    sandbox: Literal["v1", "v2"] | None
+    description: str | None
+    env: Mapping[str, str] | None
+    secrets: Iterable[str] | None
+    tags: Iterable[str] | None
+    domains: Iterable[str] | None
+    private_network_id: str | None
+    change_detection: Literal["function", "project"] | None
+    preload: bool | None
 
 
 @overload
-def function(handler: Handler, /) -> Handler: ...
+def function(handler: Handler, /, **settings: Unpack[FunctionOptions]) -> Handler: ...
 
 
 @overload
-def function(
-    *,
-    name: str | None = None,
-    runtime: str | None = None,
-    memory: int | None = None,
-    min_scale: int | None = None,
-    max_scale: int | None = None,
-    timeout: str | float | None = None,
-    privacy: Literal["public", "private"] | None = None,
-    http_option: Literal["enabled", "redirected"] | None = None,
-    sandbox: Literal["v1", "v2"] | None = None,
-    description: str | None = None,
-    env: Mapping[str, str] | None = None,
-    secrets: Iterable[str] | None = None,
-    tags: Iterable[str] | None = None,
-    domains: Iterable[str] | None = None,
-    private_network_id: str | None = None,
-    change_detection: Literal["function", "project"] | None = None,
-    preload: bool | None = None,
-) -> Callable[[Handler], Handler]: ...
+def function(**settings: Unpack[FunctionOptions]) -> Callable[[Handler], Handler]: ...
 
 
 def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateFunction
@@ -58,8 +69,8 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
     /,
     *,
     name: str | None = None,
-    runtime: str | None = None,
-    memory: int | None = None,
+    runtime: Runtime | None = None,
+    memory: Memory | None = None,
     min_scale: int | None = None,
     max_scale: int | None = None,
     timeout: str | float | None = None,
@@ -78,10 +89,11 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
     """Deploy the decorated handler as a function.
 
     The decorator works with or without parentheses. Settings that are not given come from the project's settings,
-    then from the platform's defaults. Several ``@function`` decorators on one handler are merged.
+    then from the platform's defaults. Several ``@function`` decorators on one handler are merged. An application
+    is marked by a call: ``function(app, memory=512)``.
 
     Args:
-        handler: The handler, when the decorator is used without parentheses.
+        handler: The handler, when the decorator is used without parentheses, or an ASGI or WSGI application.
         name: Name of the function. Default: the Python name with ``_`` replaced by ``-``.
         runtime: A Python runtime such as ``python313``. Default: the runtime of the running interpreter.
         memory: Memory in MB, one of the platform's tiers (128, 256, 512, 1024, 2048, 3072, 4096).
@@ -164,7 +176,7 @@ def trigger(
     description: str | None = None,
     account: str | None = None,
     project_id: str | None = None,
-    region: str | None = None,
+    region: Region | None = None,
 ) -> Callable[[Handler], Handler]: ...
 
 
@@ -175,7 +187,7 @@ def trigger(
     name: str | None = None,
     description: str | None = None,
     project_id: str | None = None,
-    region: str | None = None,
+    region: Region | None = None,
 ) -> Callable[[Handler], Handler]: ...
 
 
@@ -187,7 +199,7 @@ def trigger(
     description: str | None = None,
     account: str | None = None,
     project_id: str | None = None,
-    region: str | None = None,
+    region: Region | None = None,
 ) -> Callable[[Handler], Handler]:
     """Call the decorated handler for each message of a NATS subject or SQS queue.
 
@@ -230,7 +242,12 @@ def _add_declaration(handler: Handler, declaration: Declaration) -> Handler:
     if not callable(handler):
         raise TypeError(f"a fnkit decorator applies to a handler, not {handler!r}; pass settings by name")
     earlier: tuple[Declaration, ...] = getattr(handler, DECLARATIONS_ATTRIBUTE, ())
-    setattr(handler, DECLARATIONS_ATTRIBUTE, (declaration, *earlier))
+    try:
+        setattr(handler, DECLARATIONS_ATTRIBUTE, (declaration, *earlier))
+    except AttributeError:
+        raise TypeError(
+            f"a {type(handler).__name__} cannot be marked; wrap it in a function or a class without __slots__"
+        ) from None
     return handler
 
 

@@ -30,6 +30,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "dev": ("fnkit.cli.commands.dev:dev", "Serve the project, and deploy what changes as soon as it is saved."),
     "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
     "test": ("fnkit.cli.commands.test:test", "Run the project's tests in the project's environment."),
+    "openapi": ("fnkit.cli.commands.openapi:openapi", "Print the OpenAPI 3.1 document of the project."),
     "event": ("fnkit.cli.commands.event:event", "Print events for tests and for invoke --event."),
     "logs": ("fnkit.cli.commands.logs:logs", "Show what deployed functions wrote."),
     "cron": ("fnkit.cli.commands.cron:cron", "Preview, run and inspect crons."),

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fnkit.client import Endpoint
-from fnkit.deploy.cache import CacheDirectory
 from fnkit.deploy.loading import ProjectIdentity
+from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.errors import PlatformError
 
 if TYPE_CHECKING:

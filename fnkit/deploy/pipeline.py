@@ -29,7 +29,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.platform import PlatformInfo
 from fnkit.deploy.apply import apply_plan
 from fnkit.deploy.apply_resources import ApplyContext, ArchivePaths
-from fnkit.deploy.cache import CacheDirectory, load_deployed_slices, save_deployed_slices, verify_secrets
+from fnkit.deploy.cache import load_deployed_slices, save_deployed_slices, verify_secrets
 from fnkit.deploy.events import ApplyResult, EventCallback, ResourceStep
 from fnkit.deploy.loading import ProjectIdentity, load_identity, load_project
 from fnkit.deploy.lock import deploy_lock
@@ -37,6 +37,7 @@ from fnkit.deploy.observe import observe_attached_resources, observe_namespace
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.start_report import idle_trigger_notes
 from fnkit.deploy.target import DeployTarget, discover_target, local_notes
+from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.errors import DeployError, ProjectError, ProjectInvalid, UsageError
 from fnkit.plan import DesiredState, ObservedState, Plan, deletions, desired_state, make_plan, plan_destroy
 from fnkit.plan.model import encode_plan

@@ -11,7 +11,6 @@ from fnkit.client.api import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Function, Trigger
-from fnkit.deploy.cache import CacheDirectory
 from fnkit.deploy.events import EventCallback
 from fnkit.deploy.loading import ProjectIdentity
 from fnkit.deploy.observe import observe_namespace
@@ -19,6 +18,7 @@ from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.start_report import import_errors
 from fnkit.deploy.target import NO_PRIVATE_NETWORK, DeployTarget, discover_target, function_url, runs_on
+from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.errors import BundleError, DeployError, NotFoundError, Problem, ProjectError, ProjectInvalid, UsageError
 from fnkit.plan import Action, FunctionChange
 from fnkit.plan.ownership import read_ownership

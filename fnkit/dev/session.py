@@ -17,12 +17,12 @@ from fnkit.bundler.model import Bundle
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.platform import EditResult, PlatformInfo
 from fnkit.contract.resources import Function
-from fnkit.deploy.cache import CacheDirectory
 from fnkit.deploy.events import ApplyResult, EventCallback
 from fnkit.deploy.loading import load_project
 from fnkit.deploy.pipeline import DeployInputs, DeployRequest, bundle_functions, deploy
 from fnkit.deploy.start_report import shortened_traceback
 from fnkit.deploy.target import DeployTarget, function_url
+from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.dev.edits import DeployedCode, plan_edit
 from fnkit.dev.model import Reloaded, ServedChange, ServedFunction
 from fnkit.errors import ApiError, DeployError

@@ -67,6 +67,7 @@ class HandlerEnvironment:
         command: The interpreter of another language with its options, or a compiled program; empty for Python.
         is_server: Whether the program serves HTTP on ``$PORT``.
         warnings: Sentences for the user, such as that another version of the language is used.
+        entries: The directory with the handler's entry module, or ``None`` where it needs none.
     """
 
     language: str
@@ -75,3 +76,4 @@ class HandlerEnvironment:
     command: tuple[str, ...] = ()
     is_server: bool = False
     warnings: tuple[str, ...] = ()
+    entries: Path | None = None

@@ -17,9 +17,10 @@ from typing import Final
 
 import msgspec
 
-from fnkit.bundler.authoring_files import authoring_runtime
+from fnkit.bundler.authoring_files import adapter_runtime, authoring_runtime, write_entry
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import lock_target
+from fnkit.bundler.files.content import FileContent
 from fnkit.bundler.target import BundleTarget
 from fnkit.environments.model import EnvironmentRequest, HandlerEnvironment
 from fnkit.errors import BundleError
@@ -52,7 +53,9 @@ def prepare_python(request: EnvironmentRequest) -> HandlerEnvironment:
         lambda python: _install(request, lock, python),
     )
     warnings = () if toolchain.warning is None else (toolchain.warning,)
-    return HandlerEnvironment(language="Python", root=root, python=str(python), warnings=warnings)
+    entry = request.function.entry
+    entries = None if entry is None else write_entry(entry, request.cache.bundler).parent
+    return HandlerEnvironment(language="Python", root=root, python=str(python), warnings=warnings, entries=entries)
 
 
 def _stage(request: EnvironmentRequest, target: BundleTarget) -> Path:
@@ -76,12 +79,17 @@ def _install(request: EnvironmentRequest, lock: Lock, python: Path) -> None:
 
 
 def _install_authoring(python: Path) -> None:
-    """Copy the part of fnkit that bundles contain: the decorators and types, without the tool."""
+    """Copy the parts of fnkit that bundles contain: decorators, types and adapters, without the tool."""
     [packages] = python.parent.parent.glob("lib/python3*/site-packages")
-    for name, content in authoring_runtime().items():
+    for name, content in own_files().items():
         copy = packages / name.removeprefix("package/")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(content.source, copy)
+
+
+def own_files() -> dict[str, FileContent]:
+    """Return fnkit's own files that an environment has, by path in an archive."""
+    return {**authoring_runtime(), **adapter_runtime(with_tools=True)}
 
 
 def ensure_virtual_environment(
@@ -101,7 +109,7 @@ def ensure_virtual_environment(
     Raises:
         BundleError: It could not be made.
     """
-    authoring = [content.sha256 for content in authoring_runtime().values()]
+    authoring = [content.sha256 for content in own_files().values()]
     parts = [_FORMAT, list(key), interpreter.path, list(interpreter.version), authoring]
     digest = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:_KEY_DIGITS]
     environment = directory / digest

@@ -40,6 +40,7 @@ _PATTERNS: Final = (
     "__init__.py",
     "errors.py",
     "py.typed",
+    "adapters/*.py",
     "authoring/**/*.py",
     "contract/__init__.py",
     "contract/limits.py",

@@ -28,8 +28,8 @@ from fnkit.project import validation
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
 from fnkit.project.event_sources import build_crons, build_triggers
 from fnkit.project.handlers import check_handler
-from fnkit.project.languages.python import check_signature
-from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
+from fnkit.project.languages.python import find_application_entry, find_entry
+from fnkit.project.model import BuildCommand, EntryModule, FunctionSpec, NamespaceSpec, Project, SourceLocation
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.requirements import Requirements, read_requirements, read_requires_python
 from fnkit.project.runtimes import (
@@ -43,6 +43,8 @@ from fnkit.project.runtimes import (
 from fnkit.project.settings import FunctionDefaults, Settings, StageTable
 from fnkit.scanner.report import ScanReport
 
+_ENTRY_PYTHON = (3, 11)
+"""fnkit's own part of a bundle needs it."""
 _HOST_PYTHON = (sys.version_info.major, sys.version_info.minor)
 
 
@@ -81,14 +83,14 @@ class FunctionBuilder:
         handler = self._select_handler(function, runtime)
         build = validation.validate_build(function.build, subject)
         notes = self._check_handler(function, handler, language, build, subject)
-        check_signature(function.signature, subject)
+        entry = self._find_entry(function, handler, runtime, subject)
         valid = validation.validate_settings(declaration, subject)
         env, secrets = declaration.env or {}, declaration.secrets or ()
         validation.check_variable_counts(env, secrets, (self.namespace.env, self.namespace.secrets), subject)
         return FunctionSpec(
             name=function.name,
             runtime=runtime,
-            handler=handler,
+            handler=handler if entry is None else entry.entry_handler,
             source=function.source,
             **asdict(valid),
             description=function.summary if declaration.description is None else declaration.description,
@@ -103,6 +105,7 @@ class FunctionBuilder:
             root=function.root,
             build=build,
             notes=notes,
+            entry=entry,
         )
 
     def _check_name(self, subject: Subject) -> None:
@@ -140,6 +143,20 @@ class FunctionBuilder:
         if self.is_default_set or runtime_language(deployed) != "Python":
             return self.default_runtime
         return deployed if deployed in self.available or accepts_updates(deployed) else self.default_runtime
+
+    def _find_entry(
+        self, function: DeclaredFunction, handler: str, runtime: str, subject: Subject
+    ) -> EntryModule | None:
+        """Return the entry module of a decorated handler that the platform cannot call itself."""
+        if function.is_application:
+            entry: EntryModule | None = find_application_entry(handler)
+        else:
+            entry = find_entry(handler, function.signature, subject)
+        version = runtime_version(runtime)
+        if entry is not None and version is not None and version < _ENTRY_PYTHON:
+            message = f"{subject} is {entry.handler_kind}, which needs Python 3.11 or later, not {runtime}."
+            subject.add("runtime-too-old", message, f"Use {self.default_runtime}, or def handler(event, context).")
+        return entry
 
     def _select_handler(self, function: DeclaredFunction, runtime: str) -> str:
         row = find_runtime(runtime)

@@ -41,6 +41,7 @@ class DeclaredFunction:
         build: Its ``build``, ``build_inputs`` and ``build_output``, or ``None`` for a decorated handler.
         signature: ``None`` if unknown, which it always is for functions in settings.
         summary: First line of the handler's docstring, or ``""``.
+        is_application: Whether it is an object that was marked by a call.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DeclaredFunction:
     triggers: tuple[tuple[TriggerDeclaration, SourceLocation], ...]
     signature: Signature | None
     summary: str
+    is_application: bool = False
 
 
 def declared_functions(
@@ -109,6 +111,7 @@ def _from_decorators(function: ScannedFunction, problems: ProblemList) -> Declar
         triggers=tuple((one, source) for one, source in marks if isinstance(one, TriggerDeclaration)),
         signature=function.signature,
         summary=function.summary,
+        is_application=function.is_application,
     )
 
 

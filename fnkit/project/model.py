@@ -6,6 +6,7 @@ rather than left at the value of the last deployment.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,43 @@ class BuildCommand:
     output: str
 
 
+@dataclass(frozen=True, slots=True)
+class EntryModule:
+    """A module that is written for a handler which the platform cannot call itself (``docs/typed-handlers.md``).
+
+    Attributes:
+        handler: The user's handler, in the form of a handler string.
+        handler_kind: What it is in words: ``a typed handler``.
+    """
+
+    handler: str
+    handler_kind: str
+
+    @property
+    def file(self) -> str:
+        """Path of the user's file, relative to the project."""
+        return self.handler.rpartition(".")[0] + ".py"
+
+    @property
+    def entry_handler(self) -> str:
+        """The handler string of the deployed function.
+
+        >>> EntryModule("shop/books.add", "").entry_handler
+        'shop/fnkit_entry_add_of_books.add'
+        """
+        location, _, name = self.handler.rpartition(".")
+        folder, slash, stem = location.rpartition("/")
+        # The separator within one of both would make two pairs of names one.
+        digest = f"_{zlib.crc32(self.handler.encode()):08x}" if "_of_" in f"{name}/{stem}" else ""
+        module = "".join(one if one.isalnum() or one == "_" else "_" for one in f"{name}_of_{stem}")
+        return f"{folder}{slash}fnkit_entry_{module}{digest}.{name}"
+
+    @property
+    def entry_file(self) -> str:
+        """Path of the module in an archive."""
+        return self.entry_handler.rpartition(".")[0] + ".py"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidSettings:
     """The settings of a function that can be validated without the rest of the project, with defaults.
@@ -89,6 +127,7 @@ class FunctionSpec(ValidSettings):
         root: Folder of the function's code relative to the project; ``.``, the whole project, for Python.
         build: The declared build, or ``None``.
         notes: Sentences for the user about what is accepted, but may not work everywhere.
+        entry: The module that ``handler`` refers to, or ``None`` where it refers to the user's own function.
     """
 
     name: str
@@ -107,6 +146,12 @@ class FunctionSpec(ValidSettings):
     root: str
     build: BuildCommand | None = None
     notes: tuple[str, ...] = ()
+    entry: EntryModule | None = None
+
+    @property
+    def user_handler(self) -> str:
+        """The user's own handler, whatever the platform calls."""
+        return self.handler if self.entry is None else self.entry.handler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from fnkit.authoring.calling import hint_name, signature_of
 from fnkit.authoring.declarations import (
     DECLARATIONS_ATTRIBUTE,
     CronDeclaration,
@@ -80,12 +81,18 @@ def _decorated_objects(module: ModuleType) -> dict[str, object]:
         home = sys.modules.get(getattr(value, "__module__", None) or "")
         if home is None or home is module or all(other is not value for other in vars(home).values()):
             own[name] = value
-    return own
+    return _without_aliases(own)
+
+
+def _without_aliases(decorated: dict[str, object]) -> dict[str, object]:
+    """Return the objects without other names of one application: ``api = function(app)`` makes one function."""
+    names = {id(value): name for name, value in decorated.items() if not inspect.isroutine(value)}
+    return {name: value for name, value in decorated.items() if names.get(id(value), name) == name}
 
 
 def _describe_handler(name: str, value: object, path: Path, failures: list[object]) -> dict[str, object]:
     """Describe a handler, and add a failure for each argument that cannot be serialized as JSON."""
-    documentation = (inspect.getdoc(value) or "").strip().splitlines()
+    documentation = (inspect.getdoc(value) or "").strip().splitlines() if inspect.isroutine(value) else []
     line = _definition_line(value, path)
     declarations: list[object] = []
     for declaration in getattr(value, DECLARATIONS_ATTRIBUTE):
@@ -104,7 +111,8 @@ def _describe_handler(name: str, value: object, path: Path, failures: list[objec
         "line": line,
         "summary": documentation[0].strip() if documentation else "",
         "declarations": declarations,
-        "signature": _describe_signature(value),
+        "signature": _describe_signature(value) if inspect.isroutine(value) else None,
+        "is_application": not inspect.isroutine(value),
     }
 
 
@@ -126,7 +134,7 @@ def _describe_signature(value: object) -> dict[str, object] | None:
     if not callable(value):
         return None
     try:
-        parameters = inspect.signature(value).parameters.values()
+        parameters = signature_of(value).parameters.values()
     except (TypeError, ValueError):
         return None
     kinds = inspect.Parameter
@@ -137,7 +145,19 @@ def _describe_signature(value: object) -> dict[str, object] | None:
         "required_keywords": [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty],
         "is_async": inspect.iscoroutinefunction(value),
         "is_generator": inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value),
+        "parameters": [_describe_parameter(one) for one in parameters],
     }
+
+
+def _describe_parameter(parameter: inspect.Parameter) -> tuple[str, str | None, str, bool]:
+    kinds: dict[object, str] = {
+        inspect.Parameter.KEYWORD_ONLY: "keyword",
+        inspect.Parameter.VAR_POSITIONAL: "*",
+        inspect.Parameter.VAR_KEYWORD: "**",
+    }
+    hint = None if parameter.annotation is parameter.empty else hint_name(parameter.annotation)
+    kind = kinds.get(parameter.kind, "positional")
+    return parameter.name, hint, kind, parameter.default is parameter.empty and not kind.startswith("*")
 
 
 def _import_failure(error: BaseException, path: Path) -> dict[str, object]:

@@ -46,6 +46,7 @@ class _ManifestHandler(msgspec.Struct, frozen=True):
     summary: str
     declarations: list[_ManifestDeclaration]
     signature: Signature | None = None
+    is_application: bool = False
 
 
 class _ManifestFailure(msgspec.Struct, frozen=True):
@@ -146,6 +147,7 @@ def _with_manifest(module_scan: ModuleScan, manifest: _Manifest) -> ModuleScan:
                 declarations=tuple(marks),
                 signature=handler.signature,
                 summary=handler.summary,
+                is_application=handler.is_application,
             )
         )
     return replace(

@@ -17,11 +17,11 @@ from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 
 from fnkit.errors import Problem
-from fnkit.scanner.names import walk_statements
+from fnkit.scanner.names import EXPORTED_NAMES, walk_statements
 
 ImportStatement: TypeAlias = ast.Import | ast.ImportFrom
 _BUNDLED_MODULES: Final = re.compile(r"fnkit(\.errors(\..*)?|\.authoring(\..*)?)?")
-_EXPORTED_NAMES: Final = frozenset({"Context", "Event", "Response", "__version__", "cron", "function", "trigger"})
+_EXPORTED_NAMES: Final = frozenset({*EXPORTED_NAMES, "__version__"})
 _BUNDLED_SUBMODULES: Final = frozenset({"authoring", "errors"})
 
 

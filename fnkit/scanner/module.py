@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from fnkit.authoring.calling import HandlerParameter, annotation_name
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 from fnkit.scanner.constants import NotConstant
@@ -40,7 +41,27 @@ def _signature_of(function: FunctionNode) -> Signature:
         required_keywords=tuple(name.arg for name, default in keywords if default is None),
         is_async=isinstance(function, ast.AsyncFunctionDef),
         is_generator=_is_generator(function),
+        parameters=tuple(_parameters_of(arguments)),
     )
+
+
+def _parameters_of(arguments: ast.arguments) -> Iterator[HandlerParameter]:
+    positional = [*arguments.posonlyargs, *arguments.args]
+    required = len(positional) - len(arguments.defaults)
+    for index, one in enumerate(positional):
+        yield HandlerParameter(one.arg, _hint_name(one.annotation), "positional", index < required)
+    if arguments.vararg is not None:
+        yield HandlerParameter(
+            arguments.vararg.arg, _hint_name(arguments.vararg.annotation), "*", is_required=False
+        )
+    for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        yield HandlerParameter(one.arg, _hint_name(one.annotation), "keyword", default is None)
+    if arguments.kwarg is not None:
+        yield HandlerParameter(arguments.kwarg.arg, _hint_name(arguments.kwarg.annotation), "**", is_required=False)
+
+
+def _hint_name(annotation: ast.expr | None) -> str | None:
+    return None if annotation is None else annotation_name(annotation)
 
 
 def _summary_of(function: FunctionNode) -> str:
@@ -98,7 +119,8 @@ def scan_module(file: str, tree: ast.Module) -> ModuleScan:
 class _ModuleReader:
     """Collects the handlers of a module from its statements, in source order.
 
-    ``assigned_decorators`` holds the declarations of decorators that were assigned to a name.
+    ``assigned_decorators`` holds the declarations of decorators that were assigned to a name, ``definitions`` the
+    functions of the module.
     """
 
     file: str
@@ -107,9 +129,12 @@ class _ModuleReader:
     problems: list[Problem] = field(default_factory=list)
     resolvable_by_import: list[Problem] = field(default_factory=list)
     assigned_decorators: dict[str, Declaration] = field(default_factory=dict)
+    definitions: dict[str, FunctionNode] = field(default_factory=dict)
 
     def read(self, statement: ast.stmt) -> None:
         """Process one module-level statement."""
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            self.definitions[statement.name] = statement
         if not self.names.has_fnkit_names() and not self._has_undefined_decorator(statement):
             self.names.bind(statement)
             if self.names.has_fnkit_names():  # a branch imported fnkit and may also contain handlers
@@ -118,7 +143,7 @@ class _ModuleReader:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             self._read_definition(statement)
             self._check_nested_handlers(statement)
-        elif not self._read_assigned_decorator(statement):
+        elif not self._read_marked_object(statement) and not self._read_assigned_decorator(statement):
             self._check_nested_handlers(statement)
             self._check_called_decorators(statement)
         self.names.bind(statement)
@@ -232,6 +257,42 @@ class _ModuleReader:
     def _add_problem(self, kind: str, problem: ArgumentProblem, line: int, subject: str) -> None:
         message = f"@{kind} on {subject}: {problem.message}."
         self.problems.append(Problem(problem.code, message, problem.hint, self.file, line))
+
+    def _read_marked_object(self, statement: ast.stmt) -> bool:
+        """Record an object that a call marks: ``function(app)``, or ``api = function(app, memory=256)``.
+
+        Returns:
+            Whether the statement marks one.
+        """
+        match statement:
+            case ast.Expr(value=ast.Call(args=[ast.Name(id=name) as target]) as call):
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[target]) as call):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(args=[target]) as call):
+                pass
+            case _:
+                return False
+        if isinstance(target, ast.Starred) or self.names.decorator_kind(call.func) != "function":
+            return False
+        settings = ast.Call(func=call.func, args=[], keywords=call.keywords, lineno=call.lineno)
+        declaration = self._read_declaration("function", settings, name)
+        if declaration is None:
+            return True
+        definition = self.definitions.get(target.id) if isinstance(target, ast.Name) else None
+        self.functions.append(
+            ScannedFunction(
+                python_name=name,
+                file=self.file,
+                line=statement.lineno,
+                handler=handler_string(self.file, name),
+                declarations=(LocatedDeclaration(declaration=declaration, line=call.lineno),),
+                signature=None if definition is None else _signature_of(definition),
+                summary="" if definition is None else _summary_of(definition),
+                is_application=definition is None,
+            )
+        )
+        return True
 
     def _read_assigned_decorator(self, statement: ast.stmt) -> bool:
         """Record an assignment such as ``small = function(memory=128)``, which allows ``@small``.

@@ -31,7 +31,11 @@ _MUTATING_METHODS: Final = frozenset(
     {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse", "update", "setdefault"}
     | {"add", "discard", "difference_update", "intersection_update", "symmetric_difference_update"}
 )
-_AUTHORING_NAMES: Final = ("Context", "Event", "Response", "cron", "function", "trigger")
+EXPORTED_NAMES: Final = (
+    *("Body", "Context", "Cookie", "Event", "Header", "HttpError", "Path", "Query", "Response"),
+    *("cron", "function", "trigger"),
+)
+"""What ``fnkit`` exports, besides its version."""
 
 
 def child_statements(statement: ast.AST) -> Iterator[ast.stmt]:
@@ -172,7 +176,7 @@ class ModuleNames:
         is_ours = module.split(".", maxsplit=1)[0] == "fnkit"
         if alias.name == "*":
             if is_ours:
-                self._fnkit_paths.update({name: f"{module}.{name}" for name in _AUTHORING_NAMES})
+                self._fnkit_paths.update({name: f"{module}.{name}" for name in EXPORTED_NAMES})
             else:
                 self._set_unknown("*", f"is imported on line {statement.lineno}")
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fnkit.authoring.calling import HandlerParameter
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 
@@ -16,6 +17,7 @@ class Signature:
         required_positionals: Number of positional parameters without a default.
         max_positionals: Maximum number of positional arguments, or ``None`` with ``*args``.
         required_keywords: Names of the keyword-only parameters without a default.
+        parameters: All parameters, which decide how the handler is called.
     """
 
     required_positionals: int
@@ -23,6 +25,7 @@ class Signature:
     required_keywords: tuple[str, ...] = ()
     is_async: bool = False
     is_generator: bool = False
+    parameters: tuple[HandlerParameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,10 @@ class ScannedFunction:
         line: Line of the ``def``.
         handler: The API's handler string: the file's path without its extension, a dot, and the Python name.
         declarations: The declarations, in source order.
-        signature: ``None`` if a decorator that is not fnkit's may have changed it.
+        signature: ``None`` if a decorator that is not fnkit's may have changed it, and for an application.
         summary: First line of the docstring, or ``""``.
+        is_application: Whether it is an object that was marked by a call, as in ``function(app)``. How it is called
+            is known only when it exists.
     """
 
     python_name: str
@@ -53,6 +58,7 @@ class ScannedFunction:
     declarations: tuple[LocatedDeclaration, ...]
     signature: Signature | None
     summary: str = ""
+    is_application: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ def test_invoices_example_reports_its_missing_secret(platform: PlatformUnderTest
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("example", ["hello", "invoices", "orders"])
+@pytest.mark.parametrize("example", ["bookshop", "hello", "invoices", "orders"])
 def test_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
     project = copy_example(example, tmp_path)
     uv = Path(sys.executable).with_name("uv")
@@ -190,6 +190,14 @@ def test_demo_shows_a_response_and_a_cron_run_and_cleans_up(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_bookshop_example_takes_orders(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = deploy(platform, copy_example("bookshop", tmp_path))
+    assert call(f"{urls['books']}?search=emma") == [{"number": 1, "title": "Emma", "cents": 990}]
+    assert call(f"{urls['book']}books/2")["title"] == "Persuasion"
+    assert call(urls["order"], {"customer": "Ada", "lines": [{"number": 1}]}) == {"customer": "Ada", "cents": 1290}
+    assert call(urls["forget-orders"], {"days": 90}) == "forgot orders older than 90 days"
+
+
 def test_demo_stops_its_processes_on_ctrl_c(tmp_path: Path) -> None:
     process = start_demo(TMPDIR=str(tmp_path))
     wait_until(lambda: list(tmp_path.glob("fnkit-demo-*/platform/run.json")), what="the demo's platform")

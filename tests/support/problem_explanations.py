@@ -160,21 +160,25 @@ _FUNCTION_PROBLEMS: Final = {
     "duplicate-domain": ("A hostname is listed twice, but can belong to only one function.", "Remove one."),
     "duplicate-name": ("Two functions have the same name.", "Rename one, with name=."),
     "duplicate-trigger": ("Two triggers of a function have the same name.", "Rename one."),
-    "handler-async": (
-        "A handler is async or a generator, but the platform calls it as a plain function.",
-        "Use def, with asyncio.run(...) inside it.",
+    "handler-generator": (
+        "A handler is a generator, but the platform needs its response whole.",
+        "Return the response instead, for example as a string of the joined parts.",
     ),
     "handler-missing": (
         "The file or function of a handler does not exist.",
         "Correct the handler or path.",
     ),
     "handler-signature": (
-        "The handler does not accept two arguments, with which the platform calls it.",
-        "Write def handler(event, context).",
+        "A parameter of the handler is neither the event or the context, nor a part of a request.",
+        "Write def handler(event, context), or give each parameter a type (docs/typed-handlers.md).",
     ),
     "reserved-tag": ("Tags that start with fnkit are reserved.", "Choose another tag."),
     "reserved-variable": ("The platform sets this variable itself.", "Choose another name."),
     "runtime-language": ("A Python handler has a runtime of another language.", "Use a Python runtime."),
+    "runtime-too-old": (
+        "A typed or asynchronous handler, or an application, has a runtime older than Python 3.11.",
+        "Use a newer runtime, or a plain handler.",
+    ),
     "runtime-retired": (
         "The runtime has reached its end of support or end of life, so no new functions can use it.",
         "Use a newer runtime of the same language.",

@@ -1,10 +1,11 @@
 """A decorated handler keeps its own type: checked by mypy, never run."""
 
-# ruff: noqa: ARG001, INP001 - signatures are the subject, and no package is
+# ruff: noqa: ARG001, ARG002, FBT001, INP001 - signatures are the subject, and no package is
 
-from typing import assert_type
+from collections.abc import Iterable
+from typing import Annotated, Final, assert_type
 
-from fnkit import Context, Event, Response, cron, function, trigger
+from fnkit import Context, Event, Header, HttpError, Path, Query, Response, cron, function, trigger
 
 
 @function
@@ -24,6 +25,30 @@ def called(event: Event, context: Context) -> Response:
 def stacked(event: dict[str, object], context: object, extra: int = 0) -> None: ...
 
 
+MEMORY: Final = 512
+
+
+@function(memory=MEMORY, runtime="python399")
+def typed(
+    name: str, number: Annotated[int, Path("/{number}", ge=1)], page: Annotated[int, Query()] = 1
+) -> list[str]:
+    raise HttpError(404, "no such book")
+
+
+@cron("* * * * *")
+@function
+async def asynchronous(full: bool, *, x_token: Annotated[str, Header(alias="X-Token")] = "") -> Response:
+    return {"statusCode": 204}
+
+
+class Application:
+    def __call__(self, environ: dict[str, object], start_response: object) -> Iterable[bytes]:
+        return [b""]
+
+
+api = function(Application(), name="api", memory=1024, privacy="private")
+function(api)
+
 context: Context = {"memoryLimitInMb": 128, "functionName": "bare", "functionVersion": ""}
 
 
@@ -34,3 +59,9 @@ def check(event: Event) -> None:
     assert_type(called(event, context), Response)
     assert_type(stacked({}, None, extra=1), None)
     assert_type(function(called)(event, context), Response)
+    assert_type(typed("a", 1), list[str])
+    assert_type(api, Application)
+
+
+async def check_asynchronous() -> None:
+    assert_type(await asynchronous(full=True), Response)

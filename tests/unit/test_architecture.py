@@ -21,6 +21,7 @@ _CONTROL = f"platform.control platform.control.store {_SOCKETS_AND_FILES} {_PLAT
 ALLOWED: dict[str, str] = {
     "errors": "",
     "authoring": "errors",
+    "adapters": "authoring",
     "worker": "",
     "contract": "errors",
     "core_runtime": "contract worker",
@@ -33,8 +34,8 @@ ALLOWED: dict[str, str] = {
     "deploy": f"scanner project bundler plan client {_KIT}",
     "scaffold": "contract errors",
     "environments": "project bundler toolchains testing worker contract errors",
-    "testing": "authoring worker contract errors",
-    "invoke": "project environments client worker contract errors",
+    "testing": "authoring adapters worker contract errors",
+    "invoke": "project bundler environments client worker contract errors",
     "logs": "client contract errors",
     "dev": f"scanner project bundler plan client deploy logs {_KIT}",
     "cli": (

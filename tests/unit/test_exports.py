@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 import fnkit
+from fnkit.scanner.names import EXPORTED_NAMES
 from tests.support.source_tree import Module, modules
 
 PACKAGES = [module for module in modules() if module.path.endswith("__init__.py")]
@@ -46,4 +47,9 @@ def test_package_lists_what_it_exports(package: Module) -> None:
 
 
 def test_fnkit_exports_exactly_the_authoring_names() -> None:
-    assert fnkit.__all__ == ["Context", "Event", "Response", "__version__", "cron", "function", "trigger"]
+    types = ["Body", "Context", "Cookie", "Event", "Header", "HttpError", "Path", "Query", "Response"]
+    assert fnkit.__all__ == [*types, "__version__", "cron", "function", "trigger"]
+
+
+def test_scanner_knows_what_fnkit_exports() -> None:
+    assert {*EXPORTED_NAMES, "__version__"} == set(fnkit.__all__)

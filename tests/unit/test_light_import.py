@@ -43,6 +43,13 @@ def test_printing_the_version_loads_no_dependency() -> None:
     assert set(loaded_by("fnkit.cli")) & heavy == set()
 
 
+def test_adapters_load_only_the_standard_library_and_asyncio_on_use() -> None:
+    loaded = loaded_by("fnkit.adapters.typed")
+    assert {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) == {"fnkit"}
+    assert {name.split(".")[1] for name in loaded if name.startswith("fnkit.")} == {"adapters", "authoring"}
+    assert {"asyncio", "decimal", "uuid", "urllib", "base64", "email"} & set(loaded) == set()
+
+
 IMPORT_EACH = """
 import os, sys
 # Each name in its own child process, so that no import finds what an earlier one loaded.

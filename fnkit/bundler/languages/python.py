@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
-from fnkit.bundler.authoring_files import authoring_runtime
+from fnkit.bundler.authoring_files import authoring_runtime, entry_files
 from fnkit.bundler.builds.permission import AllowBuildsCallback
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import lock_target
@@ -55,11 +55,12 @@ def bundle_python(request: BundleRequest) -> Bundle:
     lock = lock_target(project, target, request.kind, report=request.report, allow_builds=request.allow_builds)
     layer = _ensure_layer(lock, cache, request.report, request.allow_builds)
     authoring_files = authoring_runtime()
-    _check_package_conflicts(contents, layer, authoring_files)
+    entries = entry_files(request.group, cache)
+    _check_package_conflicts(contents, layer, {**authoring_files, **entries})
     build = declared_build(request)
     if build is not None:
         plan = ArchivePlan(
-            files={**contents, **authoring_files},
+            files={**contents, **authoring_files, **entries},
             layer=layer,
             build=build,
             handler_files=_handler_files,
@@ -67,7 +68,7 @@ def bundle_python(request: BundleRequest) -> Bundle:
         )
         return bundle_folder(request, FolderContent(files=contents, withheld=withheld), plan)
     slices = _slice_functions(project, request.functions, target, lock, layer, contents, authoring_files, cache)
-    files = {**contents, **authoring_files}
+    files = {**contents, **authoring_files, **entries}
     digest = _content_digest(layer, files)
     path = request.out / f"{target.runtime}-{request.kind}-{digest[:16]}.zip"
     bundle = Bundle(
@@ -87,7 +88,7 @@ def bundle_python(request: BundleRequest) -> Bundle:
 
 
 def _handler_files(function: FunctionSpec) -> tuple[str, ...]:
-    return (function.handler.rpartition(".")[0] + ".py",)
+    return (function.user_handler.rpartition(".")[0] + ".py",)
 
 
 def read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
@@ -172,6 +173,7 @@ def _slice_functions(
         dependency_modules=layer.index.top_level_modules,
         read_imports=imports_cache.get,
         requirements_file=project.requirements_file,
+        entry_files=lambda function: entry_files([function], cache),
     )
     slices = tuple(slice_function(function, context) for function in functions)
     imports_cache.save()
@@ -188,7 +190,7 @@ def _check_package_conflicts(contents: ContentByPath, layer: Layer, authoring_fi
             raise BundleError(
                 f"{path} is in the place of the archive's own dependencies.",
                 code="package-folder-conflict",
-                hint="Remove the directory package/, which fnkit creates, and keep your code in another directory.",
+                hint="Rename it, or keep your code in another directory than package/, which fnkit fills.",
                 file=path,
             )
 

@@ -73,6 +73,7 @@ class SliceContext:
         python: (major, minor) of the interpreter that runs them.
         dependency_modules: Top-level modules of the dependencies.
         read_imports: Returns the imports of one of the user's Python files.
+        entry_files: Returns what a function needs whose handler the platform cannot call itself.
     """
 
     contents: ContentByPath
@@ -83,6 +84,7 @@ class SliceContext:
     dependency_modules: frozenset[str]
     read_imports: Callable[[str], ModuleImports]
     requirements_file: str | None
+    entry_files: Callable[[FunctionSpec], ContentByPath] = lambda _function: {}
 
 
 def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
@@ -101,7 +103,8 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     names = context.contents if whole_project_reason is not None else [
         name for name in context.contents if not name.endswith(".py") or name in reach.files
     ]  # fmt: skip
-    files = {name: context.contents[name] for name in names} | dict(context.authoring_runtime)
+    own = {**context.authoring_runtime, **context.entry_files(function)}
+    files = {name: context.contents[name] for name in names} | own
     dependencies = [f"{one.name} {one.version} {one.sha256}" for one in context.lock.packages]
     listed = sorted((name, content.sha256, content.executable) for name, content in files.items())
     identity = [_DIGEST_VERSION, function.runtime, function.handler, sorted(dependencies), listed]
@@ -134,7 +137,8 @@ def _trace_handler(function: FunctionSpec, context: SliceContext) -> Reachabilit
     Raises:
         BundleError: ``handler-not-shipped``.
     """
-    handler = function.handler.rpartition(".")[0] + ".py"  # handlers/hello.say_hello is in handlers/hello.py
+    user_handler = function.handler if function.entry is None else function.entry.handler
+    handler = user_handler.rpartition(".")[0] + ".py"  # handlers/hello.say_hello is in handlers/hello.py
     if handler not in context.contents:
         raise BundleError(
             f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",

@@ -65,8 +65,8 @@ def deploy(
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DeployView
     from fnkit.deploy import pipeline
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.pipeline import DeployRequest
+    from fnkit.deploy.user_cache import open_cache_directory
 
     started = time.monotonic()
     saved_plan = _read_plan(plan_file) if plan_file is not None else None

@@ -28,7 +28,7 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DestroyView
     from fnkit.deploy import pipeline
-    from fnkit.deploy.cache import open_cache_directory
+    from fnkit.deploy.user_cache import open_cache_directory
 
     with open_api(common, api) as (client, identity), deploy_progress(common.output, "Destroying") as progress:
         plan, applied = pipeline.destroy(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from fnkit.bundler.builds.permission import AllowBuildsCallback, BuildRequest
     from fnkit.cli.dev_run import DevEvent
     from fnkit.cli.dev_screen import DevScreen
-    from fnkit.deploy.cache import CacheDirectory
     from fnkit.deploy.loading import ProjectIdentity
+    from fnkit.deploy.user_cache import CacheDirectory
     from fnkit.dev.model import Rejected, Reloaded
     from fnkit.dev.session import DevSession
     from fnkit.platform.supervisor.launcher import RunningPlatform
@@ -67,8 +67,8 @@ def dev(
     """
     from fnkit.cli.dev_platform import dev_data_directory, running_dev_platform
     from fnkit.cli.dev_screen import open_screen
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import load_identity
+    from fnkit.deploy.user_cache import open_cache_directory
 
     identity = load_identity(common.directory, stage=common.stage)
     cache = open_cache_directory(os.environ)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +17,9 @@ from fnkit.cli.suggestions import logs_command
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from fnkit.invoke.early_start import HandlerStart
     from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _FIRST_SERVER_ERROR = 500
@@ -62,15 +65,22 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     """
     from fnkit.cli.views.invoke import InvokeView
 
-    request = build_request(_read_event(event), read_data(data), method, path, headers)
     is_default = data is None and event is None and method is None and path is None
-    if remote:
-        answer = invoke_deployed(common, api, name, request, is_default=is_default)
-        _show_logs(common, answer)
-    else:
-        answer = _invoke_local(
-            common, name, request, is_default=is_default, allow_builds=allow_builds, has_timeout=not no_timeout
-        )
+    with nullcontext() if remote else _start_handler(common, name) as start:
+        request = build_request(_read_event(event), read_data(data), method, path, headers)
+        if start is None:
+            answer = invoke_deployed(common, api, name, request, is_default=is_default)
+            _show_logs(common, answer)
+        else:
+            answer = _invoke_local(
+                common,
+                name,
+                request,
+                start,
+                is_default=is_default,
+                allow_builds=allow_builds,
+                has_timeout=not no_timeout,
+            )
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     if answer.response.status < _FIRST_SERVER_ERROR:
@@ -87,10 +97,22 @@ def _show_logs(common: CommonOptions, answer: InvocationResult) -> None:
             common.output.message(line)
 
 
+def _start_handler(common: CommonOptions, name: str) -> AbstractContextManager[HandlerStart]:
+    """Start the process of the handler if it is known, so that it imports packages while the project is read."""
+    from fnkit.deploy.user_cache import open_cache_directory
+    from fnkit.invoke.early_start import handler_start
+
+    # The handler gets the terminal, so that breakpoint() works.
+    has_terminal = not common.output.as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    record = open_cache_directory(os.environ).early_start_record(common.directory, common.stage, name)
+    return handler_start(record, has_terminal=has_terminal)
+
+
 def _invoke_local(
     common: CommonOptions,
     name: str,
     request: InvocationRequest,
+    start: HandlerStart,
     *,
     is_default: bool,
     allow_builds: bool,
@@ -105,18 +127,14 @@ def _invoke_local(
     if is_default and crons:
         announce_cron(common.output, crons[0].name, len(crons))
         request = cron_request(crons[0].args, request.headers)
-    on_line: Callable[[str], None] | None = common.output.message
-    if common.output.as_json:
-        on_line = _discard
-    elif sys.stdin.isatty() and sys.stderr.isatty():
-        on_line = None  # the handler gets the terminal, so that breakpoint() works
     return invoke_local(
         local.project,
         local.function,
         request,
         local.secret_values,
         local.environment,
-        on_line,
+        start,
+        on_line=_discard if common.output.as_json else common.output.message,
         has_timeout=has_timeout,
     )
 

@@ -22,8 +22,8 @@ def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
     """Show the functions and problems of the project."""
     from fnkit.bundler.import_check import check_imports
     from fnkit.cli.views.scan import ScanView, row_from_declarations, row_from_spec
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import read_project_source
+    from fnkit.deploy.user_cache import open_cache_directory
     from fnkit.project import build_project
 
     source = read_project_source(common.directory, import_modules=import_modules)

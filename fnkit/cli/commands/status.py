@@ -21,8 +21,8 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.status import StatusView
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.status import read_project_status
+    from fnkit.deploy.user_cache import open_cache_directory
 
     with open_api(common, api) as (client, identity), deploy_progress(common.output, "Comparing") as progress:
         inspection = read_project_status(

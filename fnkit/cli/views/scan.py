@@ -97,7 +97,7 @@ def row_from_spec(spec: FunctionSpec) -> FunctionRow:
         ],
     }
     place = f"{spec.source.file}:{spec.source.line}"
-    cells = (spec.name, spec.runtime, spec.handler, place, ", ".join(fires))
+    cells = (spec.name, spec.runtime, spec.user_handler, place, ", ".join(fires))
     return FunctionRow(document, cells, spec.notes)
 
 

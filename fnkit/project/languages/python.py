@@ -5,36 +5,63 @@ from __future__ import annotations
 import ast
 import symtable
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import decode_source
 from pathlib import Path
 from typing import Final
 
+from fnkit.authoring.calling import CallKind, HandlerParameter, call_kind, is_event_name
 from fnkit.project.languages.handler import DeclaredHandler
+from fnkit.project.model import EntryModule
 from fnkit.project.problems import Subject
 from fnkit.scanner.report import Signature
 
 _SUFFIXES: Final = (".py",)
-_ARGUMENT_COUNT: Final = 2
+_KINDS: Final[Mapping[CallKind, str | None]] = {
+    "plain": None,
+    "async": "an asynchronous handler",
+    "typed": "a typed handler",
+    "application": "an application",
+}
+"""What handlers are in words; ``None`` for those that need no entry module."""
 
 
-def check_signature(signature: Signature | None, subject: Subject) -> None:
-    """Check that a handler can be called as ``handler(event, context)`` and returns a response."""
+def find_entry(handler: str, signature: Signature | None, subject: Subject) -> EntryModule | None:
+    """Return the entry module that a decorated handler needs, and check its signature.
+
+    Args:
+        handler: The handler string of the user's function.
+        signature: Its signature; ``None`` if a decorator of somebody else may have changed it.
+        subject: The function, which receives problems.
+    """
     if signature is None:
-        return
-    if signature.is_async or signature.is_generator:
-        kind = "an async function" if signature.is_async else "a generator"
-        message = f"{subject}: the handler is {kind}, but the platform calls it as a plain function."
-        hint = "Use def, with asyncio.run(...) inside it." if signature.is_async else "Return the response instead."
-        subject.add("handler-async", message, hint)
-    if not _accepts_event_and_context(signature):
-        message = f"{subject}: the handler cannot be called with two arguments, the event and the context."
-        subject.add("handler-signature", message, "Write def handler(event, context).")
+        return None
+    if signature.is_generator:
+        message = f"{subject}: the handler is a generator, but the platform calls it as a plain function."
+        subject.add("handler-generator", message, "Return the response instead.")
+        return None
+    kind = call_kind(signature.parameters, is_async=signature.is_async)
+    if kind == "typed":
+        _check_parameters(signature.parameters, subject)
+    words = _KINDS[kind]
+    return None if words is None else EntryModule(handler, words)
 
 
-def _accepts_event_and_context(signature: Signature) -> bool:
-    enough = signature.max_positionals is None or signature.max_positionals >= _ARGUMENT_COUNT
-    return enough and signature.required_positionals <= _ARGUMENT_COUNT and not signature.required_keywords
+def find_application_entry(handler: str) -> EntryModule:
+    """Return the entry module of an object that was marked by a call."""
+    return EntryModule(handler, "an application")
+
+
+def _check_parameters(parameters: Iterable[HandlerParameter], subject: Subject) -> None:
+    """Check that each parameter of a typed handler says what it is, without resolving its type."""
+    for one in parameters:
+        if one.kind in ("*", "**"):
+            message = f"{subject}: no part of a request is {one.kind}{one.name}."
+            subject.add("handler-signature", message, "Write def handler(event, context), or typed parameters.")
+        elif one.hint is None and not is_event_name(one.name):
+            message = f"{subject}: the parameter {one.name} has no type, so it is no part of a request."
+            hint = f"Write its type, as in {one.name}: str, or def handler(event, context)."
+            subject.add("handler-signature", message, hint)
 
 
 def check_handler(handler: DeclaredHandler) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 # ruff: noqa: ARG001, INP001 - signatures are the subject, and no package is
 
-from fnkit import Context, Event, cron, function, trigger
+from fnkit import Context, Event, Query, cron, function, trigger
 
 
 @function(memory="256")  # refused: call-overload
@@ -15,8 +15,18 @@ def wrong_word(event: Event, context: Context) -> str:
     return ""
 
 
-@function  # refused: type-var
-def too_few(event: Event) -> str:
+@function(memory=300)  # refused: call-overload
+def no_tier(event: Event, context: Context) -> str:
+    return ""
+
+
+@function(region="fr-par")  # refused: call-overload
+def no_such_setting(event: Event, context: Context) -> str:
+    return ""
+
+
+@trigger(sqs="a", region="fr-pra")  # refused: call-overload
+def wrong_region(event: Event, context: Context) -> str:
     return ""
 
 
@@ -39,3 +49,5 @@ def fine(event: Event, context: Context) -> str:
 
 fine({"path": 1})  # refused: call-arg
 fine(1, 2)  # refused: arg-type
+function("text")  # refused: call-overload
+Query(minimum=1)  # refused: call-arg

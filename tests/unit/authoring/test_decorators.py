@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,9 @@ from fnkit.authoring.declarations import (
     FunctionDeclaration,
     TriggerDeclaration,
 )
+from fnkit.authoring.decorators import KnownRuntime, Memory, Region
+from fnkit.contract.limits import CPU_BY_MEMORY, REGIONS
+from fnkit.project.runtimes import creatable_runtimes
 
 
 def declared(handler: object) -> tuple[Declaration, ...]:
@@ -91,13 +95,30 @@ def test_functools_wrapper_does_not_share_later_declarations() -> None:
     assert len(declared(outer)) == 2
 
 
+def test_types_name_the_platform_s_tiers_regions_and_runtimes() -> None:
+    assert get_args(Memory) == tuple(CPU_BY_MEMORY)
+    assert get_args(Region) == REGIONS
+    python = {one for one in creatable_runtimes() if one.startswith("python")}
+    assert set(get_args(KnownRuntime)) == python - {"python39"}  # deprecated
+
+
+def test_object_that_cannot_be_marked_is_named() -> None:
+    class Slotted:
+        __slots__ = ()
+
+        def __call__(self, event: object, context: object) -> None: ...
+
+    with pytest.raises(TypeError, match="a Slotted cannot be marked"):
+        function(Slotted())
+
+
 @pytest.mark.parametrize(
     "misuse",
     [
         lambda: untyped(cron)(plain),
         lambda: untyped(function)("orders"),
         lambda: untyped(function)(secrets="KEY"),
-        lambda: untyped(function(memory=1))("text"),
+        lambda: untyped(function(memory=128))("text"),
     ],
     ids=["cron without a schedule", "positional name", "string instead of list", "not a handler"],
 )

@@ -131,16 +131,28 @@ def test_invalid_cron_or_trigger_is_reported_at_its_decorator(tmp_path: Path, de
 @pytest.mark.parametrize(
     ("signature", "code"),
     [
-        ("def hello(event): ...", "handler-signature"),
-        ("def hello(): ...", "handler-signature"),
-        ("def hello(a, b, c): ...", "handler-signature"),
+        ("def hello(event, context, more): ...", "handler-signature"),
         ("def hello(event, context, *, key): ...", "handler-signature"),
-        ("async def hello(event, context): ...", "handler-async"),
-        ("def hello(event, context): yield 1", "handler-async"),
+        ("def hello(name: str, **rest: str): ...", "handler-signature"),
+        ("def hello(name: str, *rest: str): ...", "handler-signature"),
+        ("def hello(event, context): yield 1", "handler-generator"),
+        ("async def hello(event, context): yield 1", "handler-generator"),
     ],
 )
 def test_uncallable_handler_is_reported(tmp_path: Path, signature: str, code: str) -> None:
     assert locations(problems_of(tmp_path, {"app.py": app(signature=signature)})) == [f"{code} app.py:4"]
+
+
+def test_each_parameter_without_a_type_is_reported(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, {"app.py": app(signature="async def hello(a, b: int, c, event): ...")})
+    assert [one.message for one in problems] == [
+        f"hello: the parameter {name} has no type, so it is no part of a request." for name in "ac"
+    ]
+
+
+def test_typed_handler_needs_a_runtime_with_the_adapters(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, {"app.py": app("runtime='python39'", "def hello(name: str): ...")})
+    assert "runtime-too-old" in [one.code for one in problems]
 
 
 @pytest.mark.parametrize(

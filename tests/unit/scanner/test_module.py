@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fnkit.adapters.adapt import describe_parameter
+from fnkit.authoring.calling import call_kind
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.scanner import ScannedFunction
+from fnkit.scanner import ScannedFunction, scan
 from tests.support.project_tree import locations, problems_of, scan_files
 
 HANDLER = "def handler(event, context): ...\n"
@@ -312,3 +316,80 @@ def test_handler_signature_is_read(tmp_path: Path, definition: str, expected: tu
 def test_signature_behind_a_foreign_decorator_is_unknown(tmp_path: Path) -> None:
     source = "from fnkit import function\n@function\n@retry(3)\ndef handler(event): ...\n"
     assert single_function(tmp_path, source).signature is None
+
+
+@pytest.mark.parametrize(
+    ("definition", "kind"),
+    [
+        ("def handler(event, context): ...", "plain"),
+        ("def handler(e, c): ...", "plain"),
+        ("def handler(*args, **kwargs): ...", "plain"),
+        ("def handler(event: Order, context: Context): ...", "plain"),
+        ("def handler(e: 'fnkit.Event', c: dict[str, object], more: int = 0): ...", "plain"),
+        ("def handler(_event: Order, __context__=None): ...", "plain"),
+        ("async def handler(event, context): ...", "async"),
+        ("async def handler(*args): ...", "async"),
+        ("def handler(event): ...", "typed"),
+        ("def handler(): ...", "typed"),
+        ("def handler(a: int, b: int): ...", "typed"),
+        ("def handler(a: Annotated[dict, Body()], b: dict): ...", "typed"),
+        ("def handler(a: 'int | None', b: dict): ...", "typed"),
+        ("def handler(event, context, *, key: str): ...", "typed"),
+        ("async def handler(name: str = ''): ...", "typed"),
+        ("def handler(environ, start_response): ...", "application"),
+        ("async def handler(scope: Scope, receive, send): ...", "application"),
+    ],
+)
+def test_parameters_decide_how_a_handler_is_called(tmp_path: Path, definition: str, kind: str) -> None:
+    signature = single_function(tmp_path, f"from fnkit import function\n@function\n{definition}\n").signature
+    assert signature is not None
+    assert call_kind(signature.parameters, is_async=signature.is_async) == kind
+    # The rule at run time is the same, for annotations that are not evaluated.
+    scope: dict[str, Callable[..., object]] = {}
+    exec(f"from __future__ import annotations\n{definition}", scope)  # noqa: S102 - a definition of this table
+    parameters = [describe_parameter(one) for one in inspect.signature(scope["handler"]).parameters.values()]
+    assert tuple(parameters) == signature.parameters
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("api = function(app, name='shop', memory=512)", "api"),
+        ("api: object = function(make_app(), name='shop', memory=512)", "api"),
+        ("function(app, name='shop', memory=512)", "app"),
+    ],
+)
+def test_marked_object_is_an_application(tmp_path: Path, statement: str, name: str) -> None:
+    source = f"from fnkit import function\napp = make_app()\n{statement}\n"
+    found = single_function(tmp_path, source)
+    assert (found.python_name, found.handler, found.line, found.is_application) == (name, f"app.{name}", 3, True)
+    assert found.declarations[0].declaration == FunctionDeclaration(name="shop", memory=512)
+
+
+def test_function_that_is_marked_by_a_call_keeps_its_signature(tmp_path: Path) -> None:
+    source = "from fnkit import function\ndef other(name: str): ...\nhello = function(other, memory=512)\n"
+    found = single_function(tmp_path, source)
+    assert (found.handler, found.is_application) == ("app.hello", False)
+    assert found.signature is not None
+    assert [one.name for one in found.signature.parameters] == ["name"]
+
+
+def test_problem_in_a_marking_call_is_reported(tmp_path: Path) -> None:
+    source = "from fnkit import function\napi = function(app, memory='x', size=1)\nfunction(make(), memory=1)\n"
+    report = scan_files(tmp_path, {"app.py": source})
+    assert locations(report.problems) == [
+        "bad-argument app.py:2",
+        "unknown-argument app.py:2",
+        "decorator-called app.py:3",
+    ]
+
+
+def test_import_finds_an_application_once(tmp_path: Path) -> None:
+    source = (
+        "from fnkit import function\nclass App:\n    def __call__(self, environ, start_response): ...\n"
+        "app = App()\napi = function(app, name='shop', memory=int('512'))\n"
+    )
+    (tmp_path / "app.py").write_text(source)
+    report = scan(tmp_path, [Path("app.py")], import_modules=True)
+    [found] = report.functions
+    assert (found.handler, found.is_application, report.problems) == ("app.api", True, ())
