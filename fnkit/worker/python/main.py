@@ -124,7 +124,8 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
                 return
             program.execute(source, connection, settings, environment, descriptors[1:])
         redirect_stdio(descriptors[1:])
-        edited_files.write_edited_files(settings.get("edited") or (), settings["root"])
+        if settings.get("edited"):
+            edited_files.write_edited_files(settings["edited"], settings["root"])
         os.chdir(settings["home"])
         environment = serve.receive_document(connection)
         if settings.get("fresh"):
@@ -201,7 +202,8 @@ class DeploymentZygote:
             settings = serve.receive_document(connection)
             confine.confine_fork(confine.SandboxSettings(settings))
             redirect_stdio(descriptors[1:])
-            edited_files.write_edited_files(settings.get("edited") or (), settings["root"])
+            if settings.get("edited"):
+            edited_files.write_edited_files(settings["edited"], settings["root"])
             os.chdir(settings["home"])
             # Only now: the preloaded modules have seen the variables without secrets.
             self.preloaded_modules.apply_to_fork(serve.receive_document(connection))

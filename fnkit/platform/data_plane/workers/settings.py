@@ -131,7 +131,8 @@ class StartupConfig:
         """
         values = self._sandbox_settings(route, process)
         values["directories"] = program.directories
-        values["edited"] = read_edited_files(local_program(route))
+        if (own := local_program(route)).edited:
+            values["edited"] = read_edited_files(own)
         if not program.is_ahead:
             values["command"] = list(program.command) or built_command(route, str(values["root"]))
             values["file"] = program.file
