@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from fnkit import __version__
 from fnkit.cli.errors import CommandFailure, failure_from, render_failure
 from fnkit.cli.output import JsonDocument
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "new": ("fnkit.cli.commands.new:new", "Create a new project."),
@@ -33,6 +36,11 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "trigger": ("fnkit.cli.commands.trigger:trigger", "Inspect triggers and their deliveries."),
     "destroy": ("fnkit.cli.commands.destroy:destroy", "Delete the deployed resources of the project."),
     "platform": ("fnkit.cli.commands.platform:platform", "Manage the local platform."),
+    "explain": ("fnkit.cli.commands.explain:explain", "Explain an error code."),
+    "completion": (
+        "fnkit.cli.commands.completion:completion",
+        "Print the script that completes commands in a shell.",
+    ),
 }
 
 
@@ -101,6 +109,17 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"There is no command `{args[0]}`.{meant}", ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return completions of a verb or an option, without importing the commands."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(verb, help=summary)
+            for verb, (_, summary) in self.verbs.items()
+            if verb.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs from the table, without importing the commands."""
         del ctx
@@ -138,8 +157,10 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=document)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # click raises SystemExit on a broken pipe
+    except BrokenPipeError:
         return _broken_pipe()
+    except SystemExit as end:  # raised by click: after a completion with 0, on a broken pipe with 1
+        return 0 if not end.code else _broken_pipe()
     except BaseException as error:  # noqa: BLE001 - the one place that renders every exception
         return _render_failure(failure_from(error), document, arguments)
     return code if isinstance(code, int) else 0

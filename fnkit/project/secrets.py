@@ -120,7 +120,7 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
             included, and no message contains a value.
     """
     problems = ProblemList()
-    declared = _declared_secrets(project)
+    declared = declared_secrets(project)
     if not declared:
         return SecretValues({})
     names = [f".env.{project.stage}"] if project.stage else []
@@ -140,7 +140,7 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
     return SecretValues(found)
 
 
-def _declared_secrets(project: Project) -> dict[str, SourceLocation]:
+def declared_secrets(project: Project) -> dict[str, SourceLocation]:
     """Return the names of all declared secrets, with the location of their first declaration."""
     declared: dict[str, SourceLocation] = {}
     namespaces = () if project.namespace.shared else (project.namespace,)

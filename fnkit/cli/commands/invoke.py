@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from fnkit.cli.completion import complete_functions
 from fnkit.cli.options import ApiOptions, CommonOptions, allow_builds_option, api_options, common_options
 from fnkit.errors import NotFoundError, UsageError
 
@@ -59,7 +60,7 @@ def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Func
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_functions)
 @click.option("-d", "--data", metavar="TEXT", help="Request body: text, @FILE, or @- for standard input.")
 @click.option(
     "--event", metavar="FILE", help="Read all or part of an event from a JSON file; - reads standard input."

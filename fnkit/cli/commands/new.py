@@ -6,13 +6,21 @@ from pathlib import Path
 
 import click
 
+from fnkit.cli.completion import complete_templates
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import UsageError
 
 
 @click.command()
 @click.argument("target", metavar="DIR", required=False, type=click.Path(path_type=Path))
-@click.option("--template", default="http", show_default=True, metavar="NAME", help="Template to use.")
+@click.option(
+    "--template",
+    default="http",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=complete_templates,
+    help="Template to use.",
+)
 @click.option("--list", "list_only", is_flag=True, help="List the templates and exit.")
 @common_options
 @click.pass_context

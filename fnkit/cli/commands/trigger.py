@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from fnkit.cli.app import LazyGroup
+from fnkit.cli.completion import complete_triggers
 from fnkit.cli.options import (
     ApiOptions,
     CommonOptions,
@@ -49,7 +50,7 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_triggers)
 @delivery_options
 @api_options
 @common_options

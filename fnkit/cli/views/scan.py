@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.cli.errors import problem_location, problem_to_json
+from fnkit.cli.errors import problem_label, problem_location, problem_to_json
 from fnkit.cli.output import json_fields
 from fnkit.errors import Problem
 
@@ -133,6 +133,11 @@ def row_from_declarations(function: ScannedFunction) -> FunctionRow:
 def _render_problem(console: Console, problem: Problem) -> None:
     from rich.text import Text
 
-    console.print(problem_location(problem), Text("problem: ", "bold red"), problem.message, sep="")
+    console.print(
+        problem_location(problem),
+        Text(f"{problem_label(problem, 'problem')} ", "bold red"),
+        problem.message,
+        sep="",
+    )
     if problem.hint:
         console.print(Text("  hint: ", "bold cyan"), problem.hint, sep="")
