@@ -37,6 +37,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "open": ("fnkit.cli.commands.open:open_function", "Open a deployed function in the browser."),
     "token": ("fnkit.cli.commands.token:token", "Manage tokens, which open private functions."),
     "domain": ("fnkit.cli.commands.domain:domain", "Manage custom hostnames of deployed functions."),
+    "secret": ("fnkit.cli.commands.secret:secret", "Manage the secrets of the project."),
     "destroy": ("fnkit.cli.commands.destroy:destroy", "Delete the deployed resources of the project."),
     "platform": ("fnkit.cli.commands.platform:platform", "Manage the local platform."),
     "explain": ("fnkit.cli.commands.explain:explain", "Explain an error code."),
