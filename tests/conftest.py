@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.support.command import Command
 from tests.support.engine_under_test import using_engine
 from tests.support.golden import Golden
 from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.toolchains import installation_line, packaged_programs_on_path
 
 __all__ = ["cluster", "function_images", "kube_namespace", "kubernetes_engine"]
 
@@ -49,8 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Handle SIGINT, which tests send: a shell ignores it in background processes and their children."""
+    toolchains = contextlib.ExitStack()
+    toolchains.enter_context(packaged_programs_on_path())  # before modules with tests are imported
+    config.add_cleanup(toolchains.close)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -62,6 +67,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_CLUSTER_TIMEOUT))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Say at the very end, in one line, how to install what skipped tests lacked."""
+    yield
+    skipped = (str(report.longrepr) for report in terminalreporter.stats.get("skipped", ()))
+    if line := installation_line(skipped):
+        terminalreporter.write_sep("=", "toolchains that skipped tests lacked")
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

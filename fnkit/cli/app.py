@@ -32,6 +32,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "status": ("fnkit.cli.commands.status:status", "Show the status of deployed functions."),
     "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
     "test": ("fnkit.cli.commands.test:test", "Run the project's tests in the project's environment."),
+    "event": ("fnkit.cli.commands.event:event", "Print events for tests and for invoke --event."),
+    "logs": ("fnkit.cli.commands.logs:logs", "Show what deployed functions wrote."),
     "cron": ("fnkit.cli.commands.cron:cron", "Preview, run and inspect crons."),
     "trigger": ("fnkit.cli.commands.trigger:trigger", "Inspect triggers and their deliveries."),
     "open": ("fnkit.cli.commands.open:open_function", "Open a deployed function in the browser."),

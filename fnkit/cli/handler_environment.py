@@ -64,7 +64,7 @@ def environment_source(common: CommonOptions, *, allow_builds: bool) -> Iterator
     Raises:
         FnkitError: The cache directory cannot be created.
     """
-    from fnkit.deploy.cache import open_cache_directory
+    from fnkit.deploy.user_cache import open_cache_directory
     from fnkit.environments.model import EnvironmentCache
     from fnkit.toolchains.resolution import Toolchains
 

@@ -9,7 +9,7 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -202,6 +202,29 @@ class DeliveryQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """The options of ``fnkit logs``.
+
+    Args:
+        follow: Whether to show new lines until Ctrl-C.
+        since: The text of ``--since``.
+        level: The least level to show, in lower case.
+        limit: Maximum number of lines, ``None`` for the default.
+        build: Whether to show the output of builds.
+        loki_url: A log server instead of the endpoint's.
+        loki_token: Its token.
+    """
+
+    follow: bool
+    since: str | None
+    level: str | None
+    limit: int | None
+    build: bool
+    loki_url: str | None
+    loki_token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmations:
     """What the user confirms in advance.
 
@@ -260,11 +283,11 @@ def common_options(command: CommandFunction) -> CommandFunction:
 def _collected(
     command: CommandFunction,
     argument: str,
-    kind: type[ApiOptions | Confirmations | DeliveryQuery],
+    kind: type[ApiOptions | Confirmations | DeliveryQuery | LogOptions],
     *decorators: OptionDecorator,
 ) -> CommandFunction:
     """Add options to a command, which receives their values in one value of ``kind``."""
-    names = [field.name for field in fields(kind)]
+    names = [one.name for one in fields(kind)]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> int | None:
@@ -355,4 +378,33 @@ def delivery_options(command: CommandFunction) -> CommandFunction:
         click.option(
             "--replay-failed", is_flag=True, help="Replay all failed deliveries that have not been replayed."
         ),
+    )
+
+
+def log_options(command: CommandFunction) -> CommandFunction:
+    """Add the options of ``fnkit logs`` as ``query``, a ``LogOptions``."""
+    return _collected(
+        command,
+        "query",
+        LogOptions,
+        click.option("-f", "--follow", is_flag=True, help="Print new lines until Ctrl-C."),
+        click.option(
+            "--since", metavar="TIME", help="Show lines since this time: 10m, 2h, 14:05, 2026-11-29T14:05:00Z."
+        ),
+        click.option(
+            "--level",
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            help="Show only lines of at least this level.",
+        ),
+        click.option(
+            "--limit",
+            metavar="N",
+            type=click.IntRange(0, 100_000),
+            help="Show only the newest N lines.  [default: 100; 10 with --follow; all with --since]",
+        ),
+        click.option("--build", is_flag=True, help="Show the output of builds."),
+        click.option(
+            "--loki-url", metavar="URL", help="Read the logs from this Loki server. [env: FNKIT_LOKI_URL]"
+        ),
+        click.option("--loki-token", metavar="TOKEN", help="Token of the Loki server. [env: FNKIT_LOKI_TOKEN]"),
     )

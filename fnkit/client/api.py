@@ -13,7 +13,14 @@ import msgspec
 
 from fnkit.client.endpoint import Endpoint
 from fnkit.client.transport import Transport
-from fnkit.contract.deliveries import DeliveryPage, DeliveryView, ReplayRequest, ReplayResponse
+from fnkit.contract.deliveries import (
+    DeliveryPage,
+    DeliveryView,
+    ReplayRequest,
+    ReplayResponse,
+    SendMessage,
+    SentMessage,
+)
 from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
 from fnkit.contract.requests import (
     CreateCron,
@@ -84,6 +91,12 @@ class DeliveryLogClient:
     def replay(self, kind: str, source_id: str, request: ReplayRequest) -> ReplayResponse:
         """Deliver messages again. The outcome is recorded in the new deliveries."""
         return self._transport.request("POST", self._path(kind, source_id, "replay"), ReplayResponse, body=request)
+
+    def send_message(self, trigger_id: str, message: SendMessage) -> SentMessage:
+        """Send a message to where a trigger receives from, through the broker."""
+        return self._transport.request(
+            "POST", self._path("triggers", trigger_id, "send"), SentMessage, body=message
+        )
 
     def run_cron(self, cron_id: str) -> DeliveryView:
         """Run a cron now. Does not affect its schedule."""

@@ -111,6 +111,35 @@ class ReplayResponse(msgspec.Struct, frozen=True, kw_only=True):
     skipped: list[SkippedReplay]
 
 
+class SendMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message to send to where a trigger receives from.
+
+    Attributes:
+        body: Text, or base64 if ``is_base64``.
+        subject: The NATS subject; required if that of the trigger has wildcards, and covered by it.
+    """
+
+    body: str = ""
+    is_base64: bool = False
+    subject: str | None = None
+
+
+class SentMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that a broker took.
+
+    Attributes:
+        kind: ``nats`` or ``sqs``.
+        address: The subject or the name of the queue.
+        stream: The JetStream stream that stored it; empty for none.
+        message_id: The broker's identifier; empty if it has none.
+    """
+
+    kind: str
+    address: str
+    stream: str = ""
+    message_id: str = ""
+
+
 def encode_body(body: bytes) -> tuple[str, bool]:
     r"""Return a body as a string, and whether that string is base64 because the body is not UTF-8.
 

@@ -32,14 +32,28 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Connection state of a trigger.
 
     Attributes:
+        function_id: The function that it invokes.
         state: ``listening``, ``idle`` (no broker is configured for it) or ``trouble``.
         words: Details of the state.
     """
 
     id: str
     name: str
+    function_id: str = ""
     state: str
     words: str
+
+
+class FailedImport(msgspec.Struct, frozen=True, kw_only=True):
+    """A function whose first instance could not import the handler. The API calls it ``ready``, as Scaleway's does.
+
+    Attributes:
+        function_id: The function.
+        error: The end of the traceback, at most 2,000 characters.
+    """
+
+    function_id: str
+    error: str
 
 
 class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +68,11 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
         targets: What executes each runtime, by runtime name, as ``cpython-3.11-x86_64-linux-gnu``: implementation,
             version, machine, operating system, libc.
         nats_account: Account of NATS triggers that name none.
+        private_networks: Whether ``private_network_id`` has an effect.
         now: The platform's clock in Unix seconds. It may run faster than real time, or be stopped.
         triggers: All triggers; only API keys that are not bound to a project receive them.
+        failed_imports: The functions whose deployment serves, but cannot import its handler; of the project of the
+            API key if it is bound to one.
     """
 
     version: str
@@ -65,8 +82,10 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     console_url: str = ""
     targets: dict[str, str] = {}
     nats_account: str = ""
+    private_networks: bool = False
     now: float | None = None
     triggers: list[TriggerStatus] = []
+    failed_imports: list[FailedImport] = []
 
 
 class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

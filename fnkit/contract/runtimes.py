@@ -185,6 +185,27 @@ def find_runtime(name: str) -> Runtime | None:
     return _BY_NAME.get(name)
 
 
+def substitute_for(runtime: str, target: str) -> str:
+    """Return what runs a runtime on a local platform in place of its own version; empty if it is that version.
+
+    Args:
+        runtime: Name of the runtime.
+        target: What executes it, as the platform describes it: implementation, version, machine, and more.
+
+    >>> substitute_for("python313", "cpython-3.11-x86_64-linux-gnu")
+    'Python 3.11'
+    >>> substitute_for("node24", "node-24.1-x86_64-linux-gnu")
+    ''
+    """
+    row = find_runtime(runtime)
+    version = target.partition("-")[2].partition("-")[0]
+    if row is None or not version or not row.version[:1].isdecimal():
+        return ""
+    wanted = row.version.split(".")
+    actual = version.split(".")[: len(wanted)]
+    return "" if actual == wanted else f"{row.language} {'.'.join(actual)}"
+
+
 def python_runtime(major: int, minor: int) -> str:
     """Return the name of the runtime for a Python version.
 

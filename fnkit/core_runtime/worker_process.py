@@ -15,7 +15,8 @@ from fnkit.core_runtime.worker_output import WorkerOutput
 from fnkit.core_runtime.worker_response import InvalidResponse, WorkerResponseReader
 from fnkit.core_runtime.worker_start import WorkerHandle
 
-_READY_LINE: Final = b'{"ready": true}\n'
+_READY_START: Final = b'{"ready": true'  # followed by the error of an import that failed, which is in the log
+_READY_MAX_BYTES: Final = 65536
 _ERROR_START: Final = b'{"error":'
 _ERROR_MAX_BYTES: Final = 4096
 _QUEUE_MAX: Final = 100
@@ -204,9 +205,10 @@ class WorkerProcess(asyncio.Protocol):
 
     def _read_start_line(self, data: bytes) -> None:
         self._start_line += data
-        if self._start_line == _READY_LINE:
+        line, start = self._start_line, self._start_line[: len(_READY_START)]
+        if start == _READY_START and line.find(b"\n") == len(line) - 1:
             self.ready.set_result(None)
-        elif _READY_LINE.startswith(self._start_line):
+        elif _READY_START.startswith(start) and b"\n" not in line and len(line) < _READY_MAX_BYTES:
             return
         elif not self._start_line.startswith(_ERROR_START[: len(self._start_line)]):
             self.kill("it sent data before it was ready")

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from fnkit.bundler.builds.permission import BuildRequest
-from fnkit.deploy.cache import write_private
+from fnkit.deploy.user_cache import write_private
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ from fnkit.deploy.apply_resources import (
 )
 from fnkit.deploy.events import ApplyResult, ApplyStarted, EventCallback, FunctionResult, ResourceFinished
 from fnkit.deploy.retries import DeployInterrupted, wait_for_function
+from fnkit.deploy.start_report import fail_unimportable
 from fnkit.errors import DeployError, FnkitError
 from fnkit.plan.model import Action, AttachedResourceChange, FunctionChange, FunctionConfig, NamespaceChange, Plan
 from fnkit.plan.ownership import code_tag, hash_live_ids, read_ownership, resource_hash_tag
@@ -58,7 +59,7 @@ def apply_plan(plan: Plan, observed: ObservedState, context: ApplyContext) -> Ap
     context = replace(context, namespace_id=namespace_id or "")
     live = {function.name: function for function in observed.functions}
     deployments = [change for change in functions if change.action is not Action.DELETE]
-    results = _apply_in_parallel(plan, deployments, live, context)
+    results = fail_unimportable(_apply_in_parallel(plan, deployments, live, context), context.api, context.limiter)
     deletions = [change for change in functions if change.action is Action.DELETE]
     if any(result.failure for result in results):
         failures = _skipped_deletions(deletions)
@@ -161,6 +162,7 @@ def _apply_function(
     return FunctionResult(
         name=change.name,
         action=change.action.value,
+        id=function.id if function else "",
         status=_result_status(change, function, failure),
         domain=function.domain_name if function else "",
         digest=change.code,
@@ -280,8 +282,7 @@ def _check_ready(function: Function, context: ApplyContext) -> DeployError | Non
     return DeployError(
         f"{function.name} was not deployed: {reason}.",
         code="function-in-error",
-        hint=f"The output of its build is in logs/{function.id}/build.jsonl, in the data directory that "
-        "`fnkit platform status` names."
+        hint=f"`fnkit logs {function.name} --build`, with the options of this deploy, shows what its build wrote."
         if is_local
         else "The output of its build is in Cockpit's logs.",
     )

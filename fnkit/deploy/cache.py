@@ -1,4 +1,4 @@
-"""The user's cache directory: archives, wheels, records of deployed slices and of verified secrets.
+"""Records in the user's cache directory: of deployed slices, and of verified secrets.
 
 Records of deployed slices let the next plan name the changed files, and let a failed deploy restore the previous
 archive. Records of verified secrets avoid repeated hashing: the API returns an argon2id hash of each secret, and
@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.resources import SecretHashedValue
-from fnkit.errors import FnkitError
+from fnkit.deploy.user_cache import write_private
 from fnkit.plan.ownership import read_ownership
 from fnkit.plan.state import DesiredState, ObservedState, SecretMatches
 
@@ -154,59 +154,3 @@ class _VerifiedSecrets:
         except OSError:
             return frozenset()
         return frozenset(content[at : at + _FINGERPRINT_BYTES] for at in range(0, len(content), _FINGERPRINT_BYTES))
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file with mode 0600 atomically."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
-
-
-class CacheDirectory:
-    """fnkit's directory in the user's cache directory. It may be deleted at any time."""
-
-    def __init__(self, root: Path) -> None:
-        self.archives: Final = root / "archives"
-        """Archives built by the bundler."""
-        self.bundler: Final = root / "bundler"
-        """Wheels, layers and other intermediate files of the bundler."""
-        self.slices: Final = root / "slices"
-        """Records of deployed slices by digest."""
-        self.locks: Final = root / "locks"
-        """Lock files that serialise deploys on this machine."""
-        self.secrets: Final = root / "secrets"
-        """Keyed hashes of verified secrets (mode 0700)."""
-        self.environments: Final = root / "environments"
-        """Environments in which handlers run on this machine."""
-        self.toolchains: Final = root / "toolchains.json"
-        """What the programs of this machine have said about themselves."""
-
-
-def open_cache_directory(environ: Mapping[str, str]) -> CacheDirectory:
-    """Return ``$FNKIT_CACHE``, or ``fnkit`` in the user's cache directory; create it with mode 0700.
-
-    Raises:
-        FnkitError: It cannot be created.
-    """
-    root = _cache_root(environ)
-    try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise FnkitError(
-            f"The cache directory {root} cannot be created: {error.strerror}.",
-            code="cache-unusable",
-            hint="Set FNKIT_CACHE to a directory that you can write to.",
-        ) from error
-    return CacheDirectory(root)
-
-
-def _cache_root(environ: Mapping[str, str]) -> Path:
-    if explicit := environ.get("FNKIT_CACHE"):
-        return Path(explicit).absolute()
-    if os.name == "nt" and (local := environ.get("LOCALAPPDATA")):
-        return Path(local) / "fnkit" / "cache"
-    base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fnkit"

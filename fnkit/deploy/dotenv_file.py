@@ -9,7 +9,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES
-from fnkit.deploy.cache import write_private
+from fnkit.deploy.user_cache import write_private
 from fnkit.errors import ProjectError, UsageError
 from fnkit.project.dotenv import DotenvError, parse_dotenv, set_dotenv_value, unset_dotenv_value
 from fnkit.project.files import OutsideProject, read_project_text

@@ -15,6 +15,7 @@ class FunctionResult:
     """The outcome for one function.
 
     Attributes:
+        id: Its id, empty if it does not exist.
         status: The API's, ``deleted``, or ``unknown`` when its creation failed.
         domain: Its ``domain_name``.
         digest: Digest of the planned slice.
@@ -28,18 +29,25 @@ class FunctionResult:
     domain: str
     digest: str
     seconds: float
+    id: str = ""
     uploaded_bytes: int = 0
     failure: FnkitError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
-    """The result of a deploy. ``failures`` are those that concern no single function."""
+    """The result of a deploy.
+
+    Attributes:
+        failures: Those that concern no single function.
+        notes: Sentences about what works, but not as one may expect.
+    """
 
     plan: Plan
     namespace_id: str | None
     functions: tuple[FunctionResult, ...]
     failures: tuple[FnkitError, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def uploaded_bytes(self) -> int:

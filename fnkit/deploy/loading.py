@@ -5,8 +5,10 @@ No user code runs in this process.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from fnkit.bundler.files.selection import select_files
 from fnkit.errors import ProjectError
@@ -45,20 +47,29 @@ def read_project_source(directory: Path, *, import_modules: bool = False) -> Pro
     return ProjectSource(root=root, settings=settings, scan_report=report)
 
 
-def load_project(directory: Path, *, stage: str = "", available: frozenset[str] | None = None) -> Project:
+def load_project(
+    directory: Path,
+    *,
+    stage: str = "",
+    available: frozenset[str] | None = None,
+    deployed: Mapping[str, str] = MappingProxyType({}),
+) -> Project:
     """Return the validated project of a directory and stage.
 
     Args:
         directory: The project's root or a directory below it.
         stage: Name of the stage; empty for none.
         available: Runtimes that the platform accepts; ``None`` for those of the recorded table.
+        deployed: Runtimes of deployed functions by name, which functions that name none keep.
 
     Raises:
         ProjectInvalid: Contains all problems at once.
         ProjectError: There is no project.
     """
     source = read_project_source(directory)
-    return build_project(source.root, source.settings, source.scan_report, stage=stage, available=available)
+    return build_project(
+        source.root, source.settings, source.scan_report, stage=stage, available=available, deployed=deployed
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

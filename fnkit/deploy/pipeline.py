@@ -3,11 +3,12 @@
 Making the inputs is one pipeline:
 
 1. *Discover* the target: its runtimes, and on a local platform the interpreters behind them.
-2. *Load* the project for these runtimes. No user code runs.
-3. *Read secrets* from the environment and ``.env`` files. They stay in memory.
-4. *Bundle*: build archives and a digest for each function. Nothing is uploaded.
-5. *Observe* the live state with as few requests as planning needs. Read-only.
-6. *Plan*: each difference becomes a change with its reasons. Pure.
+2. *Observe* the namespace and its functions. Read-only.
+3. *Load* the project for these runtimes. A function that names no runtime keeps its deployed one. No code runs.
+4. *Read secrets* from the environment and ``.env`` files. They stay in memory.
+5. *Bundle*: build archives and a digest for each function. Nothing is uploaded.
+6. *Observe* crons, domains and triggers, with as few requests as planning needs.
+7. *Plan*: each difference becomes a change with its reasons. Pure.
 
 ``fnkit plan`` ends here and ``fnkit deploy`` passes the same value to ``apply_plan``, so the two cannot diverge.
 """
@@ -24,22 +25,29 @@ from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import ResolverBackend
 from fnkit.bundler.model import Bundle, BundleProgress
 from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import Status
+from fnkit.contract.platform import PlatformInfo
 from fnkit.deploy.apply import apply_plan
 from fnkit.deploy.apply_resources import ApplyContext, ArchivePaths
-from fnkit.deploy.cache import CacheDirectory, load_deployed_slices, save_deployed_slices, verify_secrets
+from fnkit.deploy.cache import load_deployed_slices, save_deployed_slices, verify_secrets
 from fnkit.deploy.events import ApplyResult, EventCallback, ResourceStep
-from fnkit.deploy.loading import ProjectIdentity, load_project
+from fnkit.deploy.loading import ProjectIdentity, load_identity, load_project
 from fnkit.deploy.lock import deploy_lock
 from fnkit.deploy.observe import observe_attached_resources, observe_namespace
 from fnkit.deploy.retries import AdaptiveLimiter
-from fnkit.deploy.target import DeployTarget, discover_target
-from fnkit.errors import DeployError, UsageError
-from fnkit.plan import DesiredState, ObservedState, Plan, desired_state, make_plan, plan_destroy
+from fnkit.deploy.start_report import idle_trigger_notes
+from fnkit.deploy.target import DeployTarget, discover_target, local_notes
+from fnkit.deploy.user_cache import CacheDirectory
+from fnkit.errors import DeployError, ProjectError, ProjectInvalid, UsageError
+from fnkit.plan import DesiredState, ObservedState, Plan, deletions, desired_state, make_plan, plan_destroy
 from fnkit.plan.model import encode_plan
 from fnkit.project import Project, read_secret_values
 
-ApproveCallback = Callable[[Plan], bool]
-"""Called with the plan before anything changes; returning false cancels the deploy."""
+ApproveCallback = Callable[[Plan, PlatformInfo | None], bool]
+"""Called with the plan, and with the description of a local platform, before anything changes.
+
+Returning false cancels the deploy. It must not return true for a plan with ``deletions`` that nobody has confirmed.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +122,13 @@ def prepare_inputs(
         DeployError: A name belongs to another owner.
     """
     target = discover_target(api, limiter)
-    project = load_project(request.directory, stage=request.stage, available=target.available_runtimes)
+    observed = _observe_project(request, api, limiter)
+    project = load_project(
+        request.directory,
+        stage=request.stage,
+        available=target.available_runtimes,
+        deployed={one.name: one.runtime for one in observed.functions},
+    )
     check_function_names(project, request.names)
     secrets = read_secret_values(project, environ)
     bundles = bundle_functions(project, target, cache, request.names, report, allow_builds=request.allow_builds)
@@ -126,7 +140,8 @@ def prepare_inputs(
         region=api.endpoint.region,
         nats_account=target.info.nats_account if target.info is not None else "",
     )
-    observed = observe_namespace(api, project.namespace.name, limiter)
+    selected = [spec for spec in project.functions if request.names is None or spec.name in request.names]
+    desired = replace(desired, notes=(*local_notes(target.info, selected), *desired.notes))
     observed = observe_attached_resources(api, observed, desired, limiter, refresh=request.refresh)
     deployed = load_deployed_slices(observed, cache.slices)
     observed = replace(observed, deployed_slices={digest: slice_.files for digest, slice_ in deployed.items()})
@@ -149,6 +164,15 @@ def prepare_inputs(
         previous_archives={digest: Path(slice_.archive) for digest, slice_ in deployed.items()},
         secrets=secrets,
     )
+
+
+def _observe_project(request: DeployRequest, api: FunctionsApi, limiter: AdaptiveLimiter) -> ObservedState:
+    """Return the state of the project's namespace; nothing if its settings are invalid, which loading reports."""
+    try:
+        identity = load_identity(request.directory, stage=request.stage)
+    except ProjectInvalid:
+        return ObservedState()
+    return observe_namespace(api, identity.namespace, limiter)
 
 
 def bundle_functions(
@@ -272,7 +296,13 @@ def deploy(
                 code="stale-plan",
                 hint="Create a new one with `fnkit plan --out FILE`.",
             )
-        if not approve(prepared.plan):
+        if not prepared.desired.functions and not deletions(prepared.plan):
+            raise ProjectError(
+                "No handler found. Mark one with @function, or declare it in the settings.",
+                code="no-handler",
+                hint="`fnkit scan` shows what was found.",
+            )
+        if not approve(prepared.plan, prepared.target.info):
             return prepared, None
         context = ApplyContext(
             api=api,
@@ -283,9 +313,19 @@ def deploy(
             secrets=prepared.secrets,
         )
         applied = apply_plan(prepared.plan, prepared.observed, context)
+        applied = replace(applied, notes=_idle_triggers(prepared, applied, context))
         done = [one.name for one in applied.functions if one.failure is None]
         save_deployed_slices(prepared.desired, done, prepared.archives, cache.slices)
         return prepared, applied
+
+
+def _idle_triggers(inputs: DeployInputs, applied: ApplyResult, context: ApplyContext) -> tuple[str, ...]:
+    """Return notes about idle triggers of the functions that were deployed, or are as they should be."""
+    triggers = {one.name: len(one.triggers) for one in inputs.desired.functions}
+    ready = {
+        one.id: (one.name, triggers.get(one.name, 0)) for one in applied.functions if one.status == Status.READY
+    }
+    return idle_trigger_notes(ready, context.api, context.limiter)
 
 
 def destroy(
@@ -325,6 +365,6 @@ def destroy(
             region=endpoint.region,
             project_id=endpoint.project_id,
         )
-        if plan.is_empty or not approve(plan):
+        if plan.is_empty or not approve(plan, limiter.call(api.platform_info)):
             return plan, None
         return plan, apply_plan(plan, observed, ApplyContext(api=api, limiter=limiter, report=report))

@@ -11,13 +11,14 @@ from fnkit.client.api import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Function, Trigger
-from fnkit.deploy.cache import CacheDirectory
 from fnkit.deploy.events import EventCallback
 from fnkit.deploy.loading import ProjectIdentity
 from fnkit.deploy.observe import observe_namespace
 from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
 from fnkit.deploy.retries import AdaptiveLimiter
-from fnkit.deploy.target import DeployTarget, discover_target, function_url
+from fnkit.deploy.start_report import import_errors
+from fnkit.deploy.target import NO_PRIVATE_NETWORK, DeployTarget, discover_target, function_url, runs_on
+from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.errors import BundleError, DeployError, NotFoundError, Problem, ProjectError, ProjectInvalid, UsageError
 from fnkit.plan import Action, FunctionChange
 from fnkit.plan.ownership import read_ownership
@@ -134,7 +135,10 @@ class FunctionStatus:
 
     Attributes:
         status: The API's, or ``missing`` when the function is only declared.
+        run_by: What runs it in place of the version that ``runtime`` names, as ``Python 3.11``; empty for that one.
+        import_error: The end of the traceback if its handler cannot be imported, where the platform knows.
         drift: What a deploy would change and why; empty for nothing, ``None`` when it could not be determined.
+        notes: Sentences about settings without effect here.
     """
 
     name: str
@@ -142,9 +146,17 @@ class FunctionStatus:
     url: str = ""
     domain: str = ""
     runtime: str = ""
+    run_by: str = ""
+    import_error: str | None = None
     digest: str = ""
     drift: tuple[str, ...] | None = ()
     error_message: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_error(self) -> bool:
+        """Whether it does not work."""
+        return self.status == Status.ERROR or self.import_error is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +176,8 @@ class ProjectStatus:
 
     @property
     def has_errors(self) -> bool:
-        """Whether an owned function has the status ``error``."""
-        return any(one.status == "error" for one in self.functions)
+        """Whether an owned function does not work."""
+        return any(one.has_error for one in self.functions)
 
 
 def read_project_status(
@@ -234,7 +246,15 @@ def _function_status(
         url=url,
         domain=live.domain_name,
         runtime=live.runtime,
+        run_by=runs_on(target.info, live.runtime),
+        import_error=import_errors(target.info).get(live.id) if live.status == Status.READY else None,
         digest=read_ownership(live.tags).code_digest or "",
         drift=difference,
         error_message=live.error_message,
+        notes=_notes_on(live, target),
     )
+
+
+def _notes_on(live: Function, target: DeployTarget) -> tuple[str, ...]:
+    has_no_effect = target.info is not None and live.private_network_id and not target.info.private_networks
+    return (f"{NO_PRIVATE_NETWORK}.",) if has_no_effect else ()

@@ -1,4 +1,7 @@
-"""The platform that a deploy goes to: its runtimes, the targets to bundle for, and the URLs of its functions."""
+"""The platform that a deploy goes to: its runtimes, the targets to bundle for, and the URLs of its functions.
+
+Also what differs there from what the project asks for: runtimes, and settings without effect.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,13 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.platform import PlatformInfo
 from fnkit.contract.resources import Runtime
+from fnkit.contract.runtimes import substitute_for
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import BundleError
+from fnkit.project.model import FunctionSpec
 from fnkit.project.runtimes import creatable_runtimes
 
+NO_PRIVATE_NETWORK = "private_network_id has no effect on the local platform"
 _RESOLVE_TIMEOUT_SECONDS: Final = 0.5
 
 
@@ -114,3 +120,33 @@ def discover_target(api: FunctionsApi, limiter: AdaptiveLimiter) -> DeployTarget
     """
     info = limiter.call(api.platform_info)
     return DeployTarget(info=info, runtimes=tuple(limiter.call(api.list_runtimes)))
+
+
+def runs_on(info: PlatformInfo | None, runtime: str) -> str:
+    """Return what runs a runtime in place of its own version, as ``Python 3.11``; empty if nothing does."""
+    return "" if info is None else substitute_for(runtime, info.targets.get(runtime, ""))
+
+
+def local_notes(info: PlatformInfo | None, functions: Iterable[FunctionSpec]) -> tuple[str, ...]:
+    """Return a sentence for each difference from what the functions ask for; none for Scaleway.
+
+    Args:
+        info: Description of the local platform; ``None`` for Scaleway.
+        functions: The functions to deploy.
+    """
+    if info is None:
+        return ()
+    by_runtime: dict[str, list[str]] = {}
+    networked: list[str] = []
+    for function in functions:
+        if runs_on(info, function.runtime):
+            by_runtime.setdefault(function.runtime, []).append(function.name)
+        if function.private_network_id and not info.private_networks:
+            networked.append(function.name)
+    notes = [
+        f"{runtime}, run by {runs_on(info, runtime)} here: {', '.join(names)}."
+        for runtime, names in sorted(by_runtime.items())
+    ]
+    if networked:
+        notes.append(f"{NO_PRIVATE_NETWORK}: {', '.join(networked)}.")
+    return tuple(notes)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from fnkit.contract.runtimes import find_runtime
 from fnkit.environments.python_tests import PythonTestsRequest, prepare_python_tests
 from fnkit.testing.command import COMMAND_VARIABLE
-from fnkit.toolchains.resolution import Toolchains
+from fnkit.toolchains.packaged_programs import find_packaged_program, link_packaged_node
 
 _NO_TESTS: Final = "no test specified"
 """In the script that `npm init` writes."""
@@ -36,7 +36,9 @@ class ProjectTestRun:
     variables: Mapping[str, str]
 
 
-_FindRunner: TypeAlias = Callable[[Path, Toolchains, str], tuple[str, ...] | None]
+_FindRunner: TypeAlias = Callable[[Path, PythonTestsRequest, str], tuple[str, ...] | None]
+"""Returns the command that runs the tests in a folder, or ``None`` if there are none."""
+_PACKAGED_NODE: Final = "packaged-node"
 
 
 def plan_test_runs(request: PythonTestsRequest, command: str) -> tuple[ProjectTestRun, ...]:
@@ -73,7 +75,7 @@ def _runs(request: PythonTestsRequest, command: str) -> Iterator[ProjectTestRun]
         if find is None or (language, directory) in seen:
             continue
         seen.add((language, directory))
-        arguments = find(directory, request.toolchains, function.runtime)
+        arguments = find(directory, request, function.runtime)
         if arguments is not None:
             variables = {**_path(arguments[0]), COMMAND_VARIABLE: command}
             yield ProjectTestRun(language=language, directory=directory, arguments=arguments, variables=variables)
@@ -89,30 +91,32 @@ def _path(program: str) -> dict[str, str]:
     return {"PATH": os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])}
 
 
-def _node(directory: Path, toolchains: Toolchains, runtime: str) -> tuple[str, ...] | None:
+def _node(directory: Path, request: PythonTestsRequest, runtime: str) -> tuple[str, ...] | None:
     script = _script(directory / "package.json")
     if script is None or _NO_TESTS in script:
         return None
-    node = Path(toolchains.resolve(runtime).interpreter.path)
+    node = Path(request.toolchains.resolve(runtime).interpreter.path)
     beside = node.with_name("npm")
+    if node == find_packaged_program("node"):
+        beside = link_packaged_node(request.cache.root / _PACKAGED_NODE) / "npm"
     return (str(beside) if beside.exists() else shutil.which("npm") or "npm", "test")
 
 
-def _php(directory: Path, toolchains: Toolchains, runtime: str) -> tuple[str, ...] | None:
+def _php(directory: Path, request: PythonTestsRequest, runtime: str) -> tuple[str, ...] | None:
     runner = directory / "vendor/bin/phpunit"
     if _script(directory / "composer.json") is not None:
         return (shutil.which("composer") or "composer", "test")
-    return (toolchains.resolve(runtime).interpreter.path, str(runner)) if runner.is_file() else None
+    return (request.toolchains.resolve(runtime).interpreter.path, str(runner)) if runner.is_file() else None
 
 
-def _go(directory: Path, toolchains: Toolchains, runtime: str) -> tuple[str, ...] | None:
+def _go(directory: Path, request: PythonTestsRequest, runtime: str) -> tuple[str, ...] | None:
     has_tests = any(directory.rglob("*_test.go"))
-    return (toolchains.resolve(runtime).interpreter.path, "test", "./...") if has_tests else None
+    return (request.toolchains.resolve(runtime).interpreter.path, "test", "./...") if has_tests else None
 
 
-def _rust(directory: Path, toolchains: Toolchains, runtime: str) -> tuple[str, ...] | None:
+def _rust(directory: Path, request: PythonTestsRequest, runtime: str) -> tuple[str, ...] | None:
     has_crate = (directory / "Cargo.toml").is_file()
-    return (toolchains.resolve(runtime).interpreter.path, "test") if has_crate else None
+    return (request.toolchains.resolve(runtime).interpreter.path, "test") if has_crate else None
 
 
 _RUNNERS: Final[Mapping[str, _FindRunner]] = {"Node": _node, "PHP": _php, "Go": _go, "Rust": _rust}

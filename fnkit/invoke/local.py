@@ -12,9 +12,8 @@ platform, so that a handler that opens a file by a path relative to its project 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -31,8 +30,10 @@ from fnkit.contract.invocation.response import (
 )
 from fnkit.environments.model import HandlerEnvironment
 from fnkit.errors import UsageError
+from fnkit.invoke.early_start import HandlerStart
 from fnkit.invoke.model import InvocationRequest, InvocationResult
-from fnkit.invoke.worker_process import WorkerConnection, WorkerEnded, start_worker
+from fnkit.invoke.worker_connection import WorkerConnection, WorkerEnded
+from fnkit.invoke.worker_process import LineCallback
 from fnkit.project import FunctionSpec, Project
 from fnkit.worker.interpreters import INTERPRETERS
 
@@ -48,8 +49,9 @@ def invoke_local(
     request: InvocationRequest,
     secret_values: Mapping[str, str],
     environment: HandlerEnvironment,
-    on_line: Callable[[str], None] | None,
+    start: HandlerStart,
     *,
+    on_line: LineCallback | None,
     has_timeout: bool = True,
 ) -> InvocationResult:
     """Invoke a handler once.
@@ -60,8 +62,8 @@ def invoke_local(
         request: The request to send.
         secret_values: The value of each secret of the namespace and the function.
         environment: What runs the handler.
-        on_line: Called with each line that the handler prints, as it is printed, from another thread. ``None``
-            gives the handler the terminal, for a debugger; the result has no lines then.
+        start: Its process, which may run already. If it has the terminal, the result has no lines.
+        on_line: Called with each line that the handler prints, as it is printed, from another thread.
         has_timeout: Whether the timeout of the function applies.
 
     Raises:
@@ -90,11 +92,13 @@ def invoke_local(
         if on_line is not None:
             on_line(line)
 
-    with tempfile.TemporaryDirectory(prefix="fnkit-invoke-") as home:
-        settings = _worker_settings(spec, environment, variables, home)
-        with start_worker(environment, settings, None if on_line is None else record_line) as connection:
-            timeout = spec.timeout / _NANOSECONDS if has_timeout else None
+    settings = _worker_settings(project, spec, environment, variables, start.home)
+    timeout = spec.timeout / _NANOSECONDS if has_timeout else None
+    try:
+        with start.connect(environment.python, settings, record_line) as connection:
             response, milliseconds = _call(connection, document, spec.name, timeout)
+    except WorkerEnded as ended:
+        response, milliseconds = map_failure(str(ended)), 0.0
     return InvocationResult(response=response, duration_ms=milliseconds, logs=tuple(logs))
 
 
@@ -111,7 +115,11 @@ def _encode_request(
 
 
 def _worker_settings(
-    spec: FunctionSpec, environment: HandlerEnvironment, variables: Mapping[str, str], home: str
+    project: Project,
+    spec: FunctionSpec,
+    environment: HandlerEnvironment,
+    variables: Mapping[str, str],
+    home: str,
 ) -> dict[str, object]:
     interpreter = INTERPRETERS.get(environment.language)
     root = str(environment.root)
@@ -132,23 +140,15 @@ def _worker_settings(
         "root": root,
         "handler": spec.handler,
         "environment": instance_environment(described, home=home, root=root),
+        "secrets": sorted({*project.namespace.secrets, *spec.secrets}),
+        "preload": spec.preload,
     }
 
 
 def _call(
     connection: WorkerConnection, document: bytes, name: str, timeout: float | None
 ) -> tuple[MappedResponse, float]:
-    """Wait until the handler is imported, and call it.
-
-    The function's timeout starts when the request is sent, as on the platform; the import has a limit of its own.
-
-    Returns:
-        The mapped response, and the milliseconds that it took.
-    """
-    try:
-        connection.wait_until_ready()
-    except WorkerEnded as ended:
-        return map_failure(str(ended)), 0.0
+    """Call the handler; return the mapped response, and the milliseconds that it took."""
     started_at = time.perf_counter()
     try:
         status, headers, body = connection.send(document, timeout)

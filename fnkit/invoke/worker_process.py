@@ -1,4 +1,4 @@
-"""The child process that runs one handler: how it is started, and how it gets one request."""
+"""The child process that runs one handler, and what it prints."""
 
 from __future__ import annotations
 
@@ -9,194 +9,145 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from fnkit import worker
-from fnkit.environments.model import HandlerEnvironment
 from fnkit.errors import InvokeError
+from fnkit.invoke.worker_connection import WorkerConnection, accept_worker
+
+LineCallback: TypeAlias = Callable[[str], None]
 
 _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
-_START_TIMEOUT: Final = 60.0
 _EXIT_SECONDS: Final = 1.0
-_END_OF_HEADERS: Final = b"\r\n\r\n"
-
-WorkerAnswer = tuple[int, list[tuple[str, str]], bytes]
-"""Status, headers and body of a worker's response."""
 
 
-class WorkerEnded(Exception):
-    """The process exited instead of answering; the message says when."""
-
-
-class WorkerConnection:
-    """The connection to a process whose handler is loaded."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def wait_until_ready(self) -> None:
-        """Wait until the handler is loaded, or its import has failed, which its response says.
-
-        Raises:
-            WorkerEnded: The process exited.
-        """
-        self._connection.settimeout(_START_TIMEOUT)
-        try:
-            line, _ = _receive_until(self._connection, b"\n")
-            error = json.loads(line).get("error") if line else "it exited"
-        except (OSError, ValueError):
-            error = "it exited"
-        if error:
-            raise WorkerEnded("the process exited while it imported the handler")
-
-    def send(self, body: bytes, timeout: float | None) -> WorkerAnswer:
-        """Send a request and return the response.
-
-        Args:
-            body: The document of the request, or for Go and Rust the request itself.
-            timeout: In seconds; ``None`` for none.
-
-        Raises:
-            TimeoutError: There is no complete response in time.
-            WorkerEnded: The process exited.
-        """
-        self._connection.settimeout(timeout)
-        try:
-            self._connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-            head, rest = _receive_until(self._connection, _END_OF_HEADERS)
-            return _read_answer(self._connection, head, rest)
-        except TimeoutError:
-            raise
-        except OSError:
-            raise WorkerEnded("the process exited before it responded") from None
-
-
-@contextmanager
-def start_worker(
-    environment: HandlerEnvironment,
-    settings: Mapping[str, object],
-    on_line: Callable[[str], None] | None,
-) -> Iterator[WorkerConnection]:
-    """Start the process of a function; kill it at the end.
+class WorkerProcess:
+    """A process that waits for the settings of a handler.
 
     Args:
-        environment: What runs the handler.
-        settings: What the process reads: see ``fnkit/worker/python/local.py``.
-        on_line: Called with each line that it prints, from another thread. ``None`` gives the process the terminal,
-            for a debugger; then nothing is read.
+        python: Its interpreter.
+        known: What it can already import packages for, or ``None``: see ``fnkit/worker/python/early_imports.py``.
+        has_terminal: Whether it gets the terminal, for a debugger. Otherwise its lines are read.
 
     Raises:
         InvokeError: ``invoke-start``: it could not be started.
     """
-    with socket.create_server(("127.0.0.1", 0), backlog=8) as listener:
-        token = secrets.token_hex(32)
-        child = _start(environment, {**settings, "port": listener.getsockname()[1], "token": token}, on_line)
-        reader = threading.Thread(target=_read_lines, args=(child.stdout, on_line), daemon=True)
-        reader.start()
+
+    def __init__(self, python: str, known: Mapping[str, object] | None, *, has_terminal: bool) -> None:
+        self.python = python
+        self._connection: WorkerConnection | None = None
+        self._reader: threading.Thread | None = None
+        self._lines = _Lines()
+        reading, writing = os.pipe()
+        # Without bytecode (-B): it is compared by size and second, and an edit may change neither.
         try:
-            with _accept(listener, token, child) as connection:
-                yield WorkerConnection(connection)
-            # Exit handlers may print lines too. A process that the handler started may keep the pipe open, so end
-            # of file may never come; lines printed until then are enough.
-            reader.join(timeout=_EXIT_SECONDS)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(_EXIT_SECONDS if on_line is None else 0)
+            self._child = subprocess.Popen(
+                [python, "-I", "-B", "-u", str(_LAUNCH), "local", str(reading)],
+                stdin=None if has_terminal else subprocess.DEVNULL,
+                stdout=sys.stderr.fileno() if has_terminal else subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(reading,),
+            )
+        except OSError as error:
+            os.close(writing)
+            raise InvokeError(
+                f"The handler's process could not be started: {error.strerror}.", code="invoke-start"
+            ) from None
         finally:
-            child.kill()
-            child.wait()
-            reader.join(timeout=_EXIT_SECONDS)
+            os.close(reading)
+        self._settings: IO[bytes] = os.fdopen(writing, "wb", buffering=0)
+        self._write(json.dumps(known).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        with suppress(BrokenPipeError):  # an exit is noticed when the process should connect
+            while data:
+                data = data[self._settings.write(data) or 0 :]
+
+    def connect(self, settings: Mapping[str, object], on_line: LineCallback | None) -> WorkerConnection | None:
+        """Send the settings, and wait until the handler is loaded, or its import has failed.
+
+        Args:
+            settings: See ``fnkit/worker/python/local.py``.
+            on_line: Called with each line that it has printed and prints, from another thread.
+
+        Returns:
+            ``None`` if the process must not be used, because of what it has imported. Its lines are dropped.
+
+        Raises:
+            InvokeError: ``invoke-start``: it exited before.
+            WorkerEnded: It exited while it loaded the handler.
+        """
+        if self._child.stdout is not None:
+            self._reader = threading.Thread(target=self._lines.read, args=(self._child.stdout,), daemon=True)
+            self._reader.start()
+        with socket.create_server(("127.0.0.1", 0), backlog=8) as listener:
+            token = secrets.token_hex(32)
+            document = {**settings, "port": listener.getsockname()[1], "token": token}
+            self._write(json.dumps(document).encode())
+            self._settings.close()
+            self._connection = accept_worker(listener, token, lambda: self._child.poll() is None)
+        if self._connection is None:
+            raise InvokeError("The handler's process exited before it accepted a request.", code="invoke-start")
+        if not self._connection.accepts_settings():
+            return None
+        self._lines.pass_on(on_line)
+        self._connection.wait_until_ready()
+        return self._connection
+
+    def finish(self) -> None:
+        """Let the process end by itself for a moment: exit handlers may print lines too.
+
+        A process that the handler started may keep the pipe open, so end of file may never come; lines printed
+        until then are enough.
+        """
+        if self._connection is not None:
+            self._connection.close()
+        with suppress(subprocess.TimeoutExpired):
+            if self._reader is not None:
+                self._reader.join(timeout=_EXIT_SECONDS)
+            else:
+                self._child.wait(_EXIT_SECONDS)
+
+    def end(self) -> None:
+        """Kill the process if it still runs."""
+        self._settings.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._child.kill()
+        self._child.wait()
+        if self._reader is not None:
+            self._reader.join(timeout=_EXIT_SECONDS)
 
 
-def _start(
-    environment: HandlerEnvironment, settings: Mapping[str, object], on_line: Callable[[str], None] | None
-) -> subprocess.Popen[bytes]:
-    reading, writing = os.pipe()
-    try:
-        child = subprocess.Popen(
-            [environment.python, "-I", "-u", str(_LAUNCH), "local", str(reading)],
-            stdin=subprocess.DEVNULL if on_line is not None else None,
-            stdout=subprocess.PIPE if on_line is not None else sys.stderr.fileno(),
-            stderr=subprocess.STDOUT,
-            pass_fds=(reading,),
-        )
-    except OSError as error:
-        os.close(writing)
-        raise InvokeError(
-            f"The handler's process could not be started: {error.strerror}.", code="invoke-start"
-        ) from None
-    finally:
-        os.close(reading)
-    with suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:  # an exit is noticed when it should connect
-        pipe.write(json.dumps(settings).encode())
-    return child
+class _Lines:
+    """The lines of a process, which are kept until it is known whether they count."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: list[str] = []
+        self._on_line: LineCallback | None = None
 
-def _accept(listener: socket.socket, token: str, child: subprocess.Popen[bytes]) -> socket.socket:
-    """Accept the connection of the child.
+    def read(self, stream: IO[bytes]) -> None:
+        """Read to the end of the output."""
+        with stream:
+            for line in stream:
+                self._add(line.decode(errors="replace").rstrip("\r\n"))
 
-    Any local process can connect to the port, so a connection counts only if it starts with the token. The short
-    timeouts let the loop notice that the child has exited, and keep a silent stranger from blocking it.
-    """
-    listener.settimeout(0.1)
-    deadline = time.monotonic() + _START_TIMEOUT
-    while child.poll() is None and time.monotonic() < deadline:
-        try:
-            connection, _ = listener.accept()
-        except TimeoutError:
-            continue
-        connection.settimeout(1.0)
-        try:
-            received = _receive_exactly(connection, len(token))
-        except OSError:
-            received = b""
-        if secrets.compare_digest(received, token.encode()):
-            return connection
-        connection.close()
-    raise InvokeError("The handler's process exited before it accepted a request.", code="invoke-start")
+    def _add(self, line: str) -> None:
+        with self._lock:
+            if self._on_line is None:
+                self._kept.append(line)
+            else:
+                self._on_line(line)
 
-
-def _read_answer(connection: socket.socket, head: bytes, received: bytes) -> WorkerAnswer:
-    status_line, *lines = head.decode("latin-1").split("\r\n")
-    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-    length = int(next(value for name, value in headers if name.lower() == "content-length"))
-    content = received + _receive_exactly(connection, length - len(received))
-    kept = [header for header in headers if header[0].lower() != "content-length"]
-    return int(status_line.split(" ")[1]), kept, content
-
-
-def _receive_until(connection: socket.socket, delimiter: bytes) -> tuple[bytes, bytes]:
-    """Receive up to a delimiter; return the bytes before it and those received after it.
-
-    Raises:
-        ConnectionError: The connection closed before the delimiter.
-    """
-    buffer = b""
-    while delimiter not in buffer:
-        received = connection.recv(65536)
-        if not received:
-            raise ConnectionError("closed")
-        buffer += received
-    before, _, after = buffer.partition(delimiter)
-    return before, after
-
-
-def _receive_exactly(connection: socket.socket, size: int) -> bytes:
-    content = bytearray()
-    while len(content) < size:
-        received = connection.recv(size - len(content))
-        if not received:
-            raise ConnectionError("closed")
-        content += received
-    return bytes(content)
-
-
-def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None] | None) -> None:
-    if stream is None or on_line is None:
-        return
-    with stream:
-        for line in stream:
-            on_line(line.decode(errors="replace").rstrip("\r\n"))
+    def pass_on(self, on_line: LineCallback | None) -> None:
+        """Pass on the kept lines, and those that follow."""
+        with self._lock:
+            self._on_line = on_line
+            if on_line is not None:
+                for line in self._kept:
+                    on_line(line)
+            self._kept.clear()

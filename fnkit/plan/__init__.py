@@ -3,6 +3,7 @@
 A plan is self-contained: applying it reads nothing else.
 """
 
+from fnkit.plan.deletions import deletions
 from fnkit.plan.model import (
     Action,
     Change,
@@ -29,6 +30,7 @@ __all__ = [
     "Plan",
     "PlanSummary",
     "TriggerChange",
+    "deletions",
     "desired_state",
     "make_plan",
     "plan_destroy",

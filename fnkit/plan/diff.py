@@ -347,7 +347,9 @@ def plan_function(
 
 def delete_function(live: Function, reason: str) -> FunctionChange:
     """Return the deletion of a live function. The API deletes its crons, domains and triggers with it."""
-    return FunctionChange(action=Action.DELETE, name=live.name, id=live.id, reasons=(reason,))
+    return FunctionChange(
+        action=Action.DELETE, name=live.name, id=live.id, reasons=(reason,), domain=live.domain_name
+    )
 
 
 def _creation_changes(
@@ -364,6 +366,7 @@ def _creation_changes(
         code=wanted.code,
         archive=wanted.archive,
         declared=wanted.declared_hash,
+        domain=live.domain_name if live else "",
     )
     return [function, *_new_attached_resources(wanted)]
 

@@ -91,6 +91,7 @@ class FunctionChange(_OwnedChange, frozen=True, kw_only=True, tag="function"):
         code: Digest of the slice.
         archive: Content digest of the bundle to upload; ``None`` for no upload.
         declared: Hash of the declared crons, domains and triggers (``fnkit.plan.ownership``).
+        domain: The live ``domain_name`` of a function that is deleted or replaced, else empty.
         live_links: The live half of ``fnkit.links`` to keep, where the function's resources were not fetched
             because they do not change.
     """
@@ -101,6 +102,7 @@ class FunctionChange(_OwnedChange, frozen=True, kw_only=True, tag="function"):
     code: str = ""
     archive: str | None = None
     declared: str = ""
+    domain: str = ""
     live_links: str | None = None
 
 
@@ -177,6 +179,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             and leaves it out of archives.
         foreign: Resources that fnkit does not own and does not change, for example ``"cron nightly of orders"``.
         notes: Sentences for the user.
+        renames: A sentence for each new function that is a deleted one under another name.
     """
 
     fnkit_plan: int = 1
@@ -189,6 +192,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     foreign: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    renames: tuple[str, ...] = ()
 
     @property
     def summary(self) -> PlanSummary:

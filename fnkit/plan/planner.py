@@ -12,6 +12,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.resources import Function
 from fnkit.errors import DeployError
 from fnkit.plan import diff
+from fnkit.plan.deletions import describe_renames
 from fnkit.plan.model import Action, Change, NamespaceChange, Plan
 from fnkit.plan.ownership import read_ownership
 from fnkit.plan.state import DesiredFunction, DesiredState, ObservedState, SecretMatches
@@ -88,7 +89,16 @@ def make_plan(
         changes=(*changes, *deletions),
         foreign=(*foreign, *foreign_resources),
         notes=desired.notes,
+        renames=_find_renames(desired, observed, deletions),
     )
+
+
+def _find_renames(desired: DesiredState, observed: ObservedState, deletions: list[Change]) -> tuple[str, ...]:
+    if not deletions:
+        return ()
+    deleted = {change.name for change in deletions}
+    gone = [live for live in observed.functions if live.name in deleted]
+    return describe_renames(gone, [one for one in desired.functions if observed.find_function(one.name) is None])
 
 
 def resources_to_fetch(desired: DesiredState, observed: ObservedState) -> tuple[str, ...]:

@@ -163,6 +163,8 @@ def desired_state(
     """
     by_function: dict[str, tuple[Bundle, Slice]] = {}
     notes: list[str] = []
+    if not project.functions:
+        notes.append("No handler found. Mark one with @function, or declare it in the settings.")
     for bundle in bundles:
         by_function |= {one.function: (bundle, one) for one in bundle.slices}
         notes.extend(bundle.notes)

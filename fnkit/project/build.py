@@ -12,9 +12,10 @@ own declaration, the stage's ``functions.<name>``, the stage's ``env`` and ``sec
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from packaging.utils import InvalidName, canonicalize_name
 
@@ -30,8 +31,9 @@ from fnkit.project.handlers import check_handler
 from fnkit.project.languages.python import check_signature
 from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
-from fnkit.project.requirements import Requirements, read_requirements
+from fnkit.project.requirements import Requirements, read_requirements, read_requires_python
 from fnkit.project.runtimes import (
+    accepts_updates,
     check_runtime,
     creatable_runtimes,
     default_runtime,
@@ -50,8 +52,10 @@ class FunctionBuilder:
 
     Attributes:
         root: The project folder.
-        default_runtime: The runtime of decorated handlers that name none.
+        default_runtime: The runtime of decorated handlers that name none, unless they are deployed.
+        is_default_set: Whether the settings name the default runtime.
         available: Names of the runtimes that the platform creates functions for.
+        deployed: Runtimes of deployed functions by name.
         problems: Receives the problems.
     """
 
@@ -59,7 +63,9 @@ class FunctionBuilder:
     settings: Settings
     namespace: NamespaceSpec
     default_runtime: str
+    is_default_set: bool
     available: frozenset[str]
+    deployed: Mapping[str, str]
     problems: ProblemList
 
     def build(self, function: DeclaredFunction, declaration: FunctionDeclaration) -> FunctionSpec:
@@ -116,7 +122,9 @@ class FunctionBuilder:
             hint = f"Set one, such as {min(self.available, default='node24')}."
             subject.add("setting-missing", f"{subject} has no runtime.", hint)
             return "", ""
-        runtime = self.default_runtime if name is None else name
+        runtime = self._default_runtime_of(function.name) if name is None else name
+        if runtime == self.deployed.get(function.name) and accepts_updates(runtime):
+            return runtime, runtime_language(runtime)
         if not check_runtime(runtime, self.available, function.source, self.problems):
             return runtime, ""
         row = find_runtime(runtime)
@@ -125,6 +133,13 @@ class FunctionBuilder:
             message = f"{subject} is a Python handler, but its runtime {runtime} is not a Python runtime."
             subject.add("runtime-language", message, f"Use {self.default_runtime}.")
         return runtime, language
+
+    def _default_runtime_of(self, function: str) -> str:
+        """Return the runtime of a decorated handler that names none: a default changes no deployed function."""
+        deployed = self.deployed.get(function, "")
+        if self.is_default_set or runtime_language(deployed) != "Python":
+            return self.default_runtime
+        return deployed if deployed in self.available or accepts_updates(deployed) else self.default_runtime
 
     def _select_handler(self, function: DeclaredFunction, runtime: str) -> str:
         row = find_runtime(runtime)
@@ -181,6 +196,7 @@ def build_project(
     *,
     stage: str = "",
     available: frozenset[str] | None = None,
+    deployed: Mapping[str, str] = MappingProxyType({}),
     host_python: tuple[int, int] = _HOST_PYTHON,
 ) -> Project:
     """Build the project of one stage.
@@ -193,6 +209,7 @@ def build_project(
         report: The result of ``scan``. Its problems are included in the exception.
         stage: Name of the stage, or ``""`` for the default stage.
         available: Runtimes that the platform creates functions for, or ``None`` to use the recorded table.
+        deployed: Runtimes of deployed functions by name, which functions that name none keep.
         host_python: Version of the Python that parsed the source, as ``(major, minor)``.
 
     Raises:
@@ -204,17 +221,17 @@ def build_project(
     validation.check_stage(stage, settings, problems)
     region = validation.validate_region(settings, stage, problems)
     namespace = validation.build_namespace(settings, stage, problems)
+    configured = _configured_runtime(
+        settings, stage, default_runtime(runtimes, host_python), None if not report.functions else problems
+    )
     builder = FunctionBuilder(
         root=root,
         settings=settings,
         namespace=namespace,
-        default_runtime=_default_python_runtime(
-            settings,
-            stage,
-            default_runtime(runtimes, host_python),
-            None if not report.functions else problems,
-        ),
+        default_runtime=configured or default_runtime(runtimes, host_python, read_requires_python(root)),
+        is_default_set=configured is not None,
         available=runtimes,
+        deployed=deployed,
         problems=problems,
     )
     problems.collected.extend(_scan_problems(report, builder.default_runtime, host_python))
@@ -233,36 +250,39 @@ def build_project(
         namespace=namespace,
         functions=tuple(sorted(functions, key=lambda function: function.name)),
         requirements=requirements.lines,
+        requirement_sources=requirements.sources,
         requirements_file=requirements.file,
         exclude=settings.table.exclude,
         source_builds=source_builds,
     )
 
 
-def _default_python_runtime(settings: Settings, stage: str, fallback: str, problems: ProblemList | None) -> str:
-    """Return the default runtime of decorated handlers: the stage's, else the project's, else ``fallback``.
+def _configured_runtime(
+    settings: Settings, stage: str, suggestion: str, problems: ProblemList | None
+) -> str | None:
+    """Return the default runtime of decorated handlers in the settings: the stage's, the project's, or ``None``.
 
     Args:
         settings: The settings.
         stage: The stage.
-        fallback: The runtime if none is set.
+        suggestion: The runtime to suggest in place of a wrong one.
         problems: Receives the problem of a runtime of another language; ``None`` if no handler is decorated.
     """
     table = settings.table
     stage_runtime = table.stages[stage].defaults.runtime if stage in table.stages else None
     runtime = table.defaults.runtime if stage_runtime is None else stage_runtime
     if runtime is None:
-        return fallback
+        return None
     row = find_runtime(runtime)
     if row is None or row.language == "Python":
         return runtime
     if problems is None:
-        return fallback
+        return None
     path = ("defaults", "runtime") if stage_runtime is None else ("stages", stage, "defaults", "runtime")
     message = f"The default runtime applies to Python functions, and {runtime} is not a Python runtime."
     source = settings.location(*path)
-    problems.add("runtime-language", message, f"Use {fallback}.", source)
-    return fallback
+    problems.add("runtime-language", message, f"Use {suggestion}.", source)
+    return None
 
 
 def _source_builds(settings: Settings, problems: ProblemList) -> tuple[str, ...]:

@@ -139,6 +139,7 @@ class Project:
         stage: ``""`` for the default stage.
         region: ``None`` if the settings name none.
         requirements: Requirements of the Python functions in PEP 508 format, without fnkit itself.
+        requirement_sources: Where each of the requirements stands; empty if unknown.
         requirements_file: The file that lists them, relative to the project, or ``None``.
         exclude: Ignore patterns from the settings, in git's syntax.
         source_builds: Normalized names of the packages that may be built from source.
@@ -154,3 +155,4 @@ class Project:
     requirements_file: str | None
     exclude: tuple[str, ...]
     source_builds: tuple[str, ...]
+    requirement_sources: tuple[SourceLocation, ...] = ()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from fnkit.contract.distribution import OWN_REQUIREMENTS
@@ -44,10 +45,37 @@ _OPTION_HINTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """PEP 508 requirements, and the file that contains them, relative to the project, or ``None``."""
+    """PEP 508 requirements.
+
+    Attributes:
+        file: The file that contains them, relative to the project, or ``None``.
+        sources: Where each of them stands.
+    """
 
     lines: tuple[str, ...]
     file: str | None
+    sources: tuple[SourceLocation, ...] = ()
+
+    @classmethod
+    def collect(cls, found: Iterable[tuple[str, SourceLocation]], file: str) -> Requirements:
+        """Return the requirements without repetitions."""
+        first: dict[str, SourceLocation] = {}
+        for line, source in found:
+            first.setdefault(line, source)
+        return cls(tuple(first), file, tuple(first.values()))
+
+
+def read_requires_python(root: Path) -> SpecifierSet | None:
+    """Return ``requires-python`` of pyproject.toml; ``None`` if it has none that is valid."""
+    path = root / "pyproject.toml"
+    if not path.is_file():
+        return None
+    project = tomllib.loads(path.read_text(encoding="utf-8")).get("project")
+    text = project.get("requires-python") if isinstance(project, dict) else None
+    try:
+        return SpecifierSet(text) if isinstance(text, str) else None
+    except InvalidSpecifier:
+        return None
 
 
 def read_requirements(root: Path, problems: ProblemList) -> Requirements:
@@ -55,7 +83,7 @@ def read_requirements(root: Path, problems: ProblemList) -> Requirements:
     if (root / _REQUIREMENTS_TXT).is_file():
         reader = _RequirementsReader(root, problems)
         reader.read(root / _REQUIREMENTS_TXT, SourceLocation(_REQUIREMENTS_TXT, 1))
-        return Requirements(tuple(dict.fromkeys(reader.lines)), _REQUIREMENTS_TXT)
+        return Requirements.collect(reader.found, _REQUIREMENTS_TXT)
     return _read_pyproject(root, problems)
 
 
@@ -65,7 +93,7 @@ class _RequirementsReader:
 
     root: Path
     problems: ProblemList
-    lines: list[str] = field(default_factory=list)
+    found: list[tuple[str, SourceLocation]] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     def read(self, path: Path, included_from: SourceLocation) -> None:
@@ -93,7 +121,7 @@ class _RequirementsReader:
             else:
                 requirement = _parse_requirement(_HASH.sub("", line), source, self.problems)
                 if requirement is not None:
-                    self.lines.append(requirement)
+                    self.found.append((requirement, source))
 
     def _relative_name(self, path: Path) -> str:
         try:
@@ -176,5 +204,18 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
         problems.add("bad-requirement", "The dependencies are not a list of strings.", None, source)
         return Requirements((), path.name)
-    checked = [_parse_requirement(one, source, problems) for one in given]
-    return Requirements(tuple(dict.fromkeys(one for one in checked if one is not None)), path.name)
+    found: list[tuple[str, SourceLocation]] = []
+    for one in given:
+        place = SourceLocation(path.name, _line_of(one, text, source.line))
+        requirement = _parse_requirement(one, place, problems)
+        if requirement is not None:
+            found.append((requirement, place))
+    return Requirements.collect(found, path.name)
+
+
+def _line_of(element: str, text: str, start: int) -> int:
+    """Return the line of a string in an array that starts at a line; ``start`` if it is not found as written."""
+    for number, line in enumerate(text.splitlines()[start - 1 :], start):
+        if f'"{element}"' in line or f"'{element}'" in line:
+            return number
+    return start

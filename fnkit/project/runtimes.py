@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from packaging.specifiers import SpecifierSet
+
 from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.resources import Runtime
 from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_runtime, python_version
@@ -19,14 +21,35 @@ def creatable_runtimes(runtimes: Iterable[Runtime] = RUNTIMES) -> frozenset[str]
     return frozenset(runtime.name for runtime in runtimes if runtime.status in _CREATABLE_STATUSES)
 
 
-def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> str:
-    """Return the runtime of the host's Python if it is available, else the newest available Python runtime."""
-    names = frozenset(available)
-    own = python_runtime(*host_python)
-    if own in names:
-        return own
-    versions = [(version, name) for name in names if (version := runtime_version(name)) is not None]
-    return max(versions)[1] if versions else own
+def default_runtime(
+    available: Iterable[str], host_python: tuple[int, int], requires_python: SpecifierSet | None = None
+) -> str:
+    """Return the runtime of a new Python function that names none.
+
+    It is that of the host's Python, which parses the source, if it is available and the project supports it; else
+    the newest available one that the project supports.
+
+    Args:
+        available: Names of the available runtimes.
+        host_python: Version of the Python that runs fnkit.
+        requires_python: The versions that the project supports; ``None`` for all.
+    """
+    supported = SpecifierSet() if requires_python is None else requires_python
+    versions = {
+        version: name
+        for name in frozenset(available)
+        # 3.13.99, because a bound such as >=3.11.4 is met by the newest patch release, which is what runs.
+        if (version := runtime_version(name)) is not None and supported.contains(f"{version[0]}.{version[1]}.99")
+    }
+    if host_python in versions:
+        return versions[host_python]
+    return versions[max(versions)] if versions else python_runtime(*host_python)
+
+
+def accepts_updates(name: str) -> bool:
+    """Return whether functions of a runtime that accepts no new ones can still be updated."""
+    row = find_runtime(name)
+    return row is not None and row.status == RuntimeStatus.END_OF_SUPPORT
 
 
 def check_runtime(name: str, available: frozenset[str], source: SourceLocation, problems: ProblemList) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,8 @@ from typing import Final
 
 from jinja2 import Environment, StrictUndefined
 
+from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.runtimes import RUNTIMES, python_runtime, python_version
 from fnkit.errors import UsageError
 from fnkit.scaffold.catalogue import Template, find_template
 from fnkit.scaffold.naming import project_name
@@ -35,7 +38,8 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
         directory: The folder of the project, which must be empty or not exist.
         template: Name of the template.
         variables: Additional variables for the template. The built-in ones are ``project``, the name derived from
-            the folder's, and ``random_key()``, which returns a new secret at each call.
+            the folder's, ``python_runtime``, the runtime of this Python or the newest one, and ``random_key()``,
+            which returns a new secret at each call.
 
     Returns:
         The created files, relative to the folder, with ``/``, sorted.
@@ -45,7 +49,8 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
             (``not-empty``) or not a folder (``not-a-folder``).
     """
     folder = directory.absolute()
-    files = _render_files(find_template(template), {"project": project_name(folder.resolve().name), **variables})
+    built_in = {"project": project_name(folder.resolve().name), "python_runtime": _python_runtime()}
+    files = _render_files(find_template(template), {**built_in, **variables})
     _check_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():
@@ -55,6 +60,20 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
             _write(work, files)
             work.rename(folder)
     return tuple(sorted(files))
+
+
+def _python_runtime() -> str:
+    """Return the runtime that a new project pins, so that every machine deploys the same one.
+
+    It is that of the running Python, which its developer has, or else the newest.
+    """
+    own = python_runtime(sys.version_info.major, sys.version_info.minor)
+    versions = {
+        version: one.name
+        for one in RUNTIMES
+        if one.status == RuntimeStatus.AVAILABLE and (version := python_version(one.name)) is not None
+    }
+    return own if own in versions.values() else versions[max(versions)]
 
 
 def _render_files(template: Template, variables: Mapping[str, str]) -> dict[str, str]:

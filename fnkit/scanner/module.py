@@ -110,7 +110,7 @@ class _ModuleReader:
 
     def read(self, statement: ast.stmt) -> None:
         """Process one module-level statement."""
-        if not self.names.has_fnkit_names():
+        if not self.names.has_fnkit_names() and not self._has_undefined_decorator(statement):
             self.names.bind(statement)
             if self.names.has_fnkit_names():  # a branch imported fnkit and may also contain handlers
                 self._check_nested_handlers(statement)
@@ -131,6 +131,7 @@ class _ModuleReader:
             if kind is None:
                 foreign = True
                 continue
+            self._check_import(decorator, definition.name)
             declaration = self._read_declaration(kind, decorator, definition.name)
             if declaration is not None:
                 marks.append(LocatedDeclaration(declaration=declaration, line=decorator.lineno))
@@ -151,11 +152,30 @@ class _ModuleReader:
     def _decorator_kind(self, decorator: ast.expr) -> str | None:
         """Return ``function``, ``cron`` or ``trigger`` for one of fnkit's decorators, else ``None``.
 
-        Returns ``prepared`` for a name that a decorator was assigned to earlier.
+        Returns ``prepared`` for a name that a decorator was assigned to earlier. A decorator that was not imported
+        counts as fnkit's, so that its arguments are checked too.
         """
         if isinstance(decorator, ast.Name) and decorator.id in self.assigned_decorators:
             return "prepared"
-        return self.names.decorator_kind(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        named = _called(decorator)
+        undefined = self.names.undefined_decorator(named)
+        return self.names.decorator_kind(named) if undefined is None else undefined[0]
+
+    def _has_undefined_decorator(self, statement: ast.stmt) -> bool:
+        return isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and any(
+            self.names.undefined_decorator(_called(decorator)) for decorator in statement.decorator_list
+        )
+
+    def _check_import(self, decorator: ast.expr, subject: str) -> None:
+        """Add a problem for a decorator whose name is bound to nothing."""
+        undefined = self.names.undefined_decorator(_called(decorator))
+        if undefined is None:
+            return
+        kind, missing = undefined
+        needed = "import fnkit" if missing == "fnkit" else f"from fnkit import {kind}"
+        message = f"@{ast.unparse(_called(decorator))} on {subject}: {missing} is not defined at this point."
+        hint = f"Add `{needed}` at the top of {self.file}."
+        self.problems.append(Problem("decorator-not-imported", message, hint, self.file, decorator.lineno))
 
     def _read_declaration(self, kind: str, decorator: ast.expr, subject: str) -> Declaration | None:
         if kind == "prepared" and isinstance(decorator, ast.Name):
@@ -263,6 +283,11 @@ class _ModuleReader:
                 hint = "Write it as a decorator, or use --import."
                 self.resolvable_by_import.append(Problem("decorator-called", message, hint, self.file, node.lineno))
                 return
+
+
+def _called(decorator: ast.expr) -> ast.expr:
+    """Return the expression that names a decorator, without its arguments."""
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
 def _nested_definitions(statement: ast.stmt) -> Iterator[tuple[FunctionNode, str | None]]:

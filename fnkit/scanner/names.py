@@ -25,6 +25,7 @@ _BLOCK_FIELDS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {
 Derived from the grammar of the running Python, so that new kinds of statements are covered.
 """
 
+DECORATORS: Final = ("function", "cron", "trigger")
 _DECORATOR_PATH: Final = re.compile(r"fnkit\.(?:authoring\.(?:decorators\.)?)?(function|cron|trigger)")
 _MUTATING_METHODS: Final = frozenset(
     {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse", "update", "setdefault"}
@@ -82,6 +83,25 @@ class ModuleNames:
         path = self._fnkit_path(node)
         match = _DECORATOR_PATH.fullmatch(path) if path else None
         return match.group(1) if match else None
+
+    def undefined_decorator(self, node: ast.expr) -> tuple[str, str] | None:
+        """Return the kind and the missing name of an expression that names a decorator of fnkit in vain.
+
+        The name, ``cron`` or the ``fnkit`` of ``fnkit.cron``, is bound nowhere before this point of the module, so
+        that importing the module fails. A name that the module defines or imports from elsewhere is not fnkit's.
+        """
+        match node:
+            case ast.Name(id=name) if name in DECORATORS and not self._may_be_bound(name):
+                return name, name
+            case ast.Attribute(value=ast.Name(id="fnkit"), attr=name) if name in DECORATORS:
+                return None if self._may_be_bound("fnkit") else (name, "fnkit")
+            case _:
+                return None
+
+    def _may_be_bound(self, name: str) -> bool:
+        if name in self._values or name in self._fnkit_paths or name in self._unknown_reasons:
+            return True
+        return "*" in self._unknown_reasons or name in self._globals()  # a star import may bind any name
 
     def fold(self, node: ast.expr) -> Value:
         """Return the value of an expression at this point of the module.
@@ -153,6 +173,8 @@ class ModuleNames:
         if alias.name == "*":
             if is_ours:
                 self._fnkit_paths.update({name: f"{module}.{name}" for name in _AUTHORING_NAMES})
+            else:
+                self._set_unknown("*", f"is imported on line {statement.lineno}")
             return
         bound = alias.asname or alias.name
         self._set_unknown(bound, f"is imported on line {statement.lineno}")
@@ -223,6 +245,8 @@ class ModuleNames:
             for part in ast.walk(node):
                 if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
                     self._set_unknown(part.id, reason)
+                elif isinstance(part, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and part.name:
+                    self._set_unknown(part.name, reason)
 
     def _record_possible_modification(self, nodes: Iterable[ast.AST]) -> None:
         """Record that these nodes may modify the containers they mention.
@@ -240,15 +264,19 @@ class ModuleNames:
                 elif isinstance(part, ast.NamedExpr):
                     self._set_unknown(part.target.id, f"is assigned inside an expression on line {part.lineno}")
 
+    def _globals(self) -> frozenset[str]:
+        """Return the names that functions of this module declare ``global``; searched for at most once."""
+        if self._global_names is None:
+            self._global_names = frozenset(_names_declared_global(self._tree))
+        return self._global_names
+
     def _is_modified_by_function(self, name: str, value: Value) -> bool:
         """Return whether a function of this module rebinds the name (``global``) or mutates its container.
 
         Both searches run at most once for a module, and the one through all expressions only for a mutable value,
         because expressions make up most of a syntax tree.
         """
-        if self._global_names is None:
-            self._global_names = frozenset(_names_declared_global(self._tree))
-        if name in self._global_names:
+        if name in self._globals():
             return True
         if next(_mutable_containers(value), None) is None:
             return False

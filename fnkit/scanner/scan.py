@@ -1,6 +1,7 @@
 """``scan``: finds all functions that a project's files declare.
 
-1. Select the Python files that contain ``fnkit``; parsing only these is 4.7 times less work.
+1. Select the Python files that contain ``fnkit``, or the name of one of its decorators after ``@``; parsing only
+   these is 4.7 times less work.
 2. Parse each file and read it statement by statement, without executing it.
 3. On request, import the modules whose declarations are not constant, each in its own child process.
 4. Check what depends on the whole project: shadowed module names, and imports that handlers reach.
@@ -24,6 +25,7 @@ from fnkit.scanner.module import ModuleScan, scan_module
 from fnkit.scanner.report import ScanReport
 
 _FNKIT_BYTES: Final = b"fnkit"
+_DECORATES: Final = re.compile(rb"^[ \t]*@[ \t]*(?:function|cron|trigger)\b", re.MULTILINE)
 _IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b", re.MULTILINE)
 
 
@@ -90,7 +92,7 @@ def _scan_file(root: Path, file: str) -> ModuleScan | None:
         reason = error.strerror or type(error).__name__
         problem = Problem("file-unreadable", f"{file} cannot be read: {reason}.", hint, file)
         return ModuleScan(file, problems=(problem,))
-    if _FNKIT_BYTES not in source:
+    if _FNKIT_BYTES not in source and not _DECORATES.search(source):
         return None
     try:
         with warnings.catch_warnings():

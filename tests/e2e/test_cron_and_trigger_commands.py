@@ -106,6 +106,17 @@ def test_cron_list_shows_next_and_last_run(deployment: tuple[PlatformUnderTest, 
     assert str(found["yearly"]["next"]).endswith(f"-{DISTANT_MONTH:02}-01T00:00:00Z")
 
 
+def test_no_failure_is_not_called_no_delivery(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    run(deployment, "cron", "run", "report/yearly", "--json").ok()
+    total = len(deliveries(deployment, "yearly"))
+    verb = "is" if total == 1 else "are"
+    shown = run(deployment, "cron", "history", "report/yearly", "--failed").ok()
+    assert shown.stdout == f"No delivery failed; there {verb} {total} in all.\n"
+    assert (
+        run(deployment, "trigger", "deliveries", "on-order", "--failed").ok().stdout == "There are no deliveries.\n"
+    )
+
+
 @pytest.mark.long
 def test_failed_run_is_shown_with_its_error_and_can_be_replayed(deployment: tuple[PlatformUnderTest, Path]) -> None:
     platform, project = deployment

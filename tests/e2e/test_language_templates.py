@@ -47,8 +47,8 @@ def test_template_is_bundled(tmp_path: Path, template: str) -> None:
 def test_template_passes_its_own_tests(tmp_path: Path, template: str) -> None:
     program, *arguments = OWN_TESTS[template]
     found = require_program(program)
-    Command({})("new", "shop", "--template", template, cwd=tmp_path).ok()
+    Command({})("new", template, "--template", template, cwd=tmp_path).ok()  # "go" is no path of a module
     run = subprocess.run(
-        [found, *arguments], cwd=tmp_path / "shop", env=ENVIRONMENT, capture_output=True, text=True, check=False
+        [found, *arguments], cwd=tmp_path / template, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr

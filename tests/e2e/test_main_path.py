@@ -107,7 +107,7 @@ def test_removed_declarations_are_removed_from_the_platform(platform: PlatformUn
         "import os\nfrom fnkit import function\n\n@function\ndef report(event, context):\n"
         "    return {'level': os.environ.get('LEVEL'), 'key': os.environ.get('API_KEY')}\n"
     )
-    third = fnkit("deploy", "--local", "--json").ok().json()
+    third = fnkit("deploy", "--local", "--json", "--yes").ok().json()
     assert actions_of(third) == {"report": "update", "extra": "delete"}
     assert call_function(platform, str(first["report"]["domain"])).json() == {"level": None, "key": None}
     listed = api_get(platform, "functions?name=report")["functions"]

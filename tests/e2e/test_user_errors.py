@@ -65,9 +65,11 @@ def test_too_large_archive_error_names_the_largest_file(platform: PlatformUnderT
 def test_import_error_returns_500_and_is_logged(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "raising", HELLO + "\nraise RuntimeError('no database here')\n")
     fnkit = platform.command
-    deployed = fnkit("deploy", "--local", "--json").ok().json()
-    (function,) = deployed["functions"]
-    assert function["status"] == "ready", "an import error shows at request time"
+    deployed = fnkit("deploy", "--local", "--json")
+    assert deployed.code == 1
+    (function,) = deployed.json()["functions"]
+    assert function["status"] == "ready", "as in production"
+    assert function["error"]["code"] == "import-failed"
     answer = call_function(platform, function["domain"])
     assert answer.status == 500
     assert "no database here" in answer.text

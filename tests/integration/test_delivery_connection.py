@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from fnkit.contract.event_requests import USER_AGENT
 from fnkit.platform.control.events.gateway_client import DeliveryClient, DeliveryOutcome, GatewayClient, Unreachable
-from fnkit.platform.model.delivery_protocol import MAX_BODY_BYTES, USER_AGENT
+from fnkit.platform.model.delivery_protocol import MAX_BODY_BYTES
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.handler_latch import HandlerLatch, handler_latch
 from tests.support.waiting import DEADLINE, wait_until

@@ -37,3 +37,21 @@ def test_handler_gets_the_response_of_the_real_runtime(
             assert worker.wait() == case.exit_status
         else:
             assert_client_gets(worker.call(case.event()), case)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ('throw new Error("no key \\ud800\\n");\n', "Error: no key "),
+        ("exports.other = () => 1;\n", "handler does not export a function handle."),
+        ("exports.handle = (\n", "SyntaxError"),
+        ("throw undefined;\n", "undefined"),
+    ],
+)
+def test_module_that_cannot_be_loaded_is_reported_at_the_start(
+    command: list[str], tmp_path: Path, source: str, reason: str
+) -> None:
+    write_sources(tmp_path, {"handler.js": source})
+    with running_worker(command, tmp_path) as worker:
+        assert reason in worker.import_error
+        assert len(worker.import_error) <= 2000

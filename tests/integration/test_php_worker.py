@@ -37,3 +37,21 @@ def test_handler_gets_the_response_of_the_real_runtime(
             assert worker.wait() == case.exit_status
         else:
             assert_client_gets(worker.call(case.event()), case)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ('<?php\nthrow new RuntimeException("no key \\xff");\n', "RuntimeException: no key "),
+        ("<?php\nfunction other() {}\n", "handler.php does not define a function handle."),
+        ("<?php\nfunction handle($e, $c) {\n", "Unclosed '{' on line 2"),
+        ("<?php\nfunction handle($e, $c) {}\nfunction handle($e, $c) {}\n", "Cannot redeclare handle()"),
+    ],
+)
+def test_file_that_cannot_be_loaded_is_reported_at_the_start(
+    command: list[str], tmp_path: Path, source: str, reason: str
+) -> None:
+    write_sources(tmp_path, {"handler.php": source})
+    with running_worker(command, tmp_path) as worker:
+        assert reason in worker.import_error
+        assert len(worker.import_error) <= 2000

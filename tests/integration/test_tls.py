@@ -16,6 +16,7 @@ import requests
 
 from tests.support.data_plane import SECRET_KEY
 from tests.support.tls_data_plane import TlsDataPlane, certificate_names, read_to_end, running_tls_data_plane
+from tests.support.toolchains import require_program
 from tests.support.waiting import DEADLINE
 
 ECHO = "def handle(event, context):\n    return {'body': event}\n"
@@ -210,8 +211,7 @@ def test_curl_trusts_the_ca_by_cacert_option(secure: TlsDataPlane) -> None:
 
 
 def test_node_trusts_the_ca_by_environment_variable(secure: TlsDataPlane) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("needs node")
+    require_program("node")
     url = f"https://localhost:{secure.port}/fr-par/tests/echo/n"
     script = f"fetch({url!r}).then(a => a.text()).then(console.log, e => console.log(e.cause.code))"
     environment = {"PATH": os.environ["PATH"]}

@@ -23,26 +23,27 @@ from fnkit.platform.model.delivery_protocol import (
     encode_response_frame,
 )
 
-Sent: TypeAlias = tuple[int, str, str, bytes] | tuple[int, DeliveryResponse] | tuple[int]
+Sent: TypeAlias = tuple[int, str, str, bytes, str] | tuple[int, DeliveryResponse] | tuple[int]
 
 NUMBERS = st.integers(0, 2**64 - 1)
 TEXTS = st.text(st.characters(max_codepoint=255), max_size=40)
-REQUESTS = st.tuples(NUMBERS, TEXTS, TEXTS, st.binary(max_size=200))
+REQUESTS = st.tuples(NUMBERS, TEXTS, TEXTS, st.binary(max_size=200), TEXTS)
 RESPONSES = st.tuples(
     NUMBERS, st.builds(DeliveryResponse, st.integers(100, 999), st.booleans(), st.binary(max_size=60))
 )
 
 
 def encode(sent: Sent) -> bytes:
-    if len(sent) == 4:
+    if len(sent) == 5:
         return encode_request_frame(*sent)
     return encode_response_frame(*sent) if len(sent) == 2 else encode_cancel_frame(*sent)
 
 
 def decode(frame: Frame) -> Sent:
     if frame.kind == REQUEST:
-        host, content_type, body = decode_request(frame.payload)
-        return frame.delivery_id, host.decode("latin-1"), content_type.decode("latin-1"), body
+        host, content_type, body, request_id = decode_request(frame.payload)
+        texts = [text.decode("latin-1") for text in (host, content_type, request_id)]
+        return frame.delivery_id, texts[0], texts[1], body, texts[2]
     if frame.kind == RESPONSE:
         return frame.delivery_id, decode_response(frame.payload)
     assert (frame.kind, frame.payload) == (CANCEL, b"")

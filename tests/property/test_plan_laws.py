@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.contract.platform import PRELOAD_DISABLED_TAG
-from fnkit.contract.resources import Cron, Function
-from fnkit.plan import Action, DesiredState, FunctionChange, Plan, make_plan, plan_destroy
+from fnkit.contract.resources import Cron, Domain, Function
+from fnkit.plan import (
+    Action,
+    CronChange,
+    DesiredState,
+    DomainChange,
+    FunctionChange,
+    Plan,
+    TriggerChange,
+    deletions,
+    make_plan,
+    plan_destroy,
+)
 from fnkit.plan.model import CronConfig, FunctionConfig, NamespaceConfig, TriggerConfig, decode_plan, encode_plan
 from fnkit.plan.ownership import MAX_TAG_LENGTH, is_fnkit_tag, owned_hash, owned_hash_tags, owner_tags
 from fnkit.plan.planner import resources_to_fetch
@@ -258,6 +269,47 @@ def test_destroy_deletes_every_resource(desired: DesiredState, values: dict[str,
         values,
     )
     assert (api.namespace, api.functions) == (None, {})
+
+
+def existing(api: ModelApi) -> set[tuple[str, ...]]:
+    """Return what a user would miss: functions by id, and the names of their crons, domains and triggers."""
+    found: set[tuple[str, ...]] = {(name, function.id) for name, function in api.functions.items()}
+    for name, function in api.functions.items():
+        for child in api.attached.get(function.id, {}).values():
+            found.add(
+                (name, type(child).__name__, child.hostname if isinstance(child, Domain) else child.name or "")
+            )
+    return found
+
+
+@given(projects(), projects(), VALUES)
+def test_what_is_gone_after_a_plan_needed_a_confirmation(
+    a: DesiredState, b: DesiredState, values: dict[str, str]
+) -> None:
+    api = ModelApi()
+    deploy(a, api, values)
+    before = existing(api)
+    made = deploy(b, api, values)
+    gone = before - existing(api)
+    confirmed = deletions(made)
+    functions = {one.name for one in confirmed if isinstance(one, FunctionChange)}
+    attached = {
+        (one.function, type(one).__name__.removesuffix("Change"), one.name)
+        for one in confirmed
+        if isinstance(one, CronChange | DomainChange | TriggerChange)
+    }
+    assert {item for item in gone if item[0] not in functions} == attached
+    assert functions <= {item[0] for item in gone}
+
+
+@given(projects(), VALUES)
+def test_destruction_needs_a_confirmation(desired: DesiredState, values: dict[str, str]) -> None:
+    api = ModelApi()
+    deploy(desired, api, values)
+    destruction = plan_destroy(
+        api.observe(), project="shop", stage="", namespace="shop", api_url="", region="", project_id=""
+    )
+    assert deletions(destruction) == destruction.changes
 
 
 @given(projects(), projects(), VALUES)

@@ -171,9 +171,11 @@ def test_any_text_is_dotenv_or_has_an_error_line(text: str) -> None:
 
 DOTENV_LINES = (
     *("A=1\n", "export B='two\nlines' # note\n", "# comment\n", "\n"),
-    *('A="x\\n"\n', "C=plain # note\r\n", "D=\n", "E=no line end"),
+    *('A="x\\n"\n', "C=plain # note\r\n", "D=\n"),
 )
-DOTENV_TEXTS = st.lists(st.sampled_from(DOTENV_LINES), max_size=6).map("".join)
+DOTENV_TEXTS = st.builds(
+    "{}{}".format, st.lists(st.sampled_from(DOTENV_LINES), max_size=6).map("".join), st.sampled_from(("", "E=end"))
+)
 
 
 @given(DOTENV_TEXTS, st.sampled_from("ABCDE"), st.text())

@@ -156,6 +156,10 @@ _BROKER_FAILURES: Final = {
     "brokers-unreadable": ("brokers.toml cannot be read.", "Check its owner and permissions."),
 }
 _LOG_FAILURES: Final = {
+    "logs-unavailable": (
+        "The server of the logs cannot be reached or is overloaded.",
+        "Run the command again; `fnkit doctor` checks the network.",
+    ),
     "query-refused": (
         "A log query is invalid, unsupported or exceeds a limit.",
         "The message has the position; docs/logs.md lists what is supported.",

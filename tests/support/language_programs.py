@@ -1,6 +1,7 @@
 """The programs that run workers of other languages here: Node and PHP, in each version that is found.
 
-``FNKIT_TEST_NODES`` lists directories with further programs named ``node``, or such programs, separated by colons.
+Node is looked for on ``PATH`` and among the development dependencies. ``FNKIT_TEST_NODES`` lists directories with
+further programs named ``node``, or such programs, separated by colons; ``.ci/run`` sets it.
 Without any, tests are skipped, but fail where ``CI`` is set.
 """
 
@@ -11,18 +12,17 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Final, NoReturn
-
-import pytest
+from typing import Final
 
 import fnkit.worker.node
 import fnkit.worker.php
+from fnkit.toolchains.packaged_programs import find_packaged_program
+from tests.support.toolchains import missing_toolchain
 
 NODE_VERSION_MIN: Final = 20
 """Node 18 works too, save that it takes a file without a `type` for CommonJS."""
 NODE_WORKER: Final = Path(fnkit.worker.node.__file__).with_name(fnkit.worker.node.PROGRAM_NAME)
 PHP_WORKER: Final = Path(fnkit.worker.php.__file__).with_name(fnkit.worker.php.PROGRAM_NAME)
-_INSTALL_PHP: Final = "apt-get install -y --no-install-recommends php-cli php-mbstring"
 
 
 @cache
@@ -32,6 +32,8 @@ def node_programs() -> dict[str, str]:
     candidates = [str(path / "node" if path.is_dir() else path) for path in listed]
     if on_path := shutil.which("node"):
         candidates.insert(0, os.path.realpath(on_path))
+    if packaged := find_packaged_program("node"):
+        candidates.append(str(packaged))
     found: dict[str, str] = {}
     for candidate in candidates:
         version = node_version(candidate)
@@ -57,7 +59,7 @@ def node_command(name: str = "") -> list[str]:
     """Return the command of the worker in a Node such as ``node22``, by default the newest. Skips without any."""
     programs = node_programs()
     if not programs:
-        _skip("Node 20 or later is not on PATH")
+        missing_toolchain("Node 20 or later is not on PATH")
     return [programs[name or max(programs)], *fnkit.worker.node.NODE_FLAGS, str(NODE_WORKER)]
 
 
@@ -65,15 +67,9 @@ def php_command() -> list[str]:
     """Return the command of the PHP worker. Skips the test if there is no PHP."""
     program = shutil.which("php")
     if program is None:
-        _skip(f"PHP is not on PATH; this installs it: {_INSTALL_PHP}")
+        missing_toolchain("PHP is not on PATH", need="php")
     settings = [text for name, value in fnkit.worker.php.INI_SETTINGS for text in ("-d", f"{name}={value}")]
     return [os.path.realpath(program), *settings, str(PHP_WORKER)]
-
-
-def _skip(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def runtime_of(language: str) -> dict[str, object]:

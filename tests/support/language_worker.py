@@ -63,6 +63,7 @@ class LanguageWorker:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.import_error = ""
         self.stdout = b""
         self.stderr = b""
         self._received = bytearray()
@@ -256,13 +257,14 @@ def running_worker(
     environment: Mapping[str, str] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Iterator[LanguageWorker]:
-    """Start a worker, assign it to a function and wait until it is ready."""
+    """Start a worker, assign it to a function and wait until it is ready, with or without its handler."""
     worker = LanguageWorker(command)
     try:
         assignment = {"handler": handler, "root": str(root), "home": str(root), **(settings or {})}
         worker.assign(assignment, {"PATH": os.environ["PATH"], **(environment or {})})
         start_line = worker.read_start_line()
-        assert start_line == READY, start_line
+        assert start_line.startswith(READY[:-2]), start_line
+        worker.import_error = json.loads(start_line).get("import_error", "")
         yield worker
     finally:
         worker.close()

@@ -39,6 +39,10 @@ _SCAN_PROBLEMS: Final = {
         "A handler is declared inside an if, a loop, a try or a with, so it may or may not exist.",
         "Move it to the module's top level, or use --import.",
     ),
+    "decorator-not-imported": (
+        "A decorator of fnkit is used, but its name is not defined there, so the module cannot be imported.",
+        "Import the decorator from fnkit.",
+    ),
     "handler-nested": (
         "A handler is declared inside a class or a function, where the platform cannot reach it.",
         "Move it to the module's top level.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from tests.support.command import FNKIT
 
 _TIMEOUT = 90.0
 _CHUNK_BYTES = 65536
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class TerminalSession:
@@ -31,6 +33,11 @@ class TerminalSession:
         self.process = process
         self._descriptor = descriptor
         self.shown = ""
+
+    @property
+    def plain(self) -> str:
+        """What it has shown so far, without control sequences and carriage returns."""
+        return _CONTROL_SEQUENCE.sub("", self.shown).replace("\r\n", "\n")
 
     def type(self, text: str) -> None:
         """Type text, which may have control characters such as ``\\x03`` for Ctrl-C."""

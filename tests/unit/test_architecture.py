@@ -27,7 +27,7 @@ ALLOWED: dict[str, str] = {
     "toolchains": "worker contract errors",
     "scanner": _KIT,
     "project": f"scanner {_KIT}",
-    "bundler": f"scanner project {_KIT}",
+    "bundler": f"scanner project toolchains {_KIT}",
     "plan": f"scanner project bundler {_KIT}",
     "client": "contract errors",
     "deploy": f"scanner project bundler plan client {_KIT}",
@@ -35,8 +35,9 @@ ALLOWED: dict[str, str] = {
     "environments": "project bundler toolchains testing worker contract errors",
     "testing": "authoring worker contract errors",
     "invoke": "project environments client worker contract errors",
+    "logs": "client contract errors",
     "cli": (
-        "scaffold scanner project bundler plan client deploy environments invoke toolchains "
+        "scaffold scanner project bundler plan client deploy environments invoke logs toolchains "
         f"platform.supervisor.launcher {_KIT}"
     ),
     "platform.model": "contract errors",

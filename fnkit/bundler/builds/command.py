@@ -41,6 +41,7 @@ from fnkit.bundler.files.secret_files import DOTENV_PREFIX, is_secret_file
 from fnkit.bundler.files.tree import read_tree
 from fnkit.bundler.model import BundleProgress, ProgressCallback
 from fnkit.errors import BundleError
+from fnkit.toolchains.packaged_programs import with_packaged_node
 
 TIMEOUT_SECONDS: Final = 900
 _LINES_SHOWN: Final = 10
@@ -122,7 +123,8 @@ def run_build(
         if build.prepare is not None:
             build.prepare(staging)
         before = _files_of(build, staging, ".")
-        _run(build, staging)
+        with with_packaged_node(command_environment(os.environ)) as environ:
+            _run(build, staging, environ)
         _store(_collect(build, staging, before), cache, build.key)
     stored = find_result(build, cache)
     if stored is None:
@@ -152,10 +154,9 @@ def copy_files(files: Mapping[str, FileContent], folder: Path) -> None:
             raise unwritable_file_error(target, error) from error
 
 
-def _run(build: Build, staging: Path) -> None:
-    environ = command_environment(os.environ)
+def _run(build: Build, staging: Path, variables: Mapping[str, str]) -> None:
     tools = os.fspath(staging / "node_modules" / ".bin")
-    environ["PATH"] = os.pathsep.join(filter(None, (tools, environ.get("PATH", ""))))
+    environ = {**variables, "PATH": os.pathsep.join(filter(None, (tools, variables["PATH"])))}
     try:
         process = subprocess.Popen(
             [shutil.which(build.command[0], path=environ["PATH"]) or build.command[0], *build.command[1:]],

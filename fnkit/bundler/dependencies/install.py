@@ -15,8 +15,9 @@ from pathlib import Path
 
 from fnkit.bundler.builds.permission import AllowBuildsCallback
 from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage, format_lock
+from fnkit.bundler.dependencies.resolution_failures import condense_output
 from fnkit.bundler.dependencies.resolver import run_tool
-from fnkit.bundler.dependencies.uv import condense_output, find_uv
+from fnkit.bundler.dependencies.uv import find_uv
 from fnkit.bundler.dependencies.uv_settings import project_uv_settings, write_uv_settings
 from fnkit.bundler.model import BundleProgress, ProgressCallback
 from fnkit.errors import BundleError

@@ -77,6 +77,7 @@ def lock_target(
         root=project.root,
         target=target,
         requirements=project.requirements,
+        requirement_sources=project.requirement_sources,
         requirements_file=project.requirements_file,
         preferred=_preferred_packages(previous, scaleway_lock),
         source_builds=project.source_builds,
@@ -105,7 +106,7 @@ def _check_source_builds(lock: Lock, project: Project) -> None:
     for package in lock.packages:
         if package.kind == "sdist" and package.name not in allowed:
             raise invalid_lock_error(
-                lock.path, f"{package.name} would be built from source, which source-builds does not allow"
+                lock.path, f"{package.name} would be built from source, which source_builds does not allow"
             )
 
 

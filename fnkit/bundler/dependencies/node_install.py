@@ -23,7 +23,9 @@ from typing import Final
 from fnkit.bundler.dependencies.node_failures import install_error
 from fnkit.bundler.dependencies.node_project import MANIFEST, NodeLock, NodeManifest, PackageManager
 from fnkit.bundler.files.content import ContentByPath
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.errors import BundleError
+from fnkit.toolchains.packaged_programs import with_packaged_node
 
 _VERSION: Final = 1
 """Increase when the same lock file must be installed again."""
@@ -44,7 +46,7 @@ _KEPT_PNPM_SETTINGS: Final = frozenset(
 )  # fmt: skip
 """The settings of pnpm-workspace.yaml that a lock file records, so that pnpm compares them."""
 _PROGRAMS: Final[Mapping[PackageManager, tuple[str, str]]] = {
-    "npm": ("npm", "Install Node.js, which includes npm."),
+    "npm": ("npm", f"Install Node.js, which includes npm, or {extra_install_hint('node')}."),
     "pnpm": ("pnpm", "Install it with `npm install --global pnpm`."),
     "yarn": ("yarn", "Install it with `npm install --global yarn`."),
     "yarn-berry": ("yarn", "Install it with `npm install --global @yarnpkg/cli-dist`, or enable corepack."),
@@ -118,11 +120,15 @@ def install_packages(installation: NodeInstallation, staging: Path) -> None:
         BundleError: ``node-tool-missing``, ``node-lock-stale``, ``node-registry``, ``node-package``,
             ``hash-mismatch``, ``node-install``, ``disk-full``.
     """
+    with with_packaged_node(os.environ) as environ:
+        _install(installation, staging, _environment(installation.lock.manager, environ))
+
+
+def _install(installation: NodeInstallation, staging: Path, environ: Mapping[str, str]) -> None:
     manager = installation.lock.manager
-    program = _find_program(manager)
+    program = _find_program(manager, environ["PATH"])
     if manager == "yarn-berry":
         _check_berry_lock(installation)
-    environ = _environment(manager)
     staging.mkdir(parents=True, exist_ok=True)
     if manager in ("yarn", "yarn-berry"):
         _check_yarn_version(program, installation, staging, environ)
@@ -139,9 +145,9 @@ def _own_text(file: Path) -> bytes | None:
     return file.read_bytes() if file.is_file() else None
 
 
-def _find_program(manager: PackageManager) -> str:
+def _find_program(manager: PackageManager, path: str) -> str:
     name, hint = _PROGRAMS[manager]
-    program = shutil.which(name)
+    program = shutil.which(name, path=path)
     if program is None:
         raise BundleError(
             f"The lock file needs {name}, which is not installed on this machine.",
@@ -151,10 +157,10 @@ def _find_program(manager: PackageManager) -> str:
     return program
 
 
-def _environment(manager: PackageManager) -> dict[str, str]:
+def _environment(manager: PackageManager, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a package manager: the user's, whose registries and credentials it needs."""
-    environ = dict(os.environ)
-    environ |= {
+    variables = {
+        **environ,
         "npm_config_ignore_scripts": "true",  # also for the npm that npm starts for a package in a git repository
         "npm_config_update_notifier": "false",
         "npm_config_manage_package_manager_versions": "false",
@@ -165,15 +171,15 @@ def _environment(manager: PackageManager) -> dict[str, str]:
         "CI": "1",
     }
     if manager == "yarn-berry":
-        environ |= {"YARN_ENABLE_SCRIPTS": "false", "YARN_ENABLE_TELEMETRY": "false", "YARN_HTTP_RETRY": "1"}
-        if "YARN_NPM_REGISTRY_SERVER" not in environ and (registry := _npm_registry(environ)) is not None:
-            environ["YARN_NPM_REGISTRY_SERVER"] = registry
-    return environ
+        variables |= {"YARN_ENABLE_SCRIPTS": "false", "YARN_ENABLE_TELEMETRY": "false", "YARN_HTTP_RETRY": "1"}
+        if "YARN_NPM_REGISTRY_SERVER" not in variables and (registry := _npm_registry(variables)) is not None:
+            variables["YARN_NPM_REGISTRY_SERVER"] = registry
+    return variables
 
 
 def _npm_registry(environ: Mapping[str, str]) -> str | None:
     """Return the registry of npm on this machine: Yarn reads none of npm's settings."""
-    npm = shutil.which("npm")
+    npm = shutil.which("npm", path=environ["PATH"])
     if npm is None:
         return None
     try:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from fnkit.bundler.dependencies import resolver
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.uv import condense_output
+from fnkit.bundler.dependencies.resolution_failures import condense_output
 from fnkit.bundler.dependencies.uv_settings import project_uv_settings
 from fnkit.errors import BundleError
 
@@ -59,7 +59,7 @@ def resolve_with_piptools(request: resolver.ResolutionRequest) -> tuple[LockedPa
     _check_indexes(request)
     if request.source_builds:
         raise BundleError(
-            "The pip-tools backend supports wheels only, but the project sets source-builds.",
+            "The pip-tools backend supports wheels only, but the project sets source_builds.",
             code="source-builds-backend",
             hint="Lock with uv, the default backend.",
         )

@@ -20,6 +20,7 @@ from fnkit.bundler.builds.environment import build_environment
 from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
+from fnkit.project.model import SourceLocation
 
 _VERSION_SCRIPT = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
 _PROBE_TIMEOUT_SECONDS = 10
@@ -82,6 +83,7 @@ class ResolutionRequest:
     Attributes:
         root: The project's directory, whose own settings of indexes and versions apply.
         requirements: PEP 508 lines.
+        requirement_sources: Where each of them stands, for messages; empty if unknown.
         requirements_file: File that contains them, for messages.
         preferred: Versions to keep where they still fit.
         source_builds: Names of packages that may be built from source.
@@ -91,6 +93,7 @@ class ResolutionRequest:
     root: Path
     target: BundleTarget
     requirements: tuple[str, ...]
+    requirement_sources: tuple[SourceLocation, ...] = ()
     requirements_file: str | None
     preferred: tuple[LockedPackage, ...]
     source_builds: tuple[str, ...]

@@ -16,8 +16,9 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from fnkit.bundler.dependencies.lockfile import LockedPackage
+from fnkit.bundler.dependencies.resolution_failures import condense_output
 from fnkit.bundler.dependencies.resolver import run_tool
-from fnkit.bundler.dependencies.uv import condense_output, find_uv
+from fnkit.bundler.dependencies.uv import find_uv
 from fnkit.bundler.files.content import atomic_file
 from fnkit.bundler.model import BundleProgress, ProgressCallback
 from fnkit.errors import BundleError
@@ -89,7 +90,7 @@ def _check_pure(package: LockedPackage, wheel: Path) -> None:
         f"{package.name} {package.version} built from source contains compiled code, which would be built for this "
         "machine instead of the target.",
         code="source-build-compiled",
-        hint="Choose a version with a wheel for the target, or remove it from source-builds.",
+        hint="Choose a version with a wheel for the target, or remove it from source_builds.",
     )
 
 

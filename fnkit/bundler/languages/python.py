@@ -52,7 +52,7 @@ def bundle_python(request: BundleRequest) -> Bundle:
             file=request.group[0].source.file,
             line=request.group[0].source.line,
         )
-    contents, withheld = _read_user_files(project)
+    contents, withheld = read_user_files(project)
     lock = lock_target(project, target, request.kind, report=request.report, allow_builds=request.allow_builds)
     layer = _ensure_layer(lock, cache, request.report, request.allow_builds)
     authoring_files = authoring_runtime()
@@ -93,7 +93,7 @@ def _handler_files(function: FunctionSpec) -> tuple[str, ...]:
     return (function.handler.rpartition(".")[0] + ".py",)
 
 
-def _read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
+def read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
     """Return the content of the project's selected files, and what was withheld because its name is a secret's.
 
     The directories of functions in other languages are left out.

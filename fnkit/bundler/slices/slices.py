@@ -18,9 +18,9 @@ import msgspec
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.files.content import ContentByPath
 from fnkit.bundler.model import Slice
-from fnkit.bundler.slices.import_graph import ProjectTree, UnresolvedImport, trace_imports
+from fnkit.bundler.slices.import_graph import ProjectTree, Reachability, UnresolvedImport, trace_imports
 from fnkit.bundler.slices.module_imports import ModuleImports
-from fnkit.errors import BundleError
+from fnkit.errors import BundleError, Problem
 from fnkit.project.model import FunctionSpec
 
 _AUTHORING_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
@@ -91,26 +91,11 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     Raises:
         BundleError: ``handler-not-shipped``, ``missing-requirement``, ``fnkit-import``.
     """
-    handler = function.handler.rpartition(".")[0] + ".py"  # handlers/hello.say_hello is in handlers/hello.py
-    if handler not in context.contents:
-        raise BundleError(
-            f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",
-            code="handler-not-shipped",
-            hint="An ignore file or the setting exclude ignores it; re-include it with the line !" + handler,
-            file=handler,
-        )
-    shadowing = (
-        _standard_library_modules(context.python) | context.dependency_modules | _STARTUP_MODULES | {"fnkit"}
-    )
-    top_modules = {path.split("/")[0].removesuffix(".py") for path in context.tree.paths}
-    sibling_modules = {
-        path.rpartition("/")[2].removesuffix(".py")
-        for path in context.tree.modules_in(handler.rpartition("/")[0])
-        if not path.endswith("__init__.py")
-    }
-    reach = trace_imports(handler, context.tree, context.read_imports, shadowing & (top_modules | sibling_modules))
+    reach = _trace_handler(function, context)
     for unmet in reach.unresolved:
-        _check_import(unmet, context)
+        failure = _import_failure(unmet, context)
+        if failure is not None:
+            raise failure
     is_tracked = function.change_detection == "function"
     whole_project_reason = reach.whole_project_reason if is_tracked else 'change_detection = "project"'
     names = context.contents if whole_project_reason is not None else [
@@ -129,12 +114,52 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     )
 
 
-def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
-    """Reject an import that would fail when the handler is loaded."""
+def import_problems(function: FunctionSpec, context: SliceContext) -> tuple[Problem, ...]:
+    """Return a problem for each import that would fail when the function's handler is loaded.
+
+    Raises:
+        BundleError: ``handler-not-shipped``.
+    """
+    failures = (_import_failure(unmet, context) for unmet in _trace_handler(function, context).unresolved)
+    return tuple(
+        Problem(failure.code, failure.message, failure.hint, failure.file, failure.line)
+        for failure in failures
+        if failure is not None
+    )
+
+
+def _trace_handler(function: FunctionSpec, context: SliceContext) -> Reachability:
+    """Follow the imports of a function's handler.
+
+    Raises:
+        BundleError: ``handler-not-shipped``.
+    """
+    handler = function.handler.rpartition(".")[0] + ".py"  # handlers/hello.say_hello is in handlers/hello.py
+    if handler not in context.contents:
+        raise BundleError(
+            f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",
+            code="handler-not-shipped",
+            hint="An ignore file or the setting exclude ignores it; re-include it with the line !" + handler,
+            file=handler,
+        )
+    shadowing = (
+        _standard_library_modules(context.python) | context.dependency_modules | _STARTUP_MODULES | {"fnkit"}
+    )
+    top_modules = {path.split("/")[0].removesuffix(".py") for path in context.tree.paths}
+    sibling_modules = {
+        path.rpartition("/")[2].removesuffix(".py")
+        for path in context.tree.modules_in(handler.rpartition("/")[0])
+        if not path.endswith("__init__.py")
+    }
+    return trace_imports(handler, context.tree, context.read_imports, shadowing & (top_modules | sibling_modules))
+
+
+def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> BundleError | None:
+    """Return the error of an import that would fail when the handler is loaded, ``None`` if it would succeed."""
     top = unresolved.module.partition(".")[0]
     if top == "fnkit":
         if unresolved.module not in _AUTHORING_MODULES and not unresolved.module.startswith("fnkit.authoring."):
-            raise BundleError(
+            return BundleError(
                 f"{unresolved.file} imports {unresolved.module}, which archives do not contain: they contain "
                 "fnkit's "
                 "decorators, types and errors only.",
@@ -143,10 +168,10 @@ def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
                 file=unresolved.file,
                 line=unresolved.line,
             )
-        return
+        return None
     if top in context.dependency_modules or top in _standard_library_modules(context.python):
-        return
-    raise BundleError(
+        return None
+    return BundleError(
         f"{unresolved.file} imports {unresolved.module}, which neither the project nor its requirements provide.",
         code="missing-requirement",
         hint=_missing_import_hint(top, context),

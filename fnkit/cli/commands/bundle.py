@@ -73,9 +73,9 @@ def bundle(
     from fnkit.cli.endpoints import deploy_target_for
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.bundle import BundleView
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import load_project
     from fnkit.deploy.pipeline import bundle_functions, check_function_names
+    from fnkit.deploy.user_cache import open_cache_directory
 
     site = deploy_target_for(common, target)
     project = load_project(common.directory, stage=common.stage, available=site.available_runtimes)

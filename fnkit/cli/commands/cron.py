@@ -81,14 +81,21 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     """
     from fnkit.cli.commands.deliveries import run_cron
     from fnkit.cli.endpoints import open_api
+    from fnkit.cli.suggestions import logs_command
     from fnkit.cli.views.events import CronRunView
     from fnkit.deploy.status import live_sources, select_one
 
     with open_api(common, api) as (client, identity):
         event_source = select_one(live_sources(client, identity.namespace, client.crons.list), name, "cron")
-        delivery = run_cron(client, event_source)
-    common.output.result(CronRunView(delivery))
-    return None if delivery.status == "succeeded" else 1
+        delivery, lines = run_cron(client, event_source)
+    if not common.output.as_json:
+        for line in lines:
+            common.output.message(line)
+    common.output.result(CronRunView(delivery, lines))
+    if delivery.status == "succeeded":
+        return None
+    common.output.message(f"Its logs: {logs_command(common, api, event_source.function.name)}")
+    return 1
 
 
 @click.command()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from typing import Final
+from uuid import uuid4
 
 import msgspec
 
+from fnkit.cli.deployed_call import log_time, read_logged_lines
 from fnkit.cli.options import DeliveryQuery
 from fnkit.cli.output import Output
 from fnkit.cli.views.events import DeliveriesView
@@ -46,19 +48,27 @@ def show_deliveries(
         return _replay(output, api, kind, source_id, query)
     statuses = ("failed", "dead") if query.failed else ()
     page = api.deliveries.list_page(kind, source_id, statuses=statuses, limit=query.limit)
-    output.result(DeliveriesView(tuple(page.deliveries), page.total))
+    others = None
+    if query.failed and not page.deliveries:
+        others = api.deliveries.list_page(kind, source_id, limit=1).total
+    output.result(DeliveriesView(tuple(page.deliveries), page.total, others=others))
     return None
 
 
-def run_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> DeliveryView:
-    """Run a cron, wait until its delivery is finished, and return the delivery.
+def run_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> tuple[DeliveryView, tuple[str, ...]]:
+    """Run a cron, wait until its delivery is finished, and return it with what the function printed.
 
     If the platform cannot run crons, send the cron's request to the function.
     """
+    started_at = log_time(api.platform_info())
     if api.deliveries.is_available:
         begun = api.deliveries.run_cron(event_source.resource.id)
-        return _wait_until_finished(api, "crons", event_source.resource.id, [begun])[0]
-    return invoke_as_cron(api, event_source.resource, event_source.function)
+        delivery = _wait_until_finished(api, "crons", event_source.resource.id, [begun])[0]
+        request_id = delivery.id  # the platform sends a delivery with its own ID as that of the request
+    else:
+        request_id = str(uuid4())
+        delivery = invoke_as_cron(api, event_source.resource, event_source.function, request_id)
+    return delivery, read_logged_lines(api, event_source.function, request_id, started_at)
 
 
 def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ from fnkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fnkit.cli.output import DeployProgress, Output
     from fnkit.deploy.events import ApplyResult
     from fnkit.deploy.pipeline import DeployInputs
     from fnkit.plan import Plan
@@ -62,12 +60,14 @@ def deploy(
 
     With NAME, deploy only these functions.
     """
+    from fnkit.cli.deletion_approval import approve_deletions
     from fnkit.cli.endpoints import open_api
+    from fnkit.cli.next_steps import next_steps
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DeployView
     from fnkit.deploy import pipeline
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.pipeline import DeployRequest
+    from fnkit.deploy.user_cache import open_cache_directory
 
     started = time.monotonic()
     saved_plan = _read_plan(plan_file) if plan_file is not None else None
@@ -86,42 +86,23 @@ def deploy(
             environ=os.environ,
             cache=open_cache_directory(os.environ),
             report=progress.report,
-            approve=lambda plan: _confirm_deletions(
-                plan, common.output, progress, yes=confirmed.yes or saved_plan is not None
-            ),
+            approve=lambda plan, info: approve_deletions(plan, info, common.output, progress, yes=confirmed.yes),
             saved_plan=saved_plan,
             wait=not no_lock_wait,
         )
     if applied is None:
         common.output.message("No changes were made.")
         return 1
+    urls = _function_urls(prepared, applied)
     common.output.result(
         DeployView(
             applied=applied,
-            urls=_function_urls(prepared, applied),
+            urls=urls,
             seconds=time.monotonic() - started,
-            next_commands=_suggested_commands(api, applied),
+            next_commands=next_steps(common, api, prepared.project, applied, urls),
         )
     )
     return 1 if applied.failed else None
-
-
-def _confirm_deletions(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
-    """Ask for confirmation if the plan deletes functions and standard input is a terminal.
-
-    Scripts are not asked: they choose with ``--prune`` or ``--no-prune``.
-    """
-    from fnkit.plan import Action, FunctionChange
-
-    deleted = [
-        change.name
-        for change in plan.changes
-        if isinstance(change, FunctionChange) and change.action in (Action.DELETE, Action.REPLACE)
-    ]
-    if not deleted or yes or output.as_json or not sys.stdin.isatty():
-        return True
-    with progress.paused():
-        return output.confirm(f"This deletes {', '.join(deleted)}. Continue?", yes=False)
 
 
 def _read_plan(file: Path) -> Plan:
@@ -152,11 +133,3 @@ def _function_urls(prepared: DeployInputs, applied: ApplyResult) -> dict[str, st
         for one in applied.functions
         if one.domain
     }
-
-
-def _suggested_commands(api: ApiOptions, applied: ApplyResult) -> tuple[str, ...]:
-    ready = [one.name for one in applied.functions if one.status == "ready"]
-    where = " --local" if api.local else ""
-    if applied.plan.is_empty or not ready:
-        return ()
-    return (f"fnkit invoke {ready[0]} --remote{where}", f"fnkit status{where}")

@@ -10,7 +10,6 @@ import click
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
-    from fnkit.cli.output import DeployProgress, Output
     from fnkit.deploy.events import ApplyResult
     from fnkit.plan import Plan
 
@@ -24,11 +23,12 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
 
     Only resources that fnkit created for this project and stage are deleted.
     """
+    from fnkit.cli.deletion_approval import approve_deletions
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DestroyView
     from fnkit.deploy import pipeline
-    from fnkit.deploy.cache import open_cache_directory
+    from fnkit.deploy.user_cache import open_cache_directory
 
     with open_api(common, api) as (client, identity), deploy_progress(common.output, "Destroying") as progress:
         plan, applied = pipeline.destroy(
@@ -36,7 +36,7 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
             client,
             cache=open_cache_directory(os.environ),
             report=progress.report,
-            approve=lambda plan: _confirm(plan, common.output, progress, yes=yes),
+            approve=lambda plan, info: approve_deletions(plan, info, common.output, progress, yes=yes),
         )
     if applied is None and not plan.is_empty:
         common.output.message("Nothing was deleted.")
@@ -46,12 +46,6 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
         DestroyView(deleted=_deleted_resources(plan, applied), failures=failures, notes=plan.notes)
     )
     return 1 if failures else None
-
-
-def _confirm(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
-    names = ", ".join(change.name for change in plan.changes)
-    with progress.paused():
-        return output.confirm(f"This deletes {names} in {plan.region} at {plan.api_url}. Continue?", yes=yes)
 
 
 def _deleted_resources(plan: Plan, applied: ApplyResult | None) -> tuple[tuple[str, str], ...]:

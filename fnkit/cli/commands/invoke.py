@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from fnkit.cli.completion import complete_functions
+from fnkit.cli.deployed_call import announce_cron, invoke_deployed
 from fnkit.cli.options import ApiOptions, CommonOptions, allow_builds_option, api_options, common_options
-from fnkit.errors import NotFoundError, UsageError
+from fnkit.cli.suggestions import logs_command
+from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from fnkit.client import FunctionsApi
-    from fnkit.contract.resources import Function
     from fnkit.invoke.model import InvocationRequest, InvocationResult
-
-_STATUS_FORBIDDEN: Final = 403
 
 _FIRST_SERVER_ERROR = 500
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
-
-
-def _invoke_remote(
-    common: CommonOptions, api: ApiOptions, name: str, request: InvocationRequest
-) -> InvocationResult:
-    """Find the function in the project's namespace and send the request to it."""
-    from fnkit.cli.endpoints import open_api
-    from fnkit.invoke.remote import invoke_remote
-
-    with open_api(common, api) as (client, identity):
-        info = client.platform_info()
-        function = _find_function(client, identity.namespace, name)
-    result = invoke_remote(info, function, request)
-    if function.privacy == "private" and result.response.status == _STATUS_FORBIDDEN:
-        common.output.warning(
-            f"{name} is private. Pass a token of the function or its namespace, or the secret of an API key: "
-            "-H 'X-Auth-Token: …'."
-        )
-    return result
-
-
-def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
-    project_id = client.endpoint.project_id
-    for namespace in client.namespaces.list(name=namespace_name, project_id=project_id):
-        if namespace.name == namespace_name:  # the name filter of the API may match more than the exact name
-            for function in client.functions.list(namespace.id):
-                if function.name == name:
-                    return function
-    raise NotFoundError(
-        f"There is no function {name} in namespace {namespace_name}.",
-        code="not-deployed",
-        hint="Run `fnkit deploy` first, or invoke the function locally without --remote.",
-    )
 
 
 @click.command()
@@ -98,44 +62,75 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     """
     from fnkit.cli.views.invoke import InvokeView
 
-    request = _build_request(_read_event(event), _read_data(data), method, path, headers)
+    request = build_request(_read_event(event), read_data(data), method, path, headers)
+    is_default = data is None and event is None and method is None and path is None
     if remote:
-        answer = _invoke_remote(common, api, name, request)
+        answer = invoke_deployed(common, api, name, request, is_default=is_default)
+        _show_logs(common, answer)
     else:
-        answer = _invoke_local(common, name, request, allow_builds=allow_builds, has_timeout=not no_timeout)
+        answer = _invoke_local(
+            common, name, request, is_default=is_default, allow_builds=allow_builds, has_timeout=not no_timeout
+        )
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
-    return 1 if answer.response.status >= _FIRST_SERVER_ERROR else None
+    if answer.response.status < _FIRST_SERVER_ERROR:
+        return None
+    if remote:
+        common.output.message(f"Its logs: {logs_command(common, api, name)}")
+    return 1
+
+
+def _show_logs(common: CommonOptions, answer: InvocationResult) -> None:
+    """Show what the function printed, as a local invocation does."""
+    if not common.output.as_json:
+        for line in answer.logs:
+            common.output.message(line)
 
 
 def _invoke_local(
-    common: CommonOptions, name: str, request: InvocationRequest, *, allow_builds: bool, has_timeout: bool
+    common: CommonOptions,
+    name: str,
+    request: InvocationRequest,
+    *,
+    is_default: bool,
+    allow_builds: bool,
+    has_timeout: bool,
 ) -> InvocationResult:
-    from fnkit.cli.handler_environment import prepare_function
-    from fnkit.invoke.local import invoke_local
+    from fnkit.deploy.user_cache import open_cache_directory
+    from fnkit.invoke.early_start import handler_start
 
-    local = prepare_function(common, name, allow_builds=allow_builds)
-    on_line: Callable[[str], None] | None = common.output.message
-    if common.output.as_json:
-        on_line = _discard
-    elif sys.stdin.isatty() and sys.stderr.isatty():
-        on_line = None  # the handler gets the terminal, so that breakpoint() works
-    return invoke_local(
-        local.project,
-        local.function,
-        request,
-        local.secret_values,
-        local.environment,
-        on_line,
-        has_timeout=has_timeout,
-    )
+    # The handler gets the terminal, so that breakpoint() works.
+    has_terminal = not common.output.as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    on_line = _discard if common.output.as_json else common.output.message
+    record = open_cache_directory(os.environ).early_start_record(common.directory, common.stage, name)
+    with handler_start(record, has_terminal=has_terminal) as start:
+        # Imported while the process imports the packages of the handler.
+        from fnkit.cli.handler_environment import prepare_function
+        from fnkit.invoke.cron_request import cron_request
+        from fnkit.invoke.local import invoke_local
+
+        local = prepare_function(common, name, allow_builds=allow_builds)
+        crons = local.function.crons
+        if is_default and crons:
+            announce_cron(common.output, crons[0].name, len(crons))
+            request = cron_request(crons[0].args, request.headers)
+        return invoke_local(
+            local.project,
+            local.function,
+            request,
+            local.secret_values,
+            local.environment,
+            start,
+            on_line=on_line,
+            has_timeout=has_timeout,
+        )
 
 
 def _discard(_line: str) -> None:
     """Ignore a line that is in the JSON document too."""
 
 
-def _build_request(
+def build_request(
     event: dict[str, object], data: bytes, method: str | None, path: str | None, headers: tuple[str, ...]
 ) -> InvocationRequest:
     """Build the request from the options. Take what they leave out from the fields of the event."""
@@ -143,10 +138,10 @@ def _build_request(
 
     from fnkit.invoke.model import InvocationRequest
 
-    if data and "body" in event:
-        raise UsageError("--data and a body in the event exclude each other.")
     event_body = event.get("body")
-    body = data or (event_body.encode() if isinstance(event_body, str) else b"")
+    if data and event_body:
+        raise UsageError("--data and a body in the event exclude each other.")
+    body = data or (event_body.encode("utf-8", "surrogateescape") if isinstance(event_body, str) else b"")
     target = path or quote(str(event.get("path", "/")))
     query = event.get("queryStringParameters")
     if path is None and isinstance(query, dict) and query:
@@ -167,6 +162,8 @@ def _build_request(
 
 
 def _read_event(source: str | None) -> dict[str, object]:
+    from fnkit.invoke.event_files import normalize_event
+
     if source is None:
         return {}
     try:
@@ -175,10 +172,11 @@ def _read_event(source: str | None) -> dict[str, object]:
         raise UsageError(f"The event in {source} is not JSON: {error}.", code="bad-event") from None
     if not isinstance(event, dict):
         raise UsageError(f"The event in {source} is not a JSON object.", code="bad-event")
-    return event
+    return normalize_event(event, source)
 
 
-def _read_data(data: str | None) -> bytes:
+def read_data(data: str | None) -> bytes:
+    """Return the body that ``--data`` describes: text, ``@FILE``, or ``@-`` for standard input."""
     if data is None:
         return b""
     return _read_file(data[1:]) if data.startswith("@") else data.encode("utf-8", "surrogateescape")

@@ -65,9 +65,9 @@ def plan(
 def _make_plan(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.output import deploy_progress
-    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
     from fnkit.deploy.retries import AdaptiveLimiter
+    from fnkit.deploy.user_cache import open_cache_directory
 
     request = DeployRequest(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
     with open_api(common, api) as (client, _), deploy_progress(common.output, "Planning") as progress:

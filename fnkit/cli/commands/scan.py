@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from fnkit.cli.options import CommonOptions, common_options
@@ -18,8 +20,10 @@ from fnkit.errors import ProjectInvalid
 @common_options
 def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
     """Show the functions and problems of the project."""
+    from fnkit.bundler.import_check import check_imports
     from fnkit.cli.views.scan import ScanView, row_from_declarations, row_from_spec
     from fnkit.deploy.loading import read_project_source
+    from fnkit.deploy.user_cache import open_cache_directory
     from fnkit.project import build_project
 
     source = read_project_source(common.directory, import_modules=import_modules)
@@ -30,5 +34,7 @@ def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
         functions = tuple(row_from_declarations(function) for function in source.scan_report.functions)
         common.output.result(ScanView(source.root, functions, invalid.problems))
         return invalid.exit_code
-    common.output.result(ScanView(source.root, tuple(row_from_spec(spec) for spec in project.functions), ()))
-    return None
+    checked = check_imports(project, open_cache_directory(os.environ).bundler)
+    rows = tuple(row_from_spec(spec) for spec in project.functions)
+    common.output.result(ScanView(source.root, rows, checked.problems, checked.notes))
+    return ProjectInvalid.exit_code if checked.problems else None

@@ -10,10 +10,12 @@ import msgspec
 
 from fnkit.cli.errors import problem_label, problem_to_json
 from fnkit.cli.output import json_fields
-from fnkit.cli.views.plan import summary_line
+from fnkit.cli.views.plan import change_to_json, resource_line, summary_line
+from fnkit.contract.enums import Status
 from fnkit.deploy.events import ApplyResult, FunctionResult
 from fnkit.errors import FnkitError
 from fnkit.plan import Action
+from fnkit.plan.model import AttachedResourceChange
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,22 +45,16 @@ class DeployView:
             "namespace": {"id": self.applied.namespace_id, "name": self.applied.plan.namespace},
             "uploaded_bytes": self.applied.uploaded_bytes,
             "failures": [problem_to_json(failure) for failure in self.applied.failures],
+            "notes": list(self._notes()),
         }
 
     def render(self, console: Console) -> None:
-        """Print each function, the failures with their hints, and the suggested commands."""
+        """Print each function, the notes, the failures with their hints, and the suggested commands."""
         if self.applied.plan.is_empty:
             console.print(summary_line(self.applied.plan.summary))
-        width = max((len(one.name) for one in self.applied.functions), default=0)
-        for one in self.applied.functions:
-            if one.failure is None:
-                what = "unchanged" if one.action == Action.KEEP else f"{one.action}d"
-                style = "dim" if one.action == Action.KEEP else "green"
-                console.print(
-                    f"  {one.name:<{width}}  {what:<9}  {self.urls.get(one.name, '')}".rstrip(), style=style
-                )
-            else:
-                console.print(f"  {one.name:<{width}}  failed", style="red")
+        self._render_functions(console)
+        for note in self._notes():
+            console.print(f"note: {note}", style="cyan")
         for failure in self.applied.all_failures:
             console.print(f"{problem_label(failure)} {failure.message}", style="red")
             if failure.hint:
@@ -76,12 +72,39 @@ class DeployView:
             for command in self.next_commands:
                 console.print(f"  {command}", style="bold")
 
+    def _render_functions(self, console: Console) -> None:
+        """Print each function, with the crons, domains and triggers that changed."""
+        width = max((len(one.name) for one in self.applied.functions), default=0)
+        for one in self.applied.functions:
+            if one.failure is None:
+                what = "unchanged" if one.action == Action.KEEP else f"{one.action}d"
+                style = "dim" if one.action == Action.KEEP else "green"
+                console.print(
+                    f"  {one.name:<{width}}  {what:<9}  {self.urls.get(one.name, '')}".rstrip(), style=style
+                )
+                for change in self._resource_changes(one):
+                    console.print(f"    {resource_line(change)}", style="dim")
+            else:
+                console.print(f"  {one.name:<{width}}  failed", style="red")
+
+    def _notes(self) -> tuple[str, ...]:
+        return (*self.applied.plan.notes, *self.applied.plan.renames, *self.applied.notes)
+
+    def _resource_changes(self, result: FunctionResult) -> tuple[AttachedResourceChange, ...]:
+        """Return what was created, updated or deleted with a function; nothing if its deploy failed."""
+        if result.status != Status.READY:
+            return ()
+        return tuple(
+            change for change in self.applied.plan.attached_changes(result.name) if change.action is not Action.KEEP
+        )
+
     def _function_to_json(self, result: FunctionResult) -> dict[str, object]:
         document: dict[str, object] = {
             **json_fields(result, "name", "action", "status"),
             "url": self.urls.get(result.name, ""),
             **json_fields(result, "domain", "digest"),
             "seconds": round(result.seconds, 3),
+            "resources": [change_to_json(change) for change in self._resource_changes(result)],
         }
         if result.failure is not None:
             document["error"] = problem_to_json(result.failure)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fnkit.cli.schedule_preview import SchedulePreview
-    from fnkit.contract.deliveries import DeliveryView, SkippedReplay
+    from fnkit.contract.deliveries import DeliveryView, SentMessage, SkippedReplay
     from fnkit.contract.platform import TriggerStatus
     from fnkit.contract.resources import Cron, Trigger
     from fnkit.deploy.status import EventSource
@@ -58,12 +58,14 @@ class DeliveriesView:
         total: Number of deliveries in the log that match the selection.
         skipped: Deliveries that could not be replayed.
         is_replay: Whether this is the result of a replay.
+        others: Number of deliveries in all, if only failed ones were selected and there are none.
     """
 
     deliveries: tuple[DeliveryView, ...]
     total: int
     skipped: tuple[SkippedReplay, ...] = ()
     is_replay: bool = False
+    others: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return ``deliveries[…], total``, and after a replay also ``skipped[{id, reason}]``."""
@@ -84,20 +86,28 @@ class DeliveriesView:
         for omitted in self.skipped:
             console.print(f"{omitted.id}: not replayed: {omitted.reason}", style="yellow", markup=False)
         if not self.deliveries and not self.skipped:
-            console.print("There are no deliveries to replay." if self.is_replay else "There are no deliveries.")
+            console.print(self._nothing())
         elif len(self.deliveries) < self.total and not self.is_replay:
             console.print(f"Showing {len(self.deliveries)} of {self.total}; use --limit for more.", style="dim")
+
+    def _nothing(self) -> str:
+        if self.is_replay:
+            return "There are no deliveries to replay."
+        if not self.others:
+            return "There are no deliveries."
+        return f"No delivery failed; there {'is' if self.others == 1 else 'are'} {self.others} in all."
 
 
 @dataclass(frozen=True, slots=True)
 class CronRunView:
-    """The delivery of one run on demand."""
+    """The delivery of one run on demand, and the lines that the function printed."""
 
     delivery: DeliveryView
+    logs: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return ``delivery{…}``."""
-        return {"delivery": msgspec.to_builtins(self.delivery)}
+        """Return ``delivery{…}, logs``."""
+        return {"delivery": msgspec.to_builtins(self.delivery), "logs": list(self.logs)}
 
     def render(self, console: Console) -> None:
         """Print the response of the function."""
@@ -158,6 +168,30 @@ class TriggersView:
             "listening": None if how is None else json_fields(how, "state", "words"),
             "last": msgspec.to_builtins(self.last.get(one.resource.id)),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessageView:
+    """A test message that a broker took.
+
+    Args:
+        trigger: ``function/name`` of the trigger.
+        message: Where it went.
+    """
+
+    trigger: str
+    message: SentMessage
+
+    def to_json(self) -> dict[str, object]:
+        """Return ``trigger, kind, address, stream, message_id``."""
+        return {"trigger": self.trigger, **json_fields(self.message, "kind", "address", "stream", "message_id")}
+
+    def render(self, console: Console) -> None:
+        """Print where the message went."""
+        one = self.message
+        where = f"NATS subject {one.address}" if one.kind == "nats" else f"SQS queue {one.address}"
+        stored = f", stored in stream {one.stream}" if one.stream else ""
+        console.print(f"Sent to {where}{stored}.")
 
 
 def _trigger_kind(trigger: Trigger) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from fnkit.contract.deliveries import encode_body
 
@@ -37,13 +36,14 @@ class InvokeView:
         }
 
     def render(self, console: Console) -> None:
-        """Write the body: its bytes unchanged, or on a terminal as text with control characters escaped."""
+        """Print the body on a terminal, as text with control characters escaped."""
         body = self.result.response.body
-        if console.is_terminal and body:
+        if body:
             console.print(body.decode(errors="backslashreplace").removesuffix("\n"))
-            return
-        console.file.flush()
-        sys.stdout.buffer.write(body)
+
+    def write_bytes(self, stream: BinaryIO) -> None:
+        """Write the bytes of the body."""
+        stream.write(self.result.response.body)
 
     def _headers_to_json(self) -> dict[str, str | list[str]]:
         headers: dict[str, str | list[str]] = {}

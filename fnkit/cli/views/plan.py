@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fnkit.plan import Action, Change, CronChange, DomainChange, Plan, PlanSummary, TriggerChange
+from fnkit.plan import Action, Change, CronChange, DomainChange, FunctionChange, Plan, PlanSummary, TriggerChange
+from fnkit.plan.model import AttachedResourceChange
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,10 +44,10 @@ class PlanView:
         return {
             "namespace": self.plan.namespace,
             "region": self.plan.region,
-            "changes": [_change_to_json(change) for change in self.plan.changes],
+            "changes": [change_to_json(change) for change in self.plan.changes],
             "summary": msgspec.structs.asdict(self.plan.summary),
             "foreign": list(self.plan.foreign),
-            "notes": list(self.plan.notes),
+            "notes": [*self.plan.notes, *self.plan.renames],
         }
 
     def render(self, console: Console) -> None:
@@ -59,8 +60,8 @@ class PlanView:
         for change in shown:
             mark, style = _ACTION_STYLES[change.action]
             head = f"{mark} {change.action.value:<7} {_kind(change):<9} {_qualified_name(change):<{width}}"
-            console.print(f"{head}  {'; '.join(change.reasons)}".rstrip(), style=style)
-        for note in self.plan.notes:
+            console.print(f"{head}  {'; '.join(_reasons(change))}".rstrip(), style=style)
+        for note in (*self.plan.notes, *self.plan.renames):
             console.print(f"note: {note}", style="cyan")
         for resource in self.plan.foreign:
             console.print(f"not managed by fnkit, left unchanged: {resource}", style="dim")
@@ -76,16 +77,35 @@ def summary_line(summary: PlanSummary) -> str:
     return ", ".join(counted) + (f", {summary.keep} unchanged." if summary.keep else ".")
 
 
-def _change_to_json(change: Change) -> dict[str, object]:
+def resource_line(change: AttachedResourceChange) -> str:
+    """Return a deployed cron, domain or trigger with what was done, for example ``+ cron hourly  0 * * * *``."""
+    mark, _ = _ACTION_STYLES[change.action]
+    detail = ""
+    if isinstance(change, CronChange) and change.settings is not None:
+        detail = f"  {change.settings.schedule}"
+    elif isinstance(change, TriggerChange) and change.settings is not None:
+        detail = f"  {change.settings.source} {change.settings.address}"
+    return f"{mark} {_kind(change)} {change.name}{detail}"
+
+
+def change_to_json(change: Change) -> dict[str, object]:
+    """Return ``action, kind, name, reasons``, and ``function`` of what belongs to one."""
     document: dict[str, object] = {
         "action": change.action.value,
         "kind": _kind(change),
         "name": change.name,
-        "reasons": list(change.reasons),
+        "reasons": list(_reasons(change)),
     }
     if isinstance(change, _ATTACHED_RESOURCES):
         document["function"] = change.function
     return document
+
+
+def _reasons(change: Change) -> tuple[str, ...]:
+    """Return why it changes, and for a function that is deleted also what goes with it."""
+    if isinstance(change, FunctionChange) and change.action is Action.DELETE and change.domain:
+        return (*change.reasons, f"{change.domain} stops answering")
+    return change.reasons
 
 
 def _kind(change: Change) -> str:
@@ -103,10 +123,12 @@ def _markdown(plan: Plan) -> str:
         lines += ["| | kind | name | why |", "|---|---|---|---|"]
         lines += [
             f"| {change.action.value} | {_kind(change)} | `{_qualified_name(change)}` "
-            f"| {_escape_cell('; '.join(change.reasons))} |"
+            f"| {_escape_cell('; '.join(_reasons(change)))} |"
             for change in changed
         ]
         lines.append("")
+    notes = (*plan.notes, *plan.renames)
+    lines += [f"- {note}" for note in notes] + [""] * bool(notes)
     lines.append(summary_line(plan.summary))
     return "\n".join(lines)
 

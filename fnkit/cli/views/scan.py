@@ -38,17 +38,18 @@ class FunctionRow:
 
 @dataclass(frozen=True, slots=True)
 class ScanView:
-    """The functions of a project, from ``row_from_spec`` or ``row_from_declarations``, and all its problems."""
+    """The functions of a project, from ``row_from_spec`` or ``row_from_declarations``, its problems, and notes."""
 
     root: Path
     functions: tuple[FunctionRow, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return ``functions[…], problems[{code,message,hint,file,line}], notes[…]``."""
         return {
             "functions": [dict(function.document) for function in self.functions],
-            "notes": [note for function in self.functions for note in function.notes],
+            "notes": list(self._all_notes()),
             "problems": [problem_to_json(problem) for problem in self.problems],
         }
 
@@ -63,9 +64,8 @@ class ScanView:
             for function in self.functions:
                 table.add_row(*function.cells)
             console.print(table)
-        for function in self.functions:
-            for note in function.notes:
-                console.print(f"note: {note}", style="cyan")
+        for note in self._all_notes():
+            console.print(f"note: {note}", style="cyan")
         for problem in self.problems:
             _render_problem(console, problem)
         count = len(self.functions)
@@ -73,6 +73,9 @@ class ScanView:
         if self.problems:
             text += f", {len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
         console.print(f"{text} in {self.root}")
+
+    def _all_notes(self) -> tuple[str, ...]:
+        return (*(note for function in self.functions for note in function.notes), *self.notes)
 
 
 def row_from_spec(spec: FunctionSpec) -> FunctionRow:

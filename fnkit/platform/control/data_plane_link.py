@@ -235,11 +235,11 @@ class DataPlaneLink:
             self._current.close()
         self._path.unlink(missing_ok=True)
 
-    async def start_deployment(self, route: routing.Route) -> str | None:
+    async def start_deployment(self, route: routing.Route) -> routing.DeploymentStarted | routing.DeploymentFailed:
         """Start a deployment in the data plane; repeat this with each new data plane until there is a result.
 
         Returns:
-            ``None`` once an instance runs and the route is in force, else the reason why no instance started.
+            That an instance runs and the route is in force, or that no instance started.
         """
         while True:
             connection = await self._wait_for_connection()
@@ -249,10 +249,8 @@ class DataPlaneLink:
             match outcome:
                 case ConnectionLost():
                     continue
-                case routing.DeploymentFailed(message=message):
-                    return message
                 case _:
-                    return None
+                    return outcome
 
     def prestart(self, language: str, interpreter: str, memory: int) -> None:
         """Let the data plane prepare for a deployment with this interpreter. Without a data plane, do nothing."""

@@ -60,6 +60,7 @@ class Instance(Protocol):
         busy_since: When it was assigned its request; 0 while it has none. The pool resets it.
         has_served: Whether it was assigned a request yet.
         was_ready: Whether its handler was imported.
+        import_error: The end of the traceback if the import of its handler failed, else empty.
         was_killed_externally: It ended for a reason outside of it and its function, such as the end of its machine.
         request: Its request, which it completes itself. If it ends with one, the pool fails that.
     """
@@ -74,6 +75,7 @@ class Instance(Protocol):
     busy_since: float
     has_served: bool
     was_ready: bool
+    import_error: str
     was_killed_externally: bool
     request: AssignedRequest | None
 

@@ -283,6 +283,7 @@ class ConnectedInstance(asyncio.Protocol):
         self.request: AssignedRequest | None = None
         self.reason = ""
         self.was_ready = False
+        self.import_error = ""
         self.was_killed_externally = False
         self._function_id = ""
         self._request_id = ""

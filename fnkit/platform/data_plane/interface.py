@@ -95,10 +95,15 @@ class PendingRequest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeployResult:
-    """The result of a deployment: it serves requests, or ``failure`` states why not."""
+    """The result of a deployment: it serves requests, or ``failure`` states why not.
+
+    Attributes:
+        import_error: The end of the traceback if its handler could not be imported: it serves, with errors.
+    """
 
     route: Route
     failure: str | None = None
+    import_error: str = ""
 
 
 class Engine(Protocol):

@@ -204,7 +204,11 @@ class DataPlane:
             if (hosts := self._changed_hosts.get(route.function_id)) is not None:
                 self._router.set_hosts(route.function_id, hosts)
             self._control_client.report(
-                routing.DeploymentStarted(function_id=route.function_id, generation=route.generation)
+                routing.DeploymentStarted(
+                    function_id=route.function_id,
+                    generation=route.generation,
+                    import_error=result.import_error,
+                )
             )
             return
         self._control_client.report(

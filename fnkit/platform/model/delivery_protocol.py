@@ -11,9 +11,6 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"
-"""The User-Agent of trigger and cron requests, as recorded from Scaleway."""
-
 MAX_BODY_BYTES: Final = 63 * 1024 * 1024
 """The largest body of a frame in bytes. The gateway's own limit is lower, so that it can answer with 413."""
 
@@ -25,7 +22,7 @@ _LENGTH_FIELD: Final = struct.Struct("<I")
 _FRAME_HEADER: Final = struct.Struct("<IBQ")
 _FRAME_HEADER_BYTES: Final = _FRAME_HEADER.size
 _MIN_FRAME_LENGTH: Final = _FRAME_HEADER.size - _LENGTH_FIELD.size
-_ADDRESS_LENGTHS: Final = struct.Struct("<HH")
+_ADDRESS_LENGTHS: Final = struct.Struct("<HHH")
 _RESPONSE_HEADER: Final = struct.Struct("<H?")
 _MAX_FRAME_LENGTH: Final = MAX_BODY_BYTES + 1024 * 1024  # a body, and room for its host and content type
 
@@ -39,11 +36,15 @@ class Frame(NamedTuple):
 
 
 class DeliveryRequest(NamedTuple):
-    """A message to deliver to the function with this host name."""
+    """A message to deliver to the function with this host name.
+
+    ``request_id`` is the ``X-Request-Id`` of the request; if it is empty, the gateway makes one.
+    """
 
     host: bytes
     content_type: bytes
     body: bytes
+    request_id: bytes = b""
 
 
 class DeliveryResponse(NamedTuple):
@@ -98,9 +99,11 @@ class FrameDecoder:
         return frames
 
 
-def encode_request_frame(delivery_id: int, host: str, content_type: str, body: bytes) -> bytes:
+def encode_request_frame(
+    delivery_id: int, host: str, content_type: str, body: bytes, request_id: str = ""
+) -> bytes:
     """Encode a ``REQUEST`` frame."""
-    address = _encode_address(host, content_type)
+    address = _encode_address(host, content_type, request_id)
     return _FRAME_HEADER.pack(_MIN_FRAME_LENGTH + len(address) + len(body), REQUEST, delivery_id) + address + body
 
 
@@ -111,12 +114,15 @@ def decode_request(payload: bytes) -> DeliveryRequest:
         ValueError: The payload is too short.
     """
     try:
-        host, content_type = _ADDRESS_LENGTHS.unpack_from(payload)
+        host, content_type, request_id = _ADDRESS_LENGTHS.unpack_from(payload)
     except struct.error:
         raise ValueError("a request frame without an address") from None
     middle = _ADDRESS_LENGTHS.size + host
-    end = middle + content_type
-    return DeliveryRequest(payload[_ADDRESS_LENGTHS.size : middle], payload[middle:end], payload[end:])
+    last = middle + content_type
+    end = last + request_id
+    return DeliveryRequest(
+        payload[_ADDRESS_LENGTHS.size : middle], payload[middle:last], payload[end:], payload[last:end]
+    )
 
 
 def encode_cancel_frame(delivery_id: int) -> bytes:
@@ -147,6 +153,6 @@ def decode_response(payload: bytes) -> DeliveryResponse:
     return DeliveryResponse(status, of_function, payload[_RESPONSE_HEADER.size :])
 
 
-def _encode_address(host: str, content_type: str) -> bytes:
-    first, second = host.encode("latin-1"), content_type.encode("latin-1")
-    return _ADDRESS_LENGTHS.pack(len(first), len(second)) + first + second
+def _encode_address(host: str, content_type: str, request_id: str) -> bytes:
+    first, second, third = (text.encode("latin-1") for text in (host, content_type, request_id))
+    return _ADDRESS_LENGTHS.pack(len(first), len(second), len(third)) + first + second + third

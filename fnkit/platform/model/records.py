@@ -331,6 +331,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         interpreter: Absolute path of the program that runs it.
         archive: SHA-256 of the archive that ``code`` was built from.
         dependency_key: Deployments of one function with the same key have the same dependencies; empty if unknown.
+        import_error: The end of the traceback if its first instance could not import the handler, else empty.
     """
 
     generation: int
@@ -339,6 +340,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     interpreter: str
     archive: str
     dependency_key: str = ""
+    import_error: str = ""
 
 
 class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):

@@ -253,10 +253,16 @@ class Ack(_Versioned, frozen=True, kw_only=True, tag="ack"):
 
 
 class DeploymentStarted(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
-    """The first instance of a deployment is running and its route is in force."""
+    """The first instance of a deployment is running and its route is in force.
+
+    Attributes:
+        import_error: The end of the traceback if the instance could not import its handler, else empty. It then
+            answers each request with an error, as on the real platform.
+    """
 
     function_id: str
     generation: int
+    import_error: str = ""
 
 
 class DeploymentFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

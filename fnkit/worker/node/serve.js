@@ -16,7 +16,8 @@ const { inspect } = require("node:util");
 const CONNECTION = 3;
 const ASSIGNMENT = 4;
 const LENGTH_PREFIX_SIZE = 4;
-const READY_LINE = '{"ready": true}\n';
+const READY = '{"ready": true';
+const IMPORT_ERROR_MAX_CHARACTERS = 2000;
 const HEAD_END = "\r\n\r\n";
 const FRAMING = /(\r\nfnkit-request: \w+)?\r\ncontent-length: *(\d+)\r\n/i;
 const REASON_PHRASES = { 200: "OK", 500: "Internal Server Error" };
@@ -401,6 +402,7 @@ class Worker {
     this.settings = undefined;
     this.handler = undefined;
     this.failure = "";
+    this.importError = "";
     this.request = undefined;
     this.isReady = false;
     this.started = undefined;
@@ -425,10 +427,15 @@ class Worker {
     } catch (unavailable) {
       logLine(unavailable.reason);
       this.failure = unavailable.message;
+      this.importError = unavailable.reason.slice(-IMPORT_ERROR_MAX_CHARACTERS);
     }
     this.isReady = true;
-    this.connection.write(READY_LINE);
+    this.connection.write(this.readyLine());
     if (this.settings.compile_cache) moduleApi.flushCompileCache?.();
+  }
+
+  readyLine() {
+    return this.importError ? `${READY}, "import_error": ${stringify(this.importError)}}\n` : `${READY}}\n`;
   }
 
   answer(nonceLine, document) {

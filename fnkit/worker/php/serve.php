@@ -24,6 +24,7 @@ const TEXT = 'text/plain; charset=utf-8';
 const HTML = 'text/html; charset=UTF-8';
 const JSON = 'application/json';
 
+const IMPORT_ERROR_MAX_BYTES = 2000;
 const HANDLER_MISSING = 'Function Handler does not exist, check that you provided the right HANDLER parameter '
     . '(path to your module with exported function to use)';
 const EXITED = 'the handler ended the process with exit or die';
@@ -167,6 +168,7 @@ final class Worker
     private static array $settings = [];
     private static bool $isLoading = false;
     private static ?\ReflectionFunction $handler = null;
+    private static string $importError = '';
     private static int $ownBuffers = 0;
     private static int $processId = 0;
 
@@ -206,12 +208,14 @@ final class Worker
         self::$isLoading = false;
         [$location, $name] = self::splitHandler();
         if ($error !== null) {
-            self::log($error instanceof FileMissing ? $error->getMessage() : describe($error));
+            self::$importError = $error instanceof FileMissing ? $error->getMessage() : describe($error);
         } elseif (function_exists($name)) {
             self::$handler = new \ReflectionFunction($name);
+            return;
         } else {
-            self::log("$location.php does not define a function $name.");
+            self::$importError = "$location.php does not define a function $name.";
         }
+        self::log(self::$importError);
     }
 
     /** Report readiness and answer requests until the other end closes the socket. */
@@ -220,13 +224,23 @@ final class Worker
         self::endIfForked();
         try {
             self::endOutputBuffers();
-            self::$connection->channel->write("{\"ready\": true}\n");
+            self::$connection->channel->write(self::readyLine());
             while (true) {
                 self::respond(self::$connection, self::$handler);
             }
         } catch (Disconnected) {
             exit(0);
         }
+    }
+
+    /** The report of readiness, with the end of the error if the file could not be loaded. */
+    private static function readyLine(): string
+    {
+        if (self::$importError === '') {
+            return "{\"ready\": true}\n";
+        }
+        $text = substr(self::$importError, -IMPORT_ERROR_MAX_BYTES);
+        return '{"ready": true, "import_error": ' . json_encode($text, JSON_INVALID_UTF8_SUBSTITUTE) . "}\n";
     }
 
     private static function respond(Connection $connection, ?\ReflectionFunction $handler): void
@@ -286,6 +300,7 @@ final class Worker
         try {
             if (self::$isLoading && $fatal !== null) {
                 self::$isLoading = false;  // PHP has logged it
+                self::$importError = "$fatal in {$last['file']}:{$last['line']}";
                 self::serve();
             } elseif (self::$connection?->isPending()) {
                 self::endOutputBuffers();

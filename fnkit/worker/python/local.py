@@ -14,28 +14,39 @@ import socket
 import sys
 
 from . import program, relay, serve
+from .early_imports import import_early
 
 
 def main(arguments: list[str]) -> None:
     """Serve until the parent closes the connection. Exits with the code set by the handler, or 0.
 
-    The argument is the descriptor of the pipe.
+    The argument is the descriptor of the pipe. Its first line is ``null``, or what is known of the function before
+    its settings are: then packages are imported meanwhile (``early_imports``).
 
     Settings with a ``command`` make this process execute the interpreter of another language, or a compiled
     program; if that serves HTTP, this process relays requests to it.
     """
     with open(int(arguments[0]), "rb") as pipe:
-        settings = json.loads(pipe.read())
+        known = json.loads(pipe.readline())
+        early = import_early(known) if known is not None else None
+        settings = json.loads(pipe.read() or b"null")
+    if settings is None:
+        return  # it was not needed
     connection = socket.create_connection(("127.0.0.1", settings["port"]))
     connection.sendall(settings["token"].encode())
+    is_accepted = early is None or early.fit(settings["environment"], settings["secrets"])
+    serve.send_status(connection, {"accepted": is_accepted})
+    if not is_accepted:
+        return
+    os.chdir(settings["home"])
     if settings["command"]:
-        os.chdir(settings["home"])
         if settings["is_server"]:
             sys.exit(relay.run(settings["command"], connection, settings["environment"]))
         with open(settings["source"] or os.devnull, "rb") as source:
             program.execute(source.fileno(), connection, settings, settings["environment"], [1, 2])
-    os.environ.clear()
-    os.environ.update(settings["environment"])
-    os.chdir(settings["home"])
+    if early is None:
+        serve.apply_environment(settings["environment"])
+    else:  # what imports have changed stays, as it does without early ones
+        os.environ.update({name: settings["environment"][name] for name in settings["secrets"]})
     sys.argv[:] = [settings["handler"]]
     sys.exit(serve.serve(connection, settings))

@@ -97,7 +97,7 @@ def preload_modules(
     sys.path[:] = serve.module_search_path(settings["handler"], settings["root"])
     result = PreloadedModules()
     file_audit = _FileAudit(written, keeps_files=keeps_files)
-    with _single_threaded_blas(), _EnvironmentAudit(frozenset(settings["secrets"])) as environment_audit:
+    with _single_threaded_blas(), EnvironmentAudit(frozenset(settings["secrets"])) as environment_audit:
         process_audit = _ProcessAudit(settings["root"])
         # Forks must not get a copy of each file that a compilation leaves behind.
         setting, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -247,7 +247,7 @@ def _single_threaded_blas() -> typing.Iterator[None]:
                 libc.unsetenv(name.encode())
 
 
-class _EnvironmentAudit:
+class EnvironmentAudit:
     """Records which modules read a variable whose value this zygote does not have.
 
     It replaces the class of ``os.environ``, so that references which modules took earlier are audited too.
@@ -257,7 +257,7 @@ class _EnvironmentAudit:
         self.names = names
         self.names_read = set()  # type: set[str]
 
-    def __enter__(self) -> _EnvironmentAudit:  # noqa: PYI034  (Self is younger than 3.8)
+    def __enter__(self) -> EnvironmentAudit:  # noqa: PYI034  (Self is younger than 3.8)
         audit = self
         original = type(os.environ)
 

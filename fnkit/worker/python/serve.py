@@ -27,6 +27,7 @@ HANDLER_NOT_FOUND = (
     "Function Handler does not exist, check that you provided the right HANDLER parameter "
     "(path to your module with exported function to use), check your function logs"
 )
+IMPORT_ERROR_MAX_CHARACTERS = 2000
 REASON_PHRASES = {200: b"OK", 500: b"Internal Server Error"}
 PROGRAM_PATH = "/home/app/index.py"
 """The program of an instance, as on the real platform. Here it is empty, and exists in roots of their own only."""
@@ -142,7 +143,7 @@ def serve(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     """Import the handler, report readiness and answer requests until the other end closes.
 
     An import that fails is not an error here: each request is then answered with 500 and the message, as on the
-    real platform.
+    real platform. The report of readiness has the end of its traceback as ``import_error``.
 
     Args:
         connection: The instance's socket.
@@ -152,17 +153,18 @@ def serve(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
         The exit code of the process.
     """
     handler, failure, exit_code = None, "", None
+    status = {"ready": True}  # type: dict[str, object]
     own_pid = os.getpid()
     try:
         handler = load_handler(settings["handler"], settings["root"])
     except SystemExit as error:
         failure = f"SystemExit: {error}"
-        traceback.print_exc()
+        status["import_error"] = print_traceback()[-IMPORT_ERROR_MAX_CHARACTERS:]
     except BaseException as error:
         failure = error_message(error)
-        print_traceback()
+        status["import_error"] = print_traceback()[-IMPORT_ERROR_MAX_CHARACTERS:]
     exit_if_forked(own_pid)
-    send_status(connection, {"ready": True})
+    send_status(connection, status)
     reader = RequestReader(connection)
     while exit_code is None:
         request = reader.next_request()
@@ -183,8 +185,8 @@ def exit_if_forked(own_pid: int) -> None:
         os._exit(0)
 
 
-def print_traceback() -> None:
-    """Print the current traceback to the function's log, without the worker's own frames."""
+def print_traceback() -> str:
+    """Print the current traceback to the function's log, without the worker's own frames, and return it."""
     kind, error, trace = sys.exc_info()
     while trace is not None and trace.tb_frame.f_code.co_filename in (
         print_traceback.__code__.co_filename,
@@ -192,8 +194,11 @@ def print_traceback() -> None:
         "<frozen importlib._bootstrap_external>",
     ):
         trace = trace.tb_next
+    text = error_message(error) if error is not None else ""
     with contextlib.suppress(Exception):  # the handler may have closed its stderr
-        sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))
+        text = "".join(traceback.format_exception(kind, error, trace))
+        sys.stderr.write(text)
+    return text
 
 
 def error_message(error: BaseException) -> str:

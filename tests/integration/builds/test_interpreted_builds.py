@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import subprocess
 import zipfile
 
 import pytest
 
 from tests.support.builds import UID, Builder, toolchain
+from tests.support.toolchains import require_program
 
-COMPOSER = shutil.which("composer")
+
+@pytest.fixture
+def composer() -> None:
+    """Composer and PHP are installed."""
+    require_program("composer")
+    toolchain("PHP")
 
 
 def test_node_archive_is_the_deployment(builder: Builder) -> None:
@@ -68,7 +73,7 @@ def packages() -> dict[str, str | bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(COMPOSER is None and not os.environ.get("CI"), reason="Composer is not installed")
+@pytest.mark.usefixtures("composer")
 def test_composer_installs_without_scripts(builder: Builder, packages: dict[str, str | bytes]) -> None:
     result = builder.build("PHP", "handler.handle", packages)
     assert result.error == "", result.log
@@ -80,7 +85,7 @@ def test_composer_installs_without_scripts(builder: Builder, packages: dict[str,
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(COMPOSER is None and not os.environ.get("CI"), reason="Composer is not installed")
+@pytest.mark.usefixtures("composer")
 def test_error_of_composer_is_in_the_log(builder: Builder) -> None:
     manifest = {"require": {"a/missing": "^1"}, "repositories": [{"packagist.org": False}]}
     result = builder.build("PHP", "handler.handle", {"composer.json": json.dumps(manifest), "handler.php": ""})
@@ -98,7 +103,7 @@ def test_committed_vendor_directory_needs_no_composer(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(COMPOSER is None and not os.environ.get("CI"), reason="Composer is not installed")
+@pytest.mark.usefixtures("composer")
 def test_package_of_the_project_is_linked_within_it(builder: Builder) -> None:
     manifest = {
         "require": {"a/in": "*"},

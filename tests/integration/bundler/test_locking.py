@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fnkit.bundler.dependencies.lockfile import Lock, read_lock
 from fnkit.bundler.dependencies.resolver import _index_environment
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
-from fnkit.project.model import Project
+from fnkit.project.model import Project, SourceLocation
 from tests.support.bundle_projects import LOCAL, BundleRun, function_spec, project_with
 from tests.support.package_index import PackageIndex, make_source_distribution, make_wheel, package_index
 from tests.support.project_tree import write_files
@@ -117,6 +118,36 @@ def test_unlockable_requirement_error_gives_reason_and_hint(
     assert "warning" not in raised.value.message
     assert raised.value.hint is not None
     assert not list(project.root.glob("*.lock"))
+
+
+@pytest.mark.parametrize(
+    ("requirements", "code", "hint"),
+    [
+        (("more", "pure>=99"), "no-such-version", "Correct the version in requirements.txt:2."),
+        (("more", "pure==1.5"), "no-such-version", "Correct the version in requirements.txt:2."),
+        (
+            ("more", "pure==1.0", "wants-two"),
+            "requirements-conflict",
+            "Relax one of them: pure==1.0 (requirements.txt:2), wants-two (requirements.txt:3).",
+        ),
+        (("more", "gnu-only"), "no-wheel", 'allow building it: source_builds = ["gnu-only"] in [tool.fnkit]'),
+        (("more", "absent-thing"), "unknown-package", "Check the spelling"),
+    ],
+)
+def test_unlockable_requirement_error_has_its_line(
+    tmp_path: Path, index: PackageIndex, requirements: tuple[str, ...], code: str, hint: str
+) -> None:
+    make_wheel(index.folder, "gnu_only", tag="cp313-cp313-manylinux_2_17_x86_64")
+    make_wheel(index.folder, "more")
+    make_wheel(index.folder, "pure")
+    make_wheel(index.folder, "pure", "2.0")
+    make_wheel(index.folder, "wants_two", requires=("pure>=2",))
+    sources = tuple(SourceLocation("requirements.txt", number + 1) for number in range(len(requirements)))
+    with pytest.raises(BundleError) as raised:
+        scaleway_lock(replace(shop_project(tmp_path, *requirements), requirement_sources=sources))
+    error = raised.value
+    assert (error.code, error.file, error.line) == (code, "requirements.txt", 2), error.message
+    assert hint in (error.hint or "")
 
 
 @pytest.mark.usefixtures("index")

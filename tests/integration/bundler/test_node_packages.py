@@ -18,7 +18,7 @@ from fnkit.project.model import Project
 from tests.support.bundle_projects import BundleRun, function_spec, project_with
 from tests.support.node_registry import NodeRegistry, node_registry
 from tests.support.project_tree import write_files
-from tests.support.toolchains import missing_toolchain, require_program
+from tests.support.toolchains import hide_packaged_programs, missing_toolchain, require_program
 
 ENVIRONMENT = dict(os.environ)
 """The machine's, whose registry brings package managers."""
@@ -241,6 +241,7 @@ def test_missing_package_manager_is_reported(
     locked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundling: BundleRun
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    hide_packaged_programs(tmp_path / "empty", monkeypatch)
     with pytest.raises(BundleError) as raised:
         bundling.bundle(locked, kind="scaleway")
     assert raised.value.code == "node-tool-missing"

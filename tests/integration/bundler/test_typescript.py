@@ -156,3 +156,19 @@ def test_esbuild_bundles_the_handler_with_a_source_map(tmp_path: Path, bundling:
         bundling.bundle(project, kind="scaleway", allow_builds=allow)
     assert raised.value.code == "build-command-failed"
     assert "src/handler.ts:2" in raised.value.message
+
+
+@pytest.mark.slow
+def test_node_and_npm_beside_fnkit_compile(
+    tmp_path: Path, bundling: BundleRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "mkdir", "cp"):
+        (tools / name).symlink_to(require_program(name))
+    scripts = {"build": "npm run copy", "copy": "mkdir dist && cp compiled dist/handler.js && node -p 1"}
+    project = typescript_project(tmp_path, {"scripts": scripts}, compiled=COMPILED)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tools))
+        bundle = bundling.bundle(project, kind="scaleway", allow_builds=allow)
+    assert "dist/handler.js" in member_names(bundle)

@@ -81,9 +81,15 @@ def test_exception_of_a_handler_is_its_response(shop: Path, fnkit: Command, lang
 
 @pytest.mark.usefixtures("shop")
 def test_missing_interpreter_is_named(fnkit: Command, tmp_path: Path) -> None:
-    failed = Command({**fnkit.environment, "PATH": str(tmp_path)})("invoke", "node")
+    failed = Command({**fnkit.environment, "PATH": str(tmp_path)})("invoke", "php")
     assert failed.code == 1
-    assert "No Node 24 was found on this machine" in failed.stderr
+    assert "No PHP 8.4 was found on this machine" in failed.stderr
+
+
+@pytest.mark.usefixtures("shop")
+def test_node_beside_fnkit_is_used(fnkit: Command, tmp_path: Path) -> None:
+    result = Command({**fnkit.environment, "PATH": str(tmp_path)})("invoke", "node", "--json").ok().json()
+    assert (result["status"], result["logs"]) == (201, ["called"])
 
 
 def test_packages_that_are_not_installed_come_from_the_lock_file(shop: Path, fnkit: Command) -> None:

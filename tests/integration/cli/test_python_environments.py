@@ -203,3 +203,51 @@ def test_environment_is_a_virtual_environment_of_the_runtimes_interpreter(fnkit:
         check=True,
     )
     assert listed.stdout == "True\n"
+
+
+READER = """import os
+
+SEEN = os.environ.get("LEVEL"), os.environ.get("API_KEY"), len(os.environ.get("HOME", "")) > 0
+print("imported")
+"""
+READING_HANDLER = """import reader
+from fnkit import function
+
+
+@function(env={"LEVEL": "LEVEL_VALUE"}, secrets=["API_KEY"])
+def books(event, context):
+    return {"seen": reader.SEEN}
+"""
+
+
+def test_packages_imported_early_see_what_the_function_has(
+    project: Path, fnkit: Command, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(index.folder, "reader", files={"reader.py": READER})
+    write_settings(project, "reader")
+    seen = []
+    values = [("1", "a"), ("1", "a"), ("2", "a"), ("2", "b"), ("2", "b")]
+    for level, key in values:
+        (project / "main.py").write_text(READING_HANDLER.replace("LEVEL_VALUE", level))
+        monkeypatch.setenv("API_KEY", key)
+        result = fnkit("invoke", "books", "--json").ok().json()
+        seen.append((json.loads(str(result["body"]))["seen"], result["logs"]))
+    assert seen == [
+        ([level, key, True], ["imported"])
+        for level, key in (("1", "a"), ("1", "a"), ("2", "a"), ("2", "b"), ("2", "b"))
+    ]
+
+
+def test_early_start_knows_no_secret_and_is_only_a_hint(
+    project: Path, fnkit: Command, index: PackageIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_wheel(index.folder, "reader", files={"reader.py": READER})
+    write_settings(project, "reader")
+    (project / "main.py").write_text(READING_HANDLER)
+    monkeypatch.setenv("API_KEY", "a secret of the test")
+    invoke(fnkit)
+    [record] = (tmp_path / "cache/early-starts").iterdir()
+    assert "a secret of the test" not in record.read_text()
+    for broken in ("", "null", '["/missing/python", {"environment": {}}]', '["/bin/false", {"environment": {}}]'):
+        record.write_text(broken)
+        assert invoke(fnkit) == {"seen": ["LEVEL_VALUE", "a secret of the test", True]}

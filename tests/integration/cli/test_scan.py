@@ -73,3 +73,31 @@ def test_project_is_found_from_subdirectory_and_by_option(fnkit: Command, projec
     expected = fnkit("scan", "--json").ok().stdout
     assert fnkit("scan", "--json", cwd=subdirectory).ok().stdout == expected
     assert fnkit("scan", "--json", "-C", str(project), cwd=project.parent).ok().stdout == expected
+
+
+def test_import_that_nothing_provides_is_a_problem(fnkit: Command, project: Path) -> None:
+    _write_project(project, "import json\nimport httpx\nimport yaml\n" + VALID)
+    result = fnkit("scan", "--json")
+    assert result.code == 2
+    assert [(one["code"], one["file"], one["line"]) for one in result.json()["problems"]] == [
+        ("missing-requirement", "handlers.py", 2),
+        ("missing-requirement", "handlers.py", 3),
+    ]
+
+
+def test_import_is_not_a_problem_while_the_requirements_are_unknown(fnkit: Command, project: Path) -> None:
+    _write_project(project, "import yaml\n" + VALID)
+    (project / "requirements.txt").write_text("pyyaml\n")
+    document = fnkit("scan", "--json").ok().json()
+    assert document["problems"] == []
+    (note,) = document["notes"]
+    assert note.startswith("The imports in handlers.py:1 were not checked")
+
+
+def test_decorator_without_its_import_is_a_problem_with_its_place(fnkit: Command, project: Path) -> None:
+    _write_project(project, 'from fnkit import function\n\n@cron("61 * * * *")\ndef tick(event, context): ...\n')
+    result = fnkit("scan")
+    assert result.code == 2
+    assert "handlers.py:3: problem: @cron on tick: cron is not defined at this point.\n" in result.stdout
+    assert "  hint: Add `from fnkit import cron` at the top of handlers.py.\n" in result.stdout
+    assert "handlers.py:3: problem: tick: '61' is out of range" in result.stdout

@@ -122,7 +122,10 @@ def test_other_languages_run_their_own_test_runner(project: Path, fnkit: Command
         'name = "shop"\n\n[[function]]\nname = "web"\nruntime = "node22"\nhandler = "handler.handle"\n'
     )
     (project / "handler.js").write_text("exports.handle = () => 'ok';\n")
-    manifest = {"name": "shop", "scripts": {"test": "node -e \"require('./handler').handle()\""}}
+    manifest = {
+        "name": "shop",
+        "scripts": {"test": "npm run own", "own": "node -e \"require('./handler').handle()\""},
+    }
     (project / "package.json").write_text(json.dumps(manifest))
     assert fnkit("test", "--json").ok().json()["runs"] == [{"language": "Node", "directory": ".", "exit_code": 0}]
     manifest["scripts"] = {"test": 'node -e "process.exit(3)"'}

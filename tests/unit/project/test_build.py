@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.project import CronSpec, FunctionSpec
+from fnkit.project import CronSpec, FunctionSpec, build_project, read_settings
 from fnkit.project.model import NamespaceSpec, SourceLocation, TriggerSpec
-from tests.support.project_tree import HANDLER, SETTINGS, build_files
+from fnkit.scanner import scan
+from tests.support.project_tree import HANDLER, SETTINGS, build_files, write_files
 
 APP = """from fnkit import cron, function, trigger
 
@@ -178,6 +179,45 @@ def test_default_runtime_matches_this_python_or_is_the_newest(
 ) -> None:
     project = build_files(tmp_path, {"app.py": HANDLER}, host_python=host, available=available)
     assert [function.runtime for function in project.functions] == [runtime]
+
+
+@pytest.mark.parametrize(
+    ("requires", "host", "runtime"),
+    [
+        (">=3.11", (3, 12), "python312"),
+        (">=3.13", (3, 12), "python314"),
+        ("<3.13", (3, 99), "python312"),
+        (">=3.13.4,<3.14", (3, 11), "python313"),
+        ("==3.13.*", (3, 11), "python313"),
+        (">=4", (3, 12), "python312"),
+        ("nonsense", (3, 12), "python312"),
+    ],
+)
+def test_default_runtime_is_one_that_the_project_supports(
+    tmp_path: Path, requires: str, host: tuple[int, int], runtime: str
+) -> None:
+    settings = f'[project]\nname = "shop"\nrequires-python = "{requires}"\n[tool.fnkit]\n'
+    project = build_files(tmp_path, {"app.py": HANDLER, "pyproject.toml": settings}, host_python=host)
+    assert [function.runtime for function in project.functions] == [runtime]
+
+
+@pytest.mark.parametrize(
+    ("deployed", "defaults", "expected"),
+    [
+        ("python313", "", "python313"),  # although the host has another one
+        ("python310", "", "python310"),  # its end of support is over, but not that of updates
+        ("python37", "", "python312"),  # updates are refused
+        ("node24", "", "python312"),  # another function has had this name
+        ("python313", '[defaults]\nruntime = "python314"\n', "python314"),
+    ],
+)
+def test_deployed_function_keeps_its_runtime(tmp_path: Path, deployed: str, defaults: str, expected: str) -> None:
+    write_files(tmp_path, {"app.py": HANDLER, "fnkit.toml": f'name = "shop"\n{defaults}'})
+    report = scan(tmp_path, [tmp_path / "app.py"])
+    project = build_project(
+        tmp_path, read_settings(tmp_path), report, host_python=(3, 12), deployed={"hello": deployed}
+    )
+    assert [function.runtime for function in project.functions] == [expected]
 
 
 @pytest.mark.parametrize(

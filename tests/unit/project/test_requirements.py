@@ -35,6 +35,29 @@ requests>=2.32
         "orjson",
     )
     assert project.requirements_file == "requirements.txt"
+    assert [f"{one.file}:{one.line}" for one in project.requirement_sources] == [
+        "requirements.txt:2",
+        "requirements.txt:5",
+        "requirements.txt:6",
+        "more/extra.txt:2",
+    ]
+
+
+def test_each_requirement_in_pyproject_has_its_line(tmp_path: Path) -> None:
+    text = """[project]
+name = "shop"
+dependencies = [
+  "a>=1",
+
+  'b',
+]
+[tool.fnkit]
+"""
+    project = build_files(tmp_path, {"pyproject.toml": text})
+    assert [(one.file, one.line) for one in project.requirement_sources] == [
+        ("pyproject.toml", 4),
+        ("pyproject.toml", 6),
+    ]
 
 
 def test_requirements_are_read_from_pyproject_as_fallback(tmp_path: Path) -> None:

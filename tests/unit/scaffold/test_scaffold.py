@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import UsageError
 from fnkit.scaffold import create_project, list_templates, project_name
 
@@ -38,6 +40,17 @@ def test_project_name_in_settings_is_derived_from_the_folder(tmp_path: Path, tem
         assert settings["tool"]["fnkit"]["name"] == settings["project"]["name"] == "my-shop"
     else:
         assert tomllib.loads((tmp_path / "My Shop" / "fnkit.toml").read_text())["name"] == "my-shop"
+
+
+@pytest.mark.parametrize("template", PYTHON_TEMPLATES)
+def test_new_project_pins_a_runtime_that_accepts_new_functions(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    runtime = tomllib.loads((tmp_path / "shop" / "pyproject.toml").read_text())["tool"]["fnkit"]["defaults"][
+        "runtime"
+    ]
+    row = find_runtime(runtime)
+    assert row is not None
+    assert (row.language, row.status) == ("Python", RuntimeStatus.AVAILABLE)
 
 
 @pytest.mark.long

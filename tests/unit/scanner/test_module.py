@@ -8,7 +8,7 @@ import pytest
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 from fnkit.scanner import ScannedFunction
-from tests.support.project_tree import locations, scan_files
+from tests.support.project_tree import locations, problems_of, scan_files
 
 HANDLER = "def handler(event, context): ...\n"
 
@@ -201,6 +201,66 @@ def test_invalid_decorator_argument_is_reported(tmp_path: Path, source: str, pro
 def test_misspelt_argument_has_a_suggestion(tmp_path: Path) -> None:
     report = scan_files(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{HANDLER}"})
     assert [problem.hint for problem in report.problems] == ["Did you mean memory?"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('@cron("0 * * * *")', [("@cron on handler: cron is", "Add `from fnkit import cron` ")]),
+        ("@function", [("@function on handler: function is", "Add `from fnkit import function` ")]),
+        ('@trigger(nats="a")', [("@trigger on handler: trigger is", "Add `from fnkit import trigger` ")]),
+        ("@fnkit.function()", [("@fnkit.function on handler: fnkit is", "Add `import fnkit` ")]),
+        ("def cron(f): return f\ndel cron\n@function", [("@function on handler: function is", "Add `from")]),
+        ('from fnkit import function\n@function\n@cron("0 * * * *")', [("@cron on handler: cron is", "Add `from")]),
+    ],
+)
+def test_decorator_that_was_not_imported_is_reported(
+    tmp_path: Path, source: str, expected: list[tuple[str, str]]
+) -> None:
+    report = scan_files(tmp_path, {"app.py": f"{source}\n{HANDLER}"})
+    line = source.count("\n") + 1
+    assert locations(report.problems) == [f"decorator-not-imported app.py:{line}"]
+    (problem,) = report.problems
+    (message, hint) = expected[0]
+    assert problem.message == f"{message} not defined at this point."
+    assert (problem.hint or "").startswith(hint)
+
+
+def test_arguments_of_a_decorator_that_was_not_imported_are_checked(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, {"app.py": '@cron("61 * * * *")\n@function(memroy=1)\n' + HANDLER})
+    assert sorted(problem.code for problem in problems) == [
+        "bad-schedule",
+        "decorator-not-imported",
+        "decorator-not-imported",
+        "unknown-argument",
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from celery import cron",
+        "import celery as cron",
+        "from celery.everything import *",
+        "def cron(schedule): return lambda handler: handler",
+        "class cron: ...",
+        "cron = print",
+        "if FLAG:\n    from celery import cron\nelse:\n    cron = None",
+        "for cron in found: ...",
+        "with opened as cron: ...",
+        "try: ...\nexcept E as cron: ...",
+        "match x:\n    case [*cron]: ...",
+        "match x:\n    case str() as cron: ...",
+        "def set_up():\n    global cron\n    cron = print\nset_up()",
+    ],
+    ids=lambda text: text.replace("\n", " | "),
+)
+@pytest.mark.parametrize("first", ["", "from fnkit import function\n"])
+def test_name_that_the_module_binds_itself_is_not_a_decorator_of_fnkit(
+    tmp_path: Path, source: str, first: str
+) -> None:
+    report = scan_files(tmp_path, {"app.py": f'{first}{source}\n@cron("0 * * * *")\n{HANDLER}'})
+    assert (report.functions, report.problems) == ((), ())
 
 
 @pytest.mark.parametrize(

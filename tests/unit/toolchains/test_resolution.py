@@ -13,6 +13,7 @@ import pytest
 from fnkit.errors import PlatformError
 from fnkit.toolchains.resolution import Toolchains
 from tests.support.builds import toolchain
+from tests.support.toolchains import hide_packaged_programs
 
 CURRENT_RUNTIME = f"python3{sys.version_info.minor}"
 
@@ -40,6 +41,7 @@ def only_current_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path))
     monkeypatch.setenv("RUSTUP_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
+    hide_packaged_programs(tmp_path / "empty", monkeypatch)
 
 
 @pytest.mark.usefixtures("only_current_python")

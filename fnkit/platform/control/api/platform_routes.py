@@ -15,13 +15,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from fnkit.contract.deliveries import ReplayRequest
+from fnkit.contract.deliveries import ReplayRequest, SendMessage
 from fnkit.contract.platform import (
     API_KEYS_PATH,
     DEFAULT_NATS_ACCOUNT,
     ApiKey,
     ApiKeyList,
     CreateApiKey,
+    FailedImport,
     PlatformInfo,
 )
 from fnkit.platform.control.addresses import ca_certificate, gateway_tls_url, gateway_url
@@ -73,6 +74,10 @@ async def _replay_deliveries(plane: ControlPlane, request: ApiRequest) -> object
     return plane.history.replay(request.region, request.kind, request.id, await request.body(ReplayRequest))
 
 
+async def _send_message(plane: ControlPlane, request: ApiRequest) -> object:
+    return await plane.queue_triggers.send(request.region, request.id, await request.body(SendMessage))
+
+
 async def _fire_cron(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.history.fire(request.region, request.id)
 
@@ -86,6 +91,7 @@ DELIVERY_OPERATIONS: Final = (
     Operation("ListTriggerDeliveries", "GET", "/triggers/{id}/deliveries", _list_deliveries),
     Operation("GetTriggerDelivery", "GET", "/triggers/{id}/deliveries/{delivery}", _get_delivery),
     Operation("ReplayTriggerDeliveries", "POST", "/triggers/{id}/replay", _replay_deliveries),
+    Operation("SendTriggerMessage", "POST", "/triggers/{id}/send", _send_message),
 )
 """The operations on deliveries. ``history`` is an older name of a cron's deliveries."""
 
@@ -137,16 +143,28 @@ async def get_metadata(_plane: ControlPlane, _request: Request) -> Response:
 async def get_platform(plane: ControlPlane, request: Request) -> PlatformInfo:
     """Return the platform information that a deploy needs, in a single response."""
     settings = plane.context.settings
+    project_id = request_principal(request).project_id
     return PlatformInfo(
         version=plane.version,
         gateway_url=gateway_url(settings),
         gateway_tls_url=gateway_tls_url(settings),
         ca_certificate=await asyncio.to_thread(ca_certificate, settings),
         nats_account=DEFAULT_NATS_ACCOUNT,
+        private_networks=settings.engine == "kubernetes",
         now=plane.context.clock.now(),
-        triggers=plane.queue_triggers.statuses() if request_principal(request).project_id is None else [],
+        triggers=plane.queue_triggers.statuses() if project_id is None else [],
+        failed_imports=_failed_imports(plane, project_id),
         targets=await asyncio.to_thread(plane.toolchains.targets),
     )
+
+
+def _failed_imports(plane: ControlPlane, project_id: str | None) -> list[FailedImport]:
+    records = plane.context.store.functions.all(failed_import=1)
+    return [
+        FailedImport(function_id=record.id, error=record.serving.import_error)
+        for record in records
+        if record.serving is not None and project_id in (None, record.project_id)
+    ]
 
 
 async def advance_clock(plane: ControlPlane, request: Request) -> dict[str, float]:

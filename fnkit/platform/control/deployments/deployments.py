@@ -39,6 +39,7 @@ from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.deployments.routes import build_route, merge_variables
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import Deployment, FunctionRecord, transition
+from fnkit.platform.model.routing import DeploymentFailed
 from fnkit.toolchains.resolution import Toolchains
 
 INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without code and for faults of the platform
@@ -263,12 +264,13 @@ class Deployments:
             log.write(f"{failure.message} {failure.hint or ''}")
             await retry_until_written(lambda: self._programs.on_failed(record, deployment))
             raise _DeploymentFailed(failure.message) from None
-        error = await self._link.start_deployment(route)
-        if error is not None:
-            log.write(f"Starting an instance failed: {error}")
+        outcome = await self._link.start_deployment(route)
+        if isinstance(outcome, DeploymentFailed):
+            log.write(f"Starting an instance failed: {outcome.message}")
             await retry_until_written(lambda: self._programs.on_failed(record, deployment))
-            raise _DeploymentFailed(error)
-        await retry_until_written(lambda: self._mark_ready(record, deployment))
+            raise _DeploymentFailed(outcome.message)
+        started = msgspec.structs.replace(deployment, import_error=outcome.import_error)
+        await retry_until_written(lambda: self._mark_ready(record, started))
         self._programs.on_ready(namespace, record, deployment)
 
     def _mark_ready(self, record: FunctionRecord, deployment: Deployment) -> None:

@@ -19,6 +19,7 @@ from fnkit.platform.control.deployments.programs import Programs
 from fnkit.platform.control.deployments.routes import build_route
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
+from fnkit.platform.model.routing import DeploymentFailed
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
@@ -121,9 +122,9 @@ class Restarts:
         except PlatformError as error:  # a secret cannot be decrypted, now or later
             _logger.warning("Function %s is not served: %s", record.id, error)
             return
-        error_message = await self._link.start_deployment(route)
-        if error_message is not None and not is_served:
-            raise _RestartFailed(f"Starting an instance failed: {error_message}")
+        outcome = await self._link.start_deployment(route)
+        if isinstance(outcome, DeploymentFailed) and not is_served:
+            raise _RestartFailed(f"Starting an instance failed: {outcome.message}")
 
     def _report(self, record: FunctionRecord, deployment: Deployment, text: str) -> None:
         _logger.warning("Function %s is not served with its present settings: %s", record.id, text)

@@ -99,7 +99,10 @@ class Dispatcher:
         target = request.target
         deadline, pause = time.monotonic() + self._retry_period, _MIN_BACKOFF
         while True:
-            outcome = await self._gateway.post(target.host, request.body, content_type, target.timeout)
+            # The delivery's ID is the request's: it finds what the function logged.
+            outcome = await self._gateway.post(
+                target.host, request.body, content_type, target.timeout, request.delivery.id
+            )
             if not outcome.rejected or time.monotonic() >= deadline:
                 return outcome
             if pause == _MIN_BACKOFF:

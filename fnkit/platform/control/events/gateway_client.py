@@ -110,7 +110,9 @@ class GatewayClient:
         self._connection: DeliveryClient | None = None
         self._connect_lock = asyncio.Lock()
 
-    async def post(self, host: str, body: bytes, content_type: str, timeout_seconds: float) -> DeliveryOutcome:
+    async def post(
+        self, host: str, body: bytes, content_type: str, timeout_seconds: float, request_id: str = ""
+    ) -> DeliveryOutcome:
         """Send ``POST /`` to a function and wait for its response.
 
         Args:
@@ -118,6 +120,7 @@ class GatewayClient:
             body: The body.
             content_type: Value of the ``Content-Type`` header.
             timeout_seconds: Real seconds to wait for the response.
+            request_id: The ``X-Request-Id``; by default the gateway makes one.
 
         Returns:
             The outcome. If the gateway cannot be reached, it is a rejection: nothing was delivered.
@@ -127,7 +130,7 @@ class GatewayClient:
             connection = self._connection
             if connection is None or not connection.is_open:
                 connection = await self._connect()
-            response = await connection.post(host, content_type, body, timeout_seconds)
+            response = await connection.post(host, content_type, body, timeout_seconds, request_id)
         except Unreachable as error:
             return DeliveryOutcome(None, 0.0, f"the gateway cannot be reached: {error}", rejected=True)
         except (ConnectionError, TimeoutError) as error:
@@ -220,7 +223,9 @@ class DeliveryClient:
             raise
         return cls(connection)
 
-    async def post(self, host: str, content_type: str, body: bytes, timeout_seconds: float) -> DeliveryResponse:
+    async def post(
+        self, host: str, content_type: str, body: bytes, timeout_seconds: float, request_id: str = ""
+    ) -> DeliveryResponse:
         """Send a request and wait for its response.
 
         Args:
@@ -228,6 +233,7 @@ class DeliveryClient:
             content_type: Value of the ``Content-Type`` header.
             body: The body.
             timeout_seconds: Real seconds to wait.
+            request_id: The ``X-Request-Id``; by default the gateway makes one.
 
         Raises:
             Unreachable: The connection closed before the request was sent completely.
@@ -241,7 +247,7 @@ class DeliveryClient:
         self._last_delivery_id += 1
         delivery_id = self._last_delivery_id
         response: asyncio.Future[DeliveryResponse] = self._loop.create_future()
-        frame = encode_request_frame(delivery_id, host, content_type, body)
+        frame = encode_request_frame(delivery_id, host, content_type, body, request_id)
         self._send(frame)
         self._pending[delivery_id] = _Pending(response, self._loop.time() + timeout_seconds, self._queued)
         if self._deadline_timer is None:

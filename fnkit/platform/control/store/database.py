@@ -107,6 +107,9 @@ class Store:
             {
                 "reserved_memory": lambda record: record.settings.memory * record.settings.max_scale,
                 "serving": lambda record: int(record.serving is not None),
+                "failed_import": lambda record: int(
+                    record.serving is not None and bool(record.serving.import_error)
+                ),
             },
         )
         self.crons = Collection(connection, "crons", CronRecord, ("project_id", "function_id", "name"))

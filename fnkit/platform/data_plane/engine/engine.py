@@ -108,7 +108,7 @@ class PooledEngine:
         if current is not None and _is_compatible(current.route, route):
             current.route = route
             self._scaler.start_missing(current)
-            on_done(DeployResult(route))
+            on_done(DeployResult(route, import_error=current.import_error))
             return
         pool = self._pending[route.function_id] = self._create_pool(route, must_prove_itself=True)
         pool.first_start.add_done_callback(partial(self._on_first_start, pool, on_done))
@@ -125,7 +125,7 @@ class PooledEngine:
             self._switch(pool)
         else:
             self._scaler.retire(pool, None)
-        on_done(DeployResult(pool.route, failure))
+        on_done(DeployResult(pool.route, failure, pool.import_error))
 
     def resume(self, route: Route) -> None:
         """Serve a deployment that was accepted before a restart, without starting an instance first."""

@@ -117,6 +117,7 @@ class Pool:
 
     Attributes:
         first_start: Done with the result of the first start: ``None``, or why it failed.
+        import_error: The end of the traceback if the newest instance could not import its handler, else empty.
         drained: Done when the pool is retired and its last instance has ended.
         idle: The idle instances, the longest idle first.
         instances: All instances that were started and have not ended.
@@ -133,6 +134,7 @@ class Pool:
         self.counters = counters
         self.first_start: asyncio.Future[str | None] = self._loop.create_future()
         self.drained: asyncio.Future[None] = self._loop.create_future()
+        self.import_error = ""
         self.idle: list[Instance] = []
         self.instances: set[Instance] = set()
         self.queue: deque[PooledRequest] = deque()
@@ -314,6 +316,7 @@ class Pool:
         self.starting -= 1
         self.counters.starts["ready"] += 1
         self._killed_starts = 0
+        self.import_error = instance.import_error
         self._report_first_start(None)
         return self._make_available(instance)
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from fnkit.contract.invocation.event import decode_path, is_host, new_request_id, resolve_request_id
+from fnkit.contract.invocation.event import decode_path, is_host, resolve_request_id
 from fnkit.contract.invocation.http_head import json_message, overload_response
 from fnkit.contract.invocation.response import MappedResponse, immediate_response
 from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemory, BodyMemoryExhausted
@@ -266,7 +266,7 @@ class Gateway:
             RequestRejected: No function has this host name, or the message is too large.
         """
         route, trace = self.router.find_by_host(delivery.host), None
-        request_id = new_request_id()
+        request_id = resolve_request_id(delivery.request_id)
         payload: bytes | LargeEvent
         if route is None or self.tracer is not None or len(delivery.body) > LARGE_BODY_BYTES:
             # As a request: this creates the error responses, adds the trace headers and splits the event.

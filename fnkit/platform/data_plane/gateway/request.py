@@ -7,12 +7,13 @@ from typing import Final, cast
 
 import msgspec
 
+from fnkit.contract.event_requests import USER_AGENT
 from fnkit.contract.invocation.event import build_context, build_event, decode_text, forward_headers, is_base64
 from fnkit.contract.invocation.native_request import NATIVE_LANGUAGES, encode_native_head, native_text
 from fnkit.platform.data_plane.body_buffer import BodyBuffer
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.data_plane.gateway.conversion import LargeEvent
-from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest
+from fnkit.platform.model.delivery_protocol import DeliveryRequest
 from fnkit.platform.model.routing import Route
 
 _DELIVERY_CLIENT_HOST: Final = "127.0.0.1"

@@ -40,6 +40,7 @@ _KEPT_READS: Final = 32  # of stderr: a stack follows the message, line by line
 class _StartupStatus(msgspec.Struct):
     ready: bool = False
     error: str = ""
+    import_error: str = ""
 
 
 class LocalInstance(ConnectedInstance):
@@ -133,6 +134,7 @@ class LocalInstance(ConnectedInstance):
         if rest or not status.ready:
             self.kill(f"not started: {status.error}")
             return
+        self.import_error = status.import_error
         self._note_ready()
         self._output.read_pending()  # while it belongs to no request
         if not self.started.done():

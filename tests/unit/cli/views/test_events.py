@@ -81,7 +81,7 @@ def test_empty_view_shows_a_message() -> None:
 
 
 def test_cron_run_without_response_shows_the_error() -> None:
-    view = CronRunView(delivery(http_status=None, duration_ms=None, error="the connection broke"))
+    view = CronRunView(delivery(http_status=None, duration_ms=None, error="the connection broke"), ())
     assert shown(view) == "on-order did not respond.\nthe connection broke\n"
 
 

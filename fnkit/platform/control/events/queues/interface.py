@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from importlib.util import find_spec
 from typing import Protocol
 
+from fnkit.contract.deliveries import SentMessage
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.platform.model.records import TriggerRecord
 
@@ -44,6 +45,19 @@ class BrokerBackend(Protocol):
 
     def create_source(self, record: TriggerRecord) -> MessageSource:
         """Create the message source of a trigger that has an endpoint."""
+
+    async def send(self, record: TriggerRecord, body: bytes, subject: str | None) -> SentMessage:
+        """Send a message to where the trigger receives from. The trigger has an endpoint.
+
+        Args:
+            record: The trigger.
+            body: The message.
+            subject: The NATS subject, if it is not that of the trigger.
+
+        Raises:
+            BrokerError: The broker cannot be reached, or does not take the message.
+            ControlError: 400: the message or subject is invalid.
+        """
 
 
 class Message(Protocol):

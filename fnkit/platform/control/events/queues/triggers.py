@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fnkit.contract.deliveries import SendMessage, SentMessage
 from fnkit.contract.platform import TriggerStatus
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.gateway_client import GatewayClient, delivery_target
 from fnkit.platform.control.events.queues.broker_config import BrokerConfig
 from fnkit.platform.control.events.queues.consumer import ConsumerStatus, QueueConsumer
 from fnkit.platform.control.events.queues.interface import BrokerBackend
 from fnkit.platform.control.events.queues.nats.source import NatsBackend
+from fnkit.platform.control.events.queues.sending import send_message
 from fnkit.platform.control.events.queues.sqs.source import SqsBackend
 from fnkit.platform.control.resources.triggers import Triggers
 from fnkit.platform.model.records import NatsSource, TriggerRecord
@@ -89,10 +92,30 @@ class QueueTriggers:
     def statuses(self) -> list[TriggerStatus]:
         """Return the state of each active trigger's connection to its broker."""
         return [
-            TriggerStatus(id=record.id, name=record.name, state=trigger.status.state, words=trigger.status.message)
+            TriggerStatus(
+                id=record.id,
+                name=record.name,
+                function_id=record.function_id,
+                state=trigger.status.state,
+                words=trigger.status.message,
+            )
             for trigger_id, trigger in self._active.items()
             if (record := self._triggers.get_active(trigger_id)) is not None
         ]
+
+    async def send(self, region: str, trigger_id: str, request: SendMessage) -> SentMessage:
+        """Send a message to where a trigger receives from.
+
+        Raises:
+            ControlError: 404, or the message cannot be sent.
+        """
+        record = self._triggers.get_active(trigger_id)
+        if record is None or record.region != region:
+            raise ControlError(404, "trigger does not exist")
+        return await send_message(self._backend(record), record, request)
+
+    def _backend(self, record: TriggerRecord) -> BrokerBackend:
+        return self._nats if isinstance(record.source, NatsSource) else self._sqs
 
     def _on_brokers_changed(self) -> None:
         """Check the endpoints of all triggers again."""
@@ -134,7 +157,7 @@ class QueueTriggers:
             if self._context.store.triggers.get(trigger_id) is None:
                 self._nats.on_deleted(trigger_id)
             return
-        backend: BrokerBackend = self._nats if isinstance(record.source, NatsSource) else self._sqs
+        backend = self._backend(record)
         endpoint = backend.endpoint(record)
         if active is None or active.endpoint != endpoint:
             if active is not None:

@@ -244,6 +244,7 @@ def test_migration_keeps_the_bodies_of_deliveries(tmp_path: Path) -> None:
         DROP INDEX domains_region; DROP INDEX domains_region_hostname; DROP INDEX domains_project;
         ALTER TABLE crons DROP COLUMN project_id; ALTER TABLE domains DROP COLUMN project_id;
         DROP TABLE images;
+        DROP INDEX functions_failed_import; ALTER TABLE functions DROP COLUMN failed_import;
         PRAGMA user_version = 3;
         """
     )

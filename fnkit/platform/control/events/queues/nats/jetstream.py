@@ -290,6 +290,43 @@ async def find_stream(client: Client, subject: str) -> Stream | None:
     return None
 
 
+class _PublishAcknowledgement(msgspec.Struct, frozen=True):
+    stream: str
+    seq: int
+
+
+async def publish(client: Client, stream: Stream | None, subject: str, body: bytes) -> tuple[str, int]:
+    """Publish a message, and wait until its stream has stored it, or the broker has received it.
+
+    Args:
+        client: The client.
+        stream: The stream that covers the subject, or ``None``.
+        subject: A subject without wildcards.
+        body: The message.
+
+    Returns:
+        The stream and the message's sequence in it; an empty name and 0 without a stream.
+
+    Raises:
+        BrokerError: The broker does not take the message.
+    """
+    from nats.errors import Error
+
+    try:
+        if stream is None:
+            await client.publish(subject, body)
+            await client.flush(int(_REQUEST_TIMEOUT))
+            return "", 0
+        response = await client.request(subject, body, timeout=_REQUEST_TIMEOUT)
+        acknowledgement = msgspec.json.decode(response.data, type=_PublishAcknowledgement)
+    except msgspec.MsgspecError:
+        raise BrokerError("the stream did not store the message") from None
+    except (Error, TimeoutError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise BrokerError(f"the broker did not take the message: {reason}") from None
+    return acknowledgement.stream, acknowledgement.seq
+
+
 def subject_matches(patterns: Iterable[str], subject: str) -> bool:
     """Return whether one of the patterns matches every subject that ``subject``, which may be a pattern, matches.
 

@@ -17,8 +17,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from fnkit.contract.deliveries import SentMessage
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch, missing_extra
 from fnkit.platform.control.events.queues.nats import jetstream
 from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections
@@ -301,6 +303,23 @@ async def _wait_for_event(
         waiting.cancel()
 
 
+def _publishing_subject(pattern: str, subject: str | None) -> str:
+    """Return the subject to publish on.
+
+    Raises:
+        ControlError: 400.
+    """
+    wanted = subject or pattern
+    tokens = wanted.split(".")
+    if subject is None and not {"*", ">"}.isdisjoint(tokens):
+        raise invalid("subject", f"is required, because that of the trigger, {pattern}, has wildcards")
+    if "" in tokens or not {"*", ">"}.isdisjoint(tokens) or any(one.isspace() for one in wanted):
+        raise invalid("subject", f"{wanted!r} is not a subject to publish on")
+    if not jetstream.subject_matches([pattern], wanted):
+        raise invalid("subject", f"{wanted} is not covered by that of the trigger, {pattern}")
+    return wanted
+
+
 class NatsBackend:
     """The backend of NATS triggers."""
 
@@ -343,6 +362,26 @@ class NatsBackend:
         """Schedule the removal of the consumers of a deleted trigger."""
         self._deleted_triggers.add(trigger_id)
         self._trigger_deleted.set()
+
+    async def send(self, record: TriggerRecord, body: bytes, subject: str | None) -> SentMessage:
+        """Publish a message on the trigger's subject, or on one that it covers.
+
+        Raises:
+            BrokerError: The broker cannot be reached, or does not take the message.
+            ControlError: 400: the subject is missing, invalid, or not covered.
+        """
+        broker = self.endpoint(record)
+        if isinstance(broker, str) or not isinstance(record.source, NatsSource):
+            raise TypeError(broker)
+        address = _publishing_subject(record.source.subject, subject)
+        connection = self._connections.acquire(broker)
+        try:
+            client = await connection.wait_for_client()
+            stream = await jetstream.find_stream(client, address) if connection.can_receive_replies else None
+            name, sequence = await jetstream.publish(client, stream, address, body)
+        finally:
+            await self._connections.release(broker)
+        return SentMessage(kind="nats", address=address, stream=name, message_id=str(sequence) if name else "")
 
     async def run_cleanup(self) -> None:
         """Remove the consumers of deleted triggers, forever. Failed removals are tried again every ten seconds."""

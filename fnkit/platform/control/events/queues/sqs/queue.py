@@ -136,6 +136,22 @@ class SqsQueue:
         await self.refresh_attributes()
         self.rejection = None
 
+    async def send(self, text: str) -> str:
+        """Send a message, without having opened the queue, and return its ID.
+
+        A message for a FIFO queue is in a group of all test messages, and never a duplicate.
+
+        Raises:
+            BrokerError: The service cannot be reached, or rejects the message.
+        """
+        if not self._url:
+            self._url = str((await self._client.call("GetQueueUrl", QueueName=self._endpoint.queue))["QueueUrl"])
+        order: dict[str, str] = {}
+        if self.attributes.is_fifo:
+            order = {"MessageGroupId": "fnkit", "MessageDeduplicationId": str(uuid.uuid4())}
+        response = await self._client.call("SendMessage", QueueUrl=self._url, MessageBody=text, **order)
+        return str(response.get("MessageId", ""))
+
     async def refresh_attributes(self) -> None:
         """Read the queue's attributes. Keys without permission to read them can still consume the queue."""
         try:

@@ -7,8 +7,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from fnkit.contract.deliveries import SentMessage
 from fnkit.errors import PlatformError
 from fnkit.platform.brokers.model import SqsBroker
+from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.events.queues.interface import Message, Prefetch, missing_extra
 from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS
 from fnkit.platform.control.events.queues.sqs.client import SqsClients
@@ -130,6 +132,29 @@ class SqsBackend:
                 return broker if isinstance(broker, str) else endpoint_at_broker(source, broker)
             case other:
                 raise TypeError(other)
+
+    async def send(self, record: TriggerRecord, body: bytes, subject: str | None) -> SentMessage:
+        """Send a message to the trigger's queue.
+
+        Raises:
+            BrokerError: The queue cannot be reached, or rejects the message.
+            ControlError: 400: the message is not text, or there is a subject.
+        """
+        if subject is not None:
+            raise invalid("subject", "is for NATS triggers; this one receives from an SQS queue")
+        endpoint = self.endpoint(record)
+        if isinstance(endpoint, str):
+            raise TypeError(endpoint)
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise invalid("body", "is not UTF-8, and messages of SQS are text") from None
+        queue = SqsQueue(self._clients.acquire(endpoint.config), endpoint)
+        try:
+            message_id = await queue.send(text)
+        finally:
+            self._clients.release(endpoint.config)
+        return SentMessage(kind="sqs", address=endpoint.queue, message_id=message_id)
 
     def create_source(self, record: TriggerRecord) -> SqsMessageSource:
         """Create the message source of a trigger."""

@@ -1,0 +1,194 @@
+"""Translates failures of uv's resolution into errors that name the requirement concerned."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from packaging.utils import canonicalize_name
+
+from fnkit.bundler.dependencies.resolver import ResolutionRequest
+from fnkit.errors import BundleError
+from fnkit.project.model import SourceLocation
+
+_PACKAGE_NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)`?"
+_URL_CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
+_REQUIREMENTS_PATH = re.compile(r"`?[^`\s]*fnkit-lock-[^`\s]*`?")
+_MAX_REASON_LENGTH = 900
+_REQUIRED = re.compile(r"you require ([^,;]+)")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LISTED = re.compile(r"[A-Za-z0-9][\w.-]*(?:[<>=!~]=?[^ ,]+(?:,[^ ]+)*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _FailurePattern:
+    """A kind of failure, recognised by ``pattern`` in uv's output.
+
+    ``message`` and ``hint`` are templates with {name}, {reason}, {target}, {place}, the file of the requirements,
+    {requirement} and {line}, the one concerned, and {lines}, all that are concerned.
+    """
+
+    code: str
+    pattern: str
+    message: str
+    hint: str
+
+
+_FAILURE_PATTERNS = (
+    _FailurePattern(
+        "disk-full",
+        r"No space left on device|File too large|Disk quota exceeded",
+        "There is not enough disk space to resolve the requirements: {reason}",
+        "Free some space for uv's cache, or move it with UV_CACHE_DIR.",
+    ),
+    _FailurePattern(
+        "offline",
+        r"network (?:was|is) disabled|was not found in the cache",
+        "The requirements cannot be resolved offline: {reason}",
+        "Connect to the network once, or commit the lock file of another machine.",
+    ),
+    _FailurePattern(
+        "index-credentials",
+        r"\b(?:401|403)\b.*(?:Unauthorized|Forbidden)|missing credentials",
+        "The package index rejected the credentials: {reason}",
+        "Configure uv's credentials for it: .netrc, keyring, or UV_INDEX_<NAME>_PASSWORD.",
+    ),
+    _FailurePattern(
+        "unknown-package",
+        rf"{_PACKAGE_NAME} was not found in the (?:package registry|provided package locations)",
+        "The package {name}, required by {place}, is not in the index.",
+        "Check the spelling, or add the index that contains it to [tool.uv].",
+    ),
+    _FailurePattern(
+        "no-such-version",
+        rf"(?:there is no version of {_PACKAGE_NAME}|only {_PACKAGE_NAME}[<>=!~][^ ]* is available)[^;]*"
+        r"and you require [^ ,]+, we can conclude that your requirements are unsatisfiable",
+        "No version of {name} satisfies {requirement}: {reason}",
+        "Correct the version in {line}.",
+    ),
+    _FailurePattern(
+        "requirements-conflict",
+        r"you require [^ ,]+ and [^ ,]+, we can conclude that your requirements are unsatisfiable",
+        "The requirements conflict for {target}: {reason}",
+        "Relax one of them: {lines}.",
+    ),
+    _FailurePattern(
+        "no-wheel",
+        rf"Wheels are required for {_PACKAGE_NAME}|{_PACKAGE_NAME}(?:[=<>!~][^ ]*)? "
+        r"ha(?:s|ve) no (?:usable )?wheels",
+        "{name} has no wheel for {target}.",
+        'If it is pure Python, allow building it: source_builds = ["{name}"] in [tool.fnkit]; '
+        "otherwise choose another version or package.",
+    ),
+    _FailurePattern(
+        "requirement-not-lockable",
+        rf"Failed to (?:download and )?build {_PACKAGE_NAME} @ (?:file|git)"
+        r"|Distribution not found at|Git operation failed",
+        "{place} requires a directory or a repository, which cannot be locked: {reason}",
+        "Require a version from an index or the URL of a wheel; put your own code into the project.",
+    ),
+    _FailurePattern(
+        "index-unreachable",
+        r"Failed to fetch|error sending request|Request failed after|dns error|tcp connect error|timed out",
+        "The package index did not answer: {reason}",
+        "Check the connection and the proxy settings, then try again.",
+    ),
+    _FailurePattern(
+        "requirement-syntax",
+        r"Couldn't parse requirement|Failed to parse",
+        "A line of {place} is not a valid requirement: {reason}",
+        "Write requirements as in PEP 508, for example name>=1.0.",
+    ),
+    _FailurePattern(
+        "hash-mismatch",
+        r"hash mismatch",
+        "A file from the index does not have the expected hash: {reason}",
+        "Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
+    ),
+    _FailurePattern(
+        "source-build",
+        rf"Failed to build {_PACKAGE_NAME}",
+        "{name} could not be built from source: {reason}",
+        "Choose a version with a wheel.",
+    ),
+    _FailurePattern(
+        "requirements-conflict",
+        r"unsatisfiable",
+        "The requirements conflict for {target}: {reason}",
+        "Relax one of them: {lines}.",
+    ),
+    _FailurePattern("lock-failed", "", "The requirements could not be resolved: {reason}", "Check {place}."),
+)
+"""Ordered: the first pattern that matches uv's output wins. The last one matches everything."""
+
+
+def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
+    """Return the error for uv's output after a failed resolution, at the line of the requirement concerned."""
+    reason = _REQUIREMENTS_PATH.sub(request.requirements_source, condense_output(stderr))
+    for case in _FAILURE_PATTERNS:
+        match = re.search(case.pattern, reason, re.IGNORECASE)
+        if match is not None:
+            name = next((group for group in match.groups() if group), "")
+            concerned = _concerned_requirements(name, reason, request)
+            first = concerned[0] if concerned else None
+            fields = {
+                "name": name,
+                "reason": reason,
+                "target": f"Python {request.target.python_name} on {request.target.platform}",
+                "place": request.requirements_source,
+                "requirement": first.text if first else name,
+                "line": first.place if first else request.requirements_source,
+                "lines": ", ".join(f"{one.text} ({one.place})" for one in concerned) or request.requirements_source,
+            }
+            message = case.message.format(**fields)
+            source = first.source if first else None
+            return BundleError(
+                message if message.endswith((".", "…")) else message + ".",
+                code=case.code,
+                hint=case.hint.format(**fields),
+                file=source.file if source else request.requirements_file,
+                line=source.line if source else None,
+            )
+    raise AssertionError("the last case matches everything")
+
+
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    """A requirement of the project, and where it stands if that is known."""
+
+    text: str
+    source: SourceLocation | None
+    place: str
+
+
+def _concerned_requirements(name: str, reason: str, request: ResolutionRequest) -> list[_Requirement]:
+    """Return the project's requirement of a package, or without a name all that uv says the project requires."""
+    words = [name] if name else _WORD.findall(" ".join(_REQUIRED.findall(reason)))
+    names = {str(canonicalize_name(word)) for word in words}
+    sources = [*request.requirement_sources, *[None] * len(request.requirements)]
+    return [
+        _Requirement(text, source, f"{source.file}:{source.line}" if source else request.requirements_source)
+        for text, source in zip(request.requirements, sources, strict=False)
+        if names.intersection(map(canonicalize_name, _WORD.findall(text)[:1]))
+    ]
+
+
+def condense_output(stderr: str) -> str:
+    """Return uv's reasons on one line, without warnings, prefixes, drawing characters and credentials."""
+    reasons: list[str] = []
+    is_listed = False
+    for line in stderr.splitlines():
+        text = line.strip()
+        if not text or text.startswith(("warning:", "^", "error: No solution found", "hint: Packages were")):
+            continue
+        for prefix in ("error:", "cause:", "hint:", "× ", "╰─▶", "├─▶", "│"):
+            text = text.removeprefix(prefix).strip()
+        if reasons and (is_listed or reasons[-1].endswith(":")):
+            # uv lists versions on lines of their own, and continues its sentence on the next one.
+            is_listed = _LISTED.fullmatch(text) is not None
+            separator = ", " if is_listed and not reasons[-1].endswith(":") else " "
+            reasons[-1] += separator + text.removesuffix(".")
+        elif text and text not in reasons:
+            reasons.append(text.removesuffix("."))
+    joined = _URL_CREDENTIALS.sub(r"\1", "; ".join(reasons)) or "no reason was given"
+    return joined if len(joined) <= _MAX_REASON_LENGTH else joined[: _MAX_REASON_LENGTH - 1] + "…"

@@ -1,0 +1,86 @@
+"""Reports what the API calls ``ready`` and what nevertheless does not work: failed imports and idle triggers.
+
+As in production, a function whose handler cannot be imported is ``ready`` and answers each request with an error.
+The local platform has started an instance of it, and knows. Scaleway's API does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import Status
+from fnkit.contract.platform import PlatformInfo, TriggerStatus
+from fnkit.deploy.events import FunctionResult
+from fnkit.deploy.retries import AdaptiveLimiter
+from fnkit.errors import DeployError
+
+_TRACEBACK_LINES: Final = 6
+_TRIGGER_TIMEOUT_SECONDS: Final = 5.0  # the platform looks at a new trigger within milliseconds
+
+
+def fail_unimportable(
+    results: Sequence[FunctionResult], api: FunctionsApi, limiter: AdaptiveLimiter
+) -> list[FunctionResult]:
+    """Return the results, with a failure for each ready function that cannot import its handler.
+
+    Functions that did not change are included: they do not work either.
+    """
+    if not any(one.status == Status.READY for one in results):
+        return list(results)
+    errors = import_errors(limiter.call(api.platform_info))
+    return [
+        replace(one, failure=_import_failure(one.name, errors[one.id]))
+        if one.failure is None and one.status == Status.READY and one.id in errors
+        else one
+        for one in results
+    ]
+
+
+def import_errors(info: PlatformInfo | None) -> dict[str, str]:
+    """Return the end of the traceback by function id, of functions that cannot import their handler."""
+    return {} if info is None else {one.function_id: one.error for one in info.failed_imports}
+
+
+def shortened_traceback(error: str) -> str:
+    """Return the last lines of a traceback, indented."""
+    return "\n".join(f"    {line}" for line in error.rstrip().splitlines()[-_TRACEBACK_LINES:])
+
+
+def _import_failure(function: str, error: str) -> DeployError:
+    return DeployError(
+        f"{function} was deployed, but its handler cannot be imported:\n{shortened_traceback(error)}",
+        code="import-failed",
+        hint="Every request gets an error until this is corrected and deployed.",
+    )
+
+
+def idle_trigger_notes(
+    declared: Mapping[str, tuple[str, int]], api: FunctionsApi, limiter: AdaptiveLimiter
+) -> tuple[str, ...]:
+    """Return a sentence for each trigger that will receive nothing, because its broker is missing.
+
+    Args:
+        declared: Name and number of triggers by function id, of deployed functions.
+        api: The API.
+        limiter: Limits concurrent requests.
+    """
+    if not any(number for _, number in declared.values()):
+        return ()
+
+    def all_known() -> list[TriggerStatus] | None:
+        info = limiter.call(api.platform_info)
+        if info is None:
+            return []
+        known = [one for one in info.triggers if one.function_id in declared]
+        return known if len(known) >= sum(number for _, number in declared.values()) else None
+
+    found = limiter.poll(all_known, timeout_seconds=_TRIGGER_TIMEOUT_SECONDS, max_interval=0.15)
+    return tuple(
+        f"The trigger {one.name} of {declared[one.function_id][0]} is idle and receives nothing: {one.words}. "
+        "docs/triggers.md describes how to add a broker."
+        for one in found or ()
+        if one.state == "idle"
+    )

@@ -1,0 +1,51 @@
+"""Imports what a handler needs of other packages, in a process that does not have the function's settings yet.
+
+The local ``fnkit invoke`` starts the process before it reads the project, with what it knew of the function the
+last time. The imports count only if they cannot have differed: the variables of the function are the same, and no
+module has read one that is secret. Standard library only, Python 3.8 and later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import typing
+
+from . import preload, serve
+from .handler_imports import handler_imports
+
+
+class EarlyImports:
+    """What was imported.
+
+    Attributes:
+        environment: The variables that modules saw.
+        names_read: The secret variables that modules have looked for.
+    """
+
+    def __init__(self, environment: dict[str, str], names_read: set[str]) -> None:
+        self.environment = environment
+        self.names_read = names_read
+
+    def fit(self, environment: dict[str, str], secrets: list[str]) -> bool:
+        """Return whether the imports are as they would be with these variables, of which some are secret."""
+        visible = {name: value for name, value in environment.items() if name not in secrets}
+        return visible == self.environment and not self.names_read
+
+
+def import_early(known: dict[str, typing.Any]) -> EarlyImports:
+    """Import the modules of other packages that a handler imports. Those that fail are left to the handler.
+
+    Args:
+        known: ``handler``, ``root``, ``environment`` (the variables that are not secret) and ``secrets`` (names).
+    """
+    serve.apply_environment(known["environment"])
+    path = sys.path[:]
+    sys.path[:] = serve.module_search_path(known["handler"], known["root"])
+    with preload.EnvironmentAudit(frozenset(known["secrets"])) as audit:
+        for statement in handler_imports(known["handler"], known["root"]):
+            with contextlib.suppress(Exception):
+                importlib.import_module(statement.name)
+    sys.path[:] = path
+    return EarlyImports(known["environment"], audit.names_read)

@@ -1,0 +1,2 @@
+export default class Greeter {}
+export const greeting = async (name: string): Promise<string> => `Hello ${name}`;

@@ -1,0 +1,6 @@
+<?php
+
+function width_of(string $text): int
+{
+    return strlen($text) * 71;
+}

@@ -1,0 +1,1 @@
+pub const FACTORIAL: &str = "factorial";
