@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "new": ("fnkit.cli.commands.new:new", "Create a new project."),
+    "login": ("fnkit.cli.commands.login:login", "Save credentials in Scaleway's configuration file."),
     "scan": ("fnkit.cli.commands.scan:scan", "Show the functions and problems of the project."),
     "bundle": ("fnkit.cli.commands.bundle:bundle", "Build the deployment archives."),
     "lock": ("fnkit.cli.commands.bundle:lock", "Resolve dependencies and write the lock files."),
