@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fnkit.errors import InvokeError
-from fnkit.invoke.worker_connection import WorkerConnection, WorkerEnded
-from fnkit.invoke.worker_process import LineCallback, WorkerProcess
+from fnkit.invoke.handler_connection import HandlerConnection, HandlerProcessEnded
+from fnkit.invoke.handler_process import HandlerProcess, LineCallback
 
 
 class HandlerStart:
@@ -34,18 +34,18 @@ class HandlerStart:
         self._has_terminal = has_terminal
         self._early = self._start_early()
 
-    def _start_early(self) -> WorkerProcess | None:
+    def _start_early(self) -> HandlerProcess | None:
         try:
             python, known = json.loads(self._record.read_bytes())
             known["environment"]["HOME"] = self.home
-            return WorkerProcess(python, known, has_terminal=self._has_terminal)
+            return HandlerProcess(python, known, has_terminal=self._has_terminal)
         except (OSError, ValueError, TypeError, KeyError, InvokeError):
             return None
 
     @contextmanager
     def connect(
         self, python: str, settings: Mapping[str, object], on_line: LineCallback | None
-    ) -> Iterator[WorkerConnection]:
+    ) -> Iterator[HandlerConnection]:
         """Connect to a process that has loaded the handler, or has failed to; end it afterwards.
 
         Args:
@@ -55,18 +55,18 @@ class HandlerStart:
 
         Raises:
             InvokeError: ``invoke-start``: no process could be started.
-            WorkerEnded: The process exited while it loaded the handler.
+            HandlerProcessEnded: The process exited while it loaded the handler.
         """
         process, self._early = self._early, None
         connection = None
         try:
             if process is not None and process.python == python and not settings["command"]:
-                with suppress(InvokeError, WorkerEnded):
+                with suppress(InvokeError, HandlerProcessEnded):
                     connection = process.connect(settings, on_line)
             if connection is None:
                 if process is not None:
                     process.end()
-                process = WorkerProcess(python, None, has_terminal=self._has_terminal)
+                process = HandlerProcess(python, None, has_terminal=self._has_terminal)
                 connection = process.connect(settings, on_line)
                 self._write(python, settings)
             if connection is None or process is None:

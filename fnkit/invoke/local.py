@@ -31,9 +31,9 @@ from fnkit.contract.invocation.response import (
 from fnkit.environments.model import HandlerEnvironment
 from fnkit.errors import UsageError
 from fnkit.invoke.early_start import HandlerStart
+from fnkit.invoke.handler_connection import HandlerConnection, HandlerProcessEnded
+from fnkit.invoke.handler_process import LineCallback
 from fnkit.invoke.model import InvocationRequest, InvocationResult
-from fnkit.invoke.worker_connection import WorkerConnection, WorkerEnded
-from fnkit.invoke.worker_process import LineCallback
 from fnkit.project import FunctionSpec, Project
 from fnkit.worker.interpreters import INTERPRETERS
 
@@ -97,7 +97,7 @@ def invoke_local(
     try:
         with start.connect(environment.python, settings, record_line) as connection:
             response, milliseconds = _call(connection, document, spec.name, timeout)
-    except WorkerEnded as ended:
+    except HandlerProcessEnded as ended:
         response, milliseconds = map_failure(str(ended)), 0.0
     return InvocationResult(response=response, duration_ms=milliseconds, logs=tuple(logs))
 
@@ -146,7 +146,7 @@ def _worker_settings(
 
 
 def _call(
-    connection: WorkerConnection, document: bytes, name: str, timeout: float | None
+    connection: HandlerConnection, document: bytes, name: str, timeout: float | None
 ) -> tuple[MappedResponse, float]:
     """Call the handler; return the mapped response, and the milliseconds that it took."""
     started_at = time.perf_counter()
@@ -155,7 +155,7 @@ def _call(
     except TimeoutError:
         text = f"{name} did not answer within {timeout:g} s"
         response = map_response(504, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
-    except WorkerEnded as ended:
+    except HandlerProcessEnded as ended:
         response = map_failure(str(ended))
     else:
         response = _map(status, headers, body)

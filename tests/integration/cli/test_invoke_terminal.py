@@ -45,4 +45,4 @@ def test_interrupted_handler_ends_with_its_command(shop: Path) -> None:
         session.wait_for("Interrupt")
         session.type("q\n")
         assert session.wait() in (1, 130)
-    assert "worker_process.py" not in session.shown
+    assert "handler_process.py" not in session.shown

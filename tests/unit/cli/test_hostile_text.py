@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fnkit.cli.errors import failure_from, render_failure
-from fnkit.cli.output import JsonDocument, Output, make_console
+from fnkit.cli.output import JsonDocument, Output
 from fnkit.cli.views.invoke import InvokeView
 from fnkit.contract.invocation.response import MappedResponse
 from fnkit.errors import PlatformError
@@ -89,7 +89,7 @@ def test_body_of_a_response_is_escaped_on_a_terminal_only(
     response = MappedResponse(status=200, headers=[], body=body)
     view = InvokeView(InvocationResult(response=response, duration_ms=1.0, logs=()))
 
-    view.render(make_console(stderr=False, colour=False))
+    Output(JsonDocument(), as_json=False, verbosity=0, colour=False).result(view)
     stream.flush()
 
     assert content.getvalue() == (b"\\x1b[2J\\xff\nline\n" if is_terminal else body)

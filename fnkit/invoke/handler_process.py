@@ -16,7 +16,7 @@ from typing import IO, Final, TypeAlias
 
 from fnkit import worker
 from fnkit.errors import InvokeError
-from fnkit.invoke.worker_connection import WorkerConnection, accept_worker
+from fnkit.invoke.handler_connection import HandlerConnection, accept_handler
 
 LineCallback: TypeAlias = Callable[[str], None]
 
@@ -24,7 +24,7 @@ _LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _EXIT_SECONDS: Final = 1.0
 
 
-class WorkerProcess:
+class HandlerProcess:
     """A process that waits for the settings of a handler.
 
     Args:
@@ -38,7 +38,7 @@ class WorkerProcess:
 
     def __init__(self, python: str, known: Mapping[str, object] | None, *, has_terminal: bool) -> None:
         self.python = python
-        self._connection: WorkerConnection | None = None
+        self._connection: HandlerConnection | None = None
         self._reader: threading.Thread | None = None
         self._lines = _Lines()
         reading, writing = os.pipe()
@@ -66,7 +66,7 @@ class WorkerProcess:
             while data:
                 data = data[self._settings.write(data) or 0 :]
 
-    def connect(self, settings: Mapping[str, object], on_line: LineCallback | None) -> WorkerConnection | None:
+    def connect(self, settings: Mapping[str, object], on_line: LineCallback | None) -> HandlerConnection | None:
         """Send the settings, and wait until the handler is loaded, or its import has failed.
 
         Args:
@@ -78,7 +78,7 @@ class WorkerProcess:
 
         Raises:
             InvokeError: ``invoke-start``: it exited before.
-            WorkerEnded: It exited while it loaded the handler.
+            HandlerProcessEnded: It exited while it loaded the handler.
         """
         if self._child.stdout is not None:
             self._reader = threading.Thread(target=self._lines.read, args=(self._child.stdout,), daemon=True)
@@ -88,7 +88,7 @@ class WorkerProcess:
             document = {**settings, "port": listener.getsockname()[1], "token": token}
             self._write(json.dumps(document).encode())
             self._settings.close()
-            self._connection = accept_worker(listener, token, lambda: self._child.poll() is None)
+            self._connection = accept_handler(listener, token, lambda: self._child.poll() is None)
         if self._connection is None:
             raise InvokeError("The handler's process exited before it accepted a request.", code="invoke-start")
         if not self._connection.accepts_settings():

@@ -15,15 +15,15 @@ _END_OF_HEADERS: Final = b"\r\n\r\n"
 _TOKEN_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.1
 
-WorkerAnswer: TypeAlias = tuple[int, list[tuple[str, str]], bytes]
+HandlerAnswer: TypeAlias = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers and body of a worker's response."""
 
 
-class WorkerEnded(Exception):
+class HandlerProcessEnded(Exception):
     """The process exited instead of answering; the message says when."""
 
 
-class WorkerConnection:
+class HandlerConnection:
     """A connection from a process whose handler is loaded."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -34,7 +34,7 @@ class WorkerConnection:
         """Return whether the process can use the settings that it got, after what it has imported before.
 
         Raises:
-            WorkerEnded: It exited.
+            HandlerProcessEnded: It exited.
         """
         return bool(self._read_status().get("accepted"))
 
@@ -42,7 +42,7 @@ class WorkerConnection:
         """Wait until the handler is loaded, or its import has failed, which its response says.
 
         Raises:
-            WorkerEnded: The process exited.
+            HandlerProcessEnded: The process exited.
         """
         self._read_status()
 
@@ -54,10 +54,10 @@ class WorkerConnection:
         except (OSError, ValueError):
             status = {"error": "it exited"}
         if status.get("error"):
-            raise WorkerEnded("the process exited while it imported the handler")
+            raise HandlerProcessEnded("the process exited while it imported the handler")
         return dict(status)
 
-    def send(self, body: bytes, timeout: float | None) -> WorkerAnswer:
+    def send(self, body: bytes, timeout: float | None) -> HandlerAnswer:
         """Send a request and return the response.
 
         Args:
@@ -66,7 +66,7 @@ class WorkerConnection:
 
         Raises:
             TimeoutError: There is no complete response in time.
-            WorkerEnded: The process exited.
+            HandlerProcessEnded: The process exited.
         """
         self._connection.settimeout(timeout)
         try:
@@ -76,14 +76,14 @@ class WorkerConnection:
         except TimeoutError:
             raise
         except OSError:
-            raise WorkerEnded("the process exited before it responded") from None
+            raise HandlerProcessEnded("the process exited before it responded") from None
 
     def close(self) -> None:
         """Close the connection, which ends the process."""
         self._connection.close()
 
 
-def accept_worker(listener: socket.socket, token: str, is_running: Callable[[], bool]) -> WorkerConnection | None:
+def accept_handler(listener: socket.socket, token: str, is_running: Callable[[], bool]) -> HandlerConnection | None:
     """Accept the connection of a process; ``None`` if it has exited.
 
     Any local process can connect to the port, so a connection counts only if it starts with the token. The short
@@ -102,12 +102,12 @@ def accept_worker(listener: socket.socket, token: str, is_running: Callable[[], 
         except OSError:
             received = b""
         if secrets.compare_digest(received, token.encode()):
-            return WorkerConnection(connection)
+            return HandlerConnection(connection)
         connection.close()
     return None
 
 
-def _read_answer(connection: socket.socket, head: bytes, received: bytes) -> WorkerAnswer:
+def _read_answer(connection: socket.socket, head: bytes, received: bytes) -> HandlerAnswer:
     status_line, *lines = head.decode("latin-1").split("\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     length = int(next(value for name, value in headers if name.lower() == "content-length"))
