@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "new": ("fnkit.cli.commands.new:new", "Create a new project."),
+    "init": ("fnkit.cli.commands.init:init", "Make an existing folder a project."),
     "login": ("fnkit.cli.commands.login:login", "Save credentials in Scaleway's configuration file."),
     "scan": ("fnkit.cli.commands.scan:scan", "Show the functions and problems of the project."),
     "bundle": ("fnkit.cli.commands.bundle:bundle", "Build the deployment archives."),
@@ -61,8 +62,11 @@ def suggested_commands(directory: Path) -> tuple[tuple[str, str], ...]:
             ("fnkit deploy --local", "deploy to the local platform"),
             ("fnkit deploy", "deploy to Scaleway"),
         )
+    from fnkit.scaffold.existing import has_code
+
+    first = ("fnkit init", "make this folder a project") if has_code(directory) else None
     return (
-        ("fnkit new shop", "create a project"),
+        first or ("fnkit new shop", "create a project"),
         ("fnkit platform start", "start the local platform"),
         ("fnkit --help", "list all commands"),
     )

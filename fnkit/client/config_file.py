@@ -1,8 +1,8 @@
 """Writes credentials into Scaleway's own configuration file, which its CLI, SDKs and fnkit read.
 
-The file is edited in place: what is not changed stays as it is, comments included. Every edit is verified by parsing
-the result. Where a file is written in a way that cannot be edited so (on one line, with aliases), it is written anew,
-with the same settings and without comments.
+The file is edited in place: the rest stays as it is, comments included. The result is parsed and compared. A file
+whose form cannot be edited so (on one line, with aliases) is written anew, with the same settings and
+without comments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INDENT: Final = 2
 
 
 def current_profile_name(environ: Mapping[str, str], requested: str | None = None) -> str:
-    """Return the profile that fnkit uses: ``requested``, else ``SCW_PROFILE``, else the active one, else the default.
+    """Return the profile to use: ``requested``, else ``SCW_PROFILE``, else the active one, else the default.
 
     Raises:
         UsageError: The file cannot be read.

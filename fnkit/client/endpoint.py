@@ -51,7 +51,7 @@ def _read_profile(environ: Mapping[str, str], requested: str | None = None) -> P
             raise UsageError(
                 f"The profile {name!r} was requested, but {path} does not exist.",
                 code="profile-missing",
-                hint="Create it with `fnkit login --profile NAME`, or set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID.",
+                hint="Create it with `fnkit login`, or set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID.",
             )
         return Profile()
     document = load_config(path)

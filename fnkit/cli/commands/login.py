@@ -26,7 +26,7 @@ _VARIABLES: Final = {
     "SCW_DEFAULT_REGION": "default_region",
     "SCW_API_URL": "api_url",
 }
-"""Variables that standard input may have, as `fnkit platform env --format dotenv` prints them, and their settings."""
+"""Settings by the variables that standard input may have, as `fnkit platform env --format dotenv` prints them."""
 
 
 @click.command()
