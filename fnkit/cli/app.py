@@ -44,6 +44,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "secret": ("fnkit.cli.commands.secret:secret", "Manage the secrets of the project."),
     "destroy": ("fnkit.cli.commands.destroy:destroy", "Delete the deployed resources of the project."),
     "platform": ("fnkit.cli.commands.platform:platform", "Manage the local platform."),
+    "doctor": ("fnkit.cli.commands.doctor:doctor", "Check this machine and this project."),
     "explain": ("fnkit.cli.commands.explain:explain", "Explain an error code."),
     "completion": (
         "fnkit.cli.commands.completion:completion",
