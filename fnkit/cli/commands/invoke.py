@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ from fnkit.cli.suggestions import logs_command
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from fnkit.invoke.early_start import HandlerStart
     from fnkit.invoke.model import InvocationRequest, InvocationResult
 
 _FIRST_SERVER_ERROR = 500
@@ -62,15 +66,22 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     """
     from fnkit.cli.views.invoke import InvokeView
 
-    request = build_request(_read_event(event), read_data(data), method, path, headers)
     is_default = data is None and event is None and method is None and path is None
-    if remote:
-        answer = invoke_deployed(common, api, name, request, is_default=is_default)
-        _show_logs(common, answer)
-    else:
-        answer = _invoke_local(
-            common, name, request, is_default=is_default, allow_builds=allow_builds, has_timeout=not no_timeout
-        )
+    with nullcontext() if remote else _start_handler(common, name) as start:
+        request = build_request(_read_event(event), read_data(data), method, path, headers)
+        if start is None:
+            answer = invoke_deployed(common, api, name, request, is_default=is_default)
+            _show_logs(common, answer)
+        else:
+            answer = _invoke_local(
+                common,
+                name,
+                request,
+                start,
+                is_default=is_default,
+                allow_builds=allow_builds,
+                has_timeout=not no_timeout,
+            )
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     if answer.response.status < _FIRST_SERVER_ERROR:
@@ -87,43 +98,46 @@ def _show_logs(common: CommonOptions, answer: InvocationResult) -> None:
             common.output.message(line)
 
 
-def _invoke_local(
-    common: CommonOptions,
-    name: str,
-    request: InvocationRequest,
-    *,
-    is_default: bool,
-    allow_builds: bool,
-    has_timeout: bool,
-) -> InvocationResult:
+def _start_handler(common: CommonOptions, name: str) -> AbstractContextManager[HandlerStart]:
+    """Start the process of the handler if it is known, so that it imports packages while the project is read."""
     from fnkit.deploy.user_cache import open_cache_directory
     from fnkit.invoke.early_start import handler_start
 
     # The handler gets the terminal, so that breakpoint() works.
     has_terminal = not common.output.as_json and sys.stdin.isatty() and sys.stderr.isatty()
-    on_line = _discard if common.output.as_json else common.output.message
     record = open_cache_directory(os.environ).early_start_record(common.directory, common.stage, name)
-    with handler_start(record, has_terminal=has_terminal) as start:
-        # Imported while the process imports the packages of the handler.
-        from fnkit.cli.handler_environment import prepare_function
-        from fnkit.invoke.cron_request import cron_request
-        from fnkit.invoke.local import invoke_local
+    return handler_start(record, has_terminal=has_terminal)
 
-        local = prepare_function(common, name, allow_builds=allow_builds)
-        crons = local.function.crons
-        if is_default and crons:
-            announce_cron(common.output, crons[0].name, len(crons))
-            request = cron_request(crons[0].args, request.headers)
-        return invoke_local(
-            local.project,
-            local.function,
-            request,
-            local.secret_values,
-            local.environment,
-            start,
-            on_line=on_line,
-            has_timeout=has_timeout,
-        )
+
+def _invoke_local(
+    common: CommonOptions,
+    name: str,
+    request: InvocationRequest,
+    start: HandlerStart,
+    *,
+    is_default: bool,
+    allow_builds: bool,
+    has_timeout: bool,
+) -> InvocationResult:
+    from fnkit.cli.handler_environment import prepare_function
+    from fnkit.invoke.cron_request import cron_request
+    from fnkit.invoke.local import invoke_local
+
+    local = prepare_function(common, name, allow_builds=allow_builds)
+    crons = local.function.crons
+    if is_default and crons:
+        announce_cron(common.output, crons[0].name, len(crons))
+        request = cron_request(crons[0].args, request.headers)
+    return invoke_local(
+        local.project,
+        local.function,
+        request,
+        local.secret_values,
+        local.environment,
+        start,
+        on_line=_discard if common.output.as_json else common.output.message,
+        has_timeout=has_timeout,
+    )
 
 
 def _discard(_line: str) -> None:

@@ -8,7 +8,6 @@ module has read one that is secret. Standard library only, Python 3.8 and later.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
 import typing
 
@@ -45,7 +44,7 @@ def import_early(known: dict[str, typing.Any]) -> EarlyImports:
     sys.path[:] = serve.module_search_path(known["handler"], known["root"])
     with preload.EnvironmentAudit(frozenset(known["secrets"])) as audit:
         for statement in handler_imports(known["handler"], known["root"]):
-            with contextlib.suppress(Exception):
-                importlib.import_module(statement.name)
+            with contextlib.suppress(preload.PreloadRejected):
+                preload.import_statement(statement)
     sys.path[:] = path
     return EarlyImports(known["environment"], audit.names_read)

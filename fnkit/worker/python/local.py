@@ -8,13 +8,18 @@ response encoding. Standard library only, Python 3.8 and later.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
 import socket
 import sys
+import typing
 
-from . import program, relay, serve
+from . import serve
 from .early_imports import import_early
+
+_exit_codes = []  # type: list[int]
 
 
 def main(arguments: list[str]) -> None:
@@ -26,6 +31,7 @@ def main(arguments: list[str]) -> None:
     Settings with a ``command`` make this process execute the interpreter of another language, or a compiled
     program; if that serves HTTP, this process relays requests to it.
     """
+    atexit.register(_end)
     with open(int(arguments[0]), "rb") as pipe:
         known = json.loads(pipe.readline())
         early = import_early(known) if known is not None else None
@@ -40,13 +46,37 @@ def main(arguments: list[str]) -> None:
         return
     os.chdir(settings["home"])
     if settings["command"]:
-        if settings["is_server"]:
-            sys.exit(relay.run(settings["command"], connection, settings["environment"]))
-        with open(settings["source"] or os.devnull, "rb") as source:
-            program.execute(source.fileno(), connection, settings, settings["environment"], [1, 2])
+        _run_command(connection, settings)
     if early is None:
         serve.apply_environment(settings["environment"])
     else:  # what imports have changed stays, as it does without early ones
         os.environ.update({name: settings["environment"][name] for name in settings["secrets"]})
     sys.argv[:] = [settings["handler"]]
-    sys.exit(serve.serve(connection, settings))
+    _exit(serve.serve(connection, settings))
+
+
+def _exit(code: int) -> typing.NoReturn:
+    """End this process after its threads and exit handlers, without taking its modules apart, which takes long."""
+    _exit_codes.append(code)
+    sys.exit(code)
+
+
+def _end() -> None:
+    """Exit at once: the exit handler that was registered first runs last."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the handler may have closed or replaced it
+            stream.flush()
+    if _exit_codes:
+        os._exit(_exit_codes[0])
+
+
+def _run_command(connection: socket.socket, settings: dict[str, typing.Any]) -> typing.NoReturn:
+    """Execute an interpreter or a program, or relay requests to it."""
+    # Imported here: a Python handler needs neither, and they take some 40 ms.
+    from . import program, relay
+
+    if settings["is_server"]:
+        sys.exit(relay.run(settings["command"], connection, settings["environment"]))
+    with open(settings["source"] or os.devnull, "rb") as source:
+        program.execute(source.fileno(), connection, settings, settings["environment"], [1, 2])
+    raise AssertionError("the program was executed")

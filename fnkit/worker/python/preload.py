@@ -107,7 +107,7 @@ def preload_modules(
             loaded_before = set(sys.modules)
             started = time.process_time()
             try:
-                _import_statement(statement)
+                import_statement(statement)
             except PreloadRejected:
                 environment_audit.check(statement.name)  # a missing secret may be why the import failed
                 raise
@@ -151,7 +151,12 @@ def preload_and_report(
     return result
 
 
-def _import_statement(statement: HandlerImport) -> None:
+def import_statement(statement: HandlerImport) -> None:
+    """Import what a statement of a handler imports.
+
+    Raises:
+        PreloadRejected: It could not be imported.
+    """
     try:
         module = importlib.import_module(statement.name)
         for attribute in statement.attributes:

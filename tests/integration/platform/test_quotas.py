@@ -157,9 +157,10 @@ def _downgrade_to_first_schema(file: Path) -> None:
         ).fetchall()
         for kind, name in sorted(names, reverse=True):
             store.execute(f"DROP {kind} {name}")
-        for index in ("deliveries_message", "crons_region", "crons_project"):
+        for index in ("deliveries_message", "crons_region", "crons_project", "functions_failed_import"):
             store.execute(f"DROP INDEX {index}")
         store.execute("ALTER TABLE crons DROP COLUMN project_id")
+        store.execute("ALTER TABLE functions DROP COLUMN failed_import")
         for column in ("message_id", "replayed_by", "body"):
             store.execute(f"ALTER TABLE deliveries DROP COLUMN {column}")
         store.execute("CREATE INDEX functions_memory ON functions (organization_id, reserved_memory)")
