@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,10 @@ from fnkit.scaffold.naming import project_name
 from fnkit.scaffold.project import default_python_runtime
 
 SETTINGS_FILE: Final = "fnkit.toml"
+_SCHEMA_LINES: Final = (
+    "#:schema .fnkit/schema.json",
+    "# The schema is for editors; `fnkit scan --schema > .fnkit/schema.json` writes it again.",
+)
 _IGNORE_FILE: Final = ".gitignore"
 _IGNORED: Final = (".env", ".env.*", "!.env.example", ".fnkit/", "__pycache__/")
 _MAX_BYTES: Final = 1024 * 1024
@@ -64,11 +68,12 @@ class InitializedProject:
     is_env_committed: bool
 
 
-def initialize_project(folder: Path) -> InitializedProject:
+def initialize_project(folder: Path, *, further_files: Mapping[str, str] | None = None) -> InitializedProject:
     """Write the settings and a ``.gitignore`` where the folder has none.
 
     Args:
         folder: A folder without settings of fnkit.
+        further_files: Text of further files to write where there are none, by path relative to the folder.
 
     Raises:
         OSError: The folder cannot be read or written.
@@ -79,7 +84,9 @@ def initialize_project(folder: Path) -> InitializedProject:
     ignore = folder / _IGNORE_FILE
     if not ignore.exists():
         files[_IGNORE_FILE] = "".join(f"{line}\n" for line in _IGNORED)
+    files |= {name: text for name, text in (further_files or {}).items() if not (folder / name).exists()}
     for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("x", encoding="utf-8", newline="\n") as file:  # never overwrites
             file.write(text)
     ignored = ignore.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -186,7 +193,7 @@ def _newest_runtime(language: str) -> str:
 
 
 def _settings(folder: Path, languages: tuple[str, ...], functions: tuple[FoundFunction, ...]) -> str:
-    lines = [f'name = "{project_name(_declared_name(folder) or folder.resolve().name)}"']
+    lines = [*_SCHEMA_LINES, f'name = "{project_name(_declared_name(folder) or folder.resolve().name)}"']
     if "Python" in languages or not languages:
         lines += [
             "",

@@ -31,7 +31,9 @@ _IGNORED_ENTRIES: Final = frozenset({".git"})
 """Entries of a folder that still counts as empty: many projects start as a fresh clone."""
 
 
-def create_project(directory: Path, template: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+def create_project(
+    directory: Path, template: str, variables: Mapping[str, str], *, further_files: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Create a project.
 
     Args:
@@ -40,6 +42,7 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
         variables: Additional variables for the template. The built-in ones are ``project``, the name derived from
             the folder's, ``python_runtime``, the runtime of this Python or the newest one, and ``random_key()``,
             which returns a new secret at each call.
+        further_files: Text of files that are not part of the template, by path relative to the folder.
 
     Returns:
         The created files, relative to the folder, with ``/``, sorted.
@@ -50,7 +53,7 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
     """
     folder = directory.absolute()
     built_in = {"project": project_name(folder.resolve().name), "python_runtime": default_python_runtime()}
-    files = _render_files(find_template(template), {**built_in, **variables})
+    files = {**_render_files(find_template(template), {**built_in, **variables}), **(further_files or {})}
     _check_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():

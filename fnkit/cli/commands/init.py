@@ -24,6 +24,7 @@ def init(context: click.Context, common: CommonOptions, *, target: Path | None) 
     Settings are written to fnkit.toml, with the handlers that are found in Node, PHP, Go, Rust and unmarked Python.
     Files that exist are never changed. DIR is the folder; default: the current directory.
     """
+    from fnkit.cli.settings_schema import schema_file
     from fnkit.cli.views.init import InitView
     from fnkit.project import find_root
     from fnkit.scaffold import initialize_project
@@ -32,7 +33,7 @@ def init(context: click.Context, common: CommonOptions, *, target: Path | None) 
     folder = (start / (target or "")).resolve()
     if not folder.is_dir():
         raise click.UsageError(f"{folder} is not a directory. `fnkit new` creates one.", context)
-    done = None if find_root(folder) == folder else initialize_project(folder)
+    done = None if find_root(folder) == folder else initialize_project(folder, further_files=schema_file())
     names, problems = _scanned_functions(folder)
     if done is not None and done.is_env_committed:
         common.output.warning(".gitignore does not name .env: add it before you write secrets there.")

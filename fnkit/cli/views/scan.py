@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,22 @@ class FunctionRow:
     document: Mapping[str, object]
     cells: tuple[str, str, str, str, str]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaView:
+    """The JSON Schema of the settings."""
+
+    text: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return the schema."""
+        document: dict[str, object] = json.loads(self.text)
+        return document
+
+    def render(self, console: Console) -> None:
+        """Print the schema as it is."""
+        console.print(self.text.rstrip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,7 +53,7 @@ def test_folder_becomes_a_valid_project_with_its_handlers(fnkit: Command, projec
     write_files(project, files)
     before = contents(project)
     done = fnkit("init", "--json").ok().json()
-    assert done["files"] == [".gitignore", "fnkit.toml"]
+    assert done["files"] == [".fnkit/schema.json", ".gitignore", "fnkit.toml"]
     assert done["languages"] == [language]
     assert sorted(done["functions"]) == sorted(functions)
     assert done["problem_count"] == 0
@@ -65,7 +67,16 @@ def test_folder_becomes_a_valid_project_with_its_handlers(fnkit: Command, projec
 def test_name_is_the_one_of_pyproject(fnkit: Command, project: Path) -> None:
     write_files(project, PYTHON)
     fnkit("init").ok()
-    assert (project / "fnkit.toml").read_text().startswith('name = "the-shop"\n')
+    assert tomllib.loads((project / "fnkit.toml").read_text())["name"] == "the-shop"
+
+
+def test_settings_name_the_schema_that_scan_prints(fnkit: Command, project: Path) -> None:
+    write_files(project, NODE)
+    fnkit("init").ok()
+    assert (project / "fnkit.toml").read_text().startswith("#:schema .fnkit/schema.json\n")
+    shown = fnkit("scan", "--schema").ok().stdout
+    assert (project / ".fnkit" / "schema.json").read_text() == shown
+    assert fnkit("scan", "--schema", "--json").ok().json() == json.loads(shown)
 
 
 @pytest.mark.parametrize("settings", ["fnkit.toml", "pyproject.toml"])
@@ -94,7 +105,11 @@ def test_folder_without_handlers_says_how_to_mark_one(fnkit: Command, project: P
 
 def test_folder_inside_a_project_becomes_one_of_its_own(fnkit: Command, project: Path) -> None:
     write_files(project, {"fnkit.toml": 'name = "outer"\n', "inner/package.json": "{}"})
-    assert fnkit("init", "inner", "--json").ok().json()["files"] == [".gitignore", "fnkit.toml"]
+    assert fnkit("init", "inner", "--json").ok().json()["files"] == [
+        ".fnkit/schema.json",
+        ".gitignore",
+        "fnkit.toml",
+    ]
 
 
 def test_folder_must_exist(fnkit: Command, project: Path) -> None:
