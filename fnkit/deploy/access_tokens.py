@@ -64,20 +64,26 @@ def create_access_token(
             expires_at=expires_at,
         )
     )
+    try:
+        _wait_until_ready(api, created)
+    except BaseException:  # also Ctrl-C: nobody would know the text of the token
+        api.tokens.delete(created.id)
+        raise
+    return AccessToken(created, deployed.namespace.name, function)
 
+
+def _wait_until_ready(api: FunctionsApi, token: Token) -> None:
     def ready() -> bool | None:
-        return api.tokens.get(created.id).status == Status.READY or None
+        return api.tokens.get(token.id).status == Status.READY or None
 
-    if created.status != Status.READY and not AdaptiveLimiter().poll(
+    if token.status != Status.READY and not AdaptiveLimiter().poll(
         ready, timeout_seconds=_READY_SECONDS, max_interval=_MAX_INTERVAL
     ):
-        api.tokens.delete(created.id)
         raise ApiError(
             f"The token did not become ready within {_READY_SECONDS:.0f} seconds, and was deleted.",
             code="still-pending",
             hint="Run the command again.",
         )
-    return AccessToken(created, deployed.namespace.name, function)
 
 
 def list_access_tokens(api: FunctionsApi, deployed: DeployedNamespace) -> tuple[AccessToken, ...]:
