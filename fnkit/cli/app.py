@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,8 +19,13 @@ from fnkit import __version__
 from fnkit.cli.errors import CommandFailure, failure_from, render_failure
 from fnkit.cli.output import JsonDocument
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "new": ("fnkit.cli.commands.new:new", "Create a new project."),
+    "init": ("fnkit.cli.commands.init:init", "Make an existing folder a project."),
+    "login": ("fnkit.cli.commands.login:login", "Save credentials in Scaleway's configuration file."),
     "scan": ("fnkit.cli.commands.scan:scan", "Show the functions and problems of the project."),
     "bundle": ("fnkit.cli.commands.bundle:bundle", "Build the deployment archives."),
     "lock": ("fnkit.cli.commands.bundle:lock", "Resolve dependencies and write the lock files."),
@@ -35,8 +40,18 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "logs": ("fnkit.cli.commands.logs:logs", "Show what deployed functions wrote."),
     "cron": ("fnkit.cli.commands.cron:cron", "Preview, run and inspect crons."),
     "trigger": ("fnkit.cli.commands.trigger:trigger", "Inspect triggers and their deliveries."),
+    "open": ("fnkit.cli.commands.open:open_function", "Open a deployed function in the browser."),
+    "token": ("fnkit.cli.commands.token:token", "Manage tokens, which open private functions."),
+    "domain": ("fnkit.cli.commands.domain:domain", "Manage custom hostnames of deployed functions."),
+    "secret": ("fnkit.cli.commands.secret:secret", "Manage the secrets of the project."),
     "destroy": ("fnkit.cli.commands.destroy:destroy", "Delete the deployed resources of the project."),
     "platform": ("fnkit.cli.commands.platform:platform", "Manage the local platform."),
+    "doctor": ("fnkit.cli.commands.doctor:doctor", "Check this machine and this project."),
+    "explain": ("fnkit.cli.commands.explain:explain", "Explain an error code."),
+    "completion": (
+        "fnkit.cli.commands.completion:completion",
+        "Print the script that completes commands in a shell.",
+    ),
 }
 
 
@@ -50,8 +65,11 @@ def suggested_commands(directory: Path) -> tuple[tuple[str, str], ...]:
             ("fnkit deploy --local", "deploy to the local platform"),
             ("fnkit deploy", "deploy to Scaleway"),
         )
+    from fnkit.scaffold.existing import has_code
+
+    first = ("fnkit init", "make this folder a project") if has_code(directory) else None
     return (
-        ("fnkit new shop", "create a project"),
+        first or ("fnkit new shop", "create a project"),
         ("fnkit platform start", "start the local platform"),
         ("fnkit --help", "list all commands"),
     )
@@ -105,6 +123,17 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"There is no command `{args[0]}`.{meant}", ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return completions of a verb or an option, without importing the commands."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(verb, help=summary)
+            for verb, (_, summary) in self.verbs.items()
+            if verb.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs from the table, without importing the commands."""
         del ctx
@@ -142,8 +171,10 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=document)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # click raises SystemExit on a broken pipe
+    except BrokenPipeError:
         return _broken_pipe()
+    except SystemExit as end:  # raised by click: after a completion with 0, on a broken pipe with 1
+        return 0 if not end.code else _broken_pipe()
     except BaseException as error:  # noqa: BLE001 - the one place that renders every exception
         return _render_failure(failure_from(error), document, arguments)
     return code if isinstance(code, int) else 0

@@ -51,7 +51,7 @@ def _endpoint(common: CommonOptions, api: ApiOptions, *, project_region: str | N
     if given:
         raise UsageError(
             f"--local and {given[0]} exclude each other: the local platform has its own.",
-            hint="Remove one of them.",
+            hint="Remove one of them. FNKIT_LOCAL=1 is the same as --local; FNKIT_LOCAL=0 disables it.",
         )
     from fnkit.platform.supervisor.launcher import ensure_running
 

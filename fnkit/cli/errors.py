@@ -83,6 +83,11 @@ def problem_location(problem: Problem) -> str:
     return f"{problem.file}:{problem.line}: " if problem.line is not None else f"{problem.file}: "
 
 
+def problem_label(problem: Problem | FnkitError, word: str = "error") -> str:
+    """Return ``error[code]:``, with which a problem's text begins and `fnkit explain` can be asked."""
+    return f"{word}[{problem.code}]:"
+
+
 def _failure_to_json(failure: CommandFailure) -> dict[str, object]:
     if failure.problems:
         return {"problems": [problem_to_json(problem) for problem in failure.problems]}
@@ -94,7 +99,7 @@ def _echo_problem(problem: Problem, *, colour: bool) -> None:
         escape_control_characters(text, multiline=True)
         for text in (problem_location(problem), problem.message, problem.hint or "")
     )
-    text = f"{location}{click.style('error:', fg='red', bold=True)} {message}"
+    text = f"{location}{click.style(problem_label(problem), fg='red', bold=True)} {message}"
     if problem.code == "interrupted":
         text = message
     if hint:

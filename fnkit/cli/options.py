@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import click
 
+from fnkit.cli.completion import complete_regions, complete_stages
 from fnkit.cli.output import JsonDocument, Output
 
 _QUOTA_NAMES: Final = ("functions", "namespaces", "memory")
@@ -248,7 +249,12 @@ def common_options(command: CommandFunction) -> CommandFunction:
         help="Find the project in this directory or its parents.  [default: current directory]",
     )
     @click.option(
-        "--stage", default="", metavar="NAME", callback=_validate_stage, help="Use the namespace of this stage."
+        "--stage",
+        default="",
+        metavar="NAME",
+        callback=_validate_stage,
+        shell_complete=complete_stages,
+        help="Use the namespace of this stage.",
     )
     @click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
     @click.option("-v", "--verbose", count=True, help="Print more details.")
@@ -302,11 +308,19 @@ def api_options(command: CommandFunction) -> CommandFunction:
         ApiOptions,
         click.option("--project-id", metavar="ID", help="Scaleway project ID. [env: SCW_DEFAULT_PROJECT_ID]"),
         click.option(
-            "--region", metavar="NAME", help="Scaleway region. [env: SCW_DEFAULT_REGION; default: fr-par]"
+            "--region",
+            metavar="NAME",
+            shell_complete=complete_regions,
+            help="Scaleway region. [env: SCW_DEFAULT_REGION; default: fr-par]",
         ),
         click.option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]"),
         click.option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]"),
-        click.option("--local", is_flag=True, help="Use the local platform; start it if it is not running."),
+        click.option(
+            "--local",
+            is_flag=True,
+            envvar="FNKIT_LOCAL",
+            help="Use the local platform; start it if it is not running. [env: FNKIT_LOCAL]",
+        ),
     )
 
 

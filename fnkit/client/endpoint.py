@@ -30,7 +30,7 @@ class Profile:
     api_url: str | None = None
 
 
-def _scaleway_config_path(environ: Mapping[str, str]) -> Path:
+def scaleway_config_path(environ: Mapping[str, str]) -> Path:
     """Return the path of the configuration file, which need not exist."""
     if explicit := environ.get("SCW_CONFIG_PATH"):
         return Path(explicit)
@@ -44,17 +44,17 @@ def _read_profile(environ: Mapping[str, str], requested: str | None = None) -> P
     Raises:
         UsageError: The file cannot be read or is invalid, or the requested profile does not exist.
     """
-    path = _scaleway_config_path(environ)
+    path = scaleway_config_path(environ)
     name = requested or environ.get("SCW_PROFILE")
     if not path.is_file():
         if name and name != "default":
             raise UsageError(
                 f"The profile {name!r} was requested, but {path} does not exist.",
                 code="profile-missing",
-                hint="Create it with `scw init`, or set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID.",
+                hint="Create it with `fnkit login`, or set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID.",
             )
         return Profile()
-    document = _load_config(path)
+    document = load_config(path)
     active = document.get("active_profile")
     name = name or (active if isinstance(active, str) else None) or "default"
     values = {**document, **({} if name == "default" else _named_profile(document, name, path))}
@@ -62,7 +62,12 @@ def _read_profile(environ: Mapping[str, str], requested: str | None = None) -> P
     return Profile(name=name, **{key: value for key, value in known.items() if isinstance(value, str) and value})
 
 
-def _load_config(path: Path) -> Mapping[str, object]:
+def load_config(path: Path) -> Mapping[str, object]:
+    """Return the content of the configuration file.
+
+    Raises:
+        UsageError: ``profile-unreadable``.
+    """
     import yaml  # imported late: takes 20 ms, and only needed when the file exists
 
     try:
@@ -206,7 +211,7 @@ def _secret_key(environ: Mapping[str, str], profile: Profile) -> tuple[str, str]
         raise UsageError(
             "No credentials were found for Scaleway's API.",
             code="no-credentials",
-            hint="Set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID, or run `scw init`; "
+            hint="Set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID, or run `fnkit login`; "
             "or deploy to this machine with --local, which needs none.",
         )
     if not key.isascii() or not key.isprintable() or key != key.strip():

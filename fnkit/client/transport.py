@@ -155,11 +155,12 @@ def _key_hint(endpoint: Endpoint, status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """A response of the API; ``content_type`` is empty if it has none."""
+    """A response of the API; ``content_type`` and ``date``, the headers, are empty if it has none."""
 
     status: int
     content_type: str
     content: bytes
+    date: str = ""
 
 
 class Transport:
@@ -247,7 +248,8 @@ class Transport:
             content = read_body(response)
         except requests.RequestException as error:
             raise _error_from_exception(error, self.endpoint, _operation(method, path)) from None
-        return RawResponse(response.status_code, response.headers.get("Content-Type", ""), content)
+        kind, date = (response.headers.get(name, "") for name in ("Content-Type", "Date"))
+        return RawResponse(response.status_code, kind, content, date)
 
     def upload(self, url: str, headers: Mapping[str, str], archive: IO[bytes], size: int) -> None:
         """PUT an archive to a signed URL, which contains its own authorization.

@@ -1,87 +1,20 @@
-"""Reads the values of a project's secrets from the environment, ``.env.<stage>`` and ``.env``, in this order.
-
-The syntax of ``.env`` files is documented at ``parse_dotenv``.
-"""
+"""Reads the values of a project's secrets from the environment, ``.env.<stage>`` and ``.env``, in this order."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES
+from fnkit.project.dotenv import DotenvError, parse_dotenv
 from fnkit.project.files import OutsideProject, read_project_text
 from fnkit.project.model import Project, SourceLocation
 from fnkit.project.problems import ProblemList
 
-_WHITE_SPACE_AND_COMMENTS: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_ASSIGNMENT: Final = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*")
-_SINGLE_QUOTED: Final = re.compile(r"'([^']*)'")
-_DOUBLE_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_UNQUOTED: Final = re.compile(r"[^\r\n]*")
-_END_OF_LINE: Final = re.compile(r"[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)")
-_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$"}
-
-
-class DotenvError(Exception):
-    """A syntax error in a ``.env`` file. The message never contains text of the file, which may be a secret."""
-
-    def __init__(self, what: str, line: int) -> None:
-        super().__init__(what)
-        self.reason = what
-        self.line = line
-
-
-def parse_dotenv(text: str) -> Mapping[str, str]:
-    """Parse a ``.env`` file.
-
-    Each line is ``NAME=value``, optionally preceded by ``export``. A comment starts with ``#``, after a value only
-    if white space precedes it. A value is unquoted, in single quotes (taken literally) or in double quotes (with
-    the escapes of ``_ESCAPES``); quoted values may span lines. Variables are not substituted, because a secret may
-    contain ``$``.
-
-    Returns:
-        The values by name. The last value of a repeated name wins.
-
-    Raises:
-        DotenvError: A line cannot be parsed.
-    """
-    values: dict[str, str] = {}
-    position = _skip_blank(text, 0)
-    while position < len(text):
-        line = text.count("\n", 0, position) + 1
-        name = _ASSIGNMENT.match(text, position)
-        if name is None:
-            raise DotenvError("expected NAME=value", line)
-        value, position = _parse_value(text, name.end(), line)
-        values[name.group(1)] = value
-        position = _skip_blank(text, position)
-    return values
-
-
-def _parse_value(text: str, position: int, line: int) -> tuple[str, int]:
-    opening = text[position : position + 1]
-    if opening not in ("'", '"') or not opening:
-        bare = _UNQUOTED.match(text, position)
-        whole = bare.group() if bare else ""
-        return re.split(r"(?:^|[ \t])#", whole, maxsplit=1)[0].strip(), position + len(whole)
-    match = (_SINGLE_QUOTED if opening == "'" else _DOUBLE_QUOTED).match(text, position)
-    if match is None:
-        raise DotenvError("a quoted value is not closed", line)
-    rest = _END_OF_LINE.match(text, match.end())
-    if rest is None:
-        raise DotenvError("unexpected text after a quoted value", line + match.group().count("\n"))
-    value = match.group(1)
-    if opening == '"':
-        value = _ESCAPE.sub(lambda found: _ESCAPES.get(found.group(1), found.group()), value)
-    return value, rest.end()
-
-
-def _skip_blank(text: str, position: int) -> int:
-    match = _WHITE_SPACE_AND_COMMENTS.match(text, position)
-    return match.end() if match else position
+ENVIRONMENT: Final = "environment"
+"""Origin of a secret that is set in the process environment."""
 
 
 class SecretValues(Mapping[str, str]):
@@ -120,16 +53,15 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
             included, and no message contains a value.
     """
     problems = ProblemList()
-    declared = _declared_secrets(project)
+    declared = declared_secrets(project)
     if not declared:
         return SecretValues({})
-    names = [f".env.{project.stage}"] if project.stage else []
-    layers = [environ, *(_read_dotenv_file(project.root, name, problems) for name in (*names, ".env"))]
+    layers = [environ, *_read_dotenv_files(project, problems).values()]
     found: dict[str, str] = {}
     for name, source in declared.items():
         value = next((layer[name] for layer in layers if name in layer), None)
         if value is None:
-            places = " or ".join(("the environment", *names, ".env"))
+            places = " or ".join(("the environment", *dotenv_files(project.stage)))
             problems.add("missing-secret", f"The secret {name} has no value.", f"Set it in {places}.", source)
         elif len(value.encode("utf-8", "surrogateescape")) > SECRET_VALUE_MAX_BYTES:
             message = f"The secret {name} has more than {SECRET_VALUE_MAX_BYTES} bytes."
@@ -140,7 +72,62 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
     return SecretValues(found)
 
 
-def _declared_secrets(project: Project) -> dict[str, SourceLocation]:
+@dataclass(frozen=True, slots=True)
+class SecretOrigin:
+    """Where the value of a secret comes from. The value itself is not part of it.
+
+    Attributes:
+        name: Name of the secret.
+        origin: ``environment``, or the name of a ``.env`` file; ``None`` if it has no value.
+        functions: Names of the functions that declare it; all functions if the namespace does.
+        is_declared: Whether anything declares it. Names in ``.env`` files that nothing declares are listed too.
+    """
+
+    name: str
+    origin: str | None
+    functions: tuple[str, ...]
+    is_declared: bool
+
+    @property
+    def shown_origin(self) -> str:
+        """The origin in words; empty if there is no value."""
+        return "the environment" if self.origin == ENVIRONMENT else self.origin or ""
+
+
+def locate_secrets(project: Project, environ: Mapping[str, str]) -> tuple[SecretOrigin, ...]:
+    """Return where each secret's value comes from: declared ones, then other names in the ``.env`` files.
+
+    Raises:
+        ProjectInvalid: A ``.env`` file cannot be read.
+    """
+    problems = ProblemList()
+    files = _read_dotenv_files(project, problems)
+    problems.raise_if_any()
+    layers = {ENVIRONMENT: environ, **files}
+    declared = declared_secrets(project)
+    others = dict.fromkeys(name for layer in files.values() for name in layer if name not in declared)
+    of_namespace = () if project.namespace.shared else project.namespace.secrets
+    return tuple(
+        SecretOrigin(
+            name,
+            next((origin for origin, layer in layers.items() if name in layer), None),
+            tuple(one.name for one in project.functions if name in one.secrets or name in of_namespace),
+            name in declared,
+        )
+        for name in (*declared, *others)
+    )
+
+
+def dotenv_files(stage: str) -> tuple[str, ...]:
+    """Return the names of the files that values are read from, the one with precedence first."""
+    return (f".env.{stage}", ".env") if stage else (".env",)
+
+
+def _read_dotenv_files(project: Project, problems: ProblemList) -> dict[str, Mapping[str, str]]:
+    return {name: _read_dotenv_file(project.root, name, problems) for name in dotenv_files(project.stage)}
+
+
+def declared_secrets(project: Project) -> dict[str, SourceLocation]:
     """Return the names of all declared secrets, with the location of their first declaration."""
     declared: dict[str, SourceLocation] = {}
     namespaces = () if project.namespace.shared else (project.namespace,)

@@ -33,7 +33,7 @@ _FNKIT_TOML: Final = "fnkit.toml"
 PYPROJECT: Final = "pyproject.toml"
 _ERROR_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _SETTINGS_TABLE: Final = re.compile(r"^\s*\[{1,2}\s*tool\s*\.\s*[\"']?fnkit\b|^\s*tool\.fnkit\b", re.MULTILINE)
-_NO_SETTINGS_HINT: Final = "Create a project with fnkit new, or add a [tool.fnkit] table to pyproject.toml."
+_NO_SETTINGS_HINT: Final = "Create a project with `fnkit new shop`, or make this folder one with `fnkit init`."
 
 
 def decode_table(

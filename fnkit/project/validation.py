@@ -69,6 +69,13 @@ def _check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: 
             subject.add("variable-twice", f"{subject}: {name} is both a variable and a secret.", hint)
 
 
+def secret_name_problem(name: str) -> str | None:
+    """Return why no secret can have this name, or ``None``."""
+    if not _VARIABLE_NAME.fullmatch(name):
+        return f"{name!r} is not a name of letters, digits and underscores."
+    return f"{name} is reserved; the platform sets it." if name in RESERVED_VARIABLES else None
+
+
 def _check_variable_name(name: str, subject: Subject) -> None:
     if not _VARIABLE_NAME.fullmatch(name):
         hint = "Use letters, digits and underscores, not starting with a digit."

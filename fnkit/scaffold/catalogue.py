@@ -13,15 +13,32 @@ from fnkit.errors import FnkitError, UsageError
 _DEFAULT_TEMPLATE: Final = "http"
 
 _TEMPLATE_FILE: Final = "template.toml"
+_EVERY_PROJECT: Final = "every-project"
+"""Folder of the files that every new project gets, such as the workflow for CI."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template: its name, a one-line summary, and the folder of its files."""
+    """A template.
+
+    Attributes:
+        name: Its name.
+        summary: One line.
+        folder: The folder of its files.
+        language: The language of its functions, as in the table of runtimes.
+        secrets: Names of the secrets of its functions.
+    """
 
     name: str
     summary: str
     folder: Path
+    language: str
+    secrets: tuple[str, ...]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders whose files make a project: those of every project, and the template's own."""
+        return (self.folder.parent / _EVERY_PROJECT, self.folder)
 
 
 def list_templates() -> tuple[Template, ...]:
@@ -72,4 +89,10 @@ def _templates_folder() -> Path:
 
 def _load_template(folder: Path) -> Template:
     description = tomllib.loads((folder / _TEMPLATE_FILE).read_text(encoding="utf-8"))
-    return Template(folder.name, str(description["summary"]), folder)
+    return Template(
+        folder.name,
+        str(description["summary"]),
+        folder,
+        str(description["language"]),
+        tuple(map(str, description.get("secrets", ()))),
+    )

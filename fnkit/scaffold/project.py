@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.runtimes import RUNTIMES, python_runtime, python_version
@@ -31,7 +31,9 @@ _IGNORED_ENTRIES: Final = frozenset({".git"})
 """Entries of a folder that still counts as empty: many projects start as a fresh clone."""
 
 
-def create_project(directory: Path, template: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+def create_project(
+    directory: Path, template: str, variables: Mapping[str, str], *, further_files: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Create a project.
 
     Args:
@@ -40,6 +42,7 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
         variables: Additional variables for the template. The built-in ones are ``project``, the name derived from
             the folder's, ``python_runtime``, the runtime of this Python or the newest one, and ``random_key()``,
             which returns a new secret at each call.
+        further_files: Text of files that are not part of the template, by path relative to the folder.
 
     Returns:
         The created files, relative to the folder, with ``/``, sorted.
@@ -49,8 +52,8 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
             (``not-empty``) or not a folder (``not-a-folder``).
     """
     folder = directory.absolute()
-    built_in = {"project": project_name(folder.resolve().name), "python_runtime": _python_runtime()}
-    files = _render_files(find_template(template), {**built_in, **variables})
+    built_in = {"project": project_name(folder.resolve().name), "python_runtime": default_python_runtime()}
+    files = {**_render_files(find_template(template), {**built_in, **variables}), **(further_files or {})}
     _check_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():
@@ -62,7 +65,7 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
     return tuple(sorted(files))
 
 
-def _python_runtime() -> str:
+def default_python_runtime() -> str:
     """Return the runtime that a new project pins, so that every machine deploys the same one.
 
     It is that of the running Python, which its developer has, or else the newest.
@@ -79,13 +82,19 @@ def _python_runtime() -> str:
 def _render_files(template: Template, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the content of the project's files by relative path."""
     environment = Environment(  # noqa: S701 - renders source code, not HTML
-        undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(template.folder.parent),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    values = {"language": template.language, "secrets": template.secrets, **variables}
     environment.globals["random_key"] = lambda: secrets.token_urlsafe(32)
     files: dict[str, str] = {}
-    for path in sorted(template.folder.rglob(f"*{_TEMPLATE_SUFFIX}")):
-        text = environment.from_string(path.read_text(encoding="utf-8")).render(variables)
-        files[_project_path(path.relative_to(template.folder))] = text
+    for folder in template.folders:
+        for path in sorted(folder.rglob(f"*{_TEMPLATE_SUFFIX}")):
+            text = environment.from_string(path.read_text(encoding="utf-8")).render(values)
+            files[_project_path(path.relative_to(folder))] = text
     return files
 
 

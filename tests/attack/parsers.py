@@ -22,7 +22,7 @@ from fnkit.platform.control.deployments.build_job import BuildJob, BuildLog
 from fnkit.platform.control.timestamps import parse_expiry
 from fnkit.platform.data_plane.gateway.tracing import parse_trace_context
 from fnkit.platform.logql.parser import parse_query as parse_logql
-from fnkit.project.secrets import DotenvError, parse_dotenv
+from fnkit.project.dotenv import DotenvError, parse_dotenv
 from tests.support.control_process import zip_archive
 
 __all__ = ["PARSERS", "Parser"]

@@ -48,7 +48,7 @@ def test_deploy_without_a_terminal_deletes_nothing_and_says_what_would_go(
     assert deletion["reasons"] == ["no longer in the code", f"{before['second']} stops answering"]
     stopped = pair("deploy", "--local")
     assert stopped.code == 2
-    assert stopped.stderr.startswith("error: Confirmation is required: This deletes in ")
+    assert stopped.stderr.startswith("error[confirmation-needed]: Confirmation is required: This deletes in ")
     assert "\n  function second  http://" in stopped.stderr
     assert "hint: Pass --yes to confirm." in stopped.stderr
     assert domains(pair) == before

@@ -160,7 +160,7 @@ def test_project_without_functions_is_no_success_and_creates_nothing(
     (project / "fnkit.toml").write_text('name = "nothing-at-all"\n')
     failed = fnkit("deploy", "--local")
     assert failed.code == 2
-    assert failed.stderr.startswith("error: No handler found. Mark one with @function")
+    assert failed.stderr.startswith("error[no-handler]: No handler found. Mark one with @function")
     assert api_get(platform, "namespaces?name=nothing-at-all")["total_count"] == 0
     assert "note: No handler found. " in fnkit("plan", "--local").ok().stdout
 

@@ -14,7 +14,7 @@ from fnkit.contract.names import function_name_error
 from fnkit.contract.toml_lines import TomlLines
 from fnkit.errors import Problem, ProjectInvalid
 from fnkit.project import read_settings
-from fnkit.project.secrets import DotenvError, parse_dotenv
+from fnkit.project.dotenv import DotenvError, parse_dotenv, set_dotenv_value, unset_dotenv_value
 from fnkit.project.settings import SettingsTable
 from fnkit.project.settings_file import decode_table
 from tests.support.project_tree import problems_of
@@ -167,3 +167,29 @@ def test_any_text_is_dotenv_or_has_an_error_line(text: str) -> None:
     except DotenvError as error:
         line = error.line
     assert 1 <= line <= text.count("\n") + 1
+
+
+DOTENV_LINES = (
+    *("A=1\n", "export B='two\nlines' # note\n", "# comment\n", "\n"),
+    *('A="x\\n"\n', "C=plain # note\r\n", "D=\n"),
+)
+DOTENV_TEXTS = st.builds(
+    "{}{}".format, st.lists(st.sampled_from(DOTENV_LINES), max_size=6).map("".join), st.sampled_from(("", "E=end"))
+)
+
+
+@given(DOTENV_TEXTS, st.sampled_from("ABCDE"), st.text())
+def test_value_that_was_set_is_read_and_nothing_else_changes(text: str, name: str, value: str) -> None:
+    edited = set_dotenv_value(text, name, value)
+    assert parse_dotenv(edited) == {**parse_dotenv(text), name: value}
+    assert [line for line in edited.splitlines() if line.startswith("#")] == [
+        line for line in text.splitlines() if line.startswith("#")
+    ]
+    assert set_dotenv_value(edited, name, value) == edited
+
+
+@given(DOTENV_TEXTS, st.sampled_from("ABCDE"))
+def test_name_that_was_unset_is_gone_and_nothing_else_changes(text: str, name: str) -> None:
+    edited = unset_dotenv_value(text, name)
+    assert parse_dotenv(edited) == {key: value for key, value in parse_dotenv(text).items() if key != name}
+    assert (edited == text) == (name not in parse_dotenv(text))

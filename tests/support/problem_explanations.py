@@ -91,7 +91,7 @@ _SETTINGS_PROBLEMS: Final = {
     ),
     "no-settings": (
         "The folder contains neither fnkit.toml nor a pyproject.toml with [tool.fnkit].",
-        "Change to the project folder, or create a project with fnkit new.",
+        "Change to the project folder, make this one a project with `fnkit init`, or create one with `fnkit new`.",
     ),
     "setting-missing": ("A required setting is missing.", "Add it."),
     "setting-type": ("A setting has a value of the wrong type.", "Compare with docs/settings.md."),

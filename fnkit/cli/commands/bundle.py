@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from fnkit.cli.build_approval import ask_before_builds
+from fnkit.cli.completion import complete_functions
 from fnkit.cli.options import CommonOptions, OptionDecorator, allow_builds_option, common_options
 
 
@@ -55,7 +56,7 @@ def lock(
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_functions)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

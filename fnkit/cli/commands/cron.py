@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from fnkit.cli.app import LazyGroup
+from fnkit.cli.completion import complete_crons
 from fnkit.cli.options import (
     ApiOptions,
     CommonOptions,
@@ -50,7 +51,7 @@ def list_crons(common: CommonOptions, api: ApiOptions) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="[NAME|EXPRESSION]", default="")
+@click.argument("name", metavar="[NAME|EXPRESSION]", default="", shell_complete=complete_crons)
 @click.option(
     "--count", metavar="N", type=click.IntRange(1, 1000), default=5, help="Number of runs to show.  [default: 5]"
 )
@@ -68,7 +69,7 @@ def next_runs(common: CommonOptions, *, name: str, count: int) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_crons)
 @api_options
 @common_options
 def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
@@ -98,7 +99,7 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_crons)
 @delivery_options
 @api_options
 @common_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fnkit.cli.build_approval import ask_before_builds
+from fnkit.cli.completion import complete_functions
 from fnkit.cli.options import (
     ApiOptions,
     CommonOptions,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_functions)
 @click.option(
     "--plan",
     "plan_file",

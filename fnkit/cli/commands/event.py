@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from fnkit.cli.app import LazyGroup
+from fnkit.cli.completion import complete_crons
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import UsageError
 
@@ -45,7 +46,7 @@ def http(
 
 
 @click.command()
-@click.argument("name", default="")
+@click.argument("name", default="", shell_complete=complete_crons)
 @click.option("--args", "args_text", metavar="JSON", help="Arguments of the cron, as a JSON object.")
 @common_options
 def cron(common: CommonOptions, *, name: str, args_text: str | None) -> None:

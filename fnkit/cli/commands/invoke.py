@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fnkit.cli.completion import complete_functions
 from fnkit.cli.deployed_call import announce_cron, invoke_deployed
 from fnkit.cli.options import ApiOptions, CommonOptions, allow_builds_option, api_options, common_options
 from fnkit.cli.suggestions import logs_command
@@ -27,7 +28,7 @@ _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "hea
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_functions)
 @click.option("-d", "--data", metavar="TEXT", help="Request body: text, @FILE, or @- for standard input.")
 @click.option(
     "--event", metavar="FILE", help="Read all or part of an event from a JSON file; - reads standard input."

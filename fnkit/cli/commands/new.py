@@ -6,13 +6,21 @@ from pathlib import Path
 
 import click
 
+from fnkit.cli.completion import complete_templates
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import UsageError
 
 
 @click.command()
 @click.argument("target", metavar="DIR", required=False, type=click.Path(path_type=Path))
-@click.option("--template", default="http", show_default=True, metavar="NAME", help="Template to use.")
+@click.option(
+    "--template",
+    default="http",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=complete_templates,
+    help="Template to use.",
+)
 @click.option("--list", "list_only", is_flag=True, help="List the templates and exit.")
 @common_options
 @click.pass_context
@@ -23,6 +31,7 @@ def new(
 
     The project works as it is: `fnkit deploy --local` deploys it to the local platform.
     """
+    from fnkit.cli.settings_schema import schema_file
     from fnkit.cli.views.new import NewProjectView, TemplatesView
     from fnkit.scaffold import create_project, list_templates
 
@@ -34,6 +43,9 @@ def new(
     # Relative to -C or the current directory, not to a project root: a project may be created inside another one.
     start: Path = context.params["directory"] or Path()
     path = (start / target).resolve()
-    files = create_project(path, template, {})
+    language = next((one.language for one in list_templates() if one.name == template), "")
+    # In Python the settings are in pyproject.toml, which has a schema of its own.
+    further_files = schema_file() if language != "Python" else {}
+    files = create_project(path, template, {}, further_files=further_files)
     common.output.result(NewProjectView(path=path, shown=str(start / target), template=template, files=files))
     return None

@@ -17,15 +17,20 @@ from fnkit.errors import ProjectInvalid
     is_flag=True,
     help="Import modules that cannot be read statically, in a child process with a time limit.",
 )
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the settings, for editors, and exit.")
 @common_options
-def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
+def scan(common: CommonOptions, *, import_modules: bool, schema: bool) -> int | None:
     """Show the functions and problems of the project."""
     from fnkit.bundler.import_check import check_imports
-    from fnkit.cli.views.scan import ScanView, row_from_declarations, row_from_spec
+    from fnkit.cli.settings_schema import schema_text
+    from fnkit.cli.views.scan import ScanView, SchemaView, row_from_declarations, row_from_spec
     from fnkit.deploy.loading import read_project_source
     from fnkit.deploy.user_cache import open_cache_directory
     from fnkit.project import build_project
 
+    if schema:
+        common.output.result(SchemaView(schema_text()))
+        return None
     source = read_project_source(common.directory, import_modules=import_modules)
     try:
         project = build_project(source.root, source.settings, source.scan_report, stage=common.stage)

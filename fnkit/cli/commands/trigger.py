@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from fnkit.cli.app import LazyGroup
+from fnkit.cli.completion import complete_triggers
 from fnkit.cli.options import (
     ApiOptions,
     CommonOptions,
@@ -50,7 +51,7 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_triggers)
 @click.argument("message", default="")
 @click.option("--subject", metavar="SUBJECT", help="NATS subject, if that of the trigger has wildcards.")
 @api_options
@@ -87,7 +88,7 @@ def send(common: CommonOptions, api: ApiOptions, *, name: str, message: str, sub
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_triggers)
 @delivery_options
 @api_options
 @common_options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fnkit.cli.errors import problem_to_json
+from fnkit.cli.errors import problem_label, problem_to_json
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.plan import change_to_json, resource_line, summary_line
 from fnkit.contract.enums import Status
@@ -56,7 +56,7 @@ class DeployView:
         for note in self._notes():
             console.print(f"note: {note}", style="cyan")
         for failure in self.applied.all_failures:
-            console.print(f"error: {failure.message}", style="red")
+            console.print(f"{problem_label(failure)} {failure.message}", style="red")
             if failure.hint:
                 console.print(f"  hint: {failure.hint}", style="cyan")
         if not self.applied.plan.is_empty:
@@ -138,7 +138,7 @@ class DestroyView:
         for kind, name in self.deleted:
             console.print(f"- deleted {kind} {name}", style="red")
         for failure in self.failures:
-            console.print(f"error: {failure.message}", style="red")
+            console.print(f"{problem_label(failure)} {failure.message}", style="red")
         for note in self.notes:
             console.print(f"note: {note}", style="cyan")
         if not self.deleted and not self.failures:

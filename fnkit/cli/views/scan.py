@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.cli.errors import problem_location, problem_to_json
+from fnkit.cli.errors import problem_label, problem_location, problem_to_json
 from fnkit.cli.output import json_fields
 from fnkit.errors import Problem
 
@@ -34,6 +35,22 @@ class FunctionRow:
     document: Mapping[str, object]
     cells: tuple[str, str, str, str, str]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaView:
+    """The JSON Schema of the settings."""
+
+    text: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return the schema."""
+        document: dict[str, object] = json.loads(self.text)
+        return document
+
+    def render(self, console: Console) -> None:
+        """Print the schema as it is."""
+        console.print(self.text.rstrip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +153,11 @@ def row_from_declarations(function: ScannedFunction) -> FunctionRow:
 def _render_problem(console: Console, problem: Problem) -> None:
     from rich.text import Text
 
-    console.print(problem_location(problem), Text("problem: ", "bold red"), problem.message, sep="")
+    console.print(
+        problem_location(problem),
+        Text(f"{problem_label(problem, 'problem')} ", "bold red"),
+        problem.message,
+        sep="",
+    )
     if problem.hint:
         console.print(Text("  hint: ", "bold cyan"), problem.hint, sep="")

@@ -41,7 +41,8 @@ def test_unknown_command_error_suggests_the_closest_match(fnkit: Command) -> Non
     assert result.code == 2
     assert result.stdout == ""
     assert result.stderr == (
-        "error: There is no command `depoy`. Did you mean `fnkit deploy`?\n  hint: Run `fnkit --help` for usage.\n"
+        "error[usage]: There is no command `depoy`. Did you mean `fnkit deploy`?\n"
+        "  hint: Run `fnkit --help` for usage.\n"
     )
 
 
@@ -98,7 +99,7 @@ def test_command_group_without_command_is_a_usage_error(fnkit: Command) -> None:
     result = fnkit("platform")
     assert (result.code, result.stderr) == (
         2,
-        "error: `fnkit platform` needs a command.\n  hint: Run `fnkit platform --help` for a list.\n",
+        "error[usage]: `fnkit platform` needs a command.\n  hint: Run `fnkit platform --help` for a list.\n",
     )
 
 

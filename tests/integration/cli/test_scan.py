@@ -98,6 +98,9 @@ def test_decorator_without_its_import_is_a_problem_with_its_place(fnkit: Command
     _write_project(project, 'from fnkit import function\n\n@cron("61 * * * *")\ndef tick(event, context): ...\n')
     result = fnkit("scan")
     assert result.code == 2
-    assert "handlers.py:3: problem: @cron on tick: cron is not defined at this point.\n" in result.stdout
+    assert (
+        "handlers.py:3: problem[decorator-not-imported]: @cron on tick: cron is not defined at this point.\n"
+        in result.stdout
+    )
     assert "  hint: Add `from fnkit import cron` at the top of handlers.py.\n" in result.stdout
-    assert "handlers.py:3: problem: tick: '61' is out of range" in result.stdout
+    assert "handlers.py:3: problem[bad-schedule]: tick: '61' is out of range" in result.stdout

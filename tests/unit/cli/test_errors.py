@@ -47,7 +47,7 @@ def test_text_error_shows_location_message_and_hint(capsys: pytest.CaptureFixtur
     error = FnkitError("The schedule is invalid.", hint="Five fields.", file="shop/orders.py", line=7)
     render_failure(failure_from(error), JsonDocument(), as_json=False, colour=False)
     captured = capsys.readouterr()
-    assert captured.err == "shop/orders.py:7: error: The schedule is invalid.\n  hint: Five fields.\n"
+    assert captured.err == "shop/orders.py:7: error[error]: The schedule is invalid.\n  hint: Five fields.\n"
     assert captured.out == ""
 
 
@@ -55,7 +55,7 @@ def test_text_error_lists_every_problem_and_their_number(capsys: pytest.CaptureF
     problems = (Problem("a", "One.", file="a.py", line=1), Problem("b", "Two.", hint="Do."))
     render_failure(failure_from(ProjectInvalid(problems)), JsonDocument(), as_json=False, colour=False)
     assert capsys.readouterr().err == (
-        "a.py:1: error: One.\nerror: Two.\n  hint: Do.\nerror: The project has 2 problems.\n"
+        "a.py:1: error[a]: One.\nerror[b]: Two.\n  hint: Do.\nerror[project-invalid]: The project has 2 problems.\n"
     )
 
 
@@ -83,7 +83,7 @@ def test_failure_after_the_json_result_goes_to_stderr(capsys: pytest.CaptureFixt
     render_failure(failure_from(FnkitError("too late")), document, as_json=True, colour=False)
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"answer": 42}
-    assert captured.err == "error: too late\n"
+    assert captured.err == "error[error]: too late\n"
 
 
 def test_internal_error_writes_a_private_report_and_no_traceback(

@@ -9,7 +9,8 @@ import pytest
 
 from fnkit.errors import ProjectInvalid
 from fnkit.project import Project, read_secret_values
-from fnkit.project.secrets import DotenvError, SecretValues, parse_dotenv
+from fnkit.project.dotenv import DotenvError, parse_dotenv
+from fnkit.project.secrets import SecretValues
 from tests.support.project_tree import SETTINGS, build_files, locations, write_files
 
 APP = "from fnkit import function\n@function(secrets=['KEY'])\ndef hello(event, context): ...\n"

@@ -1,6 +1,7 @@
 """Scaffolding writes a complete project or nothing."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -8,7 +9,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+from fnkit.cli.app import VERBS
 from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import UsageError
@@ -180,3 +183,31 @@ def test_project_and_its_tests_pass_strict_type_checks(tmp_path: Path, template:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_new_project_has_a_workflow_that_checks_plans_and_deploys(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    workflow = yaml.safe_load((tmp_path / "shop" / ".github" / "workflows" / "fnkit.yml").read_text())
+    commands = {
+        name: [step["run"] for step in job["steps"] if "run" in step] for name, job in workflow["jobs"].items()
+    }
+    install = 'uv tool install "${FNKIT_SOURCE:?set the repository variable FNKIT_SOURCE}"'
+    assert [command for command in commands["check"] if "rustup" not in command] == [
+        install,
+        "fnkit scan",
+        "fnkit test",
+    ]
+    assert any(command.startswith("fnkit plan --markdown") for command in commands["plan"])
+    assert commands["deploy"][-1] == "fnkit deploy"
+    assert workflow["jobs"]["deploy"]["env"]["SCW_SECRET_KEY"] == "${{ secrets.SCW_SECRET_KEY }}"
+    assert ("SIGNING_KEY" in workflow["jobs"]["plan"]["env"]) == (template == "api")
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_commands_for_agents_exist(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    text = (tmp_path / "shop" / "AGENTS.md").read_text()
+    named = re.findall(r"^\| `fnkit ([a-z]+)", text, re.MULTILINE)
+    assert named == ["scan", "test", "invoke", "deploy", "plan"]
+    assert set(re.findall(r"`fnkit ([a-z]+)", text)) <= set(VERBS)
