@@ -203,7 +203,7 @@ class DeploymentZygote:
             confine.confine_fork(confine.SandboxSettings(settings))
             redirect_stdio(descriptors[1:])
             if settings.get("edited"):
-            edited_files.write_edited_files(settings["edited"], settings["root"])
+                edited_files.write_edited_files(settings["edited"], settings["root"])
             os.chdir(settings["home"])
             # Only now: the preloaded modules have seen the variables without secrets.
             self.preloaded_modules.apply_to_fork(serve.receive_document(connection))
