@@ -34,6 +34,7 @@ from benchmarks import (
     many_functions,
     peers,
     queues,
+    reload,
     scanning,
     sqs,
     start_up,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Result]]] = {
     "sqs": sqs.run,
     "sqs-whole": sqs.run_whole,
     "logs": logs.run,
+    "reload": reload.run,
     "worst-latency": worst_latency.run,
 }
 

@@ -51,7 +51,7 @@ def bundle_project(
     project: Project,
     targets: Mapping[str, BundleTarget],
     *,
-    out: Path,
+    out: Path | None,
     cache: Path,
     kind: TargetKind,
     names: frozenset[str] | None = None,
@@ -67,7 +67,8 @@ def bundle_project(
     Args:
         project: The project to bundle.
         targets: Target by runtime; a runtime without an entry uses Scaleway's image of that runtime.
-        out: Directory for archives; the newest few of each runtime are kept in it.
+        out: Directory for archives; the newest few of each runtime are kept in it. ``None`` to describe the content
+            of the archives without writing them.
         cache: Directory for wheels and layers. Processes may share it, and it may be deleted at any time.
         kind: Which lock files to use.
         names: Functions to slice; only the archives of their runtimes are built. ``None`` means all.
@@ -95,12 +96,13 @@ def bundle_project(
             functions=selected,
             target=target,
             kind=kind,
-            out=out,
+            out=cache if out is None else out,
             cache=cache,
             report=report,
             allow_builds=refuse_builds if allow_builds is None else allow_builds,
             run_builds=allow_builds is not None,
             select=select,
+            write_archive=out is not None,
         )
         bundles.append(_LANGUAGES[target.language](request))
     return tuple(bundles)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from fnkit.bundler.files.content import ContentByPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class Bundle:
         notes: Sentences for the user, for example about a downgraded version or a whole-project slice.
         needs_build: A build that has not run makes some of its files, so it was planned and not written. Its digest
             and slices are those that it will have; its sizes are 0.
+        contents: The files in it except those of the layer of dependencies; empty with ``needs_build``.
+        layer_key: Identifies the dependencies that are in it.
     """
 
     path: Path
@@ -90,6 +94,8 @@ class Bundle:
     dependencies: tuple[Dependency, ...]
     notes: tuple[str, ...] = ()
     needs_build: bool = False
+    contents: ContentByPath = field(default_factory=dict)
+    layer_key: str = ""
 
     def slice_of(self, function: str) -> Slice:
         """Return the slice of a function.

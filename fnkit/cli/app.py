@@ -32,6 +32,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("fnkit.cli.commands.plan:plan", "Show the changes that a deploy would make."),
     "deploy": ("fnkit.cli.commands.deploy:deploy", "Deploy the project."),
     "status": ("fnkit.cli.commands.status:status", "Show the status of deployed functions."),
+    "dev": ("fnkit.cli.commands.dev:dev", "Serve the project, and deploy what changes as soon as it is saved."),
     "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
     "test": ("fnkit.cli.commands.test:test", "Run the project's tests in the project's environment."),
     "openapi": ("fnkit.cli.commands.openapi:openapi", "Print the OpenAPI 3.1 document of the project."),

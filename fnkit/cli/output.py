@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, runtime_checkable
 
 import click
 
@@ -227,11 +227,12 @@ def _transient_progress(console: Console) -> Progress:
     )
 
 
-def make_console(*, stderr: bool, colour: bool) -> Console:
+def make_console(*, stderr: bool, colour: bool, stream: TextIO | None = None) -> Console:
     """Return a console that prints text without markup, emoji codes, highlighting and control characters.
 
     Args:
         stderr: Whether the console writes to stderr instead of stdout.
+        stream: Where it writes instead, such as a file.
         colour: Whether to allow colours. rich disables them for ``NO_COLOR`` and for pipes in any case.
     """
     from rich.console import Console
@@ -243,7 +244,8 @@ def make_console(*, stderr: bool, colour: bool) -> Console:
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(escape_control_characters(text, multiline=True), **options)
 
-    stream = sys.stderr if stderr else sys.stdout
+    if stream is None:
+        stream = sys.stderr if stderr else sys.stdout
     return SafeConsole(
         file=stream,
         width=None if stream.isatty() else PIPE_WIDTH,

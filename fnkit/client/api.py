@@ -21,7 +21,7 @@ from fnkit.contract.deliveries import (
     SendMessage,
     SentMessage,
 )
-from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
+from fnkit.contract.platform import PLATFORM_PATH, EditCode, EditResult, PlatformInfo
 from fnkit.contract.requests import (
     CreateCron,
     CreateDomain,
@@ -180,6 +180,15 @@ class FunctionsClient(ResourceClient[Function, CreateFunction, UpdateFunction]):
         return self._transport.request(
             "GET", f"functions/{function_id}/upload-url", SignedUrl, query={"content_length": content_length}
         )
+
+    def edit_code(self, function_id: str, edit: EditCode) -> EditResult:
+        """Change files of the code that serves; return when it serves. Only the local platform has this operation.
+
+        Raises:
+            ConflictError: The function has other code, or code that has to be built.
+        """
+        path = f"/fnkit/v1/regions/{self._transport.endpoint.region}/functions/{function_id}/code"
+        return self._transport.request("PUT", path, EditResult, body=edit)
 
 
 class FunctionsApi:

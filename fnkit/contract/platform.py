@@ -15,6 +15,9 @@ PRELOAD_DISABLED_TAG: Final = "fnkit.preload=false"
 
 DEFAULT_NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
 """NATS account of triggers that name none. The platform does not require an account to exist."""
+MAX_EDITED_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of all files of one ``EditCode``."""
+MAX_EDITED_FILES: Final = 1000
 PLATFORM_PATH = "/fnkit/v1/platform"
 API_KEYS_PATH = "/fnkit/v1/keys"
 
@@ -86,6 +89,66 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     now: float | None = None
     triggers: list[TriggerStatus] = []
     failed_imports: list[FailedImport] = []
+
+
+class ResponseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the stream ``responses``, which a platform with ``--log-responses`` writes as JSON.
+
+    Attributes:
+        method: The method of the request; empty for the event of a cron or a trigger.
+        path: The path that the handler got, cut off after 300 characters.
+        status: The status that the client got; 499 if it did not wait for it.
+        duration_ms: From the complete request to the response.
+        start_ms: How long the instance took to start if the request had to wait for one, else 0.
+    """
+
+    method: str
+    path: str
+    status: int
+    duration_ms: float
+    start_ms: float = 0.0
+
+
+class EditedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of a function's code.
+
+    Attributes:
+        path: Relative to the code, with ``/``.
+        content: The new bytes; ``None`` to remove the file.
+        executable: Whether it may be executed.
+    """
+
+    path: str
+    content: bytes | None = None
+    executable: bool = False
+
+
+class EditCode(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``PUT /fnkit/v1/regions/{region}/functions/{id}/code``: changes of the code that serves.
+
+    Attributes:
+        expected_tags: The tags that the function must have; they record the code that the changes belong to.
+        tags: Its tags afterwards.
+        files: What changes.
+    """
+
+    expected_tags: list[str]
+    tags: list[str]
+    files: list[EditedFile]
+
+
+class EditResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Response to ``EditCode``, once an instance with the new code serves, or has failed to start.
+
+    Attributes:
+        error: Why no instance started; the code is then unchanged. Empty otherwise.
+        import_error: The end of the traceback if the instance serves, but could not import the handler.
+        milliseconds: How long it took.
+    """
+
+    error: str = ""
+    import_error: str = ""
+    milliseconds: float = 0.0
 
 
 class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

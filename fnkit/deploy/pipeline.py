@@ -184,8 +184,9 @@ def bundle_functions(
     *,
     allow_builds: AllowBuildsCallback | None,
     out: Path | None = None,
+    write_archives: bool = True,
 ) -> tuple[Bundle, ...]:
-    """Build the archives of selected functions for a target, in ``out`` or the cache.
+    """Build the archives of selected functions for a target, in ``out`` or the cache, or only describe them.
 
     Raises:
         BundleError: An archive cannot be built.
@@ -194,7 +195,7 @@ def bundle_functions(
     return bundle_project(
         project,
         target.bundle_targets(spec.runtime for spec in selected),
-        out=out or cache.archives,
+        out=(out or cache.archives) if write_archives else None,
         cache=cache.bundler,
         kind=target.kind,
         names=names,

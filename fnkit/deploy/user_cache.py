@@ -36,6 +36,8 @@ class CacheDirectory:
         """Keyed hashes of verified secrets (mode 0700)."""
         self.environments: Final = root / "environments"
         """Environments in which handlers run on this machine."""
+        self.dev: Final = root / "dev"
+        """Data directories of the platforms of ``fnkit dev``, of which only the ports outlive a session."""
         self.toolchains: Final = root / "toolchains.json"
         """What the programs of this machine have said about themselves."""
         self._early_starts = root / "early-starts"

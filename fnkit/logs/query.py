@@ -20,15 +20,19 @@ class LogSelection:
     Args:
         builds: Only the output of builds, instead of what functions and runtimes write.
         level: The least level to show; ``None`` for everything except the lines about requests.
+        responses: Also the platform's lines about responses, whatever the level.
     """
 
     builds: bool = False
     level: LogLevel | None = None
+    responses: bool = False
 
     def includes(self, line: LogLine, level: LogLevel) -> bool:
         """Return whether to show a line of this level."""
         if self.builds:
             return line.stream == "build"
+        if line.stream == "responses":
+            return self.responses
         if self.level is not None:
             return level >= self.level
         return not is_request_line(line)
@@ -50,9 +54,10 @@ def build_query(function_ids: Sequence[str], selection: LogSelection, *, is_plat
     if selection.builds:
         matchers.append('stream="build"')
     elif selection.level is not None and selection.level <= LogLevel.DEBUG:
-        matchers.append('stream!="build"')
+        matchers.append('stream!~"build|responses"')
     else:
-        matchers.append('stream=~"stdout|stderr|system"')
+        streams = "stdout|stderr|system" + ("|responses" if selection.responses else "")
+        matchers.append(f'stream=~"{streams}"')
     return f"{{{', '.join(matchers)}}}"
 
 

@@ -7,6 +7,7 @@ import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, TypeVar, Union, cast, get_args, get_origin
 
@@ -56,6 +57,11 @@ def decode_table(
     return cast("Table", value), ()
 
 
+@cache
+def _fields_by_name(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {one.encode_name: one for one in msgspec.structs.fields(kind)}
+
+
 @dataclass(slots=True)
 class _TableDecoder:
     file: str
@@ -63,7 +69,7 @@ class _TableDecoder:
     problems: list[Problem] = field(default_factory=list)
 
     def decode(self, kind: type[msgspec.Struct], raw: Mapping[str, object], path: KeyPath) -> msgspec.Struct | None:
-        known = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+        known = _fields_by_name(kind)
         values: dict[str, object] = {}
         count = len(self.problems)
         for key, value in raw.items():

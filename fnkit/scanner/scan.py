@@ -15,6 +15,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from fnkit.scanner.imports import reachable_unbundled_imports, shadowing_problem
 from fnkit.scanner.module import ModuleScan, scan_module
 from fnkit.scanner.report import ScanReport
 
+_CACHED_FILES: Final = 2048
 _FNKIT_BYTES: Final = b"fnkit"
 _DECORATES: Final = re.compile(rb"^[ \t]*@[ \t]*(?:function|cron|trigger)\b", re.MULTILINE)
 _IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b", re.MULTILINE)
@@ -92,6 +94,11 @@ def _scan_file(root: Path, file: str) -> ModuleScan | None:
         reason = error.strerror or type(error).__name__
         problem = Problem("file-unreadable", f"{file} cannot be read: {reason}.", hint, file)
         return ModuleScan(file, problems=(problem,))
+    return _scan_source(file, source)
+
+
+@lru_cache(maxsize=_CACHED_FILES)  # `fnkit dev` scans the project at each save, which changes a file or two
+def _scan_source(file: str, source: bytes) -> ModuleScan | None:
     if _FNKIT_BYTES not in source and not _DECORATES.search(source):
         return None
     try:

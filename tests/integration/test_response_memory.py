@@ -48,7 +48,7 @@ def test_response_beyond_the_memory_for_bodies_is_a_503_and_is_discarded() -> No
         engine, writer, memory = ScriptedEngine(), Writer(), BodyMemory(200_000)
         converter, request = BodyConverter(memory), ClientRequest()
         invocation = HttpInvocation(
-            cast("Engine", engine), converter, make_route(), "/", b"{}", None, request, writer
+            cast("Engine", engine), converter, make_route(), "/", b"{}", (), request, writer
         )
         invocation.start()
         invocation.on_response_start(200, ())

@@ -37,8 +37,9 @@ ALLOWED: dict[str, str] = {
     "testing": "authoring adapters worker contract errors",
     "invoke": "project bundler environments client worker contract errors",
     "logs": "client contract errors",
+    "dev": f"scanner project bundler plan client deploy logs {_KIT}",
     "cli": (
-        "scaffold scanner project bundler plan client deploy environments invoke logs toolchains "
+        "scaffold scanner project bundler plan client deploy dev environments invoke logs toolchains "
         f"platform.supervisor.launcher {_KIT}"
     ),
     "platform.model": "contract errors",

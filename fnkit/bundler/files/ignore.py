@@ -12,12 +12,14 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
 from fnkit.errors import BundleError
 
+_CACHED_FILES = 64
 _WILDCARDS = frozenset("*?[")
 _DIRECTORY_GROUP = "ps_d"
 """The group with which pathspec's expressions end where a line may name a directory."""
@@ -153,13 +155,17 @@ def parse_patterns(lines: Iterable[str], source: str) -> tuple[IgnorePattern, ..
     Raises:
         BundleError: ``ignore-file``, quoting a line that git would reject.
     """
-    pattern_lines = list(lines)
+    return _parse_lines(tuple(lines), source)
+
+
+@lru_cache(maxsize=_CACHED_FILES)  # `fnkit dev` selects the files at each save
+def _parse_lines(lines: tuple[str, ...], source: str) -> tuple[IgnorePattern, ...]:
     try:
         with warnings.catch_warnings():
             # A pattern such as "[[a]" is valid. The regular expression that it becomes may get another meaning in a
             # later version of Python, which is nothing that a user can do something about.
             warnings.simplefilter("ignore", FutureWarning)
-            compiled = GitIgnoreSpec.from_lines(pattern_lines).patterns
+            compiled = GitIgnoreSpec.from_lines(lines).patterns
     except (ValueError, re.error) as error:
         raise BundleError(
             f"{source} contains a pattern that git does not accept: {error}.",

@@ -185,22 +185,42 @@ def bundle_folder(request: BundleRequest, content: FolderContent, plan: ArchiveP
         files |= plan.extra_files(files)
     for function in request.functions:
         check_handler_shipped(function, plan.handler_files(function), files)
-    archive = plan_archive(plan.layer, files, request.cache)
-    if not is_archive_current(archive, path):
-        request.report(BundleProgress(stage="archive", runtime=request.target.runtime, detail=path.name))
-        write_archive(archive, path)
-    prune_archives(path, archive_prefix(request))
-    return Bundle(
+    bundle = Bundle(
         path=path,
         runtime=request.target.runtime,
         target=request.target.platform,
         digest=digest,
-        size=archive.size,
-        unpacked_size=archive.unpacked_size,
+        size=0,
+        unpacked_size=0,
         slices=slices,
         dependencies=plan.layer.index.dependencies,
         notes=notes,
+        contents=files,
+        layer_key=plan.layer.key,
     )
+    return ensure_archive(request, bundle, plan.layer, archive_prefix(request))
+
+
+def ensure_archive(request: BundleRequest, bundle: Bundle, layer: Layer, prefix: str) -> Bundle:
+    """Write the archive of a bundle unless it exists, or is not wanted; return the bundle with its sizes.
+
+    Args:
+        request: The request.
+        bundle: The bundle without sizes.
+        layer: Dependencies that are in the archive.
+        prefix: Start of the names of the archives that this one replaces.
+
+    Raises:
+        BundleError: The archive cannot be written.
+    """
+    if not request.write_archive:
+        return bundle
+    archive = plan_archive(layer, bundle.contents, request.cache)
+    if not is_archive_current(archive, bundle.path):
+        request.report(BundleProgress(stage="archive", runtime=bundle.runtime, detail=bundle.path.name))
+        write_archive(archive, bundle.path)
+    prune_archives(bundle.path, prefix)
+    return replace(bundle, size=archive.size, unpacked_size=archive.unpacked_size)
 
 
 def _made_files(request: BundleRequest, build: Build | None) -> ContentByPath | None:

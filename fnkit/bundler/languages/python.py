@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.bundler.archive.archive import is_archive_current, plan_archive, write_archive
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
 from fnkit.bundler.authoring_files import authoring_runtime, entry_files
 from fnkit.bundler.builds.permission import AllowBuildsCallback
@@ -24,7 +23,7 @@ from fnkit.bundler.languages.folder import (
     ArchivePlan,
     FolderContent,
     bundle_folder,
-    prune_archives,
+    ensure_archive,
     withheld_notes,
 )
 from fnkit.bundler.languages.request import BundleRequest
@@ -71,23 +70,21 @@ def bundle_python(request: BundleRequest) -> Bundle:
     slices = _slice_functions(project, request.functions, target, lock, layer, contents, authoring_files, cache)
     files = {**contents, **authoring_files, **entries}
     digest = _content_digest(layer, files)
-    archive = plan_archive(layer, files, cache)
     path = request.out / f"{target.runtime}-{request.kind}-{digest[:16]}.zip"
-    if not is_archive_current(archive, path):
-        request.report(BundleProgress(stage="archive", runtime=target.runtime, detail=path.name))
-        write_archive(archive, path)
-    prune_archives(path, f"{target.runtime}-{request.kind}-")
-    return Bundle(
+    bundle = Bundle(
         path=path,
         runtime=target.runtime,
         target=target.platform,
         digest=digest,
-        size=archive.size,
-        unpacked_size=archive.unpacked_size,
+        size=0,
+        unpacked_size=0,
         slices=slices,
         dependencies=layer.index.dependencies,
         notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices), *withheld_notes(withheld)),
+        contents=files,
+        layer_key=layer.key,
     )
+    return ensure_archive(request, bundle, layer, f"{target.runtime}-{request.kind}-")
 
 
 def _handler_files(function: FunctionSpec) -> tuple[str, ...]:

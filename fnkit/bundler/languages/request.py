@@ -29,6 +29,7 @@ class BundleRequest:
         allow_builds: Called before code of the project or of its packages runs.
         select: Selects files of the project; equal rules walk its directories once.
         run_builds: Whether a command may run at all. Otherwise an archive that needs one is planned, not written.
+        write_archive: Whether the archive itself is wanted, not only the description of its content.
     """
 
     project: Project
@@ -42,6 +43,7 @@ class BundleRequest:
     allow_builds: AllowBuildsCallback
     run_builds: bool
     select: Callable[[SelectionRules], Selection]
+    write_archive: bool = True
 
     @property
     def root(self) -> str:

@@ -101,6 +101,15 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
 )
 @click.option("--public-metrics", is_flag=True, default=None, help="Serve /metrics without an API key.")
 @click.option(
+    "--temporary",
+    is_flag=True,
+    default=None,
+    help="Do not wait for the disk: the data need not survive a power cut.",
+)
+@click.option(
+    "--log-responses", is_flag=True, default=None, help="Log status and duration of each response of a function."
+)
+@click.option(
     "--quota",
     "quotas",
     callback=parse_quotas,

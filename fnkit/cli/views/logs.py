@@ -65,7 +65,7 @@ class LogLineView:
         line = self.entry.line
         moment, name = self._format_time(), self._shorten(line.function, console)
         indent = len(moment) + _GAP + len(name) + _GAP
-        head = Text.assemble((moment, "dim"), " " * _GAP, (name, _name_colour(line.function)), " " * _GAP)
+        head = Text.assemble((moment, "dim"), " " * _GAP, (name, name_colour(line.function)), " " * _GAP)
         # Colours of the handler would need its escape sequences, which could do anything to the terminal.
         message = escape_control_characters(_COLOUR_CODES.sub("", line.message), multiline=True).expandtabs(8)
         text = Text(message, style=_MESSAGE_STYLES.get(self.entry.level, ""))
@@ -94,6 +94,6 @@ def _format_iso(time: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
-def _name_colour(name: str) -> str:
+def name_colour(name: str) -> str:
     """Return the colour of a function's name, the same in every run."""
     return _NAME_COLOURS[zlib.crc32(name.encode()) % len(_NAME_COLOURS)]

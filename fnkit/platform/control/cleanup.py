@@ -11,7 +11,7 @@ from typing import Final
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.directory_tree import remove_tree
-from fnkit.platform.model.records import FunctionRecord
+from fnkit.platform.model.records import Deployment, FunctionRecord
 
 ORPHAN_DELAY_SECONDS: Final = 300.0
 """Seconds of real time between startup and the removal of directories that no function refers to.
@@ -72,19 +72,20 @@ class GarbageCollector:
         for folder in self._context.layout.dependencies_dir.glob(f"{function_id}-*"):
             self.remove(folder)
 
-    def remove_old_builds(self, record: FunctionRecord, kept_path: str | None, seconds: float) -> None:
+    def remove_old_builds(self, record: FunctionRecord, kept: Deployment | None, seconds: float) -> None:
         """Remove the function's builds up to its current generation in the background after a delay.
 
         Args:
             record: The function.
-            kept_path: The directory to keep, or ``None``.
+            kept: The deployment whose code and edited files to keep.
             seconds: The delay in seconds of real time.
         """
+        kept_paths = set() if kept is None else {kept.code, kept.edits}
 
         def remove() -> None:
             for folder in self._context.layout.deployments_dir.glob(f"{record.id}-*"):
                 number = folder.name.rpartition("-")[2]
-                if str(folder) != kept_path and number.isdecimal() and int(number) <= record.generation:
+                if str(folder) not in kept_paths and number.isdecimal() and int(number) <= record.generation:
                     remove_tree(folder)
 
         self._run_later(remove, seconds, f"removal of older code of {record.id}")
@@ -95,7 +96,8 @@ class GarbageCollector:
         layout.deployments_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
         for sha256 in self._context.blobs.hashes():
             self.remove_archive(sha256)
-        serving = {record.serving.code for record in store.functions.all(serving=1) if record.serving}
+        deployments = [record.serving for record in store.functions.all(serving=1) if record.serving]
+        serving = {path for one in deployments for path in (one.code, one.edits)}
         for folder in layout.deployments_dir.iterdir():
             if folder.name.startswith("."):
                 self.remove(folder)

@@ -82,6 +82,8 @@ class ControlPlane:
         layout = DataLayout(Path(settings.data_dir))
         layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         store, vault = open_store(layout)
+        if settings.temporary:
+            store.forgo_durability()
         self.clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
         with (
             suppress(sqlite3.OperationalError),

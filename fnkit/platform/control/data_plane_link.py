@@ -213,6 +213,11 @@ class DataPlaneLink:
         return self._current.hello.isolation if self._current and self._current.hello else None
 
     @property
+    def can_replace_files(self) -> bool:
+        """Whether instances in Python can replace files of the code that they see, for themselves."""
+        return bool(self._current and self._current.hello and self._current.hello.can_replace_files)
+
+    @property
     def data_plane_pid(self) -> int:
         """Process id of the data plane, 0 while none is connected."""
         return self._current.hello.pid if self._current and self._current.hello else 0

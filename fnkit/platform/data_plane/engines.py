@@ -33,12 +33,14 @@ class PreparedEngine:
         isolation: The isolation level in force, which control shows.
         create: Creates the engine, given what to call with deployment and reason when an instance has ended
             unexpectedly.
+        can_replace_files: Whether instances in Python can replace files of the code that they see, for themselves.
         closing_seconds: How long it may take to remove its instances, when the process ends.
     """
 
     isolation: str
     create: Callable[[Callable[[Route, str], None]], Engine]
     closing_seconds: float = 0.0
+    can_replace_files: bool = False
 
 
 async def prepare_engine(settings: ProcessSettings, runtime_directory: Path, clock: SyncedClock) -> PreparedEngine:
@@ -110,4 +112,8 @@ async def _prepare_local(settings: ProcessSettings, runtime_dir: Path, clock: Sy
         disks_directory=layout.disks_dir,
         scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
     )
-    return PreparedEngine(level.value, lambda on_exit: LocalEngine(engine_settings, clock, on_exit))
+    return PreparedEngine(
+        level.value,
+        lambda on_exit: LocalEngine(engine_settings, clock, on_exit),
+        can_replace_files=level.has_namespaces and storage is not Storage.READ_ONLY,
+    )

@@ -168,6 +168,9 @@ class Engine(Protocol):
             handler: Receives the response.
         """
 
+    def log_response(self, function_id: str, instance: str, request_id: str, message: str) -> None:
+        """Append a line about a response to the log of its function, if that is still served."""
+
     def cancel(self, request: PendingRequest) -> None:
         """Cancel a request whose client is gone.
 

@@ -37,12 +37,13 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class _RequestLine(msgspec.Struct, frozen=True, gc=False):
-    """A line about a request before it is written. ``time``: platform time in Unix nanoseconds."""
+    """A line about a request or a response before it is written. ``time``: platform time in Unix nanoseconds."""
 
     time: int
     instance: str
     request_id: str
-    path: str
+    stream: LogStream
+    message: str
 
 
 class _FunctionLog:
@@ -161,9 +162,25 @@ class LogWriter:
             request_id: The request.
             path: The decoded path, which the core runtime logs at this moment.
         """
-        lines = self._unwritten.setdefault(function_id, [])
         shown = path if path.isprintable() else escape_control_characters(path)
-        lines.append(_RequestLine(self._now_ns(), instance, request_id, shown))
+        self._write_later(function_id, instance, request_id, "requests", f"Function Triggered: {shown}")
+
+    def write_response(self, function_id: str, instance: str, request_id: str, message: str) -> None:
+        """Append a line about a response, under the same rules as one about a request.
+
+        Args:
+            function_id: The function.
+            instance: The name of the instance; empty if none answered.
+            request_id: The request.
+            message: The line.
+        """
+        self._write_later(function_id, instance, request_id, "responses", message)
+
+    def _write_later(
+        self, function_id: str, instance: str, request_id: str, stream: LogStream, message: str
+    ) -> None:
+        lines = self._unwritten.setdefault(function_id, [])
+        lines.append(_RequestLine(self._now_ns(), instance, request_id, stream, message))
         if len(lines) >= _MAX_UNWRITTEN_REQUESTS:
             self._flush_requests(function_id)
         elif not self._has_flush_timer:
@@ -193,8 +210,8 @@ class LogWriter:
                     function_id=function_id,
                     instance=line.instance,
                     request_id=line.request_id,
-                    stream="requests",
-                    message=f"Function Triggered: {line.path}",
+                    stream=line.stream,
+                    message=line.message,
                 )
                 for time, line in zip(times, lines, strict=True)
             ]

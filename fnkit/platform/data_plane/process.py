@@ -26,6 +26,7 @@ from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.gateway import Gateway
 from fnkit.platform.data_plane.gateway.listeners import TlsListener, open_listeners
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy
+from fnkit.platform.data_plane.gateway.response_log import ResponseLog
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tls import CertificateStore
 from fnkit.platform.data_plane.gateway.tracing import Tracer
@@ -62,12 +63,15 @@ class DataPlane:
     def __init__(self, settings: ProcessSettings, clock: SyncedClock, prepared: PreparedEngine) -> None:
         self._settings = settings
         self._isolation = prepared.isolation
+        self._can_replace_files = prepared.can_replace_files
         self._clock = clock
         self._drain_seconds = _DRAIN_TIMEOUT - prepared.closing_seconds
         self._engine: Engine = prepared.create(self._on_instance_exit)
         self._router = Router((settings.host,))
         self._authorizer = Authorizer(settings.secret_key, self._clock.now)
         self._gateway = Gateway(self._engine, self._router, self._authorizer)
+        if settings.log_responses:
+            self._gateway.response_log = ResponseLog(self._engine.log_response)
         self._control_client = ControlClient(settings.control_socket, self._handshake, self._apply)
         self._span_exporter = (
             _create_span_exporter(settings.otlp, self._gateway) if settings.otlp is not None else None
@@ -131,6 +135,7 @@ class DataPlane:
             pid=os.getpid(),
             gateway_port=self._settings.gateway_port,
             isolation=self._isolation,
+            can_replace_files=self._can_replace_files,
         )
 
     # Messages of control

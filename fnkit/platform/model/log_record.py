@@ -2,9 +2,9 @@
 
 The data plane appends, control reads. The log of a function is ``<data directory>/logs/<function id>/<eight
 digits>.jsonl``, one JSON object per line, ordered by time within and across segments. A new segment starts after 8
-MiB; the newest eight are kept. The lines about requests are in segments of their own, in ``requests/`` in the same
-directory, of which two are kept: they must not displace the output. Builds log to ``build.jsonl``, rotated to
-``build.1.jsonl``, in the same directory.
+MiB; the newest eight are kept. The lines about requests and responses are in segments of their own, in
+``requests/`` in the same directory, of which two are kept: they must not displace the output. Builds log to
+``build.jsonl``, rotated to ``build.1.jsonl``, in the same directory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_REQUEST_SEGMENTS: Final = 2
 REQUESTS_DIRECTORY: Final = "requests"
 MAX_LINE_BYTES: Final = 64 * 1024
 
-LogStream: TypeAlias = Literal["stdout", "stderr", "system", "requests"]
+LogStream: TypeAlias = Literal["stdout", "stderr", "system", "requests", "responses"]
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_FRACTION_DIGITS: Final = 9
 _SEGMENT_NAME: Final = re.compile(r"(\d{8})\.jsonl")

@@ -330,7 +330,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         code: Absolute path of the directory with the built code.
         interpreter: Absolute path of the program that runs it.
         archive: SHA-256 of the archive that ``code`` was built from.
+            Empty if files of it were edited: the code is then in no archive.
         dependency_key: Deployments of one function with the same key have the same dependencies; empty if unknown.
+        edited: Paths of the files that instances replace in ``code``, sorted.
+        edits: Absolute path of the directory that has these files, without those that are removed.
         import_error: The end of the traceback if its first instance could not import the handler, else empty.
     """
 
@@ -340,6 +343,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     interpreter: str
     archive: str
     dependency_key: str = ""
+    edited: tuple[str, ...] = ()
+    edits: str = ""
     import_error: str = ""
 
 
@@ -359,7 +364,8 @@ class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):
         error_message: Why the function is in status ``error``.
         build_message: The current step of a deployment in progress.
         ready_at: Time of the first successful deployment. Later deployments do not change it.
-        archive: SHA-256 of the last complete upload, which the next deployment builds.
+        archive: SHA-256 of the last complete upload, which the next deployment builds; ``None`` without one, and if
+            files of the serving deployment were edited since.
         generation: Generation of the most recently started deployment.
         serving: The deployment that serves requests. It keeps serving while a newer one is built, and after a newer
             one failed.
@@ -399,6 +405,7 @@ class InvalidTransition(PlatformError):
 class RecordChanges(TypedDict, total=False):
     """The fields that change together with a status, of all kinds of records."""
 
+    archive: str | None
     args: dict[str, object]
     build_message: str | None
     error_message: str | None
@@ -414,6 +421,7 @@ class RecordChanges(TypedDict, total=False):
     schedule_changed_at: int
     serving: Deployment | None
     source: TriggerSource
+    tags: tuple[str, ...]
     updated_at: int
     was_ready: bool
 

@@ -42,11 +42,15 @@ class LocalProgram(msgspec.Struct, frozen=True, kw_only=True, tag="local"):
         interpreter: Absolute path of the program that runs the function.
         code_dir: Absolute path of the directory that an instance sees as ``/home/app/function``.
         uid: User id of instances if the platform runs as root, else 0.
+        edited: Paths below ``code_dir`` of files that an instance replaces before it imports the handler.
+        edits_dir: Absolute path of the directory that has them; those that are not in it are removed.
     """
 
     interpreter: str
     code_dir: str
     uid: int = 0
+    edited: tuple[str, ...] = ()
+    edits_dir: str = ""
 
 
 class ImageProgram(msgspec.Struct, frozen=True, kw_only=True, tag="image"):
@@ -240,12 +244,14 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
     Attributes:
         secret: The secret of this start of the platform. Control sends nothing before it has seen it.
+        can_replace_files: Whether instances in Python can replace files of the code that they see, for themselves.
     """
 
     secret: str
     pid: int
     gateway_port: int
     isolation: str
+    can_replace_files: bool = False
 
 
 class Ack(_Versioned, frozen=True, kw_only=True, tag="ack"):

@@ -214,6 +214,8 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         build_timeout: Seconds of real time that a build may take.
         verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
         public_metrics: Whether ``GET /metrics`` needs no API key.
+        temporary: Whether what is stored need not survive a power cut, because it is thrown away anyway.
+        log_responses: Whether to log a line about each response of a function, in the stream ``responses``.
         runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
         memory_budget_mb: MB for all instances; 0 for half of the machine's memory.
         cpu_limits: ``weights`` shares CPU time in proportion to mVCPU; ``hard`` also caps each instance at its own.
@@ -247,6 +249,8 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     build_timeout: Annotated[float, StartOption("--build-timeout")] = BUILD_MAX_SECONDS
     verify_domains: Annotated[bool, StartOption("--verify-domains")] = False
     public_metrics: Annotated[bool, StartOption("--public-metrics")] = False
+    temporary: Annotated[bool, StartOption("--temporary")] = False
+    log_responses: Annotated[bool, StartOption("--log-responses")] = False
     quotas: Annotated[Quotas, StartOption("--quota")] = Quotas()
     project_quotas: Annotated[ProjectQuotas, StartOption("--project-quota")] = ProjectQuotas()
     otlp_url: Annotated[str, StartOption("--otlp", "none")] = ""

@@ -21,14 +21,14 @@ _SYS_KEYCTL: Final = {"x86_64": 250, "aarch64": 219}
 _KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 
 
-def exit_with_parent(parent: int) -> None:
-    """Exit this process when ``parent`` is no longer its parent, now or later."""
+def end_with_parent(parent: int, number: signal.Signals) -> None:
+    """Send this process a signal when ``parent`` is no longer its parent, now or later."""
     if sys.platform == "linux":
         # PR_SET_PDEATHSIG fires when the *thread* that created this process ends (prctl(2)). The supervisor creates
         # its processes from its main thread, which lives as long as the supervisor.
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
     else:
-        threading.Thread(target=_poll_parent, args=(parent,), daemon=True).start()
+        threading.Thread(target=_poll_parent, args=(parent, number), daemon=True).start()
     # The parent may have died before the call above, which then has no effect.
     if os.getppid() != parent:
         os._exit(1)
@@ -44,16 +44,16 @@ def leave_session_keyring() -> None:
         ctypes.CDLL(None, use_errno=True).syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
-def _poll_parent(parent: int) -> None:
+def _poll_parent(parent: int, number: signal.Signals) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), number)
 
 
 def main() -> None:
     """Read the two arguments and run the module as ``__main__``."""
     parent, module = sys.argv[1:3]
-    exit_with_parent(int(parent))
+    end_with_parent(int(parent), signal.SIGKILL)
     leave_session_keyring()
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

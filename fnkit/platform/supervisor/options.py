@@ -204,6 +204,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
         settings: The settings of the platform. Of their ports, only those requested by number are set.
         given: The settings that were asked for by name, which a running platform must have.
         start_timeout: Seconds until the platform must be healthy.
+        owner: Pid of the process that starts it in the background and with which it ends; 0 for none.
         otlp: Export of traces, if enabled. Like the two below it contains secrets, so it is not in the settings.
         loki_push: Push of logs to Loki, if enabled.
         broker_environment: The environment variables that the brokers file refers to.
@@ -214,13 +215,19 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     given: frozenset[str] = frozenset()
     ports: RequestedPorts = RequestedPorts()
     start_timeout: float = 30.0
+    owner: int = 0
     otlp: OtlpSettings | None = None
     loki_push: LokiPushSettings | None = None
     broker_environment: dict[str, str] = {}
 
 
 def start_options(
-    data_dir: Path, given: Mapping[str, object], environ: Mapping[str, str], *, start_timeout: float
+    data_dir: Path,
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    start_timeout: float,
+    owner: int = 0,
 ) -> StartOptions:
     """Return how to start a platform, from the options of the command line and the environment.
 
@@ -230,6 +237,7 @@ def start_options(
             describes.
         environ: The environment, with the credentials of trace export and log push.
         start_timeout: Seconds until the platform must be healthy.
+        owner: Pid of this process if the platform ends with it.
 
     Raises:
         UsageError: A URL, a variable of the environment or an option of the engine is invalid.
@@ -254,6 +262,7 @@ def start_options(
         given=frozenset(rest) | frozenset(numbers),
         ports=msgspec.convert(requested, RequestedPorts),
         start_timeout=start_timeout,
+        owner=owner,
         otlp=otlp,
         loki_push=loki_push,
     )

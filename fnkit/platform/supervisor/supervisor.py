@@ -31,6 +31,7 @@ from fnkit.platform.directory_tree import remove_tree
 from fnkit.platform.model.settings import ProcessSettings, QueueSettings
 from fnkit.platform.model.start_error import START_ERROR_FILE, decode_start_error, encode_start_error
 from fnkit.platform.rotating_log import RotatingLogFile
+from fnkit.platform.supervisor.child import end_with_parent
 from fnkit.platform.supervisor.child_process import ChildProcess
 from fnkit.platform.supervisor.data_directory import child_environment, write_run_file
 from fnkit.platform.supervisor.health import fetch_health
@@ -206,6 +207,8 @@ def supervise(prepared: PreparedPlatform, on_healthy: Callable[[], None], *, sta
 def main() -> int:
     """Run detached: ``StartOptions`` as JSON on standard input, ``StartupResult`` on standard output."""
     options = msgspec.json.decode(sys.stdin.buffer.read(), type=StartOptions)
+    if options.owner:
+        end_with_parent(options.owner, signal.SIGTERM)
     try:
         prepared = prepare_platform(options)
     except AlreadyLocked:

@@ -38,7 +38,7 @@ import typing
 from .. import built_program
 from ..sandbox import confine, namespaces, syscalls
 from ..sandbox.rootfs import RootFilesystem
-from . import fork_server, preload, program, relay, serve, warm_up
+from . import edited_files, fork_server, preload, program, relay, serve, warm_up
 
 PRELOADED_MODULES = (
     "asyncio",
@@ -124,6 +124,8 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
                 return
             program.execute(source, connection, settings, environment, descriptors[1:])
         redirect_stdio(descriptors[1:])
+        if settings.get("edited"):
+            edited_files.write_edited_files(settings["edited"], settings["root"])
         os.chdir(settings["home"])
         environment = serve.receive_document(connection)
         if settings.get("fresh"):
@@ -200,6 +202,8 @@ class DeploymentZygote:
             settings = serve.receive_document(connection)
             confine.confine_fork(confine.SandboxSettings(settings))
             redirect_stdio(descriptors[1:])
+            if settings.get("edited"):
+                edited_files.write_edited_files(settings["edited"], settings["root"])
             os.chdir(settings["home"])
             # Only now: the preloaded modules have seen the variables without secrets.
             self.preloaded_modules.apply_to_fork(serve.receive_document(connection))

@@ -36,12 +36,13 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
 _API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
-_DELIVERIES_PREFIX: Final = "/fnkit/v1/regions/{region}"
+_OWN_PREFIX: Final = "/fnkit/v1/regions/{region}"
 _OPERATION_NAMES: Final = {operation.name for operation in (*OPERATIONS, *LEGACY_OPERATIONS)}
+_OWN_OPERATIONS: Final = (*platform_routes.CODE_OPERATIONS, *platform_routes.DELIVERY_OPERATIONS)
 _RESOURCES: Final = {
     **{
         operation.name: KINDS[operation.kind].name
-        for operation in (*OPERATIONS, *LEGACY_OPERATIONS, *platform_routes.DELIVERY_OPERATIONS)
+        for operation in (*OPERATIONS, *LEGACY_OPERATIONS, *_OWN_OPERATIONS)
         if operation.kind in KINDS
     },
     **dict.fromkeys(("UploadArchive", "DownloadArchive"), "function"),
@@ -91,7 +92,7 @@ def create_application(plane: ControlPlane) -> Starlette:
     log = RequestLog(RotatingLogFile(plane.context.layout.logs_dir / "platform" / f"{API_LOG}.log"))
     routes: list[BaseRoute] = [
         *(_operation_route(plane, _API_PREFIX, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)),
-        *(_operation_route(plane, _DELIVERIES_PREFIX, one) for one in platform_routes.DELIVERY_OPERATIONS),
+        *(_operation_route(plane, _OWN_PREFIX, one) for one in _OWN_OPERATIONS),
         *_platform_routes(plane),
         *loki.loki_routes(plane),
         *_registry_routes(plane),

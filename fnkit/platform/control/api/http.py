@@ -174,18 +174,18 @@ class ApiRequest:
         return self.scope.narrow_body(await read_body(self.http_request, body_type))
 
 
-async def read_body(request: Request, body_type: type[T]) -> T:
+async def read_body(request: Request, body_type: type[T], *, max_bytes: int = MAX_BODY_BYTES) -> T:
     """Decode a body as JSON, whatever its Content-Type.
 
     Raises:
-        ControlError: 413 for a body larger than ``MAX_BODY_BYTES``, 400 for one that cannot be decoded.
+        ControlError: 413 for a body larger than ``max_bytes``, 400 for one that cannot be decoded.
     """
     # The limit applies to what arrives, not to Content-Length, which a chunked request does not have.
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
-        if len(received) > MAX_BODY_BYTES:
-            raise ControlError(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+        if len(received) > max_bytes:
+            raise ControlError(413, f"the body is larger than {max_bytes} bytes")
     return decode(bytes(received), body_type)
 
 

@@ -19,9 +19,11 @@ from fnkit.contract.deliveries import ReplayRequest, SendMessage
 from fnkit.contract.platform import (
     API_KEYS_PATH,
     DEFAULT_NATS_ACCOUNT,
+    MAX_EDITED_BYTES,
     ApiKey,
     ApiKeyList,
     CreateApiKey,
+    EditCode,
     FailedImport,
     PlatformInfo,
 )
@@ -46,6 +48,7 @@ METADATA_PATH: Final = "/metadata"
 CLOCK_PATH: Final = "/fnkit/v1/clock"
 
 _API_KEYS: Final = "api_keys"
+_MAX_EDIT_BYTES: Final = 2 * MAX_EDITED_BYTES  # as JSON, which has a third more than the bytes, and names
 _MAX_ADVANCE: Final = 10 * 366 * 24 * 3600  # seconds
 
 
@@ -81,6 +84,14 @@ async def _send_message(plane: ControlPlane, request: ApiRequest) -> object:
 async def _fire_cron(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.history.fire(request.region, request.id)
 
+
+async def _edit_code(plane: ControlPlane, request: ApiRequest) -> object:
+    edit = await read_body(request.http_request, EditCode, max_bytes=_MAX_EDIT_BYTES)
+    return await plane.functions.edit_code(request.region, request.id, edit)
+
+
+CODE_OPERATIONS: Final = (Operation("EditFunctionCode", "PUT", "/functions/{id}/code", _edit_code),)
+"""The operation on the code of functions, besides uploads of archives."""
 
 DELIVERY_OPERATIONS: Final = (
     Operation("ListCronDeliveries", "GET", "/crons/{id}/deliveries", _list_deliveries),

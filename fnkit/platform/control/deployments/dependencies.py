@@ -71,7 +71,7 @@ def link_tree(source: Path, target: Path) -> None:
     Raises:
         OSError: The file system refuses it, or has no space. A part may be left.
     """
-    _copy_directory(source.stat(), str(target))
+    copy_directory(source.stat(), str(target))
     pending = [(str(source), str(target))]
     while pending:
         directory, copy = pending.pop()
@@ -79,13 +79,14 @@ def link_tree(source: Path, target: Path) -> None:
             for entry in entries:
                 inner = f"{copy}/{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
-                    _copy_directory(entry.stat(follow_symlinks=False), inner)
+                    copy_directory(entry.stat(follow_symlinks=False), inner)
                     pending.append((entry.path, inner))
                 else:
                     os.link(entry.path, inner, follow_symlinks=False)
 
 
-def _copy_directory(status: os.stat_result, copy: str) -> None:
+def copy_directory(status: os.stat_result, copy: str) -> None:
+    """Make a directory with the owner and the mode of another one."""
     Path(copy).mkdir()
     if os.geteuid() == 0:
         os.chown(copy, status.st_uid, status.st_gid)

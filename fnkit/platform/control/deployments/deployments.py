@@ -26,6 +26,7 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
+from fnkit.contract.platform import EditCode, EditResult
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.cleanup import GarbageCollector
@@ -34,6 +35,7 @@ from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.build import LANGUAGES_WITH_COMPILED_HANDLER, build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
 from fnkit.platform.control.deployments.dependencies import DependencyStore
+from fnkit.platform.control.deployments.edits import EDITABLE_LANGUAGES, EditJob, apply_edit
 from fnkit.platform.control.deployments.programs import Programs
 from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.deployments.routes import build_route, merge_variables
@@ -60,6 +62,17 @@ class _Build:
 
     code: str
     dependency_key: str
+    edited: tuple[str, ...] = ()
+    edits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """Changes of the serving deployment, and where the result of their deployment goes."""
+
+    changes: EditCode
+    serving: Deployment
+    result: asyncio.Future[EditResult]
 
 
 class Deployments:
@@ -103,8 +116,8 @@ class Deployments:
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if record.serving is None or namespace is None or record.status is Status.PENDING:
             return None
-        code = Path(record.serving.code)
-        if code.parent != self._context.layout.deployments_dir or not code.is_dir():
+        places = [Path(one) for one in (record.serving.code, record.serving.edits) if one]
+        if any(one.parent != self._context.layout.deployments_dir or not one.is_dir() for one in places):
             return self.prepare(msgspec.structs.replace(record, serving=None))
         try:
             merge_variables(self._context, namespace, record, record.serving)
@@ -114,10 +127,42 @@ class Deployments:
 
     def start(self, record: FunctionRecord) -> None:
         """Build and start a stored, pending record in the background. Cancel the function's older deployment."""
+        self._start(record, None)
+
+    def _start(self, record: FunctionRecord, edit: _Edit | None) -> asyncio.Task[None]:
         self.cancel(record.id)
-        task = self._context.tasks.start(self._run(record), f"deploy of {record.id}@{record.generation}")
+        task = self._context.tasks.start(self._run(record, edit), f"deploy of {record.id}@{record.generation}")
         self._tasks[record.id] = task
         task.add_done_callback(lambda done: self._on_finished(record.id, done))
+        return task
+
+    def can_edit(self, record: FunctionRecord) -> bool:
+        """Return whether files of the serving deployment can be edited, instead of building an archive."""
+        return (
+            record.serving is not None
+            and record.status is Status.READY
+            and record.archive == (record.serving.archive or None)
+            and record.settings == record.serving.settings
+            and self._context.settings.engine == "local"
+            and _language(record) in EDITABLE_LANGUAGES
+            and (not record.serving.edited or self._link.can_replace_files)
+        )
+
+    async def edit(self, record: FunctionRecord, changes: EditCode) -> EditResult:
+        """Deploy a stored, pending record with changes of its serving code, and return when it serves.
+
+        Args:
+            record: A record for which ``can_edit`` was true before it became pending.
+            changes: The changes. Their tags are written when the code serves.
+        """
+        if record.serving is None:
+            raise AssertionError("there is something to edit")
+        began = time.monotonic()
+        result: asyncio.Future[EditResult] = asyncio.get_running_loop().create_future()
+        task = self._start(record, _Edit(changes, record.serving, result))
+        await asyncio.wait([task])
+        outcome = result.result() if result.done() else EditResult(error="a newer deployment has replaced this one")
+        return msgspec.structs.replace(outcome, milliseconds=round((time.monotonic() - began) * 1000, 3))
 
     def cancel(self, function_id: str) -> None:
         """Cancel the deployment or the restart of a function, if any is in progress."""
@@ -133,14 +178,23 @@ class Deployments:
         if self._tasks.get(function_id) is task:
             del self._tasks[function_id]
 
-    async def _run(self, record: FunctionRecord) -> None:
+    async def _run(self, record: FunctionRecord, edit: _Edit | None) -> None:
         folder = self._context.layout.logs_dir / record.id
         log = BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
         try:
-            deployment = await self._build_deployment(record, log)
-            await self._start_instance(record, deployment, log)
+            if edit is None:
+                deployment = await self._build_deployment(record, log)
+            else:
+                deployment = await self._edit_deployment(record, edit, log)
+            import_error = await self._start_instance(record, deployment, log, edit)
+            if edit is not None:
+                edit.result.set_result(EditResult(import_error=import_error))
         except _DeploymentFailed as failure:
             text = str(failure)
+            if edit is not None:
+                await retry_until_written(lambda: self._undo_edit(record))
+                edit.result.set_result(EditResult(error=text))
+                return
             await retry_until_written(lambda: self._mark_failed(record, text))
         except asyncio.CancelledError:
             raise
@@ -149,11 +203,47 @@ class Deployments:
             await retry_until_written(lambda: self._mark_failed(record, INTERNAL_ERROR))
             raise
 
+    async def _edit_deployment(self, record: FunctionRecord, edit: _Edit, log: BuildLog) -> Deployment:
+        """Return the deployment of the serving code with changes."""
+        serving = edit.serving
+        target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
+        is_python = _language(record) == "Python"
+        is_written_by_instances = is_python and self._link.can_replace_files
+        job = EditJob(
+            code=Path(serving.edits or serving.code) if is_written_by_instances else Path(serving.code),
+            target=target,
+            files=tuple(edit.changes.files),
+            uid=record.uid,
+            is_shared=self._link.isolation in _LEVELS_WITH_SHARED_FILES,
+            is_writable=record.uid != 0 and not is_python,
+            only_edited=serving.edited if is_written_by_instances else None,
+        )
+        # Shielded: the thread cannot be stopped, and what it makes is removed when it has ended.
+        editing = asyncio.get_running_loop().run_in_executor(self._executor, apply_edit, job)
+        try:
+            await asyncio.shield(editing)
+        except asyncio.CancelledError:
+            await asyncio.gather(editing, return_exceptions=True)
+            self._garbage_collector.remove(target)
+            raise
+        except BuildFailed as failure:
+            log.write(failure.detail)
+            raise _DeploymentFailed(failure.detail) from None
+        except OSError as error:
+            log.write(f"Editing the code failed: {error.strerror or error}")
+            raise _DeploymentFailed(INTERNAL_ERROR) from None
+        deployment = msgspec.structs.replace(serving, generation=record.generation, archive="")
+        if not is_written_by_instances:
+            return msgspec.structs.replace(deployment, code=str(target))
+        edited = {*serving.edited, *(file.path for file in edit.changes.files)}
+        return msgspec.structs.replace(deployment, edited=tuple(sorted(edited)), edits=str(target))
+
     async def _build_deployment(self, record: FunctionRecord, log: BuildLog) -> Deployment:
         # An upload may have completed since the record was stored, and the last complete upload counts.
         newest = self._context.store.functions.get(record.id)
         archive = newest.archive if newest else None
-        if archive is None:
+        is_edited = newest is not None and newest.serving is not None and not newest.serving.archive
+        if archive is None and not is_edited:
             log.write("The function has no code: nothing was uploaded.")
             raise _DeploymentFailed(INTERNAL_ERROR)
         try:
@@ -162,9 +252,11 @@ class Deployments:
             )
             interpreter = toolchain.interpreter.path
             self._programs.prestart(record, interpreter)  # beside the build
-            built = self._find_reusable_build(record, archive) or await self._build_and_count(
-                record, archive, interpreter, log
-            )
+            built = self._find_reusable_build(record, archive or "")
+            if built is None and not archive:
+                log.write("The edited code is lost, and no archive has it.")
+                raise _DeploymentFailed(INTERNAL_ERROR)
+            built = built or await self._build_and_count(record, archive or "", interpreter, log)
         except BuildFailed as failure:
             log.write(failure.detail)
             raise _DeploymentFailed(failure.message) from None
@@ -181,8 +273,10 @@ class Deployments:
             settings=record.settings,
             code=built.code,
             interpreter=interpreter,
-            archive=archive,
+            archive=archive or "",
             dependency_key=built.dependency_key,
+            edited=built.edited,
+            edits=built.edits,
         )
 
     def _find_reusable_build(self, record: FunctionRecord, archive: str) -> _Build | None:
@@ -198,7 +292,10 @@ class Deployments:
             and serving.settings.handler != record.settings.handler
         ):
             return None
-        return _Build(serving.code, serving.dependency_key) if os.path.isdir(serving.code) else None  # noqa: PTH112  a str
+        places = [one for one in (serving.code, serving.edits) if one]
+        if not all(os.path.isdir(one) for one in places):  # noqa: PTH112  a str
+            return None
+        return _Build(serving.code, serving.dependency_key, serving.edited, serving.edits)
 
     async def _build_and_count(
         self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog
@@ -252,13 +349,17 @@ class Deployments:
             return None
         return DependencyStore(self._context.layout.dependencies_dir, function_id)
 
-    async def _start_instance(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
+    async def _start_instance(
+        self, record: FunctionRecord, deployment: Deployment, log: BuildLog, edit: _Edit | None
+    ) -> str:
+        """Start the deployment. Return why its handler could not be imported, empty if it could."""
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if namespace is None:
-            return
+            return ""
         try:
             program = await self._programs.make(namespace, record, deployment)
-            self._show_build_step(record, None)
+            if edit is None:
+                self._show_build_step(record, None)
             route = build_route(self._context, program, namespace, record, deployment)
         except PlatformError as failure:
             log.write(f"{failure.message} {failure.hint or ''}")
@@ -270,10 +371,12 @@ class Deployments:
             await retry_until_written(lambda: self._programs.on_failed(record, deployment))
             raise _DeploymentFailed(outcome.message)
         started = msgspec.structs.replace(deployment, import_error=outcome.import_error)
-        await retry_until_written(lambda: self._mark_ready(record, started))
-        self._programs.on_ready(namespace, record, deployment)
+        await retry_until_written(lambda: self._mark_ready(record, started, edit))
+        if edit is None:
+            self._programs.on_ready(namespace, record, deployment)
+        return outcome.import_error
 
-    def _mark_ready(self, record: FunctionRecord, deployment: Deployment) -> None:
+    def _mark_ready(self, record: FunctionRecord, deployment: Deployment, edit: _Edit | None) -> None:
         now_ns = self._context.clock.now_ns()
         changed = self._update_record(
             record,
@@ -284,10 +387,20 @@ class Deployments:
                 build_message=None,
                 serving=deployment,
                 expires_at=None,
+                tags=current.tags if edit is None else tuple(edit.changes.tags),
+                archive=current.archive if edit is None else None,
             ),
         )
         if changed:
-            self._garbage_collector.remove_old_builds(record, deployment.code, record.settings.timeout_seconds)
+            self._garbage_collector.remove_archive(record.archive if edit is not None else None)
+            self._garbage_collector.remove_old_builds(record, deployment, record.settings.timeout_seconds)
+
+    def _undo_edit(self, record: FunctionRecord) -> None:
+        """Let the function be ready again with the code that serves: nothing of it has changed."""
+        self._update_record(record, lambda current: transition(current, Status.READY, build_message=None))
+        current = self._context.store.functions.get(record.id)
+        if current is not None and current.serving is not None:
+            self._garbage_collector.remove_old_builds(record, current.serving, 0.0)
 
     def _mark_failed(self, record: FunctionRecord, message: str) -> None:
         deadline = self._context.clock.now_ns() + OLD_VERSION_SECONDS * _NANOSECONDS_PER_SECOND
@@ -303,8 +416,7 @@ class Deployments:
         )
         current = self._context.store.functions.get(record.id)
         if failed and current is not None:
-            kept_path = current.serving.code if current.serving else None
-            self._garbage_collector.remove_old_builds(record, kept_path, 0.0)
+            self._garbage_collector.remove_old_builds(record, current.serving, 0.0)
             self._restarts.start_if_missing(current)
 
     def _show_build_step(self, record: FunctionRecord, step: str | None) -> None:

@@ -78,7 +78,13 @@ class LocalPrograms:
 
     def find(self, record: FunctionRecord, deployment: Deployment) -> LocalProgram:
         """Return the directory and the interpreter of a deployment."""
-        return LocalProgram(interpreter=deployment.interpreter, code_dir=deployment.code, uid=record.uid)
+        return LocalProgram(
+            interpreter=deployment.interpreter,
+            code_dir=deployment.code,
+            uid=record.uid,
+            edited=deployment.edited,
+            edits_dir=deployment.edits,
+        )
 
     async def make(
         self, _namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment
@@ -106,6 +112,8 @@ class LocalPrograms:
                     await self._publish(namespace, record, record.serving)
 
     async def _publish(self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment) -> None:
+        if deployment.edited:
+            return  # its files are not in one place, and nobody else runs it
         try:
             await self._images.publish(namespace, record, deployment)
         except OSError as error:  # the function serves without one

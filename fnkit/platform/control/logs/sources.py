@@ -1,7 +1,8 @@
 """The log streams of functions: their labels, their selection and their lines.
 
-A function has five streams: its standard output, its standard error, messages of the platform about it, its
-requests, and its builds. The requests are a source of their own, because their lines are stored apart. The labels
+A function has six streams: its standard output, its standard error, messages of the platform about it, its
+requests, its responses, and its builds. Requests and responses are a source of their own, because their lines are
+stored apart. The labels
 are those of Scaleway's Cockpit. There ``stream`` and ``source`` are structured metadata; here they are labels too,
 and a query such as ``| stream="stderr"`` works in both places. Values that differ from line to line (instance,
 request) are metadata, since as labels they would create a stream for each request.
@@ -29,13 +30,13 @@ from fnkit.platform.model.log_record import REQUESTS_DIRECTORY, LogRecord
 from fnkit.platform.model.records import FunctionRecord
 
 _OUTPUT_STREAMS: Final = ("stdout", "stderr", "system", "build")
-_REQUESTS_STREAM: Final = "requests"
+_REQUEST_STREAMS: Final = ("requests", "responses")
 _USER_STREAMS: Final = ("stdout", "stderr")
 _RESOURCE_TYPE: Final = "serverless_function"
 
 _decoder: Final = msgspec.json.Decoder(LogRecord)
 _encoder: Final = msgspec.json.Encoder()
-_SEGMENT_STREAMS: Final = frozenset({*_OUTPUT_STREAMS, _REQUESTS_STREAM}) - {"build"}
+_SEGMENT_STREAMS: Final = frozenset({*_OUTPUT_STREAMS, *_REQUEST_STREAMS}) - {"build"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _sources_of(logs: Path, record: FunctionRecord) -> Iterator[LogSource]:
         "resource_name": record.name,
         "resource_type": _RESOURCE_TYPE,
     }
-    for name, streams in ((record.id, _OUTPUT_STREAMS), (f"{record.id}/{REQUESTS_DIRECTORY}", (_REQUESTS_STREAM,))):
+    for name, streams in ((record.id, _OUTPUT_STREAMS), (f"{record.id}/{REQUESTS_DIRECTORY}", _REQUEST_STREAMS)):
         yield LogSource(name, logs / name, {stream: labels | _stream_labels(stream) for stream in streams})
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from fnkit.contract.durations import format_duration
 from fnkit.contract.enums import RuntimeStatus, Status
+from fnkit.contract.platform import EditCode, EditResult
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
 from fnkit.platform.control import timestamps
@@ -20,8 +21,9 @@ from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
+from fnkit.platform.control.deployments.edits import check_edit
 from fnkit.platform.control.deployments.restarts import Restarts
-from fnkit.platform.control.errors import already_exists, not_found, quota_exceeded
+from fnkit.platform.control.errors import ControlError, already_exists, invalid, not_found, quota_exceeded
 from fnkit.platform.control.images.images import Images
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.resources import validation
@@ -183,6 +185,27 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
             self._records.update(record)
         self._deployments.start(record)
         return self._changed_view(record)
+
+    async def edit_code(self, region: str, function_id: str, request: EditCode) -> EditResult:
+        """Change files of the serving code, and return once an instance with them serves or has failed to start.
+
+        Requests in progress are completed by instances with the code as it was.
+
+        Raises:
+            ControlError: 400 if a file cannot be edited; 409 if the function has other code than the caller
+                assumes, or code that has to be built.
+        """
+        if reason := check_edit(request.files):
+            raise invalid("files", reason)
+        tags = validation.tags(request.tags)
+        with self._context.store.transaction():
+            current = self.get_writable(region, function_id)
+            if current.tags != tuple(request.expected_tags) or not self._deployments.can_edit(current):
+                raise ControlError(409, "the code of this function cannot be edited: deploy an archive")
+            record = self._deployments.prepare(current)
+            self._records.update(record)
+        changes = EditCode(expected_tags=request.expected_tags, tags=list(tags), files=request.files)
+        return await self._deployments.edit(record, changes)
 
     def check_variable_counts(self, namespace: NamespaceRecord) -> None:
         """Check that no function of a namespace would have too many variables or secrets together with it.

@@ -262,6 +262,10 @@ class Store:
             self._checkpointed_changes = changes
         self._seen_changes = changes
 
+    def forgo_durability(self) -> None:
+        """Stop waiting for the disk: writes survive a crash of this process from now on, but no power cut."""
+        self._connection.execute("PRAGMA synchronous=OFF")
+
     def close(self) -> None:
         """Copy the WAL into the database file, if the disk is not full, and close the connection."""
         with suppress(sqlite3.OperationalError):

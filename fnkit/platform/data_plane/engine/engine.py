@@ -188,6 +188,11 @@ class PooledEngine:
             self._scaler.start_missing(pool)
         return request
 
+    def log_response(self, function_id: str, instance: str, request_id: str, message: str) -> None:
+        """Append a line about a response to the log of its function, if that is still served."""
+        if function_id in self._pools:
+            self._logs.write_response(function_id, instance, request_id, message)
+
     def cancel(self, request: PendingRequest) -> None:
         """Cancel a request whose client is gone."""
         if isinstance(request, PooledRequest):

@@ -21,9 +21,15 @@ from fnkit.contract.invocation.response import MappedResponse, immediate_respons
 from fnkit.platform.data_plane.body_buffer import LARGE_BODY_BYTES, BodyBuffer, BodyMemory, BodyMemoryExhausted
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.conversion import BodyConverter, LargeEvent
-from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
+from fnkit.platform.data_plane.gateway.invocation import (
+    DeliveryInvocation,
+    HttpInvocation,
+    RequestObserver,
+    ResponseWriter,
+)
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy, Tunnel
 from fnkit.platform.data_plane.gateway.request import ClientRequest, encode_delivery, encode_invocation
+from fnkit.platform.data_plane.gateway.response_log import ResponseLog
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tracing import Trace, Tracer, propagate
 from fnkit.platform.data_plane.interface import Engine
@@ -119,6 +125,7 @@ class Gateway:
 
     Attributes:
         tracer: Set if traces are exported.
+        response_log: Set if responses are logged.
         has_snapshot: Set once the routes are known. Until then requests without a route get 503 instead of 404.
         is_healthy: Set once every function has its ``min_scale`` instances.
         is_stopping: Set by ``stop_serving``.
@@ -134,6 +141,7 @@ class Gateway:
         self.authorizer = authorizer
         self.metrics = GatewayMetrics(engine)
         self.tracer: Tracer | None = None
+        self.response_log: ResponseLog | None = None
         self.has_snapshot = False
         self.is_healthy = False
         self.is_stopping = False
@@ -249,9 +257,18 @@ class Gateway:
         """
         request.id = resolve_request_id(request.request_id)
         payload, trace = self._encode_request(request, routed)
+        observers = self._observers(trace, routed.route, request.id, request.method, routed.path)
         return HttpInvocation(
-            self.engine, self._converter, routed.route, routed.path, payload, trace, request, writer
+            self.engine, self._converter, routed.route, routed.path, payload, observers, request, writer
         )
+
+    def _observers(
+        self, trace: Trace | None, route: Route, request_id: str, method: str, path: str
+    ) -> tuple[RequestObserver, ...]:
+        observers: tuple[RequestObserver, ...] = () if trace is None else (trace,)
+        if self.response_log is not None:
+            observers += (self.response_log.begin(route.function_id, request_id, method, path),)
+        return observers
 
     def create_delivery(
         self, delivery: DeliveryRequest, on_done: Callable[[DeliveryResponse], None]
@@ -282,7 +299,8 @@ class Gateway:
             payload, trace = self._encode_request(request, routed)
         else:
             payload = encode_delivery(delivery, route, request_id)
-        return DeliveryInvocation(self.engine, self._converter, route, request_id, "/", payload, trace, on_done)
+        observers = self._observers(trace, route, request_id, "", "/")
+        return DeliveryInvocation(self.engine, self._converter, route, request_id, "/", payload, observers, on_done)
 
     def _encode_request(
         self, request: ClientRequest, routed: RoutedRequest

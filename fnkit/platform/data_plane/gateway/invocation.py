@@ -32,7 +32,6 @@ from fnkit.platform.data_plane.gateway.response import (
     with_content_type,
     without_length,
 )
-from fnkit.platform.data_plane.gateway.tracing import Trace
 from fnkit.platform.data_plane.interface import Engine, PendingRequest, RequestFailure, ResponseHeaders
 from fnkit.platform.model.delivery_protocol import DeliveryResponse
 from fnkit.platform.model.routing import Route
@@ -44,6 +43,16 @@ _CLIENT_CLOSED_REQUEST: Final = 499  # nginx's status for a client that closed i
 _FAILURE_STATUS: Final = 300
 _JSON_WHITESPACE: Final = b" \t\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class RequestObserver(Protocol):
+    """Is told the course of one request."""
+
+    def assigned(self, pending_request: PendingRequest) -> None:
+        """The request was assigned to an instance."""
+
+    def finish(self, status: int) -> None:
+        """The response was written, or the client is gone."""
 
 
 class Invocation:
@@ -59,7 +68,7 @@ class Invocation:
         request_id: The id of the request.
         path: The path of the request.
         payload: Event and context as JSON, or what they are made of if the body is large.
-        trace: The trace to record, if any.
+        observers: What is told the course of the request: its trace, and the log of responses.
     """
 
     __slots__ = (
@@ -74,6 +83,7 @@ class Invocation:
         "_function_id",
         "_is_cancelled",
         "_is_mapped",
+        "_observers",
         "_path",
         "_payload",
         "_pending_request",
@@ -81,7 +91,6 @@ class Invocation:
         "_response_headers",
         "_response_status",
         "_started_at",
-        "_trace",
     )
 
     def __init__(
@@ -92,7 +101,7 @@ class Invocation:
         request_id: str,
         path: str,
         payload: bytes | LargeEvent,
-        trace: Trace | None,
+        observers: tuple[RequestObserver, ...],
     ) -> None:
         self._engine = engine
         self._converter = converter
@@ -103,7 +112,7 @@ class Invocation:
         self._event = payload if isinstance(payload, LargeEvent) else None
         self._payload: bytes | BodyBuffer = payload if isinstance(payload, bytes) else b""
         self._conversion: asyncio.Task[None] | None = None
-        self._trace = trace
+        self._observers = observers
         self._started_at = monotonic()
         self._pending_request: PendingRequest | None = None
         self._is_cancelled = False
@@ -157,8 +166,8 @@ class Invocation:
     def on_assigned(self, request: PendingRequest) -> None:
         """Send the request to the assigned instance."""
         self._pending_request = request
-        if self._trace is not None:
-            self._trace.assigned(request)
+        for observer in self._observers:
+            observer.assigned(request)
         # Dropped here, since the invocation may live for minutes and a payload may have tens of megabytes.
         payload, self._payload = self._payload, b""
         request.send(payload)
@@ -240,8 +249,8 @@ class Invocation:
 
     def _count_response(self, status: int) -> None:
         self._counters.count_response(status, monotonic() - self._started_at)
-        if self._trace is not None:
-            self._trace.finish(status)
+        for observer in self._observers:
+            observer.finish(status)
 
     # How a response is sent
 
@@ -276,7 +285,7 @@ class HttpInvocation(Invocation):
         route: The deployment.
         path: The path of the request.
         payload: Event and context as JSON, or what they are made of if the body is large.
-        trace: The trace to record, if any.
+        observers: What is told the course of the request: its trace, and the log of responses.
         request: The request.
         writer: The connection that the response is written to.
     """
@@ -299,11 +308,11 @@ class HttpInvocation(Invocation):
         route: Route,
         path: str,
         payload: bytes | LargeEvent,
-        trace: Trace | None,
+        observers: tuple[RequestObserver, ...],
         request: ClientRequest,
         writer: ResponseWriter,
     ) -> None:
-        super().__init__(engine, converter, route, request.id, path, payload, trace)
+        super().__init__(engine, converter, route, request.id, path, payload, observers)
         self._writer = writer
         self._is_head_request = request.method == "HEAD"
         self._keep_alive = request.keep_alive
@@ -413,7 +422,7 @@ class DeliveryInvocation(Invocation):
         request_id: The id of the request.
         path: The path of the request.
         payload: Event and context as JSON, or what they are made of if the body is large.
-        trace: The trace to record, if any.
+        observers: What is told the course of the request: its trace, and the log of responses.
         on_done: Called once with the outcome, unless the invocation is cancelled.
     """
 
@@ -427,10 +436,10 @@ class DeliveryInvocation(Invocation):
         request_id: str,
         path: str,
         payload: bytes | LargeEvent,
-        trace: Trace | None,
+        observers: tuple[RequestObserver, ...],
         on_done: Callable[[DeliveryResponse], None],
     ) -> None:
-        super().__init__(engine, converter, route, request_id, path, payload, trace)
+        super().__init__(engine, converter, route, request_id, path, payload, observers)
         self._on_done = on_done
 
     def _send_response(self, response: MappedResponse, *, from_function: bool) -> None:

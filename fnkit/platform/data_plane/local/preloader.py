@@ -1,8 +1,9 @@
 """Decides which deployments have a zygote of their own, when it is started and when it ends.
 
 A deployment gets a zygote after one of its instances was slow to start, mostly because of its imports, if its
-archive contains packages. One zygote is started at a time. Its memory counts against the memory budget; the least
-recently used ones end when memory is short or when all together exceed their share.
+archive contains packages. Deployments that differ in edited files only share one, which shows the files as they
+were built: their instances write the edited ones. One zygote is started at a time. Its memory counts against the
+memory budget; the least recently used ones end when memory is short or when all together exceed their share.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _BUDGET_FRACTION: Final = 4  # divisor: all zygotes together use a quarter of th
 _PREWARMED_FORK_MB: Final = 8  # private memory of the fork that a zygote keeps ahead of use
 _MIB: Final = 1024 * 1024
 
-_DeploymentKey = tuple[str, int]
+_DeploymentKey = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class _DeploymentState:
         not_before: No attempt before this time of the event loop.
         starting: A zygote is being started.
         finished: No further attempt is made.
+        generations: The deployments that may get instances from it.
     """
 
     zygote: DeploymentZygoteClient | None = None
@@ -55,6 +57,7 @@ class _DeploymentState:
     not_before: float = 0.0
     starting: bool = False
     finished: bool = False
+    generations: set[int] = field(default_factory=set)
 
 
 class Preloader:
@@ -90,6 +93,7 @@ class Preloader:
             self.remove(route)
             return None
         self._entries[key] = self._entries.pop(key)  # most recently used
+        entry.generations.add(route.generation)
         return entry.zygote
 
     def maybe_preload(self, route: Route, seconds: float) -> None:
@@ -103,6 +107,7 @@ class Preloader:
         if not wanted or seconds < _SLOW_START_SECONDS:
             return
         entry = self._entries.setdefault(_key(route), _DeploymentState())
+        entry.generations.add(route.generation)
         if entry.starting or entry.finished or entry.zygote is not None or self._loop.time() < entry.not_before:
             return
         entry.starting = True
@@ -212,9 +217,16 @@ class Preloader:
                 return
 
     def remove(self, route: Route) -> None:
-        """Note that this deployment is no longer served. Its zygote ends with the last of its instances."""
-        entry = self._entries.pop(_key(route), None)
-        if entry is not None:
+        """Note that this deployment is no longer served. Its zygote ends with the last of its instances.
+
+        Unless another deployment uses it.
+        """
+        key = _key(route)
+        if (entry := self._entries.get(key)) is None:
+            return
+        entry.generations.discard(route.generation)
+        if not entry.generations or not route.preload:
+            del self._entries[key]
             self._close_zygote(entry)
 
     def _close_zygote(self, entry: _DeploymentState) -> None:
@@ -236,7 +248,15 @@ class Preloader:
 
 
 def _key(route: Route) -> _DeploymentKey:
-    return route.function_id, route.generation
+    """Return what the deployments that can share a zygote have in common: the code as built, and all settings."""
+    program = local_program(route)
+    return (
+        route.function_id,
+        program.code_dir,
+        (program.interpreter, program.uid, route.handler, route.runtime, route.sandbox),
+        (route.name, route.namespace_id, route.privacy, route.memory, route.cpu, route.private_network_id),
+        (frozenset(route.environment.items()), route.secret_names),
+    )
 
 
 def _has_packages(code: str) -> bool:

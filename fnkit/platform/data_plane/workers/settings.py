@@ -20,6 +20,7 @@ from fnkit.contract.invocation.environment import (
     instance_environment,
 )
 from fnkit.contract.limits import DISK_MAX_BYTES
+from fnkit.platform.data_plane.workers.edited_files import read_edited_files
 from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, encode_document
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.program import (
@@ -126,10 +127,12 @@ class StartupConfig:
             program: What it runs.
 
         Raises:
-            OSError: A directory or a limit could not be set up.
+            OSError: A directory or a limit could not be set up, or an edited file cannot be read.
         """
         values = self._sandbox_settings(route, process)
         values["directories"] = program.directories
+        if (own := local_program(route)).edited:
+            values["edited"] = read_edited_files(own)
         if not program.is_ahead:
             values["command"] = list(program.command) or built_command(route, str(values["root"]))
             values["file"] = program.file
