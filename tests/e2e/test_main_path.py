@@ -216,7 +216,7 @@ def test_domains_and_triggers_follow_their_declarations(platform: PlatformUnderT
         "nats-orders-created": "delete",
         "sqs-jobs": "replace",
     }
-    fnkit("deploy", "--local").ok()
+    fnkit("deploy", "--local", "--yes").ok()
     assert call_function(platform, "www.links.example").status == 404
     assert api_get(platform, f"triggers?function_id={live['id']}")["total_count"] == 1
     assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0

@@ -65,6 +65,8 @@ def test_image_answers_requests_and_logs_to_its_output(
         assert container.terminate() == 0
         assert runtime.lines.count("called") == 2
         assert "Function Triggered: /a" in runtime.lines
+    if toolchain(case.language).startswith("/tmp/"):
+        return  # an image has programs where this machine has them, and the next container covers that directory
     mount = "type=tmpfs,destination=/tmp,options=mode=1777"
     with containerd.running(image, {}, "--read-only", "--mount", mount) as container:
         runtime = CoreRuntimeProcess(container.port, container.output.parent, container.process)

@@ -31,6 +31,8 @@ _MEMORY_ERRORS: Final = (  # of V8, PHP, Go and Rust
     b"Out of memory",
     b"runtime: out of memory",
     b"runtime: cannot allocate memory",
+    b"fatal error: out of memory",
+    b"fatal error: failed to reserve page summary memory",
     b"memory allocation of ",
 )
 """What a program writes to stderr that ends for lack of memory before the kernel or the platform ends it."""
