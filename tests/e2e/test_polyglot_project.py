@@ -74,7 +74,9 @@ def polyglot(tmp_path: Path) -> Path:
 
 
 def uploaded_files(platform: PlatformUnderTest, function: str) -> set[str]:
-    functions = api_get(platform, f"functions?name={function}")["functions"]
+    namespaces = api_get(platform, "namespaces?name=polyglot")["namespaces"]
+    assert isinstance(namespaces, list)
+    functions = api_get(platform, f"functions?name={function}&namespace_id={namespaces[0]['id']}")["functions"]
     assert isinstance(functions, list)
     [found] = [one for one in functions if one["name"] == function]
     url = str(api_get(platform, f"functions/{found['id']}/download-url")["url"])

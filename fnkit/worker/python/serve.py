@@ -123,8 +123,10 @@ def serve_fresh(connection: str, handler: str, root: str) -> None:
     open_standard_streams()
     add_site_builtins()
     code = 1
+    # Held until the end: who sees it close before this process has exited kills the process.
+    own_connection = socket.socket(fileno=int(connection))
     try:
-        code = serve(socket.socket(fileno=int(connection)), {"handler": handler, "root": root})
+        code = serve(own_connection, {"handler": handler, "root": root})
     except (EOFError, OSError):
         pass  # the data plane let go of us
     finally:
