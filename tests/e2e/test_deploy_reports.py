@@ -14,7 +14,7 @@ from fnkit.contract.runtimes import RUNTIMES, substitute_for
 from tests.support.command import Command
 from tests.support.platform import PlatformUnderTest, api_get, call_function
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 BROKEN = {
     "python": ("main.py", 'import os\nKEY = os.environ["NOT_SET"]\ndef handle(event, context): ...\n', "KeyError"),

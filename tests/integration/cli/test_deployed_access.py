@@ -13,7 +13,7 @@ from tests.support.command import Completed
 from tests.support.platform import PlatformUnderTest, call_function, running_platform
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 PROJECT = """\
 from fnkit import function

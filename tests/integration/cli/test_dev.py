@@ -19,7 +19,7 @@ from tests.support.project_tree import write_files
 from tests.support.terminal import terminal
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 SETTINGS = 'name = "shop"\n'
 ORDERS = """

@@ -12,7 +12,7 @@ from tests.support.command import FNKIT
 from tests.support.platform import PlatformUnderTest
 from tests.support.project_tree import write_files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 PUBLIC = """
 from fnkit import cron, function

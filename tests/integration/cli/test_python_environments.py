@@ -101,6 +101,7 @@ def test_second_invocation_asks_no_index_and_makes_no_environment(
     assert index.requests == asked
 
 
+@pytest.mark.long
 def test_changed_lock_makes_another_environment(
     shop: Path, fnkit: Command, tmp_path: Path, index: PackageIndex
 ) -> None:
@@ -111,6 +112,7 @@ def test_changed_lock_makes_another_environment(
     assert len(environments(tmp_path)) == 2
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("shop")
 def test_environment_whose_making_was_interrupted_is_made_again(fnkit: Command, tmp_path: Path) -> None:
     invoke(fnkit)
@@ -121,6 +123,7 @@ def test_environment_whose_making_was_interrupted_is_made_again(fnkit: Command, 
     assert invoke(fnkit)["version"] == "1.0"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("shop")
 def test_invocations_at_the_same_time_make_one_environment(fnkit: Command, tmp_path: Path) -> None:
     running = [fnkit.start("invoke", "books", "--json") for _ in range(3)]
@@ -133,6 +136,7 @@ def test_invocations_at_the_same_time_make_one_environment(fnkit: Command, tmp_p
     assert len(environments(tmp_path)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("shop")
 def test_only_the_part_of_fnkit_that_bundles_have_is_there(fnkit: Command, tmp_path: Path) -> None:
     invoke(fnkit)
@@ -142,6 +146,7 @@ def test_only_the_part_of_fnkit_that_bundles_have_is_there(fnkit: Command, tmp_p
     assert {path.name for path in package.iterdir()} - {"__pycache__"} == parts
 
 
+@pytest.mark.long
 def test_package_that_is_built_from_source_needs_permission(
     project: Path, fnkit: Command, index: PackageIndex
 ) -> None:
@@ -193,6 +198,7 @@ def test_wheel_of_another_content_is_refused(fnkit: Command, index: PackageIndex
     assert failed.json()["error"]["code"] == "environment"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("shop")
 def test_environment_is_a_virtual_environment_of_the_runtimes_interpreter(fnkit: Command, tmp_path: Path) -> None:
     invoke(fnkit)
@@ -221,6 +227,7 @@ def books(event, context):
 """
 
 
+@pytest.mark.long
 def test_packages_imported_early_see_what_the_function_has(
     project: Path, fnkit: Command, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +246,7 @@ def test_packages_imported_early_see_what_the_function_has(
     ]
 
 
+@pytest.mark.long
 def test_early_start_knows_no_secret_and_is_only_a_hint(
     project: Path, fnkit: Command, index: PackageIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from tests.support.isolation_levels import user_parameters
 from tests.support.language_programs import node_command, node_parameters, node_version
 
 USER = 54344
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 COMMON_JS = {
     "handler.js": """

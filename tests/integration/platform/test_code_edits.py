@@ -19,7 +19,7 @@ from tests.support.platform import PlatformUnderTest, running_platform
 from tests.support.project_tree import write_files
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 HANDLER = """
 import os

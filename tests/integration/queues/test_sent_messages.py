@@ -14,7 +14,7 @@ from tests.support.queue_platform import QueuePlatform, connected_client, queue_
 from tests.support.sqs_environment import SqsEnvironment
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 SEND = "/fnkit/v1/regions/fr-par/triggers/{}/send"
 HANDLERS = """

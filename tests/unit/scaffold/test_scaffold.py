@@ -170,7 +170,7 @@ def test_new_project_passes_lint_and_format_checks(tmp_path: Path, template: str
         assert run.returncode == 0, run.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("template", PYTHON_TEMPLATES)
 def test_project_and_its_tests_pass_strict_type_checks(tmp_path: Path, template: str) -> None:
     create_project(tmp_path / "shop", template, {})
