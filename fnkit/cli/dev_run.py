@@ -27,6 +27,8 @@ from fnkit.dev.responses import read_response
 from fnkit.dev.tracebacks import OutputGroup, OutputGrouper
 
 _HOLD_SECONDS: Final = 0.3
+_SIGNAL_SECONDS: Final = 0.5
+"""A signal that arrives just before a wait begins is handled when the wait ends: so no wait is endless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class DevRun:
         self._screen.set_key_line(KEY_LINE)
         while True:
             try:
-                event = self._events.get(timeout=_HOLD_SECONDS if self._grouper.is_holding else None)
+                event = self._events.get(timeout=_HOLD_SECONDS if self._grouper.is_holding else _SIGNAL_SECONDS)
             except queue.Empty:
                 event = []
             if isinstance(event, KeyPressed) and self._prompt is None and event.key in ("q", "r"):
