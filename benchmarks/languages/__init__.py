@@ -1,6 +1,6 @@
 """Compares functions in Node, PHP, Go and Rust with the servers and tools that their users would use instead.
 
-A row of a language, a toolchain or a peer that is not on this machine says so.
+Languages, toolchains and peers that are missing here are reported as missing, in a row of their own.
 """
 
 from __future__ import annotations

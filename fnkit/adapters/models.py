@@ -1,6 +1,6 @@
 """Decodes objects: dataclasses, typed dictionaries and named tuples, and the models of pydantic and msgspec.
 
-The user's libraries are used where the user has imported them; fnkit does not import them by itself.
+pydantic and msgspec are used only if the function's own code has imported them.
 """
 
 from __future__ import annotations

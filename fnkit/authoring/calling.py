@@ -99,7 +99,7 @@ def annotation_name(node: ast.expr) -> str:
 
 def signature_of(handler: Callable[..., object]) -> inspect.Signature:
     """Return the signature of a handler, whose annotations may have names that exist for type checkers only."""
-    if sys.version_info >= (3, 14):  # where annotations are evaluated when somebody asks for them
+    if sys.version_info >= (3, 14):  # where annotations are evaluated on first access
         import annotationlib
 
         return inspect.signature(handler, annotation_format=annotationlib.Format.STRING)

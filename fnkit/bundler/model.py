@@ -32,6 +32,12 @@ class BundleProgress:
     done: int = 0
     total: int = 0
 
+    @property
+    def text(self) -> str:
+        """The step in one line: ``fetch 3/12 requests``."""
+        count = f" {self.done}/{self.total}" if self.total else ""
+        return f"{self.stage}{count} {self.detail}".rstrip()
+
 
 ProgressCallback = Callable[[BundleProgress], None]
 

@@ -39,14 +39,13 @@ def invoke_deployed(
         is_default: Whether no option describes the request. A function with a cron then gets the cron's request.
     """
     from fnkit.cli.endpoints import open_api
-    from fnkit.deploy.deployed_functions import list_functions, select_functions
+    from fnkit.deploy.deployed import read_deployed_namespace
     from fnkit.invoke.authorization import has_credentials, temporary_credentials
     from fnkit.invoke.cron_request import cron_request
     from fnkit.invoke.remote import invoke_remote
 
     with open_api(common, api) as (client, identity):
-        functions = list_functions(client, identity.namespace)
-        (function,) = select_functions(functions, (name,), identity.namespace)
+        function = read_deployed_namespace(client, identity.namespace).find_function(name)
         if is_default and (crons := client.crons.list(function.id)):
             first = min(crons, key=lambda one: one.name or one.id)
             announce_cron(common.output, first.name or first.id, len(crons))

@@ -25,7 +25,7 @@ class DevScreen:
     Args:
         as_json: Whether each view is one JSON object on one line.
         colour: Whether colours are allowed.
-        is_interactive: Whether there is a terminal with somebody who presses keys.
+        is_interactive: Whether keys can be read from a terminal.
         log_file: A file that gets the same, without colours; ``None`` for none.
     """
 

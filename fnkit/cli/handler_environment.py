@@ -56,6 +56,25 @@ class EnvironmentSource:
     report: ProgressCallback
     allow_builds: AllowBuildsCallback
 
+    def prepare(self, project: Project, function: FunctionSpec) -> HandlerEnvironment:
+        """Return the environment of a function, and make it if the cache lacks it.
+
+        Raises:
+            FnkitError: It could not be made.
+        """
+        from fnkit.environments.model import EnvironmentRequest
+        from fnkit.environments.prepare import prepare_environment
+
+        request = EnvironmentRequest(
+            project=project,
+            function=function,
+            cache=self.cache,
+            toolchains=self.toolchains,
+            report=self.report,
+            allow_builds=self.allow_builds,
+        )
+        return prepare_environment(request)
+
 
 @contextmanager
 def environment_source(common: CommonOptions, *, allow_builds: bool) -> Iterator[EnvironmentSource]:
@@ -72,8 +91,7 @@ def environment_source(common: CommonOptions, *, allow_builds: bool) -> Iterator
     with common.output.progress("Preparing") as progress:
 
         def show(step: BundleProgress) -> None:
-            count = f" {step.done}/{step.total}" if step.total else ""
-            progress.update(f"{step.stage}{count} {step.detail}".rstrip())
+            progress.update(step.text)
 
         yield EnvironmentSource(
             cache=EnvironmentCache(root=cache.environments, bundler=cache.bundler),
@@ -91,8 +109,6 @@ def prepare_function(common: CommonOptions, name: str, *, allow_builds: bool) ->
         FnkitError: The project is invalid, a secret has no value, or the environment could not be made.
     """
     from fnkit.deploy.loading import load_project
-    from fnkit.environments.model import EnvironmentRequest
-    from fnkit.environments.prepare import prepare_environment
     from fnkit.project import read_secret_values
 
     project = load_project(common.directory, stage=common.stage)
@@ -105,16 +121,7 @@ def prepare_function(common: CommonOptions, name: str, *, allow_builds: bool) ->
     # Read only the secrets of this function; those of others may be missing on this machine.
     values = read_secret_values(replace(project, functions=(function,)), os.environ)
     with environment_source(common, allow_builds=allow_builds) as source:
-        environment = prepare_environment(
-            EnvironmentRequest(
-                project=project,
-                function=function,
-                cache=source.cache,
-                toolchains=source.toolchains,
-                report=source.report,
-                allow_builds=source.allow_builds,
-            )
-        )
+        environment = source.prepare(project, function)
     for warning in environment.warnings:
         common.output.warning(warning)
     return LocalFunction(project=project, function=function, secret_values=values, environment=environment)

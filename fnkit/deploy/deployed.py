@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from fnkit.client import FunctionsApi
 from fnkit.contract.resources import Function, Namespace
@@ -22,16 +24,30 @@ class DeployedNamespace:
         """Return the function with this name.
 
         Raises:
-            NotFoundError: ``not-deployed``; the hint lists the functions.
+            NotFoundError: ``not-deployed``; the hint suggests a similar name, or lists the functions.
         """
-        for function in self.functions:
-            if function.name == name:
-                return function
-        known = ", ".join(one.name for one in self.functions) or "none"
-        raise NotFoundError(
+        (function,) = self.select_functions((name,))
+        return function
+
+    def select_functions(self, names: Sequence[str]) -> list[Function]:
+        """Return the functions with these names, each once, or all without names.
+
+        Raises:
+            NotFoundError: ``not-deployed``: there is no function of a name.
+        """
+        by_name = {one.name: one for one in self.functions}
+        for name in names:
+            if name not in by_name:
+                raise self._missing_function(name, list(by_name))
+        return [by_name[name] for name in dict.fromkeys(names)] if names else list(self.functions)
+
+    def _missing_function(self, name: str, known: list[str]) -> NotFoundError:
+        close = get_close_matches(name, known, n=1)
+        others = f"Did you mean {close[0]}?" if close else f"Its functions are: {', '.join(known) or 'none'}."
+        return NotFoundError(
             f"There is no function {name} in namespace {self.namespace.name}.",
             code="not-deployed",
-            hint=f"Deploy it with `fnkit deploy`. Its functions are: {known}.",
+            hint=f"{others} `fnkit deploy` deploys what the project declares.",
         )
 
 
@@ -47,6 +63,6 @@ def read_deployed_namespace(api: FunctionsApi, namespace: str) -> DeployedNamesp
         raise NotFoundError(
             f"There is no namespace {namespace} in {api.endpoint.region}.",
             code="not-deployed",
-            hint="Deploy the project first.",
+            hint="Deploy the project first, or check --stage and --region.",
         )
     return DeployedNamespace(observed.namespace, tuple(sorted(observed.functions, key=lambda one: one.name)))

@@ -234,8 +234,7 @@ def _progress_adapter(report: EventCallback) -> Callable[[BundleProgress], None]
     """Return a callback that reports the bundler's progress as events of a deploy."""
 
     def report_progress(progress: BundleProgress) -> None:
-        count = f" {progress.done}/{progress.total}" if progress.total else ""
-        report(ResourceStep("bundle", progress.runtime, f"{progress.stage}{count} {progress.detail}".rstrip()))
+        report(ResourceStep("bundle", progress.runtime, progress.text))
 
     return report_progress
 

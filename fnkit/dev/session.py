@@ -66,7 +66,7 @@ class DevSession:
     Args:
         request: What to deploy; ``allow_builds`` is asked before code of the project runs.
         api: The API of the session's own platform.
-        environ: Returns the environment variables, the source of secret values.
+        environ: Environment variables, the source of secret values.
         cache: The cache directory.
         report: Called with the steps of a deploy.
         from_bundle: Deploy archives for each change, as ``fnkit deploy`` does.

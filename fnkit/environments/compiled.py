@@ -16,10 +16,11 @@ from fnkit.bundler.model import BundleProgress
 from fnkit.bundler.target import BundleTarget
 from fnkit.environments.model import EnvironmentRequest, HandlerEnvironment
 from fnkit.environments.run_step import run_step
-from fnkit.environments.staging import stage_function, staging_directory
+from fnkit.environments.staging import stage_function, staging
 from fnkit.errors import InvokeError
 from fnkit.toolchains.build_step import BuildDirectories, InvalidSource, ProgramBuild
 from fnkit.toolchains.go import prepare_go
+from fnkit.toolchains.interpreter import Interpreter
 from fnkit.toolchains.rust import prepare_rust
 
 PrepareProgram: TypeAlias = Callable[[BuildDirectories, str, str], ProgramBuild]
@@ -53,25 +54,31 @@ def prepare_compiled(request: EnvironmentRequest) -> HandlerEnvironment:
     """
     toolchain = request.toolchain()
     interpreter = toolchain.interpreter
-    function = request.function
-    source = stage_function(request, BundleTarget.parse(function.runtime, interpreter.target))
-    directories = _make_directories(source, staging_directory(request))
-    request.report(BundleProgress(stage="build", runtime=function.runtime, detail=function.name))
-    try:
-        program = _COMPILERS[interpreter.implementation](directories, function.handler, interpreter.path)
-    except InvalidSource as error:
-        raise InvokeError(f"{function.name} cannot be compiled: {error}", code="build-failed") from None
-    for path in program.stale:
-        shutil.rmtree(path, ignore_errors=True)
-    run_step(program.step, function.name)
+    with staging(request) as directory:
+        source = stage_function(request, BundleTarget.parse(request.function.runtime, interpreter.target))
+        directories = _make_directories(source, directory)
+        program = _build(request, directories, interpreter)
     return HandlerEnvironment(
         language=_LANGUAGES[interpreter.implementation],
         root=source,
         python=sys.executable,
         command=(str(directories.cache / program.program),),
         is_server=program.is_server,
-        warnings=(*program.notes, *(() if toolchain.warning is None else (toolchain.warning,))),
+        warnings=(*program.notes, *toolchain.warnings),
     )
+
+
+def _build(request: EnvironmentRequest, directories: StagedBuild, compiler: Interpreter) -> ProgramBuild:
+    function = request.function
+    request.report(BundleProgress(stage="build", runtime=function.runtime, detail=function.name))
+    try:
+        program = _COMPILERS[compiler.implementation](directories, function.handler, compiler.path)
+    except InvalidSource as error:
+        raise InvokeError(f"{function.name} cannot be compiled: {error}", code="build-failed") from None
+    for path in program.stale:
+        shutil.rmtree(path, ignore_errors=True)
+    run_step(program.step, function.name)
+    return program
 
 
 def _make_directories(source: Path, directory: Path) -> StagedBuild:

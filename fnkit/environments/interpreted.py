@@ -15,7 +15,7 @@ from fnkit.bundler.target import BundleTarget
 from fnkit.environments.compiled import StagedBuild
 from fnkit.environments.model import EnvironmentRequest, HandlerEnvironment
 from fnkit.environments.run_step import run_step
-from fnkit.environments.staging import stage_function, staging_directory
+from fnkit.environments.staging import stage_function, staging
 from fnkit.errors import InvokeError
 from fnkit.toolchains.composer import install_step
 from fnkit.worker.interpreters import INTERPRETERS
@@ -35,8 +35,10 @@ def prepare_node(request: EnvironmentRequest) -> HandlerEnvironment:
         PlatformError: ``no-toolchain``.
         BundleError: The function cannot be bundled.
     """
-    root = request.folder if _is_node_complete(request) else _stage(request)
-    return _interpreted(request, "Node", root)
+    if _is_node_complete(request):
+        return _interpreted(request, "Node", request.folder)
+    with staging(request):
+        return _interpreted(request, "Node", _stage(request))
 
 
 def _is_node_complete(request: EnvironmentRequest) -> bool:
@@ -63,13 +65,14 @@ def prepare_php(request: EnvironmentRequest) -> HandlerEnvironment:
         (folder / _VENDOR).is_dir() or not (folder / _COMPOSER_MANIFEST).is_file()
     ):
         return _interpreted(request, "PHP", folder)
-    root = _stage(request)
-    if (root / _COMPOSER_MANIFEST).is_file():
-        root = _install_composer(request, root)
-    return _interpreted(request, "PHP", root)
+    with staging(request) as directory:
+        root = _stage(request)
+        if (root / _COMPOSER_MANIFEST).is_file():
+            root = _install_composer(request, root, directory / "installed")
+        return _interpreted(request, "PHP", root)
 
 
-def _install_composer(request: EnvironmentRequest, source: Path) -> Path:
+def _install_composer(request: EnvironmentRequest, source: Path, installed: Path) -> Path:
     composer = shutil.which("composer")
     function = request.function
     if composer is None:
@@ -78,7 +81,6 @@ def _install_composer(request: EnvironmentRequest, source: Path) -> Path:
             code="build-failed",
             hint="Install Composer, or commit the vendor directory.",
         )
-    installed = staging_directory(request) / "installed"
     request.report(BundleProgress(stage="install", runtime=function.runtime, detail="composer"))
     step = install_step(
         StagedBuild(installed, installed, installed),
@@ -103,5 +105,5 @@ def _interpreted(request: EnvironmentRequest, language: str, root: Path) -> Hand
         root=root,
         python=sys.executable,
         command=(toolchain.interpreter.path, *options),
-        warnings=() if toolchain.warning is None else (toolchain.warning,),
+        warnings=toolchain.warnings,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fnkit.bundler.builds.permission import AllowBuildsCallback
 from fnkit.bundler.model import ProgressCallback
+from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 from fnkit.toolchains.resolution import Toolchain, Toolchains
 
@@ -54,6 +55,15 @@ class EnvironmentRequest:
             PlatformError: ``no-toolchain``.
         """
         return self.toolchains.resolve(self.function.runtime)
+
+
+def unwritable_cache_error(what: str, directory: Path, error: OSError) -> BundleError:
+    """Return the error for a part of the cache that cannot be written."""
+    return BundleError(
+        f"{what} cannot be written to {directory}: {error.strerror}.",
+        code="environment",
+        hint="Free some space, or set FNKIT_CACHE to a directory that you can write to.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from fnkit.contract.runtimes import find_runtime
 from fnkit.environments.python_tests import PythonTestsRequest, prepare_python_tests
+from fnkit.environments.run_step import search_path_from
 from fnkit.testing.command import COMMAND_VARIABLE
 from fnkit.toolchains.packaged_programs import find_packaged_program, link_packaged_node
 
@@ -77,18 +77,13 @@ def _runs(request: PythonTestsRequest, command: str) -> Iterator[ProjectTestRun]
         seen.add((language, directory))
         arguments = find(directory, request, function.runtime)
         if arguments is not None:
-            variables = {**_path(arguments[0]), COMMAND_VARIABLE: command}
+            variables = {"PATH": search_path_from(arguments[0]), COMMAND_VARIABLE: command}
             yield ProjectTestRun(language=language, directory=directory, arguments=arguments, variables=variables)
 
 
 def _language(runtime: str) -> str:
     row = find_runtime(runtime)
     return row.language if row is not None else ""
-
-
-def _path(program: str) -> dict[str, str]:
-    """Return the search path with the directory of a toolchain first."""
-    return {"PATH": os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])}
 
 
 def _node(directory: Path, request: PythonTestsRequest, runtime: str) -> tuple[str, ...] | None:

@@ -22,8 +22,7 @@ from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import lock_target
 from fnkit.bundler.files.content import FileContent
 from fnkit.bundler.target import BundleTarget
-from fnkit.environments.model import EnvironmentRequest, HandlerEnvironment
-from fnkit.errors import BundleError
+from fnkit.environments.model import EnvironmentRequest, HandlerEnvironment, unwritable_cache_error
 from fnkit.toolchains.interpreter import Interpreter
 
 _FORMAT: Final = 1
@@ -52,16 +51,18 @@ def prepare_python(request: EnvironmentRequest) -> HandlerEnvironment:
         interpreter,
         lambda python: _install(request, lock, python),
     )
-    warnings = () if toolchain.warning is None else (toolchain.warning,)
     entry = request.function.entry
     entries = None if entry is None else write_entry(entry, request.cache.bundler).parent
-    return HandlerEnvironment(language="Python", root=root, python=str(python), warnings=warnings, entries=entries)
+    return HandlerEnvironment(
+        language="Python", root=root, python=str(python), warnings=toolchain.warnings, entries=entries
+    )
 
 
 def _stage(request: EnvironmentRequest, target: BundleTarget) -> Path:
-    from fnkit.environments.staging import stage_function  # imports the bundlers of all languages
+    from fnkit.environments.staging import stage_function, staging  # imports the bundlers of all languages
 
-    return stage_function(request, target)
+    with staging(request):
+        return stage_function(request, target)
 
 
 def _install(request: EnvironmentRequest, lock: Lock, python: Path) -> None:
@@ -133,11 +134,7 @@ def ensure_virtual_environment(
                 ready.touch()
                 _remove_unused(directory, environment)
     except OSError as error:
-        raise BundleError(
-            f"The project's environment cannot be written to {directory}: {error.strerror}.",
-            code="environment",
-            hint="Free some space, or set FNKIT_CACHE to a directory that you can write to.",
-        ) from error
+        raise unwritable_cache_error("The project's environment", directory, error) from error
     return python
 
 

@@ -54,10 +54,16 @@ def run_step(step: BuildStep, name: str) -> None:
 
 def _environment(step: BuildStep) -> dict[str, str]:
     """Return the user's environment without keys and tokens; the tool finds its own toolchain first."""
-    variables = command_environment(os.environ)
-    directory = str(Path(step.arguments[0]).parent)
-    path = os.pathsep.join([directory, *filter(None, [variables.get("PATH")])])
-    return {**variables, "PATH": path, **step.environment}
+    return {
+        **command_environment(os.environ),
+        "PATH": search_path_from(step.arguments[0]),
+        **step.environment,
+    }
+
+
+def search_path_from(program: str) -> str:
+    """Return the search path of the user, with the directory of a program first."""
+    return os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])
 
 
 def _failed_error(name: str, reason: str, hint: str | None = None) -> InvokeError:

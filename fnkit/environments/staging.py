@@ -6,15 +6,14 @@ import hashlib
 import shutil
 import zipfile
 import zlib
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from fnkit.bundler.bundle import bundle_project
 from fnkit.bundler.target import BundleTarget
-from fnkit.environments.model import EnvironmentRequest
-from fnkit.errors import InvokeError
+from fnkit.environments.model import EnvironmentRequest, unwritable_cache_error
 
 _DIGEST: Final = "digest"
 _KEY_DIGITS: Final = 16
@@ -30,6 +29,28 @@ def staging_directory(request: EnvironmentRequest) -> Path:
     return request.cache.root / "staged" / name
 
 
+@contextmanager
+def staging(request: EnvironmentRequest) -> Iterator[Path]:
+    """Let no other process change what is made of a function; yield its directory in the cache.
+
+    Raises:
+        BundleError: ``environment``: the directory cannot be made.
+    """
+    from filelock import FileLock  # imported late: takes 25 ms
+
+    directory = staging_directory(request)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(directory / "lock")
+        lock.acquire()
+    except OSError as error:
+        raise unwritable_cache_error(f"The code of {request.function.name}", directory, error) from error
+    try:
+        yield directory
+    finally:
+        lock.release()
+
+
 def stage_function(request: EnvironmentRequest, target: BundleTarget) -> Path:
     """Bundle a function for this machine, and return the directory with the content of its archive.
 
@@ -37,7 +58,7 @@ def stage_function(request: EnvironmentRequest, target: BundleTarget) -> Path:
 
     Raises:
         BundleError: The function cannot be bundled.
-        InvokeError: ``environment``: the directory cannot be written.
+            Or ``environment``: the directory cannot be written.
     """
     function = request.function
     directory = staging_directory(request)
@@ -61,11 +82,7 @@ def stage_function(request: EnvironmentRequest, target: BundleTarget) -> Path:
         _unpack(bundle.path, source)
         marker.write_text(bundle.digest)
     except OSError as error:
-        raise InvokeError(
-            f"The code of {function.name} cannot be copied to {source}: {error.strerror}.",
-            code="environment",
-            hint="Free some space, or set FNKIT_CACHE to a directory that you can write to.",
-        ) from error
+        raise unwritable_cache_error(f"The code of {function.name}", source, error) from error
     return source
 
 

@@ -1,6 +1,6 @@
 """Helpers for the tests of a project: events, calls of handlers, and a platform of the tests' own.
 
-pytest loads the fixtures by itself (``fnkit.testing.plugin``); ``docs/testing-projects.md`` shows them. This
+pytest finds the fixtures without configuration (``fnkit.testing.plugin``, ``docs/testing-projects.md``). This
 package needs the standard library only, so that it fits into the environment of every project.
 """
 

@@ -31,6 +31,11 @@ class Toolchain:
     interpreter: Interpreter
     warning: str | None = None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warning, if there is one."""
+        return () if self.warning is None else (self.warning,)
+
 
 class Toolchains:
     """The languages of this machine. Searches once for each; blocks, so use it in a thread.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fnkit import worker
+from fnkit.contract.toml_value import toml_value
 from fnkit.toolchains.build_step import (
     MAIN_WARNING,
     BuildDirectories,
@@ -29,7 +30,6 @@ from fnkit.toolchains.build_step import (
     parse_compiled_handler,
     read_source,
 )
-from fnkit.toolchains.toml_value import toml_value
 
 _WORKER: Final = Path(worker.__file__).parent / "rust"
 _NAME: Final = r"[a-z_]\w*"

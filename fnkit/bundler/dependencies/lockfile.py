@@ -25,6 +25,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from fnkit.bundler.files.content import atomic_file
+from fnkit.contract.toml_value import toml_value
 from fnkit.errors import BundleError
 
 _FORMAT_VERSION = 1
@@ -176,10 +177,10 @@ def format_lock(lock: Lock) -> str:
     table = [
         "[tool.fnkit]",
         f"version = {_FORMAT_VERSION}",
-        f"runtime = {toml_string(lock.runtime)}",
-        f"target = {toml_string(lock.target)}",
-        f"key = {toml_string(lock.key)}",
-        f"notes = [{', '.join(toml_string(note) for note in lock.notes)}]",
+        f"runtime = {toml_value(lock.runtime)}",
+        f"target = {toml_value(lock.target)}",
+        f"key = {toml_value(lock.key)}",
+        f"notes = [{', '.join(toml_value(note) for note in lock.notes)}]",
     ]
     packages = ["\n".join(_format_package(package)) for package in sorted(lock.packages, key=lambda one: one.name)]
     return (
@@ -190,28 +191,20 @@ def format_lock(lock: Lock) -> str:
 
 
 def _format_package(package: LockedPackage) -> list[str]:
-    fields = [f"name = {toml_string(package.filename)}"]
+    fields = [f"name = {toml_value(package.filename)}"]
     # PEP 751 requires a url or a path. A bare file name marks a file that only the index's own client can fetch.
-    fields.append(f"url = {toml_string(package.url)}" if package.url else f"path = {toml_string(package.filename)}")
+    fields.append(f"url = {toml_value(package.url)}" if package.url else f"path = {toml_value(package.filename)}")
     if package.size:
         fields.append(f"size = {package.size}")
-    fields.append(f"hashes = {{ sha256 = {toml_string(package.sha256)} }}")
+    fields.append(f"hashes = {{ sha256 = {toml_value(package.sha256)} }}")
     inline = "{ " + ", ".join(fields) + " }"
     value = f"wheels = [{inline}]" if package.kind == "wheel" else f"sdist = {inline}"
     return [
         "[[packages]]",
-        f"name = {toml_string(package.name)}",
-        f"version = {toml_string(package.version)}",
+        f"name = {toml_value(package.name)}",
+        f"version = {toml_value(package.version)}",
         value,
     ]
-
-
-def toml_string(text: str) -> str:
-    """Return a TOML basic string.
-
-    JSON's escapes are a subset of TOML's; TOML also requires DEL to be escaped.
-    """
-    return msgspec.json.encode(text).decode("utf-8").replace("\x7f", "\\u007f")
 
 
 def invalid_lock_error(path: Path, reason: str) -> BundleError:

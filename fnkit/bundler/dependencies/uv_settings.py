@@ -16,7 +16,7 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
-from fnkit.bundler.dependencies.lockfile import toml_string
+from fnkit.contract.toml_value import toml_value
 
 UvSettings: TypeAlias = Mapping[str, object]
 
@@ -83,15 +83,5 @@ def _located(value: object, directory: Path) -> object:
 
 def write_uv_settings(settings: UvSettings, folder: Path) -> None:
     """Write a ``uv.toml``, which uv finds when it runs in the folder."""
-    lines = [f"{name} = {_toml_value(value)}\n" for name, value in settings.items()]
+    lines = [f"{name} = {toml_value(value)}\n" for name, value in settings.items()]
     (folder / "uv.toml").write_text("".join(lines), "utf-8")
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, dict):
-        return (
-            "{ " + ", ".join(f"{toml_string(str(key))} = {_toml_value(one)}" for key, one in value.items()) + " }"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    return toml_string(value) if isinstance(value, str) else msgspec.json.encode(value).decode()

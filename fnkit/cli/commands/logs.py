@@ -98,11 +98,10 @@ class FunctionList:
         Raises:
             ApiError: The API rejects the request, or has no function of a name.
         """
-        from fnkit.deploy.deployed_functions import list_functions, select_functions
+        from fnkit.deploy.deployed import read_deployed_namespace
 
         self._read_at = time.monotonic()
-        listed = list_functions(self._client, self._namespace)
-        self._functions = select_functions(listed, self._names, self._namespace)
+        self._functions = read_deployed_namespace(self._client, self._namespace).select_functions(self._names)
 
     def refresh(self) -> None:
         """Read the list again if it is old. Without an answer it stays as it is."""

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fnkit.cli.options import CommonOptions, allow_builds_option, common_options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fnkit.invoke.openapi import FunctionDescription
     from fnkit.project import FunctionSpec, Project
-
-
-@dataclass(frozen=True, slots=True)
-class OpenapiView:
-    """The document, as JSON or as YAML."""
-
-    document: dict[str, Any]
-    as_yaml: bool
-
-    def to_json(self) -> dict[str, object]:
-        """Return the document itself."""
-        return self.document
-
-    def render(self, console: Console) -> None:
-        """Print the document, without colour and wrapping: it is for other programs."""
-        import json
-
-        text = json.dumps(self.document, indent=2, ensure_ascii=False)
-        if self.as_yaml:
-            import yaml
-
-            text = yaml.safe_dump(self.document, sort_keys=False, allow_unicode=True, width=100).rstrip()
-        console.out(text, highlight=False)
 
 
 @click.command()
@@ -51,6 +25,7 @@ def openapi(common: CommonOptions, *, as_yaml: bool, allow_builds: bool) -> int 
     imported in the environment of the project, without values of secrets. Functions with crons or triggers, and
     plain handlers, which have no types, are left out.
     """
+    from fnkit.cli.views.openapi import OpenapiView
     from fnkit.deploy.loading import load_project
     from fnkit.invoke.openapi import join_descriptions
 
@@ -69,23 +44,12 @@ def _describe(
     common: CommonOptions, project: Project, functions: list[FunctionSpec], *, allow_builds: bool
 ) -> list[FunctionDescription]:
     from fnkit.cli.handler_environment import environment_source
-    from fnkit.environments.model import EnvironmentRequest
-    from fnkit.environments.prepare import prepare_environment
     from fnkit.invoke.openapi import describe_function
 
     descriptions: list[FunctionDescription] = []
     with environment_source(common, allow_builds=allow_builds) as source:
         for function in functions:
-            environment = prepare_environment(
-                EnvironmentRequest(
-                    project=project,
-                    function=function,
-                    cache=source.cache,
-                    toolchains=source.toolchains,
-                    report=source.report,
-                    allow_builds=source.allow_builds,
-                )
-            )
+            environment = source.prepare(project, function)
             names = (*project.namespace.secrets, *function.secrets)
             values = {name: os.environ.get(name, "") for name in names}
             cache = source.cache.bundler

@@ -8,6 +8,7 @@ module has read one that is secret. Standard library only, Python 3.8 and later.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import typing
 
@@ -40,6 +41,7 @@ def import_early(known: dict[str, typing.Any]) -> EarlyImports:
         known: ``handler``, ``root``, ``environment`` (the variables that are not secret) and ``secrets`` (names).
     """
     serve.apply_environment(known["environment"])
+    os.chdir(known["environment"]["HOME"])  # where the handler will run
     path = sys.path[:]
     sys.path[:] = serve.module_search_path(known["handler"], known["root"])
     with preload.EnvironmentAudit(frozenset(known["secrets"])) as audit:

@@ -94,6 +94,18 @@ def test_go_function_is_compiled_once_for_each_change(shop: Path, fnkit: Command
 
 
 @pytest.mark.usefixtures("shop")
+def test_invocations_at_the_same_time_build_one_after_the_other(fnkit: Command) -> None:
+    require_program("go")
+    running = [fnkit.start("invoke", "go", "--json") for _ in range(3)]
+    try:
+        answers = [process.communicate(timeout=600) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0, 0, 0], answers
+
+
+@pytest.mark.usefixtures("shop")
 def test_panic_of_a_go_handler_is_its_response(fnkit: Command) -> None:
     require_program("go")
     status, _, logs = call(fnkit, "go", "/panic")

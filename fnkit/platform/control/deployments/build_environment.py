@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from fnkit.contract.toml_value import toml_value
 from fnkit.platform.model.settings import BUILD_PREFIX
-from fnkit.toolchains.toml_value import toml_value
 
 _PROXIES: Final = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _COMMON: Final = (*_PROXIES, *(name.lower() for name in _PROXIES), "SSL_CERT_DIR", "SSL_CERT_FILE")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fnkit.contract.toml_value import toml_value
 from fnkit.platform.control.deployments.build_environment import (
     cargo_options,
     go_environment,
     registry_environment,
 )
 from fnkit.platform.supervisor.data_directory import child_environment
-from fnkit.toolchains.toml_value import toml_value
 from tests.support.builds import toolchain
 
 
