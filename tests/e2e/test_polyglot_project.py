@@ -101,6 +101,7 @@ def test_five_languages_are_planned_without_running_a_build(
     assert not (tmp_path / "built").exists()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_archives_of_five_languages_are_uploaded(
     scaleway: Command, platform: PlatformUnderTest, polyglot: Path, tmp_path: Path

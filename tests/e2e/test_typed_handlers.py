@@ -126,6 +126,7 @@ def shop(project: Path) -> Path:
     return project
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("shop")
 def test_deployed_functions_answer_as_local_ones(platform: PlatformUnderTest) -> None:

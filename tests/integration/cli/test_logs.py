@@ -90,6 +90,7 @@ def test_lines_are_shown_oldest_first_with_time_and_function(deployed: tuple[Pla
     assert shown[-1].endswith("failing  KeyError: 'missing'")
 
 
+@pytest.mark.long
 def test_level_limit_and_names_select_lines(deployed: tuple[PlatformUnderTest, Path]) -> None:
     platform, project = deployed
 
@@ -235,6 +236,7 @@ def platform_time(platform: PlatformUnderTest) -> int:
     return int(now * SECOND) + 60 * SECOND
 
 
+@pytest.mark.long
 def test_follow_on_a_terminal_survives_a_restart_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     project = write_files(tmp_path / "project", {"fnkit.toml": 'name = "restarted"\n', "handlers.py": HANDLERS})
     with running_platform(tmp_path / "home") as platform:

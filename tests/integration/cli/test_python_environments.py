@@ -166,6 +166,7 @@ def test_project_without_requirements_needs_no_index(project: Path, fnkit: Comma
     assert index.requests == []
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("shop")
 def test_unreachable_index_is_an_error_with_a_hint(fnkit: Command) -> None:
     failed = fnkit("invoke", "books", "--json", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
@@ -189,6 +190,7 @@ def test_cache_that_cannot_be_written_is_an_error_with_a_hint(fnkit: Command, tm
     assert failed.json()["error"]["code"] == "cache-unusable"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("shop")
 def test_wheel_of_another_content_is_refused(fnkit: Command, index: PackageIndex) -> None:
     fnkit("lock", "--target", "local").ok()

@@ -142,6 +142,7 @@ def test_cron_run_shows_the_lines_of_its_run(deployed: Command) -> None:
     ]
 
 
+@pytest.mark.long
 def test_events_and_recorded_deliveries_are_invoked_here_and_there(deployed: Command) -> None:
     event = deployed("event", "cron", "nightly").ok().stdout
     assert json.loads(event)["headers"]["User-Agent"] == "ScalewayServerlessOrchestrator/1.0"

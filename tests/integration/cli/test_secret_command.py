@@ -147,6 +147,7 @@ def test_value_is_asked_for_on_a_terminal_and_not_shown(shop: Path) -> None:
     assert (shop / ".env").read_text() == 'API_KEY="postgres://me:it\'s \\$ecret@db/shop"\n'
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_deploy_sends_the_value_and_list_shows_where(platform: PlatformUnderTest, shop: Path) -> None:
     fnkit = platform.command
