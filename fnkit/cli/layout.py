@@ -1,0 +1,205 @@
+"""Lays out text for the width at hand: tables, and sentences that are wrapped between words.
+
+A table whose columns do not fit puts the widest ones on lines of their own below each row, so that no address, id
+or word is ever broken. Without a terminal (``PIPE_WIDTH``) everything fits, and each row is one line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from fnkit.contract.text import escape_control_characters
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Cell: TypeAlias = str | Text
+
+NAME_STYLE: Final = "bold"
+URL_STYLE: Final = "underline"
+
+_STATE_STYLES: Final = {
+    "green": ("ready", "succeeded", "created", "updated", "replaced", "reloaded", "running", "ok"),
+    "red": ("error", "failed", "dead", "deleted", "stopped", "locked"),
+    "yellow": ("pending", "creating", "deleting", "missing", "upgrading", "idle"),
+    "magenta": ("unknown",),
+    "dim": ("unchanged", "kept"),
+}
+_STYLE_BY_STATE: Final = {state: style for style, states in _STATE_STYLES.items() for state in states}
+_WORD: Final = re.compile(r"\s*\S+\s*")
+_GAP: Final = 2
+_DETAIL_INDENT: Final = 2
+
+
+def state_style(state: str) -> str:
+    """Return the rich style of a status or of what happened to a resource, empty for an unknown one."""
+    return _STYLE_BY_STATE.get(state, "")
+
+
+def state_cell(state: str) -> Text:
+    """Return a status in its colour."""
+    return _as_text(state, state_style(state))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. One without a cell in any row is left out.
+
+    Args:
+        title: Its heading, in upper case.
+        style: The rich style of its cells.
+        right: Whether its cells are aligned to the right.
+    """
+
+    title: str
+    style: str = ""
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table, with lines that belong to it.
+
+    Args:
+        cells: A cell for each column.
+        details: Lines below it, which are indented and wrapped.
+    """
+
+    cells: tuple[Cell, ...]
+    details: tuple[Cell, ...] = ()
+
+
+def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Row], *, indent: int = 0) -> None:
+    """Print a table with a heading, and nothing if it has no rows.
+
+    Args:
+        console: Where to print.
+        columns: The columns. The first one always stays in the row.
+        rows: The rows.
+        indent: Spaces before each line.
+    """
+    if not rows:
+        return
+    texts = [
+        [_as_text(cell, column.style) for cell, column in zip(row.cells, columns, strict=True)] for row in rows
+    ]
+    widths = [_column_width(column, [line[place] for line in texts]) for place, column in enumerate(columns)]
+    inline = _places_that_fit(widths, console.width - indent)
+    heading = [_as_text(column.title, "dim") for column in columns]
+    for line, details in zip([heading, *texts], [(), *(row.details for row in rows)], strict=True):
+        cells = [(line[place], widths[place], columns[place].right) for place in inline]
+        print_text(console, _aligned(cells, indent))
+        if line is not heading:
+            _print_below(console, columns, line, inline, indent + _DETAIL_INDENT)
+        for detail in details:
+            print_wrapped(console, detail, indent=indent + _DETAIL_INDENT, hanging=2)
+
+
+def print_text(console: Console, text: Text) -> None:
+    """Print one line as it is, without spaces at its end."""
+    text.rstrip()
+    console.print(text, soft_wrap=True)
+
+
+def print_wrapped(console: Console, text: Cell, *, label: Cell = "", indent: int = 0, hanging: int = 0) -> None:
+    """Print a text, continued between words where the line ends. A word longer than the line is not broken.
+
+    Args:
+        console: Where to print.
+        text: The text; its own line ends are kept.
+        label: What stands before it on the first line.
+        indent: Spaces before the first line.
+        hanging: More spaces before each further line, besides the width of the label.
+    """
+    head = Text(" " * indent) + _as_text(label)
+    if label:
+        head.append(" ")
+    margin = head.cell_len + hanging
+    room = max(console.width - margin, 1)
+    lines = [
+        piece
+        for line in _as_text(text).split("\n", allow_blank=True)
+        for piece in line.divide(_line_breaks(line.plain, room))
+    ]
+    for number, line in enumerate(lines):
+        print_text(console, (head if number == 0 else Text(" " * margin)) + line)
+
+
+def print_note(console: Console, text: str) -> None:
+    """Print a sentence about what works, but not as one may expect."""
+    print_wrapped(console, text, label=Text("note:", "bold cyan"))
+
+
+def print_hint(console: Console, text: str) -> None:
+    """Print what to do about the failure above it."""
+    print_wrapped(console, text, label=Text("hint:", "bold cyan"), indent=2)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with the thing that it counts, in its singular or plural.
+
+    >>> counted(1, "function"), counted(2, "function")
+    ('1 function', '2 functions')
+    """
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _as_text(cell: Cell, style: str = "") -> Text:
+    """Return a cell as text without control characters. A cell that is text already keeps its own style."""
+    if isinstance(cell, Text):
+        return cell.copy()
+    return Text(escape_control_characters(cell, multiline=True), style)
+
+
+def _line_breaks(text: str, room: int) -> list[int]:
+    """Return the offsets at which a line is continued: before words that would end beyond ``room`` cells.
+
+    ``rich`` can wrap between words too, but then breaks or cuts words that are longer than the line.
+    """
+    breaks: list[int] = []
+    used = 0
+    for word in _WORD.finditer(text):
+        if used and used + cell_len(word[0].rstrip()) > room:
+            breaks.append(word.start())
+            used = 0
+        used += cell_len(word[0])
+    return breaks
+
+
+def _column_width(column: Column, cells: Sequence[Text]) -> int:
+    """Return the width of a column, 0 for one that is left out."""
+    widest = max(cell.cell_len for cell in cells)
+    return max(widest, len(column.title)) if widest else 0
+
+
+def _places_that_fit(widths: Sequence[int], room: int) -> list[int]:
+    """Return the columns that stay in the row: all but the widest ones, which go below it."""
+    inline = [place for place, width in enumerate(widths) if width]
+    while len(inline) > 1 and sum(widths[place] + _GAP for place in inline) - _GAP > room:
+        inline.remove(max(inline[1:], key=lambda place: widths[place]))
+    return inline
+
+
+def _aligned(cells: Sequence[tuple[Text, int, bool]], indent: int) -> Text:
+    line = Text(" " * indent)
+    for cell, width, right in cells:
+        padding = " " * (width - cell.cell_len)
+        line = line + Text(padding) + cell if right else line + cell + Text(padding)
+        line.append(" " * _GAP)
+    return line
+
+
+def _print_below(
+    console: Console, columns: Sequence[Column], cells: Sequence[Text], inline: Sequence[int], indent: int
+) -> None:
+    """Print the cells that do not fit into the row, each after its column's title."""
+    below = [place for place, cell in enumerate(cells) if place not in inline and cell.cell_len]
+    for place in below:
+        label = Text(columns[place].title.lower(), "dim")
+        print_wrapped(console, cells[place], label=label, indent=indent)
