@@ -16,7 +16,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -207,7 +207,8 @@ def tell_more(platform: dict, hello: str) -> None:
 def wait_for_reader() -> None:
     """Keep the URLs alive for whoever sits at this terminal; a program that runs the demo is not kept waiting."""
     if sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("CI"):
-        console.input("\n  The URLs answer until you press Enter. ")
+        with suppress(EOFError):  # Ctrl-D, or a terminal that nobody types in
+            console.input("\n  The URLs answer until you press Enter. ")
 
 
 def stop(project: Path, environment: dict[str, str]) -> None:

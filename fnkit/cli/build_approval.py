@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fnkit.bundler.builds.permission import AllowBuildsCallback, BuildRequest
-    from fnkit.cli.output import DeployProgress, Output, ProgressDisplay
+    from fnkit.cli.deploy_progress import DeployProgress
+    from fnkit.cli.output import Output
+    from fnkit.cli.progress import ProgressDisplay
 
 
 def ask_before_builds(

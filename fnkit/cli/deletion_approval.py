@@ -8,7 +8,8 @@ from fnkit.deploy.target import function_url
 from fnkit.plan import Change, CronChange, DomainChange, FunctionChange, Plan, TriggerChange, deletions
 
 if TYPE_CHECKING:
-    from fnkit.cli.output import DeployProgress, Output
+    from fnkit.cli.deploy_progress import DeployProgress
+    from fnkit.cli.output import Output
     from fnkit.contract.platform import PlatformInfo
 
 

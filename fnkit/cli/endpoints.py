@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from fnkit.cli.options import ApiOptions, CommonOptions
 from fnkit.client import Endpoint, EndpointOverrides, FunctionsApi, resolve_endpoint
@@ -19,6 +20,9 @@ from fnkit.deploy.loading import ProjectIdentity, load_identity
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.target import DeployTarget, discover_target
 from fnkit.errors import UsageError
+
+LOCAL_PLATFORM: Final = "the local platform"
+_STARTED: Final = "Started the local platform. It stays until `fnkit platform stop`."
 
 
 @contextmanager
@@ -55,15 +59,25 @@ def _endpoint(common: CommonOptions, api: ApiOptions, *, project_region: str | N
         )
     from fnkit.platform.supervisor.launcher import ensure_running
 
+    starts: list[str] = []
     with common.output.progress("Starting the local platform"):
-        running = ensure_running()
+        running = ensure_running(on_start=lambda: starts.append(_STARTED))
+    for sentence in starts:
+        common.output.message(sentence)
     return Endpoint(
         api_url=running.api_url,
         secret_key=running.secret_key,
         project_id=running.project_id,
         region=check_region(api.region or project_region or REGIONS[0]),
-        key_origin="the local platform",
+        key_origin=LOCAL_PLATFORM,
     )
+
+
+def platform_name(endpoint: Endpoint) -> str:
+    """Return what an endpoint is, for a sentence: ``Scaleway``, ``the local platform``, or its URL."""
+    if endpoint.key_origin == LOCAL_PLATFORM:
+        return LOCAL_PLATFORM
+    return f"Scaleway, project {endpoint.project_id}" if endpoint.is_scaleway else endpoint.api_url
 
 
 def deploy_target_for(common: CommonOptions, target: str) -> DeployTarget:

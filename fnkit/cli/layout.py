@@ -25,9 +25,9 @@ NAME_STYLE: Final = "bold"
 URL_STYLE: Final = "underline"
 
 _STATE_STYLES: Final = {
-    "green": ("ready", "succeeded", "created", "updated", "replaced", "reloaded", "running", "ok"),
+    "green": ("ready", "succeeded", "created", "replaced", "reloaded", "running", "ok"),
     "red": ("error", "failed", "dead", "deleted", "stopped", "locked"),
-    "yellow": ("pending", "creating", "deleting", "missing", "upgrading", "idle"),
+    "yellow": ("updated", "pending", "creating", "deleting", "missing", "upgrading", "idle"),
     "magenta": ("unknown",),
     "dim": ("unchanged", "kept"),
 }
@@ -44,7 +44,7 @@ def state_style(state: str) -> str:
 
 def state_cell(state: str) -> Text:
     """Return a status in its colour."""
-    return _as_text(state, state_style(state))
+    return safe_text(state, state_style(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Row]
     if not rows:
         return
     texts = [
-        [_as_text(cell, column.style) for cell, column in zip(row.cells, columns, strict=True)] for row in rows
+        [safe_text(cell, column.style) for cell, column in zip(row.cells, columns, strict=True)] for row in rows
     ]
     widths = [_column_width(column, [line[place] for line in texts]) for place, column in enumerate(columns)]
     inline = _places_that_fit(widths, console.width - indent)
-    heading = [_as_text(column.title, "dim") for column in columns]
+    heading = [safe_text(column.title, "dim") for column in columns]
     for line, details in zip([heading, *texts], [(), *(row.details for row in rows)], strict=True):
         cells = [(line[place], widths[place], columns[place].right) for place in inline]
         print_text(console, _aligned(cells, indent))
@@ -107,7 +107,9 @@ def print_text(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=True)
 
 
-def print_wrapped(console: Console, text: Cell, *, label: Cell = "", indent: int = 0, hanging: int = 0) -> None:
+def print_wrapped(
+    console: Console, text: Cell, *, label: Cell = "", indent: int = 0, hanging: int | None = None
+) -> None:
     """Print a text, continued between words where the line ends. A word longer than the line is not broken.
 
     Args:
@@ -115,20 +117,24 @@ def print_wrapped(console: Console, text: Cell, *, label: Cell = "", indent: int
         text: The text; its own line ends are kept.
         label: What stands before it on the first line.
         indent: Spaces before the first line.
-        hanging: More spaces before each further line, besides the width of the label.
+        hanging: Spaces before each further line, besides ``indent``; by default the width of the label.
     """
-    head = Text(" " * indent) + _as_text(label)
+    head = Text(" " * indent) + safe_text(label)
     if label:
         head.append(" ")
-    margin = head.cell_len + hanging
-    room = max(console.width - margin, 1)
-    lines = [
-        piece
-        for line in _as_text(text).split("\n", allow_blank=True)
-        for piece in line.divide(_line_breaks(line.plain, room))
-    ]
-    for number, line in enumerate(lines):
-        print_text(console, (head if number == 0 else Text(" " * margin)) + line)
+    margin = head.cell_len if hanging is None else indent + hanging
+    for number, line in enumerate(safe_text(text).split("\n", allow_blank=True)):
+        start = head if number == 0 else Text(" " * margin)
+        breaks = _line_breaks(line.plain, console.width, first=start.cell_len, margin=margin)
+        for part, piece in enumerate(line.divide(breaks)):
+            print_text(console, (start if part == 0 else Text(" " * margin)) + piece)
+
+
+def safe_text(cell: Cell, style: str = "") -> Text:
+    """Return a cell as text without control characters. A cell that is text already keeps its own style."""
+    if isinstance(cell, Text):
+        return cell.copy()
+    return Text(escape_control_characters(cell, multiline=True), style)
 
 
 def print_note(console: Console, text: str) -> None:
@@ -150,25 +156,25 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def _as_text(cell: Cell, style: str = "") -> Text:
-    """Return a cell as text without control characters. A cell that is text already keeps its own style."""
-    if isinstance(cell, Text):
-        return cell.copy()
-    return Text(escape_control_characters(cell, multiline=True), style)
-
-
-def _line_breaks(text: str, room: int) -> list[int]:
-    """Return the offsets at which a line is continued: before words that would end beyond ``room`` cells.
+def _line_breaks(text: str, width: int, *, first: int, margin: int) -> list[int]:
+    """Return the offsets at which a line is continued: before words that would end beyond the width.
 
     ``rich`` can wrap between words too, but then breaks or cuts words that are longer than the line.
+
+    Args:
+        text: The line.
+        width: Cells of a line.
+        first: Cells before the text on the first line.
+        margin: Cells before it on further lines.
     """
     breaks: list[int] = []
-    used = 0
+    column, is_empty = first, True
     for word in _WORD.finditer(text):
-        if used and used + cell_len(word[0].rstrip()) > room:
+        if not is_empty and column + cell_len(word[0].rstrip()) > width:
             breaks.append(word.start())
-            used = 0
-        used += cell_len(word[0])
+            column = margin
+        column += cell_len(word[0])
+        is_empty = False
     return breaks
 
 

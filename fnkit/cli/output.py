@@ -8,64 +8,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, runtime_checkable
 
 import click
 
+from fnkit.cli.progress import LiveProgressDisplay, ProgressDisplay, transient_progress
 from fnkit.contract.text import escape_control_characters
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
-
-    from fnkit.deploy.events import DeployEvent, EventCallback
 
 PIPE_WIDTH = 10_000
 """Columns of a console that is not a terminal: wide enough that no line is wrapped or cut for a program."""
-
-
-class ProgressDisplay:
-    """The progress display of one command. This one shows nothing."""
-
-    def update(self, text: str, *, advance: int = 0) -> None:
-        """Show the current step, and count ``advance`` more steps as finished."""
-
-    def add_steps(self, steps: int) -> None:
-        """Raise the total number of steps by ``steps``."""
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Hide the display while the block runs, so that a prompt is readable."""
-        return nullcontext()
-
-
-class LiveProgressDisplay(ProgressDisplay):
-    """A progress line at the bottom of a terminal."""
-
-    def __init__(self, progress: Progress, title: str) -> None:
-        self._progress = progress
-        self._task_id = progress.add_task("", total=None, title=title)
-
-    def update(self, text: str, *, advance: int = 0) -> None:
-        """Show the current step, and count ``advance`` more steps as finished."""
-        self._progress.update(self._task_id, description=escape_control_characters(text), advance=advance)
-
-    def add_steps(self, steps: int) -> None:
-        """Raise the total number of steps by ``steps``."""
-        task = self._progress.tasks[0]
-        self._progress.update(self._task_id, total=(task.total or 0) + steps)
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Clear the line while the block runs, so that a prompt is readable."""
-        self._progress.stop()
-        try:
-            yield
-        finally:
-            self._progress.start()
 
 
 class View(Protocol):
@@ -202,29 +159,12 @@ class Output:
         if self.as_json or self.verbosity < 0 or not sys.stderr.isatty():
             yield ProgressDisplay()
             return
-        with _transient_progress(make_console(stderr=True, colour=self.colour)) as progress:
+        with transient_progress(make_console(stderr=True, colour=self.colour)) as progress:
             yield LiveProgressDisplay(progress, title)
 
     def _echo(self, text: str, *, head: str = "") -> None:
         shown = head + escape_control_characters(text, multiline=True)
         click.echo(shown, err=True, color=None if self.colour else False)
-
-
-def _transient_progress(console: Console) -> Progress:
-    """Return the line of a progress display, which is removed at the end."""
-    # Imported here: rich takes tens of milliseconds, and most runs of a command show no progress.
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.table import Column
-
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.fields[title]}", markup=False),
-        # No markup: names of functions may hold brackets. A plain column may wrap, unlike the default.
-        TextColumn("{task.description}", markup=False, table_column=Column()),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
 
 
 def make_console(*, stderr: bool, colour: bool, stream: TextIO | None = None) -> Console:
@@ -255,39 +195,3 @@ def make_console(*, stderr: bool, colour: bool, stream: TextIO | None = None) ->
         highlight=False,
         soft_wrap=True,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class DeployProgress:
-    """The progress display of a deploy.
-
-    Args:
-        report: Callback for the events of the deploy library.
-        paused: Context manager that hides the display, for use around a prompt.
-    """
-
-    report: EventCallback
-    paused: Callable[[], AbstractContextManager[None]]
-
-
-@contextmanager
-def deploy_progress(output: Output, title: str) -> Iterator[DeployProgress]:
-    """Show the events of a deploy while the block runs."""
-    from fnkit.deploy.events import ApplyStarted, ResourceFinished, ResourceStep, WaitingForLock
-
-    with output.progress(title) as progress:
-
-        def report(event: DeployEvent) -> None:
-            match event:
-                case ApplyStarted():
-                    progress.add_steps(event.total)
-                case ResourceStep():
-                    progress.update(f"{event.name}: {event.text}")
-                    output.detail(f"{event.kind} {event.name}: {event.text}")
-                case ResourceFinished():
-                    progress.update(f"{event.name}: {event.failure or 'done'}", advance=1)
-                    output.detail(f"{event.kind} {event.name}: {event.failure or 'done'} ({event.seconds:.2f} s)")
-                case WaitingForLock():
-                    output.message(f"Waiting for {event.holder} …")
-
-        yield DeployProgress(report, progress.paused)

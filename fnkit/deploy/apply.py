@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import asdict
 
@@ -39,6 +40,8 @@ from fnkit.plan.model import Action, AttachedResourceChange, FunctionChange, Fun
 from fnkit.plan.ownership import code_tag, hash_live_ids, read_ownership, resource_hash_tag
 from fnkit.plan.state import ObservedState
 
+_REPORTED_NAMESPACE_ACTIONS: Final = (Action.CREATE, Action.UPDATE)
+
 
 def apply_plan(plan: Plan, observed: ObservedState, context: ApplyContext) -> ApplyResult:
     """Apply a plan and return the result. Failures of single functions are part of the result, not raised.
@@ -52,7 +55,7 @@ def apply_plan(plan: Plan, observed: ObservedState, context: ApplyContext) -> Ap
         FnkitError: The namespace could not be created or updated, so no function was changed.
         KeyboardInterrupt: Raised after all threads have stopped.
     """
-    context.report(ApplyStarted(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
+    context.report(ApplyStarted(_reported_resources(plan)))
     namespace_change = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
     functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
     namespace_id = _apply_namespace_change(namespace_change, context)
@@ -70,12 +73,22 @@ def apply_plan(plan: Plan, observed: ObservedState, context: ApplyContext) -> Ap
     return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results))
 
 
+def _reported_resources(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Return kind and name of what is reported as finished: a function with its crons, domains and triggers."""
+    return tuple(
+        ("function" if isinstance(change, FunctionChange) else "namespace", change.name)
+        for change in plan.changes
+        if (isinstance(change, FunctionChange) and change.action is not Action.KEEP)
+        or (isinstance(change, NamespaceChange) and change.action in _REPORTED_NAMESPACE_ACTIONS)
+    )
+
+
 def _apply_namespace_change(change: NamespaceChange | None, context: ApplyContext) -> str | None:
     if change is None:
         return None
     started = time.monotonic()
     namespace_id = apply_namespace(change, context)
-    if change.action in (Action.CREATE, Action.UPDATE):
+    if change.action in _REPORTED_NAMESPACE_ACTIONS:
         seconds = time.monotonic() - started
         context.report(ResourceFinished("namespace", change.name, change.action.value, seconds))
     return namespace_id

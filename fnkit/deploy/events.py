@@ -67,9 +67,9 @@ class ApplyResult:
 
 @dataclass(frozen=True, slots=True)
 class ApplyStarted:
-    """Applying a plan with ``total`` changes starts."""
+    """Applying a plan starts. ``resources`` are kind and name of all that a ``ResourceFinished`` will report."""
 
-    total: int
+    resources: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def test_deleting_a_cron_needs_a_confirmation_too(pair: Command, project: Path) 
     assert "\n  cron yearly of second\n" in stopped.stderr
     assert "second/yearly" in pair("cron", "list", "--local").ok().stdout
     done = pair("deploy", "--local", "--yes").ok()
-    assert "    - cron yearly\n" in done.stdout
+    assert "\n  - cron yearly\n" in done.stdout
 
 
 def test_destroy_without_a_terminal_lists_what_would_go(pair: Command) -> None:

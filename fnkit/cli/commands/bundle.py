@@ -34,8 +34,8 @@ def lock(
     common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-tools"], target: str, allow_builds: bool
 ) -> int | None:
     """Resolve dependencies and write the lock files."""
+    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import deploy_target_for
-    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.bundle import LockView
     from fnkit.deploy.loading import load_project
     from fnkit.deploy.pipeline import lock_requirements
@@ -70,8 +70,8 @@ def bundle(
     common: CommonOptions, *, names: tuple[str, ...], out: Path | None, target: str, allow_builds: bool
 ) -> int | None:
     """Build the deployment archives."""
+    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import deploy_target_for
-    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.bundle import BundleView
     from fnkit.deploy.loading import load_project
     from fnkit.deploy.pipeline import bundle_functions, check_function_names

@@ -21,6 +21,7 @@ from fnkit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from fnkit.contract.platform import PlatformInfo
     from fnkit.deploy.events import ApplyResult
     from fnkit.deploy.pipeline import DeployInputs
     from fnkit.plan import Plan
@@ -61,9 +62,9 @@ def deploy(
     With NAME, deploy only these functions.
     """
     from fnkit.cli.deletion_approval import approve_deletions
+    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.next_steps import next_steps
-    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DeployView
     from fnkit.deploy import pipeline
     from fnkit.deploy.pipeline import DeployRequest
@@ -80,16 +81,26 @@ def deploy(
             refresh=refresh,
             allow_builds=ask_before_builds(common.output, progress, allowed=confirmed.allow_builds),
         )
-        prepared, applied = pipeline.deploy(
-            request,
-            client,
-            environ=os.environ,
-            cache=open_cache_directory(os.environ),
-            report=progress.report,
-            approve=lambda plan, info: approve_deletions(plan, info, common.output, progress, yes=confirmed.yes),
-            saved_plan=saved_plan,
-            wait=not no_lock_wait,
-        )
+
+        def approve(plan: Plan, info: PlatformInfo | None) -> bool:
+            return approve_deletions(plan, info, common.output, progress, yes=confirmed.yes)
+
+        try:
+            prepared, applied = pipeline.deploy(
+                request,
+                client,
+                environ=os.environ,
+                cache=open_cache_directory(os.environ),
+                report=progress.report,
+                approve=lambda plan, info: approve_deletions(
+                    plan, info, common.output, progress, yes=confirmed.yes
+                ),
+                saved_plan=saved_plan,
+                wait=not no_lock_wait,
+            )
+        except KeyboardInterrupt:
+            common.output.message("The deploy is incomplete. Run the same command again to finish it.")
+            raise
     if applied is None:
         common.output.message("No changes were made.")
         return 1

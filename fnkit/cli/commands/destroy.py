@@ -24,8 +24,8 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
     Only resources that fnkit created for this project and stage are deleted.
     """
     from fnkit.cli.deletion_approval import approve_deletions
+    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import open_api
-    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DestroyView
     from fnkit.deploy import pipeline
     from fnkit.deploy.user_cache import open_cache_directory

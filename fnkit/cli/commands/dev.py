@@ -129,11 +129,11 @@ class _DevCommand:
 
     def serve(self, platform: RunningPlatform, screen: DevScreen, *, is_interactive: bool) -> bool:
         """Deploy the project and show what happens until the end; return whether to start again."""
+        from fnkit.cli.deploy_progress import deploy_progress
         from fnkit.cli.dev_actions import DevActions
         from fnkit.cli.dev_platform import dev_endpoint
         from fnkit.cli.dev_run import DevRun, KeyPressed
         from fnkit.cli.keys import KeyReader
-        from fnkit.cli.output import deploy_progress
         from fnkit.cli.views.dev import NoteView, ServingView
         from fnkit.client import FunctionsApi
         from fnkit.client.loki import LogServer
@@ -155,7 +155,7 @@ class _DevCommand:
             )
 
         with FunctionsApi(endpoint) as api, ExitStack() as stack:
-            with deploy_progress(self._common.output, "Deploying") as progress:
+            with deploy_progress(self._common.output, "Deploying", lines_stay=False) as progress:
                 permission = _Permission(
                     ask_before_builds(self._common.output, progress, allowed=self._allow_builds)
                 )

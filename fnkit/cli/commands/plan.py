@@ -47,7 +47,7 @@ def plan(
     from fnkit.errors import FnkitError
 
     try:
-        computed = _make_plan(common, api, refresh=refresh, prune=prune)
+        computed, platform = _make_plan(common, api, refresh=refresh, prune=prune)
     except FnkitError as error:
         if exit_code:
             error.exit_code = 1  # with --exit-code, 2 means changes and nothing else
@@ -58,13 +58,22 @@ def plan(
     if out is not None:
         out.write_bytes(encode_plan(computed))
         common.output.message(f"Saved the plan to {out}.")
-    common.output.result(PlanView(computed, verbose=common.output.verbosity > 0, markdown=markdown))
+    common.output.result(
+        PlanView(
+            plan=computed,
+            platform=platform,
+            apply_command=_apply_command(common, api, out, prune=prune),
+            verbose=common.output.verbosity > 0,
+            markdown=markdown,
+        )
+    )
     return _EXIT_CHANGES if exit_code and not computed.is_empty else None
 
 
-def _make_plan(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
-    from fnkit.cli.endpoints import open_api
-    from fnkit.cli.output import deploy_progress
+def _make_plan(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> tuple[Plan, str]:
+    """Return the plan, and the name of the platform that it is for."""
+    from fnkit.cli.deploy_progress import deploy_progress
+    from fnkit.cli.endpoints import open_api, platform_name
     from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
     from fnkit.deploy.retries import AdaptiveLimiter
     from fnkit.deploy.user_cache import open_cache_directory
@@ -79,4 +88,11 @@ def _make_plan(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: 
             limiter=AdaptiveLimiter(),
             report=progress.report,
         )
-    return prepared.plan
+        return prepared.plan, platform_name(client.endpoint)
+
+
+def _apply_command(common: CommonOptions, api: ApiOptions, out: Path | None, *, prune: bool) -> str:
+    from fnkit.cli.suggestions import suggested_command
+
+    options = () if prune else ("--no-prune",)
+    return suggested_command(common, api, "deploy", *(("--plan", str(out)) if out is not None else options))

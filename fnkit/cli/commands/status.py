@@ -18,8 +18,8 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
     Differences from the project are listed. The exit code is 1 if a function is in error or cannot import its
     handler, and if the project cannot be compared.
     """
+    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import open_api
-    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.status import StatusView
     from fnkit.deploy.status import read_project_status
     from fnkit.deploy.user_cache import open_cache_directory

@@ -7,10 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from rich.text import Text
 
 from fnkit.cli.errors import problem_label, problem_to_json
+from fnkit.cli.layout import (
+    NAME_STYLE,
+    URL_STYLE,
+    Column,
+    Row,
+    print_hint,
+    print_note,
+    print_table,
+    print_text,
+    print_wrapped,
+    safe_text,
+    state_cell,
+)
 from fnkit.cli.output import json_fields
-from fnkit.cli.views.plan import change_to_json, resource_line, summary_line
+from fnkit.cli.views.plan import change_to_json, resource_text, summary_line
 from fnkit.contract.enums import Status
 from fnkit.deploy.events import ApplyResult, FunctionResult
 from fnkit.errors import FnkitError
@@ -50,42 +64,39 @@ class DeployView:
 
     def render(self, console: Console) -> None:
         """Print each function, the notes, the failures with their hints, and the suggested commands."""
-        if self.applied.plan.is_empty:
-            console.print(summary_line(self.applied.plan.summary))
-        self._render_functions(console)
+        print_table(
+            console,
+            (Column("FUNCTION", NAME_STYLE), Column("RESULT"), Column("URL", URL_STYLE)),
+            [self._row(one) for one in self.applied.functions],
+        )
+        if self.applied.functions:
+            console.print()
         for note in self._notes():
-            console.print(f"note: {note}", style="cyan")
+            print_note(console, note)
         for failure in self.applied.all_failures:
-            console.print(f"{problem_label(failure)} {failure.message}", style="red")
-            if failure.hint:
-                console.print(f"  hint: {failure.hint}", style="cyan")
-        if not self.applied.plan.is_empty:
-            sent = self.applied.uploaded_bytes
-            uploaded = f", {format_size(sent)} uploaded" if sent else ""
-            console.print(
-                f"Done in {self.seconds:.1f} s{uploaded}."
-                if not self.applied.failed
-                else "The deploy is incomplete."
-            )
+            print_failure(console, failure)
+        print_wrapped(console, self._last_sentence())
         if self.next_commands and not self.applied.failed:
             console.print("\nTry:")
             for command in self.next_commands:
-                console.print(f"  {command}", style="bold")
+                print_wrapped(console, Text(command, "bold"), indent=2, hanging=2)
 
-    def _render_functions(self, console: Console) -> None:
-        """Print each function, with the crons, domains and triggers that changed."""
-        width = max((len(one.name) for one in self.applied.functions), default=0)
-        for one in self.applied.functions:
-            if one.failure is None:
-                what = "unchanged" if one.action == Action.KEEP else f"{one.action}d"
-                style = "dim" if one.action == Action.KEEP else "green"
-                console.print(
-                    f"  {one.name:<{width}}  {what:<9}  {self.urls.get(one.name, '')}".rstrip(), style=style
-                )
-                for change in self._resource_changes(one):
-                    console.print(f"    {resource_line(change)}", style="dim")
-            else:
-                console.print(f"  {one.name:<{width}}  failed", style="red")
+    def _row(self, one: FunctionResult) -> Row:
+        """Return the row of a function, with the crons, domains and triggers that changed."""
+        if one.failure is not None:
+            return Row((one.name, state_cell("failed"), ""))
+        result = state_cell("unchanged" if one.action == Action.KEEP else f"{one.action}d")
+        changes = tuple(resource_text(change) for change in self._resource_changes(one))
+        return Row((one.name, result, self.urls.get(one.name, "")), changes)
+
+    def _last_sentence(self) -> Text:
+        plan, sent = self.applied.plan, self.applied.uploaded_bytes
+        if self.applied.failed:
+            return Text("The deploy is incomplete.", "red")
+        if plan.is_empty:
+            return Text(summary_line(plan.summary))
+        uploaded = f", {format_size(sent)} uploaded" if sent else ""
+        return Text("Deployed ") + Text(plan.namespace, NAME_STYLE) + Text(f" in {self.seconds:.1f} s{uploaded}.")
 
     def _notes(self) -> tuple[str, ...]:
         return (*self.applied.plan.notes, *self.applied.plan.renames, *self.applied.notes)
@@ -136,13 +147,23 @@ class DestroyView:
     def render(self, console: Console) -> None:
         """Print a line for each resource, failure and note."""
         for kind, name in self.deleted:
-            console.print(f"- deleted {kind} {name}", style="red")
+            print_text(
+                console,
+                Text("- ", "red") + Text(f"{kind} ") + safe_text(name, NAME_STYLE) + Text("  deleted", "red"),
+            )
         for failure in self.failures:
-            console.print(f"{problem_label(failure)} {failure.message}", style="red")
+            print_failure(console, failure)
         for note in self.notes:
-            console.print(f"note: {note}", style="cyan")
+            print_note(console, note)
         if not self.deleted and not self.failures:
-            console.print("There are no resources of this project and stage to delete.")
+            print_wrapped(console, "There are no resources of this project and stage to delete.")
+
+
+def print_failure(console: Console, failure: FnkitError) -> None:
+    """Print why something failed, and what to do."""
+    print_wrapped(console, failure.message, label=Text(problem_label(failure), "bold red"), hanging=2)
+    if failure.hint:
+        print_hint(console, failure.hint)
 
 
 def format_size(size: int) -> str:

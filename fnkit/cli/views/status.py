@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fnkit.cli.errors import problem_location, problem_to_json
+from rich.text import Text
+
+from fnkit.cli.errors import problem_label, problem_location, problem_to_json
+from fnkit.cli.layout import (
+    NAME_STYLE,
+    URL_STYLE,
+    Column,
+    Row,
+    print_hint,
+    print_table,
+    print_wrapped,
+    safe_text,
+    state_style,
+)
 from fnkit.cli.output import json_fields
 from fnkit.deploy.start_report import shortened_traceback
 from fnkit.deploy.status import FunctionStatus, ProjectStatus
@@ -13,7 +27,6 @@ from fnkit.deploy.status import FunctionStatus, ProjectStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-_STATUS_STYLES = {"ready": "green", "error": "red", "missing": "yellow", "pending": "yellow", "created": "yellow"}
 _FUNCTION_KEYS = (
     *("name", "status", "url", "domain", "runtime", "run_by", "digest", "drift", "error_message", "import_error"),
     "notes",
@@ -39,40 +52,45 @@ class StatusView:
         return document
 
     def render(self, console: Console) -> None:
-        """Print a line for each function, followed by the changes that a deploy would make."""
+        """Print a row for each function, with its errors and with what a deploy would change below it."""
         if not self.inspection.functions:
-            console.print(f"This project is not deployed in {self.inspection.region}.")
-        width = max((len(one.name) for one in self.inspection.functions), default=0)
-        for one in self.inspection.functions:
-            _render_function(console, one, width)
+            print_wrapped(console, f"This project is not deployed in {self.inspection.region}.")
+        print_table(
+            console,
+            (Column("FUNCTION", NAME_STYLE), Column("STATUS"), Column("RUNTIME"), Column("URL", URL_STYLE)),
+            [_row(one) for one in self.inspection.functions],
+        )
         for resource in self.inspection.foreign:
-            console.print(f"not managed by fnkit: {resource}", style="dim")
+            print_wrapped(console, Text(f"not managed by fnkit: {resource}", "dim"), hanging=2)
         if self.inspection.drift_problem is not None:
             problem = self.inspection.drift_problem
-            place = problem_location(problem)
-            console.print(f"The project could not be compared: {place}{problem.message}", style="red")
+            message = f"The project could not be compared: {problem_location(problem)}{problem.message}"
+            print_wrapped(console, message, label=Text(problem_label(problem), "bold red"), hanging=2)
             if problem.hint:
-                console.print(f"  hint: {problem.hint}", style="cyan")
+                print_hint(console, problem.hint)
 
 
-def _render_function(console: Console, one: FunctionStatus, width: int) -> None:
-    line = f"{one.name:<{width}}  {one.status:<8}  {one.runtime:<10}  {one.url}".rstrip()
-    console.print(line, style=_line_style(one))
+def _row(one: FunctionStatus) -> Row:
+    status = safe_text(one.status, _status_style(one))
+    return Row((one.name, status, one.runtime, one.url), tuple(_details(one)))
+
+
+def _details(one: FunctionStatus) -> Iterator[Text]:
     if one.run_by:
-        console.print(f"  {one.runtime}, run by {one.run_by} here", style="cyan")
+        yield safe_text(f"{one.runtime}, run by {one.run_by} here", "cyan")
     for note in one.notes:
-        console.print(f"  {note}", style="cyan")
+        yield safe_text(note, "cyan")
     if one.error_message:
-        console.print(f"  {one.error_message}", style="red")
+        yield safe_text(one.error_message, "red")
     if one.import_error is not None:
-        console.print("  its handler cannot be imported:", style="red")
-        console.print(shortened_traceback(one.import_error), style="red")
+        yield Text("its handler cannot be imported:", "red")
+        yield safe_text(shortened_traceback(one.import_error), "red")
     for reason in one.drift or ():
-        console.print(f"  differs: {reason}", style="yellow")
+        yield Text("differs: ", "yellow") + safe_text(reason)
 
 
-def _line_style(function: FunctionStatus) -> str:
+def _status_style(function: FunctionStatus) -> str:
     """Return green only for what is known to be as it should be."""
     if function.has_error:
         return "red"
-    return "yellow" if function.drift is None else _STATUS_STYLES.get(function.status, "")
+    return "yellow" if function.drift is None else state_style(function.status)

@@ -233,13 +233,16 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
     )
 
 
-def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
+def ensure_running(
+    options: StartOptions | None = None, *, on_start: Callable[[], None] = lambda: None
+) -> RunningPlatform:
     """Return the platform once it is healthy; start it in the background if it is not running.
 
     Several processes may call this at once: one platform starts and all of them get it.
 
     Args:
         options: How to start; by default in the user's data directory, with the ports of the last start.
+        on_start: Called once a platform that this call started is healthy.
 
     Raises:
         PlatformError: The platform cannot be started, or is not healthy in time.
@@ -252,6 +255,8 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
     while True:
         found = find_running_platform(layout.data_dir)
         if found is not None and fetch_health(found.settings.host, found.settings.api_port).is_ready:
+            if started:
+                on_start()
             return found
         if found is None and started:
             raise _take_start_error(layout) or not_healthy_error(layout, "it exited")
