@@ -86,12 +86,21 @@ class DevSessionUnderTest:
 
 
 @contextmanager
-def dev_session(project: Path, home: Path, *options: str) -> Iterator[DevSessionUnderTest]:
-    """Run ``fnkit dev --json`` for a project until the block ends, and wait until it serves."""
+def dev_session(
+    project: Path, home: Path, *options: str, cache: Path | None = None
+) -> Iterator[DevSessionUnderTest]:
+    """Run ``fnkit dev --json`` for a project until the block ends.
+
+    Args:
+        project: The project.
+        home: The data directory of the local platform.
+        *options: More options of the command.
+        cache: The cache directory; by default one in ``home``.
+    """
     process = subprocess.Popen(
         [str(FNKIT), "dev", "--json", *options],
         cwd=project,
-        env={**os.environ, "FNKIT_HOME": str(home), "FNKIT_CACHE": str(home / "cache")},
+        env={**os.environ, "FNKIT_HOME": str(home), "FNKIT_CACHE": str(cache or home / "cache")},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
@@ -27,6 +27,8 @@ from fnkit.deploy.status import FunctionStatus, ProjectStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
+_MISSING: Final = "missing"
+_NOT_DEPLOYED: Final = "not deployed"
 _FUNCTION_KEYS = (
     *("name", "status", "url", "domain", "runtime", "run_by", "digest", "drift", "error_message", "import_error"),
     "notes",
@@ -71,7 +73,7 @@ class StatusView:
 
 
 def _row(one: FunctionStatus) -> Row:
-    status = safe_text(one.status, _status_style(one))
+    status = safe_text(_NOT_DEPLOYED if one.status == _MISSING else one.status, _status_style(one))
     return Row((one.name, status, one.runtime, one.url), tuple(_details(one)))
 
 
@@ -85,7 +87,7 @@ def _details(one: FunctionStatus) -> Iterator[Text]:
     if one.import_error is not None:
         yield Text("its handler cannot be imported:", "red")
         yield safe_text(shortened_traceback(one.import_error), "red")
-    for reason in one.drift or ():
+    for reason in () if one.status == _MISSING else one.drift or ():
         yield Text("differs: ", "yellow") + safe_text(reason)
 
 

@@ -1,0 +1,56 @@
+"""Orders over HTTP become messages: each is priced by one function, and shipped by the next."""
+
+import asyncio
+import json
+import os
+
+import nats
+
+from fnkit import Context, Event, Response, function, trigger
+
+PRICES = {"tea": 4, "milk": 2, "honey": 9}
+STREAM = "ORDERS"
+
+
+async def publish(subject: str, message: dict[str, object]) -> None:
+    """Store a message in the stream, which exists afterwards."""
+    client = await nats.connect(os.environ["NATS_URL"])
+    try:
+        stream = client.jetstream()
+        await stream.add_stream(name=STREAM, subjects=["orders.*"])
+        await stream.publish(subject, json.dumps(message).encode())
+    finally:
+        await client.close()
+
+
+@function(memory=256, secrets=["NATS_URL"])
+def order(event: Event, context: Context) -> Response:
+    """Take an order: `{"item": "tea", "amount": 2}`."""
+    try:
+        wanted = json.loads(event["body"])
+        message = {"item": wanted["item"], "amount": int(wanted["amount"])}
+    except (ValueError, KeyError, TypeError) as error:
+        return {"statusCode": 400, "body": f"not an order: {error!r}"}
+    asyncio.run(publish("orders.new", message))
+    print("ordered", message["amount"], message["item"])
+    return {"statusCode": 202, "body": "taken"}
+
+
+@trigger(nats="orders.new", name="orders")
+@function(memory=256, secrets=["NATS_URL"])
+def price(event: Event, context: Context) -> Response:
+    """Compute the total, and pass the order on."""
+    message = json.loads(event["body"])
+    total = PRICES[message["item"]] * message["amount"]
+    asyncio.run(publish("orders.priced", {**message, "total": total}))
+    print("priced", message["item"], total)
+    return {"statusCode": 200, "body": str(total)}
+
+
+@trigger(nats="orders.priced", name="priced")
+@function(memory=128)
+def ship(event: Event, context: Context) -> Response:
+    """Ship an order."""
+    message = json.loads(event["body"])
+    print("shipped", message["amount"], message["item"], "for", message["total"])
+    return {"statusCode": 200, "body": "shipped"}
