@@ -6,6 +6,7 @@ others are sent while they arrive, as are those of more than 32 MiB.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -33,6 +34,7 @@ from fnkit.core_runtime.worker_response import WorkerResponseReader
 _HANDLER_ERROR_STATUS: Final = 500
 _WORKER_ENDED_STATUS: Final = 502
 _REASON_MAX: Final = 200
+_IMPORT_ERROR_HEADER: Final = "fnkit-import-error"
 _NOT_FORWARDED: Final = ("connection", "transfer-encoding")
 _OWN_PREFIX: Final = "fnkit-"
 _PANIC: Final = PANIC_HEADER.decode()
@@ -205,6 +207,8 @@ class DirectInvocation(CoreInvocation):
 class ProbeInvocation(CoreInvocation):
     """The question of a platform's gateway whether the worker has completed the requests before this one.
 
+    The response also says why the handler could not be imported, as a JSON string.
+
     Args:
         worker: The worker, which does not see the question.
         connection: The gateway.
@@ -213,10 +217,12 @@ class ProbeInvocation(CoreInvocation):
 
     def __init__(self, worker: WorkerProcess, connection: ClientConnection, *, nonce: bytes | None) -> None:
         super().__init__(worker, connection, is_head=True, nonce=nonce)
+        self._import_error = worker.import_error
 
     def encode_document(self) -> None:
         """Encode the response: it is the turn of this request."""
-        self._begin(204, [], 0, keep_alive=self._connection.keep_alive)
+        error = [(_IMPORT_ERROR_HEADER, json.dumps(self._import_error))] if self._import_error else []
+        self._begin(204, error, 0, keep_alive=self._connection.keep_alive)
 
 
 class EventInvocation(CoreInvocation):

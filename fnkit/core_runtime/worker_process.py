@@ -19,6 +19,7 @@ _READY_START: Final = b'{"ready": true'  # followed by the error of an import th
 _READY_MAX_BYTES: Final = 65536
 _ERROR_START: Final = b'{"error":'
 _ERROR_MAX_BYTES: Final = 4096
+_IMPORT_ERROR_MAX_CHARACTERS: Final = 2000  # as many as workers send
 _QUEUE_MAX: Final = 100
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _EXIT_TIMEOUT: Final = 1
@@ -84,6 +85,7 @@ class WorkerProcess(asyncio.Protocol):
 
     Attributes:
         ready: Done when the handler is imported, or its import failed.
+        import_error: The end of the traceback if the import failed, else empty.
         ended: Done when the process has ended and its request is answered; how the core runtime should exit.
         reason: Why it ends; empty until then.
     """
@@ -92,6 +94,7 @@ class WorkerProcess(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[int] = self._loop.create_future()
+        self.import_error = ""
         self.reason = ""
         self._handle = handle
         self._output = WorkerOutput(*handle.outputs) if handle.outputs is not None else None
@@ -207,6 +210,7 @@ class WorkerProcess(asyncio.Protocol):
         self._start_line += data
         line, start = self._start_line, self._start_line[: len(_READY_START)]
         if start == _READY_START and line.find(b"\n") == len(line) - 1:
+            self.import_error = _read_import_error(line)
             self.ready.set_result(None)
         elif _READY_START.startswith(start) and b"\n" not in line and len(line) < _READY_MAX_BYTES:
             return
@@ -287,6 +291,19 @@ class WorkerProcess(asyncio.Protocol):
         for request in waiting:
             self._fail(request, 503, f"{self._function_name} is no longer served")
         self.ended.set_result(_EXIT_TIMEOUT if self._has_timed_out else _exit_code(status))
+
+
+def _read_import_error(line: bytes) -> str:
+    r"""Return why a worker that is ready could not import the handler.
+
+    >>> _read_import_error(b'{"ready": true, "import_error": "KeyError"}\n')
+    'KeyError'
+    """
+    try:
+        error = json.loads(line).get("import_error", "")
+    except (ValueError, RecursionError):
+        return ""
+    return error[-_IMPORT_ERROR_MAX_CHARACTERS:] if isinstance(error, str) else ""
 
 
 def _read_error(line: bytes) -> str:

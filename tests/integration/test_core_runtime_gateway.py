@@ -170,6 +170,17 @@ def test_headers_that_belong_to_the_core_runtime_are_not_forwarded() -> None:
 # Probes
 
 
+def test_probe_says_why_the_handler_could_not_be_imported() -> None:
+    source = "raise LookupError('no \\u20ac\\n' + 3000 * 'x')\n"
+    with running_instance(source) as runtime, InstanceClient(runtime) as client:
+        client.send_probe()
+        reply = client.receive()
+    assert reply.status == 204
+    error = json.loads(reply.headers[b"fnkit-import-error"])
+    assert len(error) == 2000  # the end of the traceback
+    assert error.rstrip().endswith("xxx")
+
+
 @pytest.mark.parametrize("age", AGES)
 def test_probe_is_answered_when_the_worker_has_completed_the_requests_before_it(age: str) -> None:
     source = "def handle(e, c):\n    print(e)\n    wait_for_latch()\n    return e\n"

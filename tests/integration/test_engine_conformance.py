@@ -143,6 +143,16 @@ def test_request_whose_instance_cannot_be_started_fails(run: RunBehaviour) -> No
     run(behaviour)
 
 
+def test_deployment_whose_handler_cannot_be_imported_serves_and_says_why(run: RunBehaviour) -> None:
+    async def behaviour(harness: EngineHarness) -> None:
+        result = await harness.deploy(harness.route("f", "raise LookupError('no \u20ac')\n"))
+        assert result.failure is None
+        assert "LookupError: no \u20ac" in result.import_error
+        await harness.wait_for_instances(result.route, idle=1)
+
+    run(behaviour)
+
+
 # Scaling
 
 

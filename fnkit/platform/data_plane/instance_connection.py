@@ -103,6 +103,11 @@ class ResponseReader:
         """The status of the response that was parsed last; 0 before its head is complete."""
         return self._head[0] if self._head is not None else 0
 
+    def header(self, name: bytes) -> bytes | None:
+        """Return the value of a header of the response that was parsed last; its name is in lower case."""
+        headers = self._head[1] if self._head is not None else ()
+        return next((value for key, value in headers if key.lower() == name), None)
+
     def feed(self, data: bytes) -> bool:
         """Parse received bytes.
 

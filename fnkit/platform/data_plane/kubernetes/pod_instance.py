@@ -13,6 +13,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+import msgspec
+
 from fnkit.platform.data_plane.instance import Instance, InstanceState
 from fnkit.platform.data_plane.instance_connection import (
     ConnectedInstance,
@@ -25,6 +27,7 @@ from fnkit.platform.data_plane.logs import LogWriter
 from fnkit.platform.model.routing import Route
 
 _NO_CONTENT: Final = 204
+_IMPORT_ERROR_HEADER: Final = b"fnkit-import-error"
 _SILENT: Final = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 _STATUS_SECONDS: Final = 3.0  # the kubelet notices the end of a container within a second
 _KILLED: Final = "killed by signal 9"  # also what a container that is out of memory looks like from inside
@@ -165,6 +168,7 @@ class PodInstance(ConnectedInstance):
         if status != _NO_CONTENT:
             self.kill(f"not started: it answered {status}")
             return
+        self.import_error = _import_error(self._response_reader.header(_IMPORT_ERROR_HEADER))
         self._note_ready()
         if not self.started.done():
             self.started.set_result(True)
@@ -211,6 +215,14 @@ class PodInstance(ConnectedInstance):
         self.was_killed_externally = reason == _UNREACHABLE
         self.kill(reason)
         self._end(reason)  # if the API server is away, its request must not wait for the end of the Pod
+
+
+def _import_error(header: bytes | None) -> str:
+    """Return why the handler could not be imported, which the core runtime states as a JSON string."""
+    try:
+        return msgspec.json.decode(header, type=str) if header is not None else ""
+    except msgspec.DecodeError:
+        return ""
 
 
 def _complete(future: asyncio.Future[None]) -> None:
