@@ -23,6 +23,7 @@ __all__ = [
     "go_sdk",
     "javascript_sdk",
     "loki_program",
+    "pyright",
     "scw_serverless",
     "serverless_framework",
 ]
@@ -30,6 +31,7 @@ __all__ = [
 SCW_SERVERLESS = "1.2.0"
 JAVASCRIPT_SDK = ("@scaleway/sdk-function@1.7.0", "@scaleway/sdk-client@1.3.3")
 SERVERLESS = ("serverless@3.40.0", "serverless-scaleway-functions@0.5.0")
+PYRIGHT = ("pyright@1.1.414",)
 GO_SDK = "1.39.0"
 LOKI = "3.7.8"
 LOKI_PUSH = "v0.0.0-20250630054201-94c0ba7b0952"  # a separate module, which Loki's go.mod expects in pkg/push
@@ -70,6 +72,11 @@ def serverless_framework() -> Path:
     The plugin verifies secrets with argon2, which npm installs uncompiled, so it is compiled here.
     """
     return _node_packages("serverless", SERVERLESS, native="argon2")
+
+
+def pyright() -> Path:
+    """Return a folder whose ``node_modules`` has pyright, the type checker of VS Code's Python extension."""
+    return _node_packages("pyright", PYRIGHT)
 
 
 def go_sdk(driver: Path) -> Path:
