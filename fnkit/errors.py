@@ -37,6 +37,8 @@ class FnkitError(Exception):
         hint: What the user can do, as complete sentences, or ``None``.
         file: The file concerned, relative to the project folder, or ``None``.
         line: The line in ``file``, counted from 1, or ``None``.
+        column: The first character in ``line``, counted from 1, or ``None``.
+        end_column: The character after the last one, or ``None`` for the end of the line.
         exit_code: The exit status of the command line for this class of error.
     """
 
@@ -51,6 +53,8 @@ class FnkitError(Exception):
         hint: str | None = None,
         file: str | None = None,
         line: int | None = None,
+        column: int | None = None,
+        end_column: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -58,6 +62,12 @@ class FnkitError(Exception):
         self.hint = hint
         self.file = file
         self.line = line
+        self.column = column
+        self.end_column = end_column
+
+    def as_problem(self) -> Problem:
+        """Return the same facts as a value."""
+        return Problem(self.code, self.message, self.hint, self.file, self.line, self.column, self.end_column)
 
 
 class UsageError(FnkitError):
@@ -84,6 +94,9 @@ class Problem:
         hint: How to fix it, or ``None``.
         file: Path relative to the project folder, with ``/`` as separator.
         line: Line in ``file``, counted from 1.
+        column: First character in ``line``, counted from 1; ``None`` if unknown. Only a problem with a column is
+            shown with its source line, so a place that may hold a secret has none.
+        end_column: The character after the last one; ``None`` for the end of the line.
     """
 
     code: str
@@ -91,6 +104,8 @@ class Problem:
     hint: str | None = None
     file: str | None = None
     line: int | None = None
+    column: int | None = None
+    end_column: int | None = None
 
 
 class ProjectInvalid(ProjectError):

@@ -1,4 +1,4 @@
-"""Finds the line number of each key in a TOML document, which ``tomllib`` does not provide."""
+"""Finds the place of each key in a TOML document, which ``tomllib`` does not provide."""
 
 from __future__ import annotations
 
@@ -15,30 +15,59 @@ _WHITE_SPACE_AND_COMMENTS: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 
 
 @dataclass(frozen=True, slots=True)
-class TomlLines:
-    """The line numbers of a document's keys; ``base`` is prepended to every path that is looked up."""
+class TomlPlace:
+    """The place of a key with its value, or of a table's header.
 
-    line_numbers: Mapping[KeyPath, int]
+    Attributes:
+        line: Line, counted from 1.
+        column: First character in the line, counted from 1; ``None`` if nothing was found.
+        end_column: The character after the last one; ``None`` for the end of the line.
+    """
+
+    line: int
+    column: int | None = None
+    end_column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TomlLines:
+    """The places of a document's keys; ``base`` is prepended to every path that is looked up."""
+
+    places: Mapping[KeyPath, TomlPlace]
     base: KeyPath = ()
 
     @classmethod
     def from_text(cls, text: str, base: KeyPath = ()) -> TomlLines:
         """Index a document, which must be valid TOML."""
-        lines: dict[KeyPath, int] = {}
-        for path, position in _key_positions(text):
-            lines.setdefault(path, text.count("\n", 0, position) + 1)
-        return cls(lines, base)
+        places: dict[KeyPath, TomlPlace] = {}
+        for path, start, end in _key_positions(text):
+            line_start = text.rfind("\n", 0, start) + 1
+            shown = text[start:end].rstrip()
+            end_column = None if "\n" in shown else start - line_start + len(shown) + 1
+            place = TomlPlace(text.count("\n", 0, start) + 1, start - line_start + 1, end_column)
+            places.setdefault(path, place)
+        return cls(places, base)
 
     def line(self, *path: str | int) -> int:
         """Return the line of a key, else of the nearest enclosing table, else 1."""
+        return self.place(*path).line
+
+    def place(self, *path: str | int) -> TomlPlace:
+        """Return the place of a key, else of the nearest enclosing table, else line 1."""
         whole = (*self.base, *path)
         for length in range(len(whole), 0, -1):
-            if whole[:length] in self.line_numbers:
-                return self.line_numbers[whole[:length]]
-        return 1
+            if whole[:length] in self.places:
+                return self.places[whole[:length]]
+        return TomlPlace(1)
+
+    def names_below(self, *path: str | int) -> tuple[str, ...]:
+        """Return the names of the keys that stand directly in a table."""
+        table = (*self.base, *path)
+        return tuple(str(key[-1]) for key in self.places if key and key[:-1] == table)
 
 
-def _key_positions(text: str) -> Iterator[tuple[KeyPath, int]]:
+def _key_positions(text: str) -> Iterator[tuple[KeyPath, int, int]]:
+    """Yield each key and header with the positions of its start and its end."""
     table: KeyPath = ()
     arrays: dict[KeyPath, int] = {}
     position = 0
@@ -51,16 +80,16 @@ def _key_positions(text: str) -> Iterator[tuple[KeyPath, int]]:
             if repeated:
                 array = (*table, parts[-1])
                 arrays[array] = arrays.get(array, -1) + 1
-                yield array, start
+                yield array, start, position + len("]]")
                 table = (*array, arrays[array])
             else:
                 table = _with_array_indexes(parts, arrays)
-            yield table, start
             position += 2 if repeated else 1
+            yield table, start, position
             continue
         parts, position = _parse_key(text, position)
-        yield (*table, *parts), start
-        position = _value_end(text, position + 1)
+        position, end = _value_end(text, position + 1)
+        yield (*table, *parts), start, end
 
 
 def _with_array_indexes(parts: KeyPath, arrays: Mapping[KeyPath, int]) -> KeyPath:
@@ -93,13 +122,14 @@ def _parse_key(text: str, position: int) -> tuple[KeyPath, int]:
     return tuple(parts), position
 
 
-def _value_end(text: str, position: int) -> int:
-    """Return the position of the end of a value's last line; strings and brackets may span lines."""
+def _value_end(text: str, position: int) -> tuple[int, int]:
+    """Return the position of the end of a value's last line, and of the value; both may span lines."""
     depth = 0
+    end = position
     while position < len(text):
         character = text[position]
         if character in "\"'":
-            position = _string_end(text, position)
+            position = end = _string_end(text, position)
             continue
         if character == "#":
             newline = text.find("\n", position)
@@ -107,9 +137,11 @@ def _value_end(text: str, position: int) -> int:
             continue
         depth += (character in "[{") - (character in "]}")
         if character == "\n" and depth == 0:
-            return position
+            return position, end
         position += 1
-    return position
+        if not character.isspace():
+            end = position
+    return position, end
 
 
 def _string_end(text: str, position: int) -> int:

@@ -226,7 +226,7 @@ def read_project_status(
 def _as_problem(error: ProjectError | BundleError | DeployError) -> Problem:
     if isinstance(error, ProjectInvalid):
         return error.problems[0]
-    return Problem(error.code, error.message, error.hint, error.file, error.line)
+    return error.as_problem()
 
 
 def _function_status(

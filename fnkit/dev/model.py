@@ -75,4 +75,4 @@ def rejected_because_of(error: FnkitError) -> Rejected:
     """Return the problems of an error."""
     if isinstance(error, ProjectInvalid):
         return Rejected(problems=error.problems)
-    return Rejected(problems=(Problem(error.code, error.message, error.hint, error.file, error.line),))
+    return Rejected(problems=(error.as_problem(),))

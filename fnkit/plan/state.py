@@ -11,7 +11,7 @@ from fnkit.bundler.model import Bundle, Slice
 from fnkit.contract.durations import format_duration
 from fnkit.contract.platform import PRELOAD_DISABLED_TAG
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
-from fnkit.errors import Problem, ProjectInvalid
+from fnkit.errors import ProjectInvalid
 from fnkit.plan.model import CronConfig, FunctionConfig, NamespaceConfig, TriggerConfig
 from fnkit.plan.ownership import hash_parts, owned_hash, owned_hash_tags, owner_tags
 from fnkit.project.model import FunctionSpec, Project, TriggerSpec
@@ -208,12 +208,10 @@ class _Location:
 def _check_nats_accounts(functions: Iterable[FunctionSpec], location: _Location) -> None:
     """Reject NATS triggers without an account. The API rejects them too, but only in the middle of a deploy."""
     problems = [
-        Problem(
+        trigger.source.problem(
             "nats-account-missing",
             f"{spec.name}: its NATS trigger on {trigger.address} needs the account of the subject.",
             'Add account="A…", the id of the NATS account at Scaleway.',
-            trigger.source.file,
-            trigger.source.line,
         )
         for spec in functions
         for trigger in spec.triggers

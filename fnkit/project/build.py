@@ -29,7 +29,15 @@ from fnkit.project.declarations import DeclaredFunction, declared_functions, exp
 from fnkit.project.event_sources import build_crons, build_triggers
 from fnkit.project.handlers import check_handler
 from fnkit.project.languages.python import find_application_entry, find_entry
-from fnkit.project.model import BuildCommand, EntryModule, FunctionSpec, NamespaceSpec, Project, SourceLocation
+from fnkit.project.model import (
+    BuildCommand,
+    DeclarationSource,
+    EntryModule,
+    FunctionSpec,
+    NamespaceSpec,
+    Project,
+    SourceLocation,
+)
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.requirements import Requirements, read_requirements, read_requires_python
 from fnkit.project.runtimes import (
@@ -77,7 +85,7 @@ class FunctionBuilder:
             function: The declared function, with its crons and triggers.
             declaration: Its settings, merged with the project's and the stage's.
         """
-        subject = Subject(function.name, function.source, self.problems)
+        subject = Subject(function.name, function.declared, self.problems)
         self._check_name(subject)
         runtime, language = self._select_runtime(function, declaration, subject)
         handler = self._select_handler(function, runtime)
@@ -111,7 +119,7 @@ class FunctionBuilder:
     def _check_name(self, subject: Subject) -> None:
         if function_name_error(subject.name) is not None:
             hint = "Use at most 34 lower-case letters, digits and dashes, no dash at the ends; or set name=."
-            subject.add("bad-name", f"{subject.name[:80]!r} is not a valid function name.", hint)
+            subject.add("bad-name", f"{subject.name[:80]!r} is not a valid function name.", hint, setting="name")
 
     def _select_runtime(
         self, function: DeclaredFunction, declaration: FunctionDeclaration, subject: Subject
@@ -128,13 +136,13 @@ class FunctionBuilder:
         runtime = self._default_runtime_of(function.name) if name is None else name
         if runtime == self.deployed.get(function.name) and accepts_updates(runtime):
             return runtime, runtime_language(runtime)
-        if not check_runtime(runtime, self.available, function.source, self.problems):
+        if not check_runtime(runtime, self.available, function.declared.of("runtime"), self.problems):
             return runtime, ""
         row = find_runtime(runtime)
         language = row.language if row else runtime_language(runtime)
         if function.table_index is None and language != "Python":
             message = f"{subject} is a Python handler, but its runtime {runtime} is not a Python runtime."
-            subject.add("runtime-language", message, f"Use {self.default_runtime}.")
+            subject.add("runtime-language", message, f"Use {self.default_runtime}.", setting="runtime")
         return runtime, language
 
     def _default_runtime_of(self, function: str) -> str:
@@ -171,7 +179,7 @@ class FunctionBuilder:
         if language == "Python" and function.root != ".":
             message = f"{subject} is a Python function, so its path must be the whole project."
             hint = "Remove path, and put the file's path into handler, as in handlers/hello.say."
-            subject.add("bad-path", message, hint)
+            subject.add("bad-path", message, hint, setting="path")
             return ()
         output = None if build is None else build.output
         return check_handler(self.root, function.root, handler, language, subject, build_output=output)
@@ -199,7 +207,8 @@ def _validated_settings(
         before = len(builder.problems.collected)
         source = builder.settings.location(*path, field.name)
         validation.validate_settings(
-            FunctionDeclaration(**{field.name: value}), Subject(subject, source, builder.problems)
+            FunctionDeclaration(**{field.name: value}),
+            Subject(subject, DeclarationSource(source), builder.problems),
         )
         if len(builder.problems.collected) == before:
             valid[field.name] = value
@@ -390,7 +399,7 @@ def _scan_problems(report: ScanReport, runtime: str, host_python: tuple[int, int
         if problem.code == "syntax-error" and version is not None and version > host_python:
             theirs, ours = f"Python {version[0]}.{version[1]}", f"Python {host_python[0]}.{host_python[1]}"
             hint = f"Run fnkit with {theirs}, or use only syntax that {ours} supports."
-            message = f"{problem.message} (parsed by {ours}, which is older than runtime {runtime})"
+            message = f"{problem.message[:-1]} (parsed by {ours}, which is older than runtime {runtime})."
             yield replace(problem, code="syntax-newer-than-host", message=message, hint=hint)
         else:
             yield problem

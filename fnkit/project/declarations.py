@@ -10,10 +10,11 @@ from typing import Final
 from msgspec.structs import asdict
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.project.model import SourceLocation
+from fnkit.project.model import DeclarationSource, SourceLocation
 from fnkit.project.problems import ProblemList
 from fnkit.project.settings import FunctionDefaults, Settings
-from fnkit.scanner.report import ScannedFunction, ScanReport, Signature
+from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, ScanReport, Signature
+from fnkit.scanner.spans import Span
 
 _FIELD_NAMES: Final = tuple(field.name for field in fields(FunctionDeclaration))
 
@@ -36,7 +37,7 @@ class DeclaredFunction:
         handler: The handler string, or ``None`` for the runtime's default.
         root: Folder of its code, relative to the project.
         table_index: Index in the settings' function tables, or ``None`` for a decorated handler.
-        source: Where the function is declared.
+        declared: Where the function is declared, and its settings.
         declaration: Its explicit settings.
         build: Its ``build``, ``build_inputs`` and ``build_output``, or ``None`` for a decorated handler.
         signature: ``None`` if unknown, which it always is for functions in settings.
@@ -48,14 +49,19 @@ class DeclaredFunction:
     handler: str | None
     root: str
     table_index: int | None
-    source: SourceLocation
+    declared: DeclarationSource
     declaration: FunctionDeclaration
     build: DeclaredBuild | None
-    crons: tuple[tuple[CronDeclaration, SourceLocation], ...]
-    triggers: tuple[tuple[TriggerDeclaration, SourceLocation], ...]
+    crons: tuple[tuple[CronDeclaration, DeclarationSource], ...]
+    triggers: tuple[tuple[TriggerDeclaration, DeclarationSource], ...]
     signature: Signature | None
     summary: str
     is_application: bool = False
+
+    @property
+    def source(self) -> SourceLocation:
+        """Where the function is declared."""
+        return self.declared.whole
 
 
 def declared_functions(
@@ -98,21 +104,37 @@ def _merge_two(below: FunctionDeclaration, above: FunctionDeclaration) -> Functi
 
 def _from_decorators(function: ScannedFunction, problems: ProblemList) -> DeclaredFunction:
     declaration = _merged_function_decorators(function, problems)
-    marks = [(mark.declaration, SourceLocation(function.file, mark.line)) for mark in function.declarations]
+    marks = [(mark.declaration, _declared(function.file, mark)) for mark in function.declarations]
+    # The settings of several @function are one declaration; a setting stands where it is given first.
+    settings = {
+        name: source
+        for one, declared in reversed(marks)
+        if isinstance(one, FunctionDeclaration)
+        for name, source in declared.settings.items()
+    }
     return DeclaredFunction(
         name=declaration.name if declaration.name is not None else function.python_name.replace("_", "-").lower(),
         handler=function.handler,
         root=".",
         table_index=None,
-        source=SourceLocation(function.file, function.line),
+        declared=DeclarationSource(_location(function.file, function.span), settings),
         declaration=declaration,
         build=None,
-        crons=tuple((one, source) for one, source in marks if isinstance(one, CronDeclaration)),
-        triggers=tuple((one, source) for one, source in marks if isinstance(one, TriggerDeclaration)),
+        crons=tuple((one, declared) for one, declared in marks if isinstance(one, CronDeclaration)),
+        triggers=tuple((one, declared) for one, declared in marks if isinstance(one, TriggerDeclaration)),
         signature=function.signature,
         summary=function.summary,
         is_application=function.is_application,
     )
+
+
+def _location(file: str, span: Span) -> SourceLocation:
+    return SourceLocation(file, span.line, span.column, span.end_column)
+
+
+def _declared(file: str, mark: LocatedDeclaration) -> DeclarationSource:
+    settings = {name: _location(file, span) for name, span in mark.arguments.items()}
+    return DeclarationSource(_location(file, mark.span), settings)
 
 
 def _merged_function_decorators(function: ScannedFunction, problems: ProblemList) -> FunctionDeclaration:
@@ -126,7 +148,7 @@ def _merged_function_decorators(function: ScannedFunction, problems: ProblemList
                 "conflicting-declarations",
                 f"{function.python_name} has two different values for {name}.",
                 "Keep one of them.",
-                SourceLocation(function.file, mark.line),
+                _declared(function.file, mark).of(name.partition(" ")[0]),
             )
         combined = _merge_two(combined, mark.declaration)
     return combined
@@ -145,21 +167,20 @@ def _conflicting_settings(below: FunctionDeclaration, above: FunctionDeclaration
 
 def _from_settings(settings: Settings) -> Iterator[DeclaredFunction]:
     for index, table in enumerate(settings.table.function):
-        source = settings.location("function", index)
         yield DeclaredFunction(
             name=table.name,
             handler=table.handler,
             root=PurePosixPath(table.path).as_posix(),
             table_index=index,
-            source=source,
+            declared=settings.declared("function", index),
             declaration=explicit_settings(table),
             build=DeclaredBuild(table.build, table.build_inputs, table.build_output),
             crons=tuple(
-                (CronDeclaration(**asdict(cron)), settings.location("function", index, "crons", position))
+                (CronDeclaration(**asdict(cron)), settings.declared("function", index, "crons", position))
                 for position, cron in enumerate(table.crons)
             ),
             triggers=tuple(
-                (TriggerDeclaration(**asdict(trigger)), settings.location("function", index, "triggers", position))
+                (TriggerDeclaration(**asdict(trigger)), settings.declared("function", index, "triggers", position))
                 for position, trigger in enumerate(table.triggers)
             ),
             signature=None,

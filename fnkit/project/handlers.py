@@ -71,7 +71,7 @@ def check_handler(
     row = _LANGUAGES[language]
     if not row.form.fullmatch(handler) or ".." in PurePosixPath(handler).parts or handler.startswith("/"):
         message = f"{subject}: {handler[:80]!r} is not a valid {language} handler."
-        subject.add("bad-handler", message, f"Use {row.description}.")
+        subject.add("bad-handler", message, f"Use {row.description}.", setting="handler")
         return ()
     declared = DeclaredHandler(root=root, folder=folder, name=handler, subject=subject, build_output=build_output)
     return row.check(declared)
@@ -83,9 +83,9 @@ def _code_folder(root: Path, code_path: str, subject: Subject) -> Path | None:
     if path.is_absolute() or ".." in path.parts or "\\" in code_path or "\0" in code_path:
         message = f"{subject}: the path {code_path!r} is outside the project."
         hint = "Use a path relative to the settings file, with /."
-        subject.add("bad-path", message, hint)
+        subject.add("bad-path", message, hint, setting="path")
         return None
     if not (root / path).is_dir():
-        subject.add("handler-missing", f"{subject}: there is no folder {code_path}.")
+        subject.add("handler-missing", f"{subject}: there is no folder {code_path}.", setting="path")
         return None
     return root / path

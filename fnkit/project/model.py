@@ -8,16 +8,43 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from fnkit.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLocation:
-    """Location of a declaration; ``file`` is relative to the project, with ``/``, and ``line`` counts from 1."""
+    """Location of a declaration.
+
+    Attributes:
+        file: Path relative to the project, with ``/``.
+        line: Line in the file, counted from 1.
+        column: First character in the line, counted from 1; ``None`` if unknown.
+        end_column: The character after the last one; ``None`` for the end of the line.
+    """
 
     file: str
     line: int
+    column: int | None = field(default=None, compare=False)
+    end_column: int | None = field(default=None, compare=False)
+
+    def problem(self, code: str, message: str, hint: str | None) -> Problem:
+        """Return a problem at this place."""
+        return Problem(code, message, hint, self.file, self.line, self.column, self.end_column)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclarationSource:
+    """Where a decorator or a table of settings is written, and where each of its settings is."""
+
+    whole: SourceLocation
+    settings: Mapping[str, SourceLocation] = field(default_factory=dict)
+
+    def of(self, setting: str) -> SourceLocation:
+        """Return the place of a setting, else of the whole declaration."""
+        return self.settings.get(setting, self.whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

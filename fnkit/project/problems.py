@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from fnkit.errors import Problem, ProjectInvalid
-from fnkit.project.model import SourceLocation
+from fnkit.project.model import DeclarationSource, SourceLocation
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class ProblemList:
 
     def add(self, code: str, message: str, hint: str | None, source: SourceLocation) -> None:
         """Add a problem at a source location."""
-        self.collected.append(Problem(code, message, hint, source.file, source.line))
+        self.collected.append(source.problem(code, message, hint))
 
     def add_duplicates(self, kind: str, subject: str, named: Iterable[tuple[str, SourceLocation]]) -> None:
         """Add a ``duplicate-<kind>`` problem for each repeated name, with the location of its first use."""
@@ -48,20 +48,21 @@ class Subject:
     """What problems are about, such as a function or a table of settings: its name, and where it is declared."""
 
     name: str
-    source: SourceLocation
+    declared: DeclarationSource
     problems: ProblemList
 
     def __str__(self) -> str:
         """Return the name, with which each message starts."""
         return self.name
 
-    def add(self, code: str, message: str, hint: str | None = None) -> None:
-        """Add a problem."""
-        self.problems.add(code, message, hint, self.source)
+    @property
+    def source(self) -> SourceLocation:
+        """Where it is declared."""
+        return self.declared.whole
 
-    def at(self, source: SourceLocation) -> Subject:
-        """Return the subject with another location, such as that of its second cron."""
-        return replace(self, source=source)
+    def add(self, code: str, message: str, hint: str | None = None, *, setting: str = "") -> None:
+        """Add a problem, at the place of the setting that is at fault if one is."""
+        self.problems.add(code, message, hint, self.declared.of(setting))
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str | None:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from fnkit.contract.limits import CPU_BY_MEMORY, REGIONS
 from fnkit.contract.toml_lines import TomlLines
-from fnkit.project.model import SourceLocation
+from fnkit.project.model import DeclarationSource, SourceLocation
 
 _SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -180,7 +180,20 @@ class Settings:
 
     def location(self, *path: str | int) -> SourceLocation:
         """Return the location of a setting, else of the nearest enclosing table."""
-        return SourceLocation(self.file, self.lines.line(*path))
+        return location_in(self.file, self.lines, *path)
+
+    def declared(self, *path: str | int) -> DeclarationSource:
+        """Return the location of a table and of the settings in it."""
+        names = self.lines.names_below(*path)
+        return DeclarationSource(self.location(*path), {name: self.location(*path, name) for name in names})
+
+
+def location_in(file: str, lines: TomlLines, *path: str | int) -> SourceLocation:
+    """Return the location of a setting of a file. That of a variable has no column, so its value is not shown."""
+    place = lines.place(*path)
+    if "env" in path:
+        return SourceLocation(file, place.line)
+    return SourceLocation(file, place.line, place.column, place.end_column)
 
 
 def settings_schema() -> dict[str, object]:

@@ -16,7 +16,7 @@ import msgspec
 from fnkit.contract.toml_lines import KeyPath, TomlLines
 from fnkit.errors import Problem, ProjectError, ProjectInvalid
 from fnkit.project.problems import did_you_mean
-from fnkit.project.settings import Settings, SettingsTable
+from fnkit.project.settings import Settings, SettingsTable, location_in
 
 Table = TypeVar("Table", bound=msgspec.Struct)
 _TYPE_NAMES: Final = {
@@ -31,7 +31,7 @@ _TYPE_NAMES: Final = {
 
 _FNKIT_TOML: Final = "fnkit.toml"
 PYPROJECT: Final = "pyproject.toml"
-_ERROR_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
+_ERROR_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
 _SETTINGS_TABLE: Final = re.compile(r"^\s*\[{1,2}\s*tool\s*\.\s*[\"']?fnkit\b|^\s*tool\.fnkit\b", re.MULTILINE)
 _NO_SETTINGS_HINT: Final = "Create a project with `fnkit new shop`, or make this folder one with `fnkit init`."
 
@@ -107,7 +107,7 @@ class _TableDecoder:
         )
 
     def _add_problem(self, code: str, message: str, hint: str | None, path: KeyPath) -> None:
-        self.problems.append(Problem(code, message, hint, self.file, self.lines.line(*path)))
+        self.problems.append(location_in(self.file, self.lines, *path).problem(code, message, hint))
 
 
 def _without_metadata(kind: object) -> object:
@@ -190,7 +190,7 @@ def _build_settings(
         name = given if isinstance(given, str) else None
         if name is None:
             hint = "Add one that will not change: it identifies the project's resources on the platform."
-            missing = Problem("setting-missing", "The project has no name.", hint, file, lines.line())
+            missing = location_in(file, lines).problem("setting-missing", "The project has no name.", hint)
             problems = (*problems, missing)
     if table is None or name is None or problems:
         raise ProjectInvalid(problems)
@@ -225,11 +225,13 @@ def _load_toml(root: Path, file: str) -> dict[str, object] | None:
     try:
         return tomllib.loads(_read_text(root, file))
     except ValueError as error:  # TOMLDecodeError, or int() of a number with thousands of digits
-        found = _ERROR_LINE.search(str(error))
+        found = _ERROR_PLACE.search(str(error))
         at_end = "(at end of document)" in str(error)
         line = int(found.group(1)) if found else max(1, len(_read_text(root, file).splitlines())) if at_end else 1
+        column = int(found.group(2)) if found else None
         message = f"{file} is not valid TOML: {re.sub(r' *[(]at .*[)]$', '', str(error))}."
-        raise ProjectInvalid((Problem("toml-syntax", message, None, file, line),)) from None
+        end = None if column is None else column + 1
+        raise ProjectInvalid((Problem("toml-syntax", message, None, file, line, column, end),)) from None
     except RecursionError:
         raise ProjectInvalid((Problem("toml-syntax", f"{file} is nested too deeply.", None, file, 1),)) from None
 

@@ -53,20 +53,23 @@ _NANOSECONDS_PER_SECOND: Final = 10**9
 def _check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: Subject) -> None:
     """Check the variables and secrets of one function or namespace."""
     for name in dict.fromkeys((*env, *secrets)):
-        _check_variable_name(name, subject)
+        _check_variable_name(name, subject, "env" if name in env else "secrets")
     for name, value in env.items():
         if len(value) > limits.ENVIRONMENT_VALUE_MAX_CHARS:
             subject.add(
                 "variable-too-long",
                 f"{subject}: {name} has {len(value)} characters; {limits.ENVIRONMENT_VALUE_MAX_CHARS} are allowed.",
                 "Put it into a file of the project.",
+                setting="env",
             )
         if "\0" in value:
-            subject.add("variable-value", f"{subject}: variable {name} contains a null character.")
+            subject.add("variable-value", f"{subject}: variable {name} contains a null character.", setting="env")
     for name in secrets:
         if name in env:
             hint = "Keep one of them; the value of a secret is read on the deploying machine."
-            subject.add("variable-twice", f"{subject}: {name} is both a variable and a secret.", hint)
+            subject.add(
+                "variable-twice", f"{subject}: {name} is both a variable and a secret.", hint, setting="secrets"
+            )
 
 
 def secret_name_problem(name: str) -> str | None:
@@ -76,13 +79,15 @@ def secret_name_problem(name: str) -> str | None:
     return f"{name} is reserved; the platform sets it." if name in RESERVED_VARIABLES else None
 
 
-def _check_variable_name(name: str, subject: Subject) -> None:
+def _check_variable_name(name: str, subject: Subject, setting: str) -> None:
     if not _VARIABLE_NAME.fullmatch(name):
         hint = "Use letters, digits and underscores, not starting with a digit."
-        subject.add("variable-name", f"{subject}: {name[:80]!r} is not a valid variable name.", hint)
+        subject.add(
+            "variable-name", f"{subject}: {name[:80]!r} is not a valid variable name.", hint, setting=setting
+        )
     elif name in RESERVED_VARIABLES:
         message = f"{subject}: {name} is reserved; the platform sets it."
-        subject.add("reserved-variable", message, "Choose another name.")
+        subject.add("reserved-variable", message, "Choose another name.", setting=setting)
 
 
 def check_variable_counts(
@@ -113,15 +118,15 @@ def _check_domains(domains: Sequence[str], subject: Subject) -> None:
     """Check the syntax of custom hostnames. The platform checks their DNS records."""
     if len(domains) > limits.DOMAINS_MAX:
         message = f"{subject} has {len(domains)} domains; at most {limits.DOMAINS_MAX} are allowed."
-        subject.add("too-many-domains", message)
+        subject.add("too-many-domains", message, setting="domains")
     for domain, count in Counter(domains).items():
         if not is_hostname(domain):
             hint = "Use a hostname such as shop.example.com, in lower case, without scheme, port, path or wildcard."
             if not domain.isascii():
                 hint = "Write an internationalized name in its xn-- form."
-            subject.add("bad-domain", f"{subject}: {domain[:80]!r} is not a hostname.", hint)
+            subject.add("bad-domain", f"{subject}: {domain[:80]!r} is not a hostname.", hint, setting="domains")
         elif count > 1:
-            subject.add("duplicate-domain", f"{subject} lists {domain} twice.")
+            subject.add("duplicate-domain", f"{subject} lists {domain} twice.", setting="domains")
 
 
 def _check_tags(tags: Sequence[str], subject: Subject) -> None:
@@ -129,10 +134,10 @@ def _check_tags(tags: Sequence[str], subject: Subject) -> None:
     for tag in tags:
         if not _TAG_RULE.fullmatch(tag):
             hint = "Use 1 to 64 letters, digits and any of = . _ -"
-            subject.add("bad-tag", f"{subject}: {tag[:80]!r} is not a valid tag.", hint)
+            subject.add("bad-tag", f"{subject}: {tag[:80]!r} is not a valid tag.", hint, setting="tags")
         elif tag.lower().startswith("fnkit"):
             message = f"{subject}: the tag {tag!r} starts with fnkit, which is reserved."
-            subject.add("reserved-tag", message, "Choose another tag.")
+            subject.add("reserved-tag", message, "Choose another tag.", setting="tags")
 
 
 def validate_project_name(settings: Settings, problems: ProblemList) -> str:
@@ -179,7 +184,7 @@ def build_namespace(settings: Settings, stage: str, problems: ProblemList) -> Na
     elif not _NAMESPACE_NAME.fullmatch(name) or len(name) > _NAMESPACE_NAME_MAX:
         hint = f"Use lower-case letters, digits and dashes, at most {_NAMESPACE_NAME_MAX} including the stage."
         problems.add("bad-name", f"{name[:80]!r} is not a valid namespace name.", hint, source)
-    subject = Subject(f"Namespace {name}", source, problems)
+    subject = Subject(f"Namespace {name}", settings.declared("namespace"), problems)
     _check_environment(table.env, table.secrets, subject)
     _check_tags(table.tags, subject)
     return NamespaceSpec(
@@ -209,7 +214,12 @@ def _validate_memory(memory: int | None, subject: Subject) -> int:
     larger = next((tier for tier in limits.CPU_BY_MEMORY if tier > memory), None)
     closest = f"the largest is {max(limits.CPU_BY_MEMORY)}" if larger is None else f"the next one is {larger}"
     hint = f"The tiers are {', '.join(map(str, limits.CPU_BY_MEMORY))}; {closest}."
-    subject.add("bad-memory", f"{subject}: {memory} MB of memory is not one of the platform's tiers.", hint)
+    subject.add(
+        "bad-memory",
+        f"{subject}: {memory} MB of memory is not one of the platform's tiers.",
+        hint,
+        setting="memory",
+    )
     return limits.DEFAULT_MEMORY
 
 
@@ -225,10 +235,11 @@ def _validate_scale(declaration: FunctionDeclaration, subject: Subject) -> tuple
         # An unset max_scale follows min_scale, so its range error would only repeat that of min_scale.
         if not least <= value <= limits.SCALE_MAX and not (name == "max_scale" and declaration.max_scale is None):
             message = f"{subject}: {name} is {value}, but must be from {least} to {limits.SCALE_MAX}."
-            subject.add("bad-scale", message)
+            subject.add("bad-scale", message, setting=name)
             fine = False
     if fine and low > high:
-        subject.add("bad-scale", f"{subject}: min_scale {low} is more than max_scale {high}.")
+        message = f"{subject}: min_scale {low} is more than max_scale {high}."
+        subject.add("bad-scale", message, setting="max_scale" if declaration.min_scale is None else "min_scale")
         fine = False
     return (low, high) if fine else (limits.DEFAULT_MIN_SCALE, limits.DEFAULT_MAX_SCALE)
 
@@ -240,13 +251,16 @@ def _validate_timeout(timeout: str | float | None, subject: Subject) -> int:
     seconds = parse_duration(timeout)
     if seconds is None:
         hint = 'Use a number of seconds, or a duration such as "30s", "5m" or "1h".'
-        subject.add("bad-timeout", f"{subject}: {timeout!r} is not a duration.", hint)
+        subject.add("bad-timeout", f"{subject}: {timeout!r} is not a duration.", hint, setting="timeout")
     elif not limits.TIMEOUT_MIN_SECONDS <= seconds <= limits.TIMEOUT_MAX_SECONDS:
         message = (
             f"{subject}: a timeout must be from {limits.TIMEOUT_MIN_SECONDS} s to {limits.TIMEOUT_MAX_SECONDS} s, "
             f"not {seconds:g} s."
         )
-        subject.add("bad-timeout", message)
+        hint = f"Without one, it is {limits.DEFAULT_TIMEOUT_SECONDS} s."
+        if seconds > limits.TIMEOUT_MAX_SECONDS:
+            hint = "Split longer work into several calls, such as the messages of a queue."
+        subject.add("bad-timeout", message, hint, setting="timeout")
     else:
         return round(seconds * _NANOSECONDS_PER_SECOND)
     return limits.DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
@@ -274,7 +288,7 @@ def validate_settings(declaration: FunctionDeclaration, subject: Subject) -> Val
     network = declaration.private_network_id
     if network and not UUID_RULE.fullmatch(network):
         message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
-        subject.add("bad-private-network", message)
+        subject.add("bad-private-network", message, setting="private_network_id")
     return valid
 
 
@@ -283,15 +297,22 @@ def validate_build(build: DeclaredBuild | None, subject: Subject) -> BuildComman
     if build is None or build == DeclaredBuild(None, (), None):
         return None
     if build.command is None or not build.command.strip():
-        subject.add("bad-build", f"{subject} has settings of a build, but no command.", "Set build.")
+        subject.add(
+            "bad-build", f"{subject} has settings of a build, but no command.", "Set build.", setting="build"
+        )
         return None
     output = PurePosixPath(build.output or ".")
     if output.is_absolute() or ".." in output.parts or "\\" in str(output) or "\0" in str(output):
         hint = "Use a path relative to the function's folder, with /."
-        subject.add("bad-path", f"{subject}: build_output {build.output!r} is outside of its folder.", hint)
+        subject.add(
+            "bad-path",
+            f"{subject}: build_output {build.output!r} is outside of its folder.",
+            hint,
+            setting="build_output",
+        )
         return None
     if "\0" in build.command:
-        subject.add("bad-build", f"{subject}: build contains a null character.")
+        subject.add("bad-build", f"{subject}: build contains a null character.", setting="build")
         return None
     return BuildCommand(command=build.command, inputs=build.inputs, output=output.as_posix())
 
@@ -304,5 +325,5 @@ def _validate_choice(setting: str, value: str | None, choices: Iterable[str], su
     if value in known:
         return value
     hint = did_you_mean(value, known) or f"Use {' or '.join(known)}."
-    subject.add("bad-choice", f"{subject}: {value!r} is not a valid value of {setting}.", hint)
+    subject.add("bad-choice", f"{subject}: {value!r} is not a valid value of {setting}.", hint, setting=setting)
     return known[0]

@@ -27,6 +27,7 @@ from fnkit.scanner.decorators import build_declaration
 from fnkit.scanner.imports import handler_string
 from fnkit.scanner.module import ModuleScan
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
+from fnkit.scanner.spans import Span
 
 IMPORT_TIMEOUT_SECONDS: Final = 30.0
 _MANIFEST_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -137,7 +138,7 @@ def _with_manifest(module_scan: ModuleScan, manifest: _Manifest) -> ModuleScan:
         for entry in handler.declarations:
             declaration = _build_declaration(module_scan.file, handler, entry, problems)
             if declaration is not None:
-                marks.append(LocatedDeclaration(declaration=declaration, line=handler.line))
+                marks.append(LocatedDeclaration(declaration=declaration, span=Span(handler.line)))
         functions.append(
             ScannedFunction(
                 python_name=handler.name,
@@ -146,6 +147,7 @@ def _with_manifest(module_scan: ModuleScan, manifest: _Manifest) -> ModuleScan:
                 handler=handler_string(module_scan.file, handler.name),
                 declarations=tuple(marks),
                 signature=handler.signature,
+                span=Span(handler.line),
                 summary=handler.summary,
                 is_application=handler.is_application,
             )

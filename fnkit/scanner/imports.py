@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 from fnkit.errors import Problem
 from fnkit.scanner.names import EXPORTED_NAMES, walk_statements
+from fnkit.scanner.spans import SourceLines, Span
 
 ImportStatement: TypeAlias = ast.Import | ast.ImportFrom
 _BUNDLED_MODULES: Final = re.compile(r"fnkit(\.errors(\..*)?|\.authoring(\..*)?)?")
@@ -34,15 +35,15 @@ def runtime_imports(tree: ast.Module) -> tuple[ImportStatement, ...]:
     )
 
 
-def unbundled_imports(file: str, imports: Iterable[ImportStatement]) -> tuple[Problem, ...]:
+def unbundled_imports(file: str, imports: Iterable[ImportStatement], lines: SourceLines) -> tuple[Problem, ...]:
     """Return a problem for each import of a part of fnkit that bundles do not contain."""
     return tuple(
-        Problem(
+        _import_problem(
             "fnkit-not-bundled",
             f"{file} imports {name}, which is not part of a deployed bundle.",
             "Handlers can use fnkit, fnkit.authoring and fnkit.errors; do not import other parts in their modules.",
             file,
-            statement.lineno,
+            lines.span(statement),
         )
         for statement in imports
         for name in _unbundled_modules(statement)
@@ -144,17 +145,23 @@ def handler_path_problems(file: str) -> tuple[Problem, ...]:
     return ()
 
 
-def relative_import_problems(file: str, imports: Iterable[ImportStatement]) -> Iterator[Problem]:
+def relative_import_problems(
+    file: str, imports: Iterable[ImportStatement], lines: SourceLines
+) -> Iterator[Problem]:
     """Yield a problem for each relative import, which fails in a module imported by its bare name."""
     for statement in imports:
         if isinstance(statement, ast.ImportFrom) and statement.level:
-            yield Problem(
+            yield _import_problem(
                 "relative-import",
                 f"{file} contains a handler and a relative import, which fails on the platform.",
                 "Import from the project folder instead: from handlers import shared.",
                 file,
-                statement.lineno,
+                lines.span(statement),
             )
+
+
+def _import_problem(code: str, message: str, hint: str, file: str, span: Span) -> Problem:
+    return Problem(code, message, hint, file, span.line, span.column, span.end_column)
 
 
 def shadowing_problems(handler_files: Iterable[str], files: Iterable[str]) -> Iterator[Problem]:

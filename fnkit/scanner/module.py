@@ -5,13 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
 
-from fnkit.authoring.calling import HandlerParameter, annotation_name
-from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 from fnkit.scanner.constants import NotConstant
-from fnkit.scanner.decorators import ArgumentProblem, build_declaration
+from fnkit.scanner.decorators import ArgumentProblem, argument_names, build_declaration
 from fnkit.scanner.imports import (
     handler_path_problems,
     handler_string,
@@ -19,61 +16,12 @@ from fnkit.scanner.imports import (
     runtime_imports,
     unbundled_imports,
 )
-from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements
-from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
-
-FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
-
-_CHILDLESS: Final = (ast.Name, ast.Constant)
-_NOT_ENTERED: Final = (*DEFINITIONS, ast.Lambda, ast.expr_context)
+from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements, nodes_outside_definitions
+from fnkit.scanner.report import LocatedDeclaration, ScannedFunction
+from fnkit.scanner.signatures import FunctionNode, read_signature, read_summary
+from fnkit.scanner.spans import SourceLines, Span
 
 _IMPORT_HINT = "Write it as a constant, or use --import, which imports this module in a child process."
-
-
-def _signature_of(function: FunctionNode) -> Signature:
-    """Return the signature of a function."""
-    arguments = function.args
-    positional = len(arguments.posonlyargs) + len(arguments.args)
-    keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return Signature(
-        required_positionals=positional - len(arguments.defaults),
-        max_positionals=None if arguments.vararg else positional,
-        required_keywords=tuple(name.arg for name, default in keywords if default is None),
-        is_async=isinstance(function, ast.AsyncFunctionDef),
-        is_generator=_is_generator(function),
-        parameters=tuple(_parameters_of(arguments)),
-    )
-
-
-def _parameters_of(arguments: ast.arguments) -> Iterator[HandlerParameter]:
-    positional = [*arguments.posonlyargs, *arguments.args]
-    required = len(positional) - len(arguments.defaults)
-    for index, one in enumerate(positional):
-        yield HandlerParameter(one.arg, _hint_name(one.annotation), "positional", index < required)
-    if arguments.vararg is not None:
-        yield HandlerParameter(
-            arguments.vararg.arg, _hint_name(arguments.vararg.annotation), "*", is_required=False
-        )
-    for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        yield HandlerParameter(one.arg, _hint_name(one.annotation), "keyword", default is None)
-    if arguments.kwarg is not None:
-        yield HandlerParameter(arguments.kwarg.arg, _hint_name(arguments.kwarg.annotation), "**", is_required=False)
-
-
-def _hint_name(annotation: ast.expr | None) -> str | None:
-    return None if annotation is None else annotation_name(annotation)
-
-
-def _summary_of(function: FunctionNode) -> str:
-    """Return the first line of the docstring, or ``""``."""
-    docstring = ast.get_docstring(function)
-    lines = docstring.strip().splitlines() if docstring else []
-    return lines[0].strip() if lines else ""
-
-
-def _is_generator(function: FunctionNode) -> bool:
-    # A yield in a lambda makes the lambda a generator, not this function.
-    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _nodes_outside_definitions(function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +41,28 @@ class ModuleScan:
     unbundled_imports: tuple[Problem, ...] = ()
 
 
-def scan_module(file: str, tree: ast.Module) -> ModuleScan:
+def scan_module(file: str, tree: ast.Module, source: bytes = b"") -> ModuleScan:
     """Find the handlers of a parsed module.
 
     Args:
         file: Path of the module relative to the project, with ``/``.
         tree: The syntax tree.
+        source: The module's text, which gives problems their columns.
     """
     imports = runtime_imports(tree)
-    reader = _ModuleReader(file, ModuleNames(tree))
+    reader = _ModuleReader(file, ModuleNames(tree), SourceLines(source))
     for statement in tree.body:
         reader.read(statement)
     if reader.functions or reader.resolvable_by_import:
-        reader.problems.extend((*handler_path_problems(file), *relative_import_problems(file, imports)))
+        reader.problems.extend(
+            (*handler_path_problems(file), *relative_import_problems(file, imports, reader.lines))
+        )
     return ModuleScan(
         file=file,
         functions=tuple(reader.functions),
         problems=tuple(reader.problems),
         resolvable_by_import=tuple(reader.resolvable_by_import),
-        unbundled_imports=unbundled_imports(file, imports),
+        unbundled_imports=unbundled_imports(file, imports, reader.lines),
     )
 
 
@@ -125,10 +76,11 @@ class _ModuleReader:
 
     file: str
     names: ModuleNames
+    lines: SourceLines
     functions: list[ScannedFunction] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     resolvable_by_import: list[Problem] = field(default_factory=list)
-    assigned_decorators: dict[str, Declaration] = field(default_factory=dict)
+    assigned_decorators: dict[str, LocatedDeclaration] = field(default_factory=dict)
     definitions: dict[str, FunctionNode] = field(default_factory=dict)
 
     def read(self, statement: ast.stmt) -> None:
@@ -159,7 +111,7 @@ class _ModuleReader:
             self._check_import(decorator, definition.name)
             declaration = self._read_declaration(kind, decorator, definition.name)
             if declaration is not None:
-                marks.append(LocatedDeclaration(declaration=declaration, line=decorator.lineno))
+                marks.append(declaration)
         if not marks:
             return
         self.functions.append(
@@ -169,8 +121,9 @@ class _ModuleReader:
                 line=definition.lineno,
                 handler=handler_string(self.file, definition.name),
                 declarations=tuple(marks),
-                signature=None if foreign else _signature_of(definition),
-                summary=_summary_of(definition),
+                signature=None if foreign else read_signature(definition),
+                span=self.lines.name_span(definition),
+                summary=read_summary(definition),
             )
         )
 
@@ -200,20 +153,38 @@ class _ModuleReader:
         needed = "import fnkit" if missing == "fnkit" else f"from fnkit import {kind}"
         message = f"@{ast.unparse(_called(decorator))} on {subject}: {missing} is not defined at this point."
         hint = f"Add `{needed}` at the top of {self.file}."
-        self.problems.append(Problem("decorator-not-imported", message, hint, self.file, decorator.lineno))
+        span = self.lines.span(_called(decorator))
+        self.problems.append(self._problem("decorator-not-imported", message, hint, span))
 
-    def _read_declaration(self, kind: str, decorator: ast.expr, subject: str) -> Declaration | None:
+    def _read_declaration(self, kind: str, decorator: ast.expr, subject: str) -> LocatedDeclaration | None:
         if kind == "prepared" and isinstance(decorator, ast.Name):
             return self.assigned_decorators[decorator.id]
+        spans = self._argument_spans(kind, decorator) if isinstance(decorator, ast.Call) else {}
         arguments = self._read_arguments(kind, decorator, subject) if isinstance(decorator, ast.Call) else {}
         declaration, problems = build_declaration(kind, arguments)
         # A schedule that is given but not constant is missing from the arguments, and was reported already.
         has_arguments = isinstance(decorator, ast.Call) and bool(decorator.args or decorator.keywords)
         is_reported = kind == "cron" and has_arguments and "schedule" not in arguments
+        span = self.lines.span(decorator)
         for problem in problems:
             if not (is_reported and problem.argument == "schedule"):
-                self._add_problem(kind, problem, decorator.lineno, subject)
-        return declaration
+                self._add_problem(kind, problem, spans.get(problem.argument, span), subject)
+        if declaration is None:
+            return None
+        return LocatedDeclaration(declaration=declaration, span=span, arguments=spans)
+
+    def _argument_spans(self, kind: str, call: ast.Call) -> Mapping[str, Span]:
+        """Return the places of a call's arguments by name: of their values, and of unknown ones as a whole."""
+        spans: dict[str, Span] = {}
+        if kind == "cron" and call.args and not isinstance(call.args[0], ast.Starred):
+            spans["schedule"] = self.lines.span(call.args[0])
+        for keyword in call.keywords:
+            if keyword.arg == "env":
+                spans["env"] = Span(keyword.value.lineno)  # without a column: its values are not shown
+            elif keyword.arg is not None:
+                is_known = keyword.arg in argument_names(kind)
+                spans[keyword.arg] = self.lines.span(keyword.value if is_known else keyword)
+        return spans
 
     def _read_arguments(self, kind: str, call: ast.Call, subject: str) -> Mapping[str, object]:
         """Return the call's arguments by name, without those that are not constant."""
@@ -224,7 +195,7 @@ class _ModuleReader:
                 continue
             hint = "Pass every setting by name, as in memory=256."
             problem = ArgumentProblem("positional-argument", "a positional argument is not allowed here", hint)
-            self._add_problem(kind, problem, node.lineno, subject)
+            self._add_problem(kind, problem, self.lines.span(node), subject)
         for keyword in call.keywords:
             if keyword.arg is not None:
                 self._fold_into(arguments, keyword.arg, keyword.value, kind, subject)
@@ -236,7 +207,7 @@ class _ModuleReader:
                 arguments.update({str(name): value for name, value in inner.items()})
             elif "**" in unpacked:
                 problem = ArgumentProblem("bad-argument", "the value unpacked with ** is not a dictionary")
-                self._add_problem(kind, problem, keyword.value.lineno, subject)
+                self._add_problem(kind, problem, self.lines.span(keyword.value), subject)
         return arguments
 
     def _fold_into(self, arguments: dict[str, object], name: str, node: ast.expr, kind: str, subject: str) -> None:
@@ -244,19 +215,16 @@ class _ModuleReader:
             arguments[name] = self.names.fold(node)
         except NotConstant as error:
             shown = "an unpacked argument" if name == "**" else f"the value of {name}"
-            self.resolvable_by_import.append(
-                Problem(
-                    "computed-argument",
-                    f"@{kind} on {subject}: {shown} is not known without executing the module: {error.reason}.",
-                    _IMPORT_HINT,
-                    self.file,
-                    node.lineno,
-                )
-            )
+            message = f"@{kind} on {subject}: {shown} is not known without executing the module: {error.reason}."
+            span = self.lines.span(node) if name != "env" else Span(node.lineno)
+            self.resolvable_by_import.append(self._problem("computed-argument", message, _IMPORT_HINT, span))
 
-    def _add_problem(self, kind: str, problem: ArgumentProblem, line: int, subject: str) -> None:
+    def _add_problem(self, kind: str, problem: ArgumentProblem, span: Span, subject: str) -> None:
         message = f"@{kind} on {subject}: {problem.message}."
-        self.problems.append(Problem(problem.code, message, problem.hint, self.file, line))
+        self.problems.append(self._problem(problem.code, message, problem.hint, span))
+
+    def _problem(self, code: str, message: str, hint: str | None, span: Span) -> Problem:
+        return Problem(code, message, hint, self.file, span.line, span.column, span.end_column)
 
     def _read_marked_object(self, statement: ast.stmt) -> bool:
         """Record an object that a call marks: ``function(app)``, or ``api = function(app, memory=256)``.
@@ -275,7 +243,7 @@ class _ModuleReader:
                 return False
         if isinstance(target, ast.Starred) or self.names.decorator_kind(call.func) != "function":
             return False
-        settings = ast.Call(func=call.func, args=[], keywords=call.keywords, lineno=call.lineno)
+        settings = ast.copy_location(ast.Call(func=call.func, args=[], keywords=call.keywords), call)
         declaration = self._read_declaration("function", settings, name)
         if declaration is None:
             return True
@@ -286,9 +254,10 @@ class _ModuleReader:
                 file=self.file,
                 line=statement.lineno,
                 handler=handler_string(self.file, name),
-                declarations=(LocatedDeclaration(declaration=declaration, line=call.lineno),),
-                signature=None if definition is None else _signature_of(definition),
-                summary="" if definition is None else _summary_of(definition),
+                declarations=(declaration,),
+                signature=None if definition is None else read_signature(definition),
+                span=self.lines.span(target),
+                summary="" if definition is None else read_summary(definition),
                 is_application=definition is None,
             )
         )
@@ -326,23 +295,23 @@ class _ModuleReader:
                     f"{inner.name} is declared inside {_describe_block(statement)}, so it may or may not exist."
                 )
                 hint = "Move it to the module's top level, or use --import."
-                self.resolvable_by_import.append(
-                    Problem("handler-conditional", message, hint, self.file, inner.lineno)
-                )
+                span = self.lines.name_span(inner)
+                self.resolvable_by_import.append(self._problem("handler-conditional", message, hint, span))
                 continue
             message = f"{inner.name} is declared inside {owner}, where the platform cannot reach it."
             hint = "Move it to the module's top level."
-            self.problems.append(Problem("handler-nested", message, hint, self.file, inner.lineno))
+            self.problems.append(self._problem("handler-nested", message, hint, self.lines.name_span(inner)))
 
     def _check_called_decorators(self, statement: ast.stmt) -> None:
         """Add a problem for a decorator used without ``@``, as in ``handler = function(memory=128)(other)``."""
         if isinstance(statement, ast.Import | ast.ImportFrom | ast.ClassDef):
             return
-        for node in _nodes_outside_definitions(statement):
+        for node in nodes_outside_definitions(statement):
             if isinstance(node, ast.Name | ast.Attribute) and self.names.decorator_kind(node):
                 message = f"{ast.unparse(node)} is used without @ here, so its declaration cannot be read."
                 hint = "Write it as a decorator, or use --import."
-                self.resolvable_by_import.append(Problem("decorator-called", message, hint, self.file, node.lineno))
+                span = self.lines.span(node)
+                self.resolvable_by_import.append(self._problem("decorator-called", message, hint, span))
                 return
 
 
@@ -378,13 +347,3 @@ def _describe_owner(statement: ast.stmt) -> str:
 def _describe_block(statement: ast.stmt) -> str:
     name = type(statement).__name__.lower().removeprefix("async")
     return f"{'an' if name == 'if' else 'a'} {name} statement"
-
-
-def _nodes_outside_definitions(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Yield the nodes of a statement, without those inside nested functions, classes and lambdas."""
-    pending: list[ast.AST] = [statement]
-    while pending:
-        node = pending.pop()
-        yield node
-        if not isinstance(node, _CHILDLESS):  # most nodes
-            pending += [child for child in ast.iter_child_nodes(node) if not isinstance(child, _NOT_ENTERED)]

@@ -15,6 +15,8 @@ from typing import Final
 from fnkit.scanner.constants import NotConstant, Value, fold
 
 DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_CHILDLESS: Final = (ast.Name, ast.Constant)
+_NOT_ENTERED: Final = (*DEFINITIONS, ast.Lambda, ast.expr_context)
 _NODE_TYPES: Final[tuple[type[ast.AST], ...]] = (*ast.stmt.__subclasses__(), ast.ExceptHandler, ast.match_case)
 _BLOCK_FIELDS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {
     kind: tuple(name for name in kind._fields if name in ("body", "orelse", "finalbody", "handlers", "cases"))
@@ -334,3 +336,13 @@ def _mutable_containers(value: Value) -> Iterator[Value]:
         if not isinstance(one, tuple):
             yield one
         pending.extend(one.values() if isinstance(one, dict) else one)
+
+
+def nodes_outside_definitions(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Yield the nodes of a statement, without those inside nested functions, classes and lambdas."""
+    pending: list[ast.AST] = [statement]
+    while pending:
+        node = pending.pop()
+        yield node
+        if not isinstance(node, _CHILDLESS):  # most nodes
+            pending += [child for child in ast.iter_child_nodes(node) if not isinstance(child, _NOT_ENTERED)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fnkit.authoring.calling import HandlerParameter
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
+from fnkit.scanner.spans import Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +32,11 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocatedDeclaration:
-    """A declaration and the line of its decorator."""
+    """A declaration, the place of its decorator, and the places of its arguments by name."""
 
     declaration: Declaration
-    line: int
+    span: Span
+    arguments: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class ScannedFunction:
     Attributes:
         file: Path relative to the project, with ``/``.
         line: Line of the ``def``.
+        span: Place of the name in the ``def``.
         handler: The API's handler string: the file's path without its extension, a dot, and the Python name.
         declarations: The declarations, in source order.
         signature: ``None`` if a decorator that is not fnkit's may have changed it, and for an application.
@@ -57,6 +61,7 @@ class ScannedFunction:
     handler: str
     declarations: tuple[LocatedDeclaration, ...]
     signature: Signature | None
+    span: Span
     summary: str = ""
     is_application: bool = False
 

@@ -30,6 +30,8 @@ _FNKIT_BYTES: Final = b"fnkit"
 _DECORATES: Final = re.compile(rb"^[ \t]*@[ \t]*(?:function|cron|trigger)\b", re.MULTILINE)
 _IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b", re.MULTILINE)
 
+_SYNTAX_HINT: Final = "Python noticed it here; the cause may be just before."
+
 
 def scan(
     root: Path,
@@ -105,7 +107,7 @@ def _scan_source(file: str, source: bytes) -> ModuleScan | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning about user code, such as an invalid escape, is not fnkit's
             tree = ast.parse(source, filename=file)
-        return scan_module(file, tree)
+        return scan_module(file, tree, source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # A template or another file that is not Python may mention fnkit. Only one that imports it is reported.
         if not _IMPORTS_FNKIT.search(source):
@@ -115,7 +117,11 @@ def _scan_source(file: str, source: bytes) -> ModuleScan | None:
 
 def _syntax_problem(file: str, error: Exception) -> Problem:
     if not isinstance(error, SyntaxError):
-        what = "is nested too deeply" if not isinstance(error, ValueError) else str(error)
-        return Problem("syntax-error", f"{file} cannot be parsed: {what}.", None, file, 1)
-    shown = f": {error.text.strip()[:120]}" if error.text and error.text.strip() else ""
-    return Problem("syntax-error", f"{file} has a syntax error, {error.msg}{shown}", None, file, error.lineno or 1)
+        what = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
+        return Problem("syntax-error", f"The file cannot be parsed: {what}.", None, file, 1)
+    line, column = error.lineno or 1, error.offset
+    # An error at the end of a line, or of several lines, is marked at its first character.
+    ends_here = error.end_lineno == line and error.end_offset is not None and error.end_offset > (column or 0)
+    end = error.end_offset if ends_here else (column or 0) + 1
+    message = f"Syntax error: {error.msg.rstrip('.')}."
+    return Problem("syntax-error", message, _SYNTAX_HINT, file, line, column or None, end if column else None)

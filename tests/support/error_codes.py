@@ -24,6 +24,9 @@ BY_POSITION = {
     "add",
     "add_problem",
     "_add_problem",
+    "_import_problem",
+    "_problem",
+    "problem",
     "_with_import_problem",
 }
 

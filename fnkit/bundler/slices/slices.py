@@ -9,6 +9,7 @@ and umask. fnkit's own runtime modules and the modules of the standard library a
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fnkit.bundler.dependencies.lockfile import Lock
-from fnkit.bundler.files.content import ContentByPath
+from fnkit.bundler.files.content import ContentByPath, read_verified
 from fnkit.bundler.model import Slice
 from fnkit.bundler.slices.import_graph import ProjectTree, Reachability, UnresolvedImport, trace_imports
 from fnkit.bundler.slices.module_imports import ModuleImports
@@ -124,11 +125,7 @@ def import_problems(function: FunctionSpec, context: SliceContext) -> tuple[Prob
         BundleError: ``handler-not-shipped``.
     """
     failures = (_import_failure(unmet, context) for unmet in _trace_handler(function, context).unresolved)
-    return tuple(
-        Problem(failure.code, failure.message, failure.hint, failure.file, failure.line)
-        for failure in failures
-        if failure is not None
-    )
+    return tuple(failure.as_problem() for failure in failures if failure is not None)
 
 
 def _trace_handler(function: FunctionSpec, context: SliceContext) -> Reachability:
@@ -175,13 +172,25 @@ def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> Bund
         return None
     if top in context.dependency_modules or top in _standard_library_modules(context.python):
         return None
+    column = _column_of(unresolved, context)
     return BundleError(
         f"{unresolved.file} imports {unresolved.module}, which neither the project nor its requirements provide.",
         code="missing-requirement",
         hint=_missing_import_hint(top, context),
         file=unresolved.file,
         line=unresolved.line,
+        column=column,
+        end_column=None if column is None else column + len(unresolved.module),
     )
+
+
+def _column_of(unresolved: UnresolvedImport, context: SliceContext) -> int | None:
+    """Return the column of the module's name in its import statement, counted from 1; ``None`` if not found."""
+    content = read_verified(context.contents[unresolved.file], unresolved.file)
+    lines = re.split(r"\r\n|\r|\n", content.decode("utf-8-sig", "replace"))
+    line = "".join(lines[unresolved.line - 1 : unresolved.line])
+    found = re.search(rf"\b{re.escape(unresolved.module)}\b", line)
+    return found.start() + 1 if found else None
 
 
 def _missing_import_hint(module: str, context: SliceContext) -> str:

@@ -114,9 +114,7 @@ class ReloadView:
             console.print(f"note: {note}", style="cyan")
         failures: list[FnkitError] = [one.failure for one in self.outcome.changes if one.failure is not None]
         for failure in (*failures, *self.outcome.failures):
-            _print_problem(
-                console, Problem(failure.code, failure.message, failure.hint, failure.file, failure.line)
-            )
+            _print_problem(console, failure.as_problem())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

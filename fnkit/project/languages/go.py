@@ -30,9 +30,8 @@ def check_handler(handler: DeclaredHandler) -> tuple[str, ...]:
     if not _EXPORTED.fullmatch(path.name):
         hint = "Use an exported function's name, as in Handle or folder/Handle, or a folder with a package main."
         if not (handler.folder / path).is_dir():
-            handler.subject.add(
-                "bad-handler", f"{handler.subject}: {handler.name} is not a valid Go handler.", hint
-            )
+            message = f"{handler.subject}: {handler.name} is not a valid Go handler."
+            handler.subject.add("bad-handler", message, hint, setting="handler")
         elif handler.build_output is None:
             handler.add_missing(f"{handler.shown(handler.folder / path)} has no go.mod and package main", hint)
         return ()

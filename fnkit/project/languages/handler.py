@@ -56,7 +56,7 @@ class DeclaredHandler:
 
     def add_missing(self, what: str, hint: str | None = None) -> None:
         """Add the problem that something does not exist that the handler string refers to."""
-        self.subject.add("handler-missing", f"{self.subject}: {what}.", hint)
+        self.subject.add("handler-missing", f"{self.subject}: {what}.", hint, setting="handler")
 
     def find_file(self, path: str, suffixes: Iterable[str]) -> Path | None:
         """Return the first existing file of a path, relative to ``folder``, with one of the suffixes."""

@@ -67,9 +67,9 @@ def app(arguments: str = "", signature: str = "def hello(event, context): ...") 
         ("private_network_id='main'", "bad-private-network"),
     ],
 )
-def test_invalid_setting_is_reported_at_the_function(tmp_path: Path, arguments: str, code: str) -> None:
+def test_invalid_setting_is_reported_at_its_argument(tmp_path: Path, arguments: str, code: str) -> None:
     problems = problems_of(tmp_path, {"app.py": app(arguments)})
-    assert f"{code} app.py:4" in locations(problems)
+    assert f"{code} app.py:3" in locations(problems)
     assert all(problem.code == code or "domain" in code for problem in problems)
 
 
@@ -171,30 +171,30 @@ def test_typed_handler_needs_a_runtime_with_the_adapters(tmp_path: Path) -> None
         ("namespace = 'My Space'", {}, "bad-name fnkit.toml:2"),
         ("[namespace]\nshared = true", {}, "bad-name fnkit.toml:2"),
         ("[namespace]\nname = 'x'\nshared = true\nenv = {A = '1'}", {}, "shared-namespace fnkit.toml:2"),
-        ("[namespace]\ntags = ['fnkit']", {}, "reserved-tag fnkit.toml:2"),
+        ("[namespace]\ntags = ['fnkit']", {}, "reserved-tag fnkit.toml:3"),
         ("[[function]]\nname = 'x'", {}, "setting-missing fnkit.toml:2"),
-        ("[[function]]\nname = 'x'\nruntime = 'node42'", {}, "unknown-runtime fnkit.toml:2"),
+        ("[[function]]\nname = 'x'\nruntime = 'node42'", {}, "unknown-runtime fnkit.toml:4"),
         ("[[function]]\nname = 'x'\nruntime = 'node24'", {}, "handler-missing fnkit.toml:2"),
         ("[[function]]\nname = 'x'\nruntime = 'node24'\nmemory = 5",
          {"handler.js": "exports.handle = 1"}, "bad-memory fnkit.toml:5"),
-        ("[[function]]\nname = 'x'\nruntime = 'node24'\nhandler = 'a'", {"a.js": ""}, "bad-handler fnkit.toml:2"),
-        ("[[function]]\nname = 'x'\nruntime = 'node24'\nhandler = 'a.b.c'", {}, "bad-handler fnkit.toml:2"),
-        ("[[function]]\nname = 'x'\nruntime = 'node24'\npath = '../y'", {}, "bad-path fnkit.toml:2"),
-        ("[[function]]\nname = 'x'\nruntime = 'node24'\npath = '/etc'", {}, "bad-path fnkit.toml:2"),
-        ("[[function]]\nname = 'x'\nruntime = 'node24'\npath = 'y'", {}, "handler-missing fnkit.toml:2"),
-        ("[[function]]\nname = 'x'\nruntime = 'go126'\nhandler = 'do'", {"go.mod": ""}, "bad-handler fnkit.toml:2"),
+        ("[[function]]\nname = 'x'\nruntime = 'node24'\nhandler = 'a'", {"a.js": ""}, "bad-handler fnkit.toml:5"),
+        ("[[function]]\nname = 'x'\nruntime = 'node24'\nhandler = 'a.b.c'", {}, "bad-handler fnkit.toml:5"),
+        ("[[function]]\nname = 'x'\nruntime = 'node24'\npath = '../y'", {}, "bad-path fnkit.toml:5"),
+        ("[[function]]\nname = 'x'\nruntime = 'node24'\npath = '/etc'", {}, "bad-path fnkit.toml:5"),
+        ("[[function]]\nname = 'x'\nruntime = 'node24'\npath = 'y'", {}, "handler-missing fnkit.toml:5"),
+        ("[[function]]\nname = 'x'\nruntime = 'go126'\nhandler = 'do'", {"go.mod": ""}, "bad-handler fnkit.toml:5"),
         ("[[function]]\nname = 'x'\nruntime = 'go126'", {}, "handler-missing fnkit.toml:2"),
         ("[[function]]\nname = 'x'\nruntime = 'rust196'", {"Cargo.toml": ""}, "handler-missing fnkit.toml:2"),
         ("[[function]]\nname = 'x'\nruntime = 'rust196'", {"Cargo.toml": "["}, "bad-handler fnkit.toml:2"),
         ("[[function]]\nname = 'x'\nruntime = 'python313'\nhandler = 'a.b'", {"a.py": ""},
-         "handler-missing fnkit.toml:2"),
+         "handler-missing fnkit.toml:5"),
         ("[[function]]\nname = 'x'\nruntime = 'node24'\nbuild_output = 'dist'",
          {"handler.js": "exports.handle = 1"}, "bad-build fnkit.toml:2"),
         ("[[function]]\nname = 'x'\nruntime = 'node24'\nbuild = 'make'\nbuild_output = '../dist'",
-         {"handler.js": "exports.handle = 1"}, "bad-path fnkit.toml:2"),
-        ("[[function]]\nname = 'x'\nruntime = 'python313'\npath = 'p'", {"p/a.py": ""}, "bad-path fnkit.toml:2"),
+         {"handler.js": "exports.handle = 1"}, "bad-path fnkit.toml:6"),
+        ("[[function]]\nname = 'x'\nruntime = 'python313'\npath = 'p'", {"p/a.py": ""}, "bad-path fnkit.toml:5"),
         ("[[function]]\nname = 'x'\nruntime = 'go126'\n[[function.crons]]\nschedule = 'x'",
-         {"go.mod": "", "a.go": "package a\nfunc Handle() {}"}, "bad-schedule fnkit.toml:5"),
+         {"go.mod": "", "a.go": "package a\nfunc Handle() {}"}, "bad-schedule fnkit.toml:6"),
     ],
 )  # fmt: skip
 def test_invalid_value_in_settings_is_reported_once_with_its_line(
@@ -240,7 +240,7 @@ def test_handler_in_settings_may_be_any_module_level_name(tmp_path: Path, source
 )
 def test_name_of_an_inner_scope_is_not_a_handler(tmp_path: Path, source: str) -> None:
     problems = problems_of(tmp_path, {"fnkit.toml": SETTINGS + PYTHON_FUNCTION, "a.py": source})
-    assert locations(problems) == ["handler-missing fnkit.toml:2"]
+    assert locations(problems) == ["handler-missing fnkit.toml:5"]
 
 
 def test_memory_hint_names_the_next_or_the_largest_tier(tmp_path: Path) -> None:
@@ -258,8 +258,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         "requirements.txt": "-e .\n",
     }
     assert locations(problems_of(tmp_path, files)) == [
-        "bad-memory a.py:4",
-        "bad-timeout a.py:4",
+        "bad-memory a.py:3",
+        "bad-timeout a.py:3",
         "computed-argument b.py:3",
         "duplicate-name b.py:4",
         "bad-region fnkit.toml:2",
@@ -291,7 +291,7 @@ def test_contradicting_decorators_are_reported(tmp_path: Path) -> None:
 def test_function_can_have_fifty_domains(tmp_path: Path) -> None:
     hosts = [f"a{n}.example.com" for n in range(51)]
     assert problems_of(tmp_path, {"app.py": app(f"domains={hosts[:50]}")}) == ()
-    assert locations(problems_of(tmp_path, {"app.py": app(f"domains={hosts}")})) == ["too-many-domains app.py:4"]
+    assert locations(problems_of(tmp_path, {"app.py": app(f"domains={hosts}")})) == ["too-many-domains app.py:3"]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_syntax_newer_than_this_python_has_its_own_code(tmp_path: Path) -> None:
 def test_runtime_unavailable_on_the_target_is_reported(tmp_path: Path) -> None:
     files = {"a.py": app("runtime='python314'")}
     available = frozenset({"python311", "python312"})
-    assert locations(problems_of(tmp_path, files, available=available)) == ["runtime-unavailable a.py:4"]
+    assert locations(problems_of(tmp_path, files, available=available)) == ["runtime-unavailable a.py:3"]
 
 
 def test_retired_runtime_available_on_the_target_is_valid(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def handler(event, context):
         TriggerDeclaration(nats="orders.created", description="d"),
         FunctionDeclaration(env={"LEVEL": "info", "A": "1"}, timeout="30s", memory=512, secrets=("KEY",)),
     ]
-    assert [mark.line for mark in function.declarations] == [6, 7, 8, 9]
+    assert [mark.span.line for mark in function.declarations] == [6, 7, 8, 9]
     assert (function.line, function.summary) == (10, "Clean up.")
 
 

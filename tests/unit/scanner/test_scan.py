@@ -92,11 +92,11 @@ def test_unreadable_file_is_reported(tmp_path: Path) -> None:
     assert locations(scan(tmp_path, [tmp_path / "broken.py"]).problems) == ["file-unreadable broken.py:None"]
 
 
-def test_syntax_error_shows_the_source_line(tmp_path: Path) -> None:
+def test_syntax_error_has_its_place_and_no_file_in_its_message(tmp_path: Path) -> None:
     report = scan_files(tmp_path, {"a.py": "from fnkit import function\n\n   def broken(:\n"})
     (problem,) = report.problems
     assert problem.line == 3
-    assert "def broken(:" in problem.message
+    assert (problem.file, problem.column, problem.message) == ("a.py", 3, "Syntax error: unexpected indent.")
 
 
 def test_declared_encoding_is_used(tmp_path: Path) -> None:
