@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fnkit import __version__
-from fnkit.cli.errors import CommandFailure, failure_from, render_failure
-from fnkit.cli.output import JsonDocument
+from fnkit.cli.errors import CommandFailure, failure_from, is_colour_allowed, render_failure
+from fnkit.cli.examples import EXAMPLES
+from fnkit.cli.help import HelpContext, is_help_coloured, write_examples, write_options
+from fnkit.cli.options import options_before_verb
+from fnkit.cli.run_state import RunState
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -55,6 +58,16 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+VERB_GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "Start": ("new", "init", "login"),
+    "Develop": ("scan", "dev", "invoke", "test", "event", "openapi", "secret"),
+    "Deploy": ("bundle", "lock", "plan", "deploy", "status", "destroy"),
+    "Operate": ("logs", "open", "cron", "trigger", "token", "domain"),
+    "This machine": ("platform", "doctor", "explain", "completion"),
+}
+"""The verbs by their headings in `fnkit --help`."""
+
+
 def suggested_commands(directory: Path) -> tuple[tuple[str, str], ...]:
     """Return three commands with a description each, depending on whether the directory is in a project."""
     from fnkit.project import find_root
@@ -90,12 +103,22 @@ class LazyGroup(click.Group):
 
     Args:
         verbs: For each verb, the command as ``module:attribute`` and its one-line help.
+        headings: The verbs below each heading of the help; without any, all are below one.
         **rest: Keyword arguments of ``click.Group``.
     """
 
-    def __init__(self, *, verbs: dict[str, tuple[str, str]], **rest: Any) -> None:  # keywords of click.Group
+    context_class = HelpContext
+
+    def __init__(
+        self,
+        *,
+        verbs: dict[str, tuple[str, str]],
+        headings: dict[str, tuple[str, ...]] | None = None,
+        **rest: Any,  # keywords of click.Group
+    ) -> None:
         super().__init__(**rest)
         self.verbs = verbs
+        self.headings = {"Commands": tuple(verbs)} if headings is None else headings
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the table, which is the order of a project's life."""
@@ -134,19 +157,24 @@ class LazyGroup(click.Group):
         ]
         return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of verbs from the table, without importing the commands."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, summary) for verb, (_, summary) in self.verbs.items()])
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, the verbs from the table, without importing the commands, and the options."""
+        write_examples(formatter, EXAMPLES.get(ctx.command_path, ()))
+        widest = max(map(len, self.verbs))
+        for heading, verbs in self.headings.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{verb:<{widest}}", self.verbs[verb][1]) for verb in verbs])
+        write_options(self, ctx, formatter)
 
 
 @click.group(
     cls=LazyGroup,
     verbs=VERBS,
+    headings=VERB_GROUPS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@options_before_verb
 @click.version_option(__version__, "--version", message="fnkit %(version)s")
 @click.pass_context
 def application(context: click.Context) -> int | None:
@@ -167,20 +195,21 @@ def run(arguments: Sequence[str]) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    document = JsonDocument()
+    state = RunState()
+    colour = None if is_help_coloured(arguments) else False
     try:
-        code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=document)
+        code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=state, color=colour)
         sys.stdout.flush()
     except BrokenPipeError:
         return _broken_pipe()
     except SystemExit as end:  # raised by click: after a completion with 0, on a broken pipe with 1
         return 0 if not end.code else _broken_pipe()
     except BaseException as error:  # noqa: BLE001 - the one place that renders every exception
-        return _render_failure(failure_from(error), document, arguments)
+        return _render_failure(failure_from(error), state, arguments)
     return code if isinstance(code, int) else 0
 
 
-def _render_failure(failure: CommandFailure, document: JsonDocument, arguments: Sequence[str]) -> int:
+def _render_failure(failure: CommandFailure, state: RunState, arguments: Sequence[str]) -> int:
     """Render a failure and return its exit code.
 
     Flags are read from the raw arguments, since the failure may come from click's own parsing.
@@ -188,7 +217,11 @@ def _render_failure(failure: CommandFailure, document: JsonDocument, arguments: 
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
         render_failure(
-            failure, document, as_json="--json" in before_dashes, colour="--no-color" not in before_dashes
+            failure,
+            state.document,
+            as_json="--json" in before_dashes,
+            colour=is_colour_allowed(no_color="--no-color" in before_dashes),
+            directory=state.directory,
         )
         sys.stdout.flush()
     except BrokenPipeError:

@@ -12,12 +12,12 @@ import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 import click
 
 from fnkit.cli.output import JsonDocument, json_fields
-from fnkit.contract.text import escape_control_characters
 from fnkit.errors import FnkitError, Problem, ProjectInvalid
 
 EXIT_INTERRUPTED: Final = 130
@@ -47,8 +47,7 @@ def failure_from(error: BaseException) -> CommandFailure:
         case ProjectInvalid():
             return CommandFailure(error.exit_code, Problem(error.code, error.message), error.problems)
         case FnkitError():
-            problem = Problem(error.code, error.message, error.hint, error.file, error.line)
-            return CommandFailure(error.exit_code, problem, getattr(error, "problems", ()))
+            return CommandFailure(error.exit_code, error.as_problem(), getattr(error, "problems", ()))
         case click.ClickException():
             return CommandFailure(error.exit_code, _problem_from_click(error))
         case click.Abort() | KeyboardInterrupt():
@@ -59,21 +58,69 @@ def failure_from(error: BaseException) -> CommandFailure:
             return CommandFailure(1, _report_crash(error))
 
 
-def render_failure(failure: CommandFailure, document: JsonDocument, *, as_json: bool, colour: bool) -> None:
+def render_failure(
+    failure: CommandFailure, document: JsonDocument, *, as_json: bool, colour: bool, directory: Path | None = None
+) -> None:
     """Write a failure, as JSON on stdout or as text on stderr.
 
     After a result, stdout already holds its one JSON document; the failure then goes to stderr as text.
+
+    Args:
+        failure: The failure.
+        document: The JSON document of this run.
+        as_json: Whether ``--json`` was given.
+        colour: Whether colours are allowed.
+        directory: A folder in the project, for source lines; ``None`` shows none.
     """
     if as_json and document.write(_failure_to_json(failure)):
         return
-    for problem in failure.problems:
-        _echo_problem(problem, colour=colour)
-    _echo_problem(failure.error, colour=colour)
+    if failure.error.code == "interrupted":
+        click.echo(failure.error.message, err=True)
+        return
+    from fnkit.cli.views.problem import problem_text
+
+    width = terminal_width(sys.stderr)
+    root = None if directory is None else _project_root(directory)
+    texts = [problem_text(problem, root, width=width) for problem in failure.problems]
+    # The number of problems is news only if there are several.
+    if failure.error.code != ProjectInvalid.default_code:
+        texts.append(problem_text(failure.error, root, width=width))
+    elif len(failure.problems) != 1:
+        texts.append(problem_text(failure.error, None, width=width))
+    separator = "\n\n" if len(failure.problems) > 0 else "\n"
+    click.echo(separator.join(one.styled() for one in texts), err=True, color=None if colour else False)
+
+
+def terminal_width(stream: IO[str]) -> int | None:
+    """Return the columns of a terminal; ``None`` if the stream is none."""
+    if not stream.isatty():
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except OSError:
+        return None
+
+
+def is_colour_allowed(*, no_color: bool) -> bool:
+    """Return whether colours are allowed: by ``--no-color``, and by the variable ``NO_COLOR``."""
+    return not no_color and not os.environ.get("NO_COLOR")
+
+
+def _project_root(directory: Path) -> Path | None:
+    from fnkit.project import find_root
+
+    try:
+        return find_root(directory)
+    except OSError:
+        return None
 
 
 def problem_to_json(problem: Problem | FnkitError) -> dict[str, object]:
-    """Return the JSON object of a problem or an error, which always has the same five keys."""
-    return json_fields(problem, "code", "message", "hint", "file", "line")
+    """Return the JSON object of a problem or an error, which always has the same keys."""
+    return json_fields(problem, "code", "message", "hint", "file", "line", "column", "end_column")
 
 
 def problem_location(problem: Problem) -> str:
@@ -92,19 +139,6 @@ def _failure_to_json(failure: CommandFailure) -> dict[str, object]:
     if failure.problems:
         return {"problems": [problem_to_json(problem) for problem in failure.problems]}
     return {"error": problem_to_json(failure.error)}
-
-
-def _echo_problem(problem: Problem, *, colour: bool) -> None:
-    location, message, hint = (
-        escape_control_characters(text, multiline=True)
-        for text in (problem_location(problem), problem.message, problem.hint or "")
-    )
-    text = f"{location}{click.style(problem_label(problem), fg='red', bold=True)} {message}"
-    if problem.code == "interrupted":
-        text = message
-    if hint:
-        text += f"\n  {click.style('hint:', fg='cyan', bold=True)} {hint}"
-    click.echo(text, err=True, color=None if colour else False)
 
 
 def _problem_from_click(error: click.ClickException) -> Problem:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -16,7 +16,10 @@ from typing import Any, Final, Literal, TypeAlias
 import click
 
 from fnkit.cli.completion import complete_regions, complete_stages
-from fnkit.cli.output import JsonDocument, Output
+from fnkit.cli.errors import is_colour_allowed
+from fnkit.cli.help import API_GROUP, COMMON_GROUP, option_group
+from fnkit.cli.output import Output
+from fnkit.cli.run_state import RunState
 
 _QUOTA_NAMES: Final = ("functions", "namespaces", "memory")
 _PROJECT_QUOTA_NAMES: Final = ("functions", "memory")
@@ -24,8 +27,13 @@ _SIZE_PATTERN: Final = re.compile(r"(\d{1,12}) ?(?:([mgt])i?b?)?", re.IGNORECASE
 _COUNT_PATTERN: Final = re.compile(r"\d{1,12}", re.ASCII)
 _UNIT_IN_MEGABYTES: Final = {"m": 1, "g": 1024, "t": 1024 * 1024}
 
+_COMMON_NAMES: Final = ("as_json", "directory", "stage", "quiet", "verbose", "no_color")
+
 _MAX_PORT: Final = 65535
 _MAX_PORT_DIGITS: Final = 5
+
+_common_option = option_group(COMMON_GROUP)
+_api_option = option_group(API_GROUP)
 
 CommandFunction: TypeAlias = Callable[..., int | None]
 OptionDecorator: TypeAlias = Callable[[CommandFunction], CommandFunction]
@@ -239,45 +247,92 @@ class Confirmations:
 
 def common_options(command: CommandFunction) -> CommandFunction:
     """Add the common options to a command, which receives them as ``common``, a ``CommonOptions``."""
+    return _with_common_options(command, is_about_project=True)
 
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-    @click.option(
-        "-C",
-        "--directory",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        metavar="DIR",
-        help="Find the project in this directory or its parents.  [default: current directory]",
-    )
-    @click.option(
-        "--stage",
-        default="",
-        metavar="NAME",
-        callback=_validate_stage,
-        shell_complete=complete_stages,
-        help="Use the namespace of this stage.",
-    )
-    @click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
-    @click.option("-v", "--verbose", count=True, help="Print more details.")
-    @click.option("--no-color", is_flag=True, help="Disable colours.")
+
+def output_options(command: CommandFunction) -> CommandFunction:
+    """Add the common options to a command that uses no project.
+
+    ``-C`` and ``--stage`` are accepted without effect, since scripts may add them to each command.
+    """
+    return _with_common_options(command, is_about_project=False)
+
+
+def options_before_verb(command: CommandFunction) -> CommandFunction:
+    """Add the common options to the top-level command, which stores their values in the ``RunState``."""
+
+    @_with_decorators(_common_decorators(is_about_project=True))
     @click.pass_obj
     @functools.wraps(command)
-    def wrapped(
-        document: JsonDocument,
-        /,
-        *,
-        as_json: bool,
-        directory: Path | None,
-        stage: str,
-        quiet: bool,
-        verbose: int,
-        no_color: bool,
-        **rest: object,
-    ) -> int | None:
-        output = Output(document, as_json=as_json, verbosity=-1 if quiet else verbose, colour=not no_color)
-        folder = (directory or Path()).absolute()
-        return command(common=CommonOptions(directory=folder, stage=stage, output=output), **rest)
+    def wrapped(state: RunState, /, **values: object) -> int | None:
+        given = {name: values.pop(name) for name in _COMMON_NAMES}
+        state.before_verb = {name: value for name, value in given.items() if value}
+        _note_directory(state, given["directory"])
+        return command(**values)
 
     return wrapped
+
+
+def _with_common_options(command: CommandFunction, *, is_about_project: bool) -> CommandFunction:
+    @_with_decorators(_common_decorators(is_about_project=is_about_project))
+    @click.pass_obj
+    @functools.wraps(command)
+    def wrapped(state: RunState, /, **values: Any) -> int | None:
+        given: dict[str, Any] = {name: values.pop(name) or state.before_verb.get(name) for name in _COMMON_NAMES}
+        directory = given["directory"]
+        if is_about_project:
+            _note_directory(state, directory or Path())
+        output = Output(
+            state.document,
+            as_json=bool(given["as_json"]),
+            verbosity=-1 if given["quiet"] else given["verbose"] or 0,
+            colour=is_colour_allowed(no_color=bool(given["no_color"])),
+        )
+        folder = (directory or Path()).absolute()
+        return command(common=CommonOptions(directory=folder, stage=given["stage"] or "", output=output), **values)
+
+    return wrapped
+
+
+def _note_directory(state: RunState, directory: object) -> None:
+    if isinstance(directory, Path):
+        state.directory = directory.absolute()
+
+
+def _common_decorators(*, is_about_project: bool) -> tuple[OptionDecorator, ...]:
+    is_hidden = not is_about_project
+    return (
+        _common_option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        _common_option(
+            "-C",
+            "--directory",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            metavar="DIR",
+            hidden=is_hidden,
+            help="Find the project in this directory or its parents.  [default: current directory]",
+        ),
+        _common_option(
+            "--stage",
+            default="",
+            metavar="NAME",
+            callback=_validate_stage,
+            shell_complete=complete_stages,
+            hidden=is_hidden,
+            help="Use the namespace of this stage.",
+        ),
+        _common_option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors."),
+        _common_option("-v", "--verbose", count=True, help="Print more details."),
+        _common_option("--no-color", is_flag=True, help="Disable colours."),
+    )
+
+
+def _with_decorators(decorators: Iterable[OptionDecorator]) -> OptionDecorator:
+    def decorate(command: CommandFunction) -> CommandFunction:
+        for one in reversed(tuple(decorators)):
+            command = one(command)
+        return command
+
+    return decorate
 
 
 def _collected(
@@ -294,10 +349,7 @@ def _collected(
         value = kind(**{name: values.pop(name) for name in names})
         return command(**{argument: value}, **values)
 
-    decorated: CommandFunction = wrapped
-    for decorate in reversed(decorators):
-        decorated = decorate(decorated)
-    return decorated
+    return _with_decorators(decorators)(wrapped)
 
 
 def api_options(command: CommandFunction) -> CommandFunction:
@@ -306,16 +358,16 @@ def api_options(command: CommandFunction) -> CommandFunction:
         command,
         "api",
         ApiOptions,
-        click.option("--project-id", metavar="ID", help="Scaleway project ID. [env: SCW_DEFAULT_PROJECT_ID]"),
-        click.option(
+        _api_option("--project-id", metavar="ID", help="Scaleway project ID. [env: SCW_DEFAULT_PROJECT_ID]"),
+        _api_option(
             "--region",
             metavar="NAME",
             shell_complete=complete_regions,
             help="Scaleway region. [env: SCW_DEFAULT_REGION; default: fr-par]",
         ),
-        click.option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]"),
-        click.option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]"),
-        click.option(
+        _api_option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]"),
+        _api_option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]"),
+        _api_option(
             "--local",
             is_flag=True,
             envvar="FNKIT_LOCAL",

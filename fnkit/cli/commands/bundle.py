@@ -10,6 +10,7 @@ import click
 
 from fnkit.cli.build_approval import ask_before_builds
 from fnkit.cli.completion import complete_functions
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, OptionDecorator, allow_builds_option, common_options
 
 
@@ -18,7 +19,7 @@ def _target_option(text: str) -> OptionDecorator:
     return click.option("--target", type=kind, default="scaleway", show_default=True, help=text)
 
 
-@click.command()
+@command()
 @click.option("--upgrade", is_flag=True, help="Upgrade to the newest versions that the requirements allow.")
 @click.option(
     "--backend",
@@ -55,7 +56,7 @@ def lock(
     return None
 
 
-@click.command()
+@command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_functions)
 @click.option(
     "--out",

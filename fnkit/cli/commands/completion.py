@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, common_options
 
 _SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command()
+@command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 @common_options
 @click.pass_context

@@ -8,6 +8,7 @@ import click
 
 from fnkit.cli.app import LazyGroup
 from fnkit.cli.completion import complete_crons
+from fnkit.cli.help import command
 from fnkit.cli.options import (
     ApiOptions,
     CommonOptions,
@@ -30,7 +31,7 @@ def cron() -> None:
     """Preview, run and inspect crons."""
 
 
-@click.command()
+@command()
 @api_options
 @common_options
 def list_crons(common: CommonOptions, api: ApiOptions) -> None:
@@ -50,7 +51,7 @@ def list_crons(common: CommonOptions, api: ApiOptions) -> None:
     common.output.result(CronsView(found, last, now))
 
 
-@click.command()
+@command()
 @click.argument("name", metavar="[NAME|EXPRESSION]", default="", shell_complete=complete_crons)
 @click.option(
     "--count", metavar="N", type=click.IntRange(1, 1000), default=5, help="Number of runs to show.  [default: 5]"
@@ -68,7 +69,7 @@ def next_runs(common: CommonOptions, *, name: str, count: int) -> None:
     common.output.result(SchedulePreviewView(preview_schedules(common, name, count)))
 
 
-@click.command()
+@command()
 @click.argument("name", shell_complete=complete_crons)
 @api_options
 @common_options
@@ -98,7 +99,7 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     return 1
 
 
-@click.command()
+@command()
 @click.argument("name", shell_complete=complete_crons)
 @delivery_options
 @api_options

@@ -11,6 +11,7 @@ import click
 
 from fnkit.cli.build_approval import ask_before_builds
 from fnkit.cli.completion import complete_functions
+from fnkit.cli.help import command
 from fnkit.cli.options import (
     ApiOptions,
     CommonOptions,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fnkit.plan import Plan
 
 
-@click.command()
+@command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_functions)
 @click.option(
     "--plan",

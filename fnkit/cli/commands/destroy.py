@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from fnkit.plan import Plan
 
 
-@click.command()
+@command()
 @click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
 @common_options
 @api_options

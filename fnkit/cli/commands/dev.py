@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fnkit.cli.build_approval import ask_before_builds
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, allow_builds_option, common_options
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fnkit.platform.supervisor.launcher import RunningPlatform
 
 
-@click.command()
+@command()
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),

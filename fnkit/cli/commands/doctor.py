@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import click
-
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 
-@click.command()
+@command()
 @api_options
 @common_options
 def doctor(common: CommonOptions, api: ApiOptions) -> int | None:

@@ -8,6 +8,7 @@ import click
 
 from fnkit.cli.app import LazyGroup
 from fnkit.cli.completion import complete_functions
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, FiniteRange, api_options, common_options
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _check_hostname(context: click.Context, parameter: click.Parameter, value: s
     return hostname
 
 
-@click.command()
+@command()
 @click.argument("hostname", callback=_check_hostname)
 @click.argument("name", shell_complete=complete_functions)
 @click.option(
@@ -69,7 +70,7 @@ def add(common: CommonOptions, api: ApiOptions, *, hostname: str, name: str, tim
     common.output.result(DomainView(added, "added", gateway_url=info.gateway_url if info is not None else ""))
 
 
-@click.command()
+@command()
 @api_options
 @common_options
 def list_all(common: CommonOptions, api: ApiOptions) -> int | None:
@@ -88,7 +89,7 @@ def list_all(common: CommonOptions, api: ApiOptions) -> int | None:
     return 1 if any(one.domain.status == "error" for one in found) else None
 
 
-@click.command()
+@command()
 @click.argument("hostname", callback=_check_hostname)
 @api_options
 @common_options

@@ -9,6 +9,7 @@ import click
 
 from fnkit.cli.app import LazyGroup
 from fnkit.cli.completion import complete_crons
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import UsageError
 
@@ -25,7 +26,7 @@ def event() -> None:
     """Print events for tests and for invoke --event."""
 
 
-@click.command()
+@command()
 @click.option("-d", "--data", metavar="TEXT", help="Request body: text, @FILE, or @- for standard input.")
 @click.option("-X", "--method", metavar="VERB", help="HTTP method.  [default: GET; POST with a body]")
 @click.option("--path", metavar="PATH", help="Request path with query string.  [default: /]")
@@ -45,7 +46,7 @@ def http(
     common.output.result(EventView(http_event(request)))
 
 
-@click.command()
+@command()
 @click.argument("name", default="", shell_complete=complete_crons)
 @click.option("--args", "args_text", metavar="JSON", help="Arguments of the cron, as a JSON object.")
 @common_options
@@ -64,7 +65,7 @@ def cron(common: CommonOptions, *, name: str, args_text: str | None) -> None:
     common.output.result(EventView(cron_event(args)))
 
 
-@click.command()
+@command()
 @click.option("-d", "--data", metavar="TEXT", help="The message: text, @FILE, or @- for standard input.")
 @common_options
 def nats(common: CommonOptions, *, data: str | None) -> None:
@@ -75,7 +76,7 @@ def nats(common: CommonOptions, *, data: str | None) -> None:
     _print_message(common, data)
 
 
-@click.command()
+@command()
 @click.option("-d", "--data", metavar="TEXT", help="The message: text, @FILE, or @- for standard input.")
 @common_options
 def sqs(common: CommonOptions, *, data: str | None) -> None:

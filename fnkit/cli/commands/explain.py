@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from fnkit.cli.completion import complete_error_codes
-from fnkit.cli.options import CommonOptions, common_options
+from fnkit.cli.help import command
+from fnkit.cli.options import CommonOptions, output_options
 
 
-@click.command()
+@command()
 @click.argument("code", required=False, shell_complete=complete_error_codes)
-@common_options
+@output_options
 def explain(common: CommonOptions, *, code: str | None) -> None:
     """Explain an error code.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import FnkitError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from fnkit.errors import Problem
 
 
-@click.command()
+@command()
 @click.argument("target", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @common_options
 @click.pass_context
@@ -29,8 +30,7 @@ def init(context: click.Context, common: CommonOptions, *, target: Path | None) 
     from fnkit.project import find_root
     from fnkit.scaffold import initialize_project
 
-    start: Path = context.params["directory"] or Path()
-    folder = (start / (target or "")).resolve()
+    folder = (common.directory / (target or "")).resolve()
     if not folder.is_dir():
         raise click.UsageError(f"{folder} is not a directory. `fnkit new` creates one.", context)
     done = None if find_root(folder) == folder else initialize_project(folder, further_files=schema_file())

@@ -13,6 +13,7 @@ import click
 
 from fnkit.cli.completion import complete_functions
 from fnkit.cli.deployed_call import announce_cron, invoke_deployed
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, allow_builds_option, api_options, common_options
 from fnkit.cli.suggestions import logs_command
 from fnkit.errors import UsageError
@@ -27,7 +28,7 @@ _FIRST_SERVER_ERROR = 500
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
 
 
-@click.command()
+@command()
 @click.argument("name", shell_complete=complete_functions)
 @click.option("-d", "--data", metavar="TEXT", help="Request body: text, @FILE, or @- for standard input.")
 @click.option(

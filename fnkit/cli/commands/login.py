@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fnkit.cli.completion import complete_regions
-from fnkit.cli.options import CommonOptions, common_options
+from fnkit.cli.help import command
+from fnkit.cli.options import CommonOptions, output_options
 from fnkit.errors import ApiError, UsageError
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ _VARIABLES: Final = {
 """Settings by the variables that standard input may have, as `fnkit platform env --format dotenv` prints them."""
 
 
-@click.command()
+@command()
 @click.option("--profile", metavar="NAME", help="Profile to write. [env: SCW_PROFILE; default: the active one]")
 @click.option("--project-id", metavar="ID", help="Default project of the profile.")
 @click.option("--region", metavar="NAME", shell_complete=complete_regions, help="Default region of the profile.")
 @click.option("--api-url", metavar="URL", help="URL of the API, if it is not Scaleway's.")
 @click.option("--no-verify", is_flag=True, help="Save the credentials without a request to the API.")
 @click.option("--yes", is_flag=True, help="Replace the credentials of a profile without asking.")
-@common_options
+@output_options
 def login(
     common: CommonOptions,
     *,

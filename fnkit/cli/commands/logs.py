@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fnkit.cli.completion import complete_functions
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, LogOptions, api_options, common_options, log_options
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _PLATFORM_POLL_SECONDS: Final = 0.25
 _COCKPIT_POLL_SECONDS: Final = 2.0
 
 
-@click.command()
+@command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_functions)
 @log_options
 @api_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fnkit.cli.completion import complete_functions
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from fnkit.deploy.deployed import DeployedNamespace
 
 
-@click.command("open")
+@command("open")
 @click.argument("name", required=False, shell_complete=complete_functions)
 @click.option("--print", "print_only", is_flag=True, help="Print the URL without opening it.")
 @api_options

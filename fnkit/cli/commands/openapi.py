@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, allow_builds_option, common_options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from fnkit.project import FunctionSpec, Project
 
 
-@click.command()
+@command()
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print YAML instead of JSON.")
 @allow_builds_option
 @common_options

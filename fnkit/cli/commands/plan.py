@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _EXIT_CHANGES = 2
 
 
-@click.command()
+@command()
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

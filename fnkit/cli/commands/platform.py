@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fnkit.cli.app import LazyGroup
-from fnkit.cli.options import CommonOptions, OptionDecorator, common_options
+from fnkit.cli.help import command, option_group
+from fnkit.cli.options import CommonOptions, OptionDecorator, output_options
 from fnkit.cli.output import Output
 from fnkit.errors import PlatformError, UsageError
 
@@ -53,19 +54,24 @@ def _resolve_data_dir(_context: click.Context, _option: click.Parameter, value: 
     return value.absolute() if value is not None else default_data_dir()
 
 
-data_dir_option: OptionDecorator = click.option(
-    "--data-dir",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    callback=_resolve_data_dir,
-    help="Data directory of the platform. [env: FNKIT_HOME; default: fnkit in the user's data directory]",
-)
+def data_dir_option_in(heading: str) -> OptionDecorator:
+    """Return what adds ``--data-dir`` to a command, under a heading of its help."""
+    return option_group(heading)(
+        "--data-dir",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=_resolve_data_dir,
+        help="Data directory of the platform. [env: FNKIT_HOME; default: fnkit in the user's data directory]",
+    )
+
+
+data_dir_option: OptionDecorator = data_dir_option_in("")
 """Adds ``--data-dir`` to a command, which receives its absolute path as ``data_dir``."""
 
 
-@click.command()
+@command()
 @data_dir_option
-@common_options
+@output_options
 def stop(common: CommonOptions, *, data_dir: Path) -> None:
     """Stop the platform."""
     from fnkit.cli.views.platform import StoppedView
@@ -75,9 +81,9 @@ def stop(common: CommonOptions, *, data_dir: Path) -> None:
     common.output.result(StoppedView(was_running=launcher.stop_platform(data_dir), data_dir=data_dir))
 
 
-@click.command()
+@command()
 @data_dir_option
-@common_options
+@output_options
 def status(common: CommonOptions, *, data_dir: Path) -> None:
     """Show the status of the platform."""
     from fnkit.cli.views.platform import PlatformView
@@ -87,10 +93,10 @@ def status(common: CommonOptions, *, data_dir: Path) -> None:
     common.output.result(PlatformView(platform_status(data_dir)))
 
 
-@click.command()
+@command()
 @click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
 @data_dir_option
-@common_options
+@output_options
 def reset(common: CommonOptions, *, data_dir: Path, yes: bool) -> int | None:
     """Stop the platform and delete everything deployed on it.
 
@@ -109,10 +115,10 @@ def reset(common: CommonOptions, *, data_dir: Path, yes: bool) -> int | None:
     return None
 
 
-@click.command()
+@command()
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @data_dir_option
-@common_options
+@output_options
 def backup(common: CommonOptions, *, data_dir: Path, file: Path) -> None:
     """Write a backup of the platform to a file.
 
@@ -125,11 +131,11 @@ def backup(common: CommonOptions, *, data_dir: Path, file: Path) -> None:
     common.output.result(BackupView(file, backup_platform(file, data_dir)))
 
 
-@click.command()
+@command()
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Replace existing data without asking for confirmation.")
 @data_dir_option
-@common_options
+@output_options
 def restore(common: CommonOptions, *, data_dir: Path, file: Path, yes: bool) -> int | None:
     """Replace the platform's data with a backup.
 
@@ -148,7 +154,7 @@ def restore(common: CommonOptions, *, data_dir: Path, file: Path, yes: bool) -> 
     return None
 
 
-@click.command()
+@command()
 @click.option(
     "--format",
     "output_format",
@@ -158,7 +164,7 @@ def restore(common: CommonOptions, *, data_dir: Path, file: Path, yes: bool) -> 
     help="Format for eval, a .env file, $GITHUB_ENV, scripts, or a Terraform provider.",
 )
 @data_dir_option
-@common_options
+@output_options
 def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
     """Print environment variables for other tools.
 
@@ -181,12 +187,12 @@ def api_key() -> None:
     """Manage additional API keys."""
 
 
-@click.command()
+@command()
 @click.option("--read-only", is_flag=True, help="Allow only reads and calls of private functions.")
 @click.option("--project-id", metavar="ID", help="Restrict the key to one project.  [default: all projects]")
 @click.option("--description", metavar="TEXT", help="Description of the key.")
 @data_dir_option
-@common_options
+@output_options
 def create_api_key(
     common: CommonOptions, *, data_dir: Path, read_only: bool, project_id: str | None, description: str | None
 ) -> None:
@@ -202,9 +208,9 @@ def create_api_key(
     common.output.result(CreatedApiKeyView(create_api_key(_require_running(data_dir), wanted)))
 
 
-@click.command()
+@command()
 @data_dir_option
-@common_options
+@output_options
 def list_api_keys(common: CommonOptions, *, data_dir: Path) -> None:
     """List the API keys.
 
@@ -216,10 +222,10 @@ def list_api_keys(common: CommonOptions, *, data_dir: Path) -> None:
     common.output.result(ApiKeysView(list_api_keys(_require_running(data_dir))))
 
 
-@click.command()
+@command()
 @click.argument("access_key", metavar="ACCESS_KEY")
 @data_dir_option
-@common_options
+@output_options
 def delete_api_key(common: CommonOptions, *, data_dir: Path, access_key: str) -> None:
     """Delete an API key."""
     from fnkit.cli.views.platform import DeletedApiKeyView
@@ -246,7 +252,7 @@ def _not_running_error(data_dir: Path) -> PlatformError:
     )
 
 
-@click.command()
+@command()
 @click.option(
     "--process",
     type=click.Choice(_LOGS),
@@ -263,7 +269,7 @@ def _not_running_error(data_dir: Path) -> PlatformError:
 )
 @click.option("-f", "--follow", is_flag=True, help="Print new lines until Ctrl-C.")
 @data_dir_option
-@common_options
+@output_options
 def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
     """Show the logs of the platform's processes, and the requests to its API."""
     from fnkit.platform.supervisor.launcher import LogFileFollower, tail_log
@@ -291,12 +297,12 @@ def _print_line(output: Output, process: str, line: str) -> None:
     output.item(f"{process:<10} | {text}", fields)
 
 
-@click.command()
+@command()
 @click.option("--install", is_flag=True, help="Add the certificate to the system's trust store; requires root.")
 @click.option("--remove", is_flag=True, help="Remove the certificate from the trust store; requires root.")
 @click.option("--print-certificate", is_flag=True, help="Print only the certificate.")
 @data_dir_option
-@common_options
+@output_options
 def trust(common: CommonOptions, *, data_dir: Path, install: bool, remove: bool, print_certificate: bool) -> None:
     """Show or install the platform's CA certificate.
 

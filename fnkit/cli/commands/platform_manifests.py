@@ -8,7 +8,8 @@ from typing import Final
 import click
 
 from fnkit.cli.commands.platform_start import start
-from fnkit.cli.options import CommonOptions, common_options
+from fnkit.cli.help import command
+from fnkit.cli.options import CommonOptions, output_options
 from fnkit.errors import UsageError
 
 _SET_BY_THE_MANIFESTS: Final = frozenset(
@@ -19,7 +20,7 @@ _SET_BY_THE_MANIFESTS: Final = frozenset(
 )
 
 
-@click.command()
+@command()
 @click.option(
     "--image", required=True, metavar="IMAGE", help="Image of the platform, with fnkit and python3 on its PATH."
 )
@@ -46,7 +47,7 @@ _SET_BY_THE_MANIFESTS: Final = frozenset(
     help="Address at which you serve the registry to nodes with TLS, instead of on localhost.",
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS OF PLATFORM START]")
-@common_options
+@output_options
 def manifests(
     common: CommonOptions,
     *,

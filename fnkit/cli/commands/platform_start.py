@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fnkit.cli.commands.platform import data_dir_option
+from fnkit.cli.commands.platform import data_dir_option_in
+from fnkit.cli.help import command, option_group
 from fnkit.cli.options import (
     CommonOptions,
     FiniteRange,
     OptionDecorator,
-    common_options,
+    output_options,
     parse_base_images,
     parse_kube_labels,
     parse_optional_port,
@@ -27,6 +28,14 @@ from fnkit.errors import PlatformError, UsageError
 if TYPE_CHECKING:
     from fnkit.platform.supervisor.launcher import RunningPlatform, StartOptions
 
+_listening = option_group("Listening")
+_data = option_group("Data")
+_events = option_group("Events and time")
+_limits = option_group("Limits")
+_isolation = option_group("Isolation and runtimes")
+_observability = option_group("Logs and metrics")
+_kubernetes = option_group("Images and Kubernetes")
+
 _PORT_RANGE = click.IntRange(0, 65535)
 _MAX_CLOCK_SPEED = 100_000  # more than a day per second; beyond it, years pass while one request is served
 
@@ -35,29 +44,16 @@ def _port_option(flag: str, port: str, default: int, *, is_optional: bool = Fals
     """Return the option of a port; an optional one may be ``none``."""
     text = f"{port}; 0 picks a free one. [default: {default} or the next free]"
     if is_optional:
-        return click.option(flag, callback=parse_optional_port, metavar="N|none", help=text)
-    return click.option(flag, type=_PORT_RANGE, metavar="N", help=text)
+        return _listening(flag, callback=parse_optional_port, metavar="N|none", help=text)
+    return _listening(flag, type=_PORT_RANGE, metavar="N", help=text)
 
 
 def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
     text = f"Idle time after which {event}. [default: {default}]"
-    return click.option(flag, type=FiniteRange(0), metavar="SECONDS", help=text)
+    return _limits(flag, type=FiniteRange(0), metavar="SECONDS", help=text)
 
 
-@click.command()
-@_port_option("--api-port", "Port of the API", 8480)
-@_port_option("--gateway-port", "HTTP port of functions", 8481)
-@_port_option("--tls-port", "HTTPS port of functions", 8482, is_optional=True)
-@_port_option("--nats-port", "Port of the built-in NATS server", 8483, is_optional=True)
-@click.option(
-    "--brokers",
-    "brokers_file",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
-    help="Brokers file for triggers. [default: brokers.toml in the data directory]",
-)
-@click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--domain-suffix", metavar="S", help="Suffix of the host names of functions.  [default: localhost]")
+@command()
 @click.option("--detach", is_flag=True, help="Run in the background; return when the platform is healthy.")
 @click.option(
     "--timeout",
@@ -67,70 +63,124 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
     metavar="SECONDS",
     help="Fail if the platform is not healthy after this time.",
 )
-@click.option(
+@_port_option("--api-port", "Port of the API", 8480)
+@_port_option("--gateway-port", "HTTP port of functions", 8481)
+@_port_option("--tls-port", "HTTPS port of functions", 8482, is_optional=True)
+@_port_option("--nats-port", "Port of the built-in NATS server", 8483, is_optional=True)
+@_listening("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
+@_listening("--domain-suffix", metavar="S", help="Suffix of the host names of functions.  [default: localhost]")
+@_listening(
+    "--verify-domains", is_flag=True, default=None, help="Require custom domains to resolve to this machine."
+)
+@_data(
+    "--temporary",
+    is_flag=True,
+    default=None,
+    help="Do not wait for the disk: the data need not survive a power cut.",
+)
+@data_dir_option_in("Data")
+@_events(
+    "--brokers",
+    "brokers_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="Brokers file for triggers. [default: brokers.toml in the data directory]",
+)
+@_events(
     "--clock-speed",
     "speed",
     type=FiniteRange(0, _MAX_CLOCK_SPEED, min_open=True),
     metavar="X",
     help="Speed of the platform's clock. [default: 1]",
 )
-@click.option(
+@_events(
     "--manual-clock", is_flag=True, default=None, help="Stop the platform's clock; requests to the API move it."
 )
-@click.option(
-    "--isolation",
-    type=click.Choice(["auto", "cgroup", "namespaces", "landlock", "none"]),
-    help="Isolate functions from each other and from this machine at this level.  [default: auto]",
-)
-@click.option(
-    "--strict-runtimes", is_flag=True, default=None, help="Reject runtimes without an exact match on this machine."
-)
-@click.option(
-    "--build-timeout",
-    type=FiniteRange(0, min_open=True),
-    metavar="SECONDS",
-    help="End builds that take longer.  [default: 2400]",
-)
-@click.option(
-    "--runtime-table",
-    type=click.Choice(["2026-07-03", "2025-12-15"]),
-    help="Runtime table to use (date of the Scaleway snapshot).  [default: 2026-07-03]",
-)
-@click.option(
-    "--verify-domains", is_flag=True, default=None, help="Require custom domains to resolve to this machine."
-)
-@click.option("--public-metrics", is_flag=True, default=None, help="Serve /metrics without an API key.")
-@click.option(
-    "--temporary",
-    is_flag=True,
-    default=None,
-    help="Do not wait for the disk: the data need not survive a power cut.",
-)
-@click.option(
-    "--log-responses", is_flag=True, default=None, help="Log status and duration of each response of a function."
-)
-@click.option(
+@_limits(
     "--quota",
     "quotas",
     callback=parse_quotas,
     metavar="functions=N,namespaces=N,memory=SIZE|none",
     help="Quotas of the account. [default: functions=1000,namespaces=100,memory=600GiB]",
 )
-@click.option(
+@_limits(
     "--project-quota",
     "project_quotas",
     callback=parse_quotas,
     metavar="functions=N,memory=SIZE|none",
     help="Largest share of these quotas that one project can use. [default: none]",
 )
-@click.option(
+@_limits(
+    "--build-timeout",
+    type=FiniteRange(0, min_open=True),
+    metavar="SECONDS",
+    help="End builds that take longer.  [default: 2400]",
+)
+@_limits(
+    "--memory-budget",
+    "memory_budget_mb",
+    callback=parse_size,
+    metavar="SIZE",
+    help="Memory for all functions together, such as 4GiB. [default: half of this machine's memory]",
+)
+@_limits(
+    "--cpu-limits",
+    type=click.Choice(["weights", "hard"]),
+    help="Apply mVCPU as shares of a busy machine, or as hard limits. [default: weights]",
+)
+@_idle_time_option("--scale-to-one-after", "all instances but one stop", SCALE_TO_ONE_AFTER_SECONDS)
+@_idle_time_option("--scale-to-zero-after", "the last instance stops", SCALE_TO_ZERO_AFTER_SECONDS)
+@_isolation(
+    "--isolation",
+    type=click.Choice(["auto", "cgroup", "namespaces", "landlock", "none"]),
+    help="Isolate functions from each other and from this machine at this level.  [default: auto]",
+)
+@_isolation(
+    "--strict-runtimes", is_flag=True, default=None, help="Reject runtimes without an exact match on this machine."
+)
+@_isolation(
+    "--runtime-table",
+    type=click.Choice(["2026-07-03", "2025-12-15"]),
+    help="Runtime table to use (date of the Scaleway snapshot).  [default: 2026-07-03]",
+)
+@_observability(
+    "--log-responses", is_flag=True, default=None, help="Log status and duration of each response of a function."
+)
+@_observability("--public-metrics", is_flag=True, default=None, help="Serve /metrics without an API key.")
+@_observability("--loki-url", metavar="URL", help="Send the logs of functions to this Loki server.")
+@_observability(
     "--otlp",
     "otlp_url",
     metavar="URL",
     help="Export traces to this OTLP/HTTP collector. [default: OTEL_EXPORTER_OTLP_ENDPOINT, if set]",
 )
-@click.option("--loki-url", metavar="URL", help="Send the logs of functions to this Loki server.")
-@click.option(
+@_kubernetes(
+    "--engine",
+    type=click.Choice(["local", "kubernetes"]),
+    help="Run functions as processes of this machine, or in a Kubernetes cluster. [default: local]",
+)
+@_kubernetes(
+    "--registry-host",
+    metavar="HOST[:PORT]",
+    help="Address by which the nodes of the cluster reach the API's port, to pull images.",
+)
+@_kubernetes(
+    "--kubeconfig",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),  # not resolved: a link may lead to another file later
+    help="File that describes the cluster. [default: the account of the Pod, or KUBECONFIG, or ~/.kube/config]",
+)
+@_kubernetes("--kube-context", metavar="NAME", help="Context in that file. [default: its current one]")
+@_kubernetes("--kube-namespace", metavar="NAME", help="Namespace of the Pods. [default: that of the context]")
+@_kubernetes(
+    "--kube-label",
+    "kube_labels",
+    multiple=True,
+    callback=parse_kube_labels,
+    metavar="KEY=VALUE",
+    help="Label of everything that is created in the cluster. Can be given several times.",
+)
+@_kubernetes(
     "--base-image",
     "base_images",
     multiple=True,
@@ -139,48 +189,7 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
     help="Base of this runtime's images, as python313=python:3.13-slim. Can be given several times. "
     "[default: made of this machine's interpreter]",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "kubernetes"]),
-    help="Run functions as processes of this machine, or in a Kubernetes cluster. [default: local]",
-)
-@click.option(
-    "--kubeconfig",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False),  # not resolved: a link may lead to another file later
-    help="File that describes the cluster. [default: the account of the Pod, or KUBECONFIG, or ~/.kube/config]",
-)
-@click.option("--kube-context", metavar="NAME", help="Context in that file. [default: its current one]")
-@click.option("--kube-namespace", metavar="NAME", help="Namespace of the Pods. [default: that of the context]")
-@click.option(
-    "--kube-label",
-    "kube_labels",
-    multiple=True,
-    callback=parse_kube_labels,
-    metavar="KEY=VALUE",
-    help="Label of everything that is created in the cluster. Can be given several times.",
-)
-@click.option(
-    "--registry-host",
-    metavar="HOST[:PORT]",
-    help="Address by which the nodes of the cluster reach the API's port, to pull images.",
-)
-@click.option(
-    "--memory-budget",
-    "memory_budget_mb",
-    callback=parse_size,
-    metavar="SIZE",
-    help="Memory for all functions together, such as 4GiB. [default: half of this machine's memory]",
-)
-@click.option(
-    "--cpu-limits",
-    type=click.Choice(["weights", "hard"]),
-    help="Apply mVCPU as shares of a busy machine, or as hard limits. [default: weights]",
-)
-@_idle_time_option("--scale-to-one-after", "all instances but one stop", SCALE_TO_ONE_AFTER_SECONDS)
-@_idle_time_option("--scale-to-zero-after", "the last instance stops", SCALE_TO_ZERO_AFTER_SECONDS)
-@data_dir_option
-@common_options
+@output_options
 def start(common: CommonOptions, *, data_dir: Path, detach: bool, timeout: float, **flags: object) -> None:
     """Start the platform.
 

@@ -6,11 +6,12 @@ import os
 
 import click
 
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import ProjectInvalid
 
 
-@click.command()
+@command()
 @click.option(
     "--import",
     "import_modules",

@@ -11,6 +11,7 @@ import click
 
 from fnkit.cli.app import LazyGroup
 from fnkit.cli.completion import complete_secrets
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 from fnkit.errors import FnkitError, NotFoundError, UsageError
 
@@ -39,7 +40,7 @@ def _check_name(context: click.Context, parameter: click.Parameter, value: str) 
     return value
 
 
-@click.command()
+@command()
 @click.option("--deployed", is_flag=True, help="Also show which deployed functions have each secret.")
 @api_options
 @common_options
@@ -59,7 +60,7 @@ def list_secrets(common: CommonOptions, api: ApiOptions, *, deployed: bool) -> i
     return 1 if any(one.is_declared and one.origin is None for one in secrets) else None
 
 
-@click.command("set")
+@command("set")
 @click.argument("name", callback=_check_name, shell_complete=complete_secrets)
 @common_options
 def set_value(common: CommonOptions, *, name: str) -> None:
@@ -86,7 +87,7 @@ def set_value(common: CommonOptions, *, name: str) -> None:
     common.output.result(SecretChangeView(name, file, "set"))
 
 
-@click.command()
+@command()
 @click.argument("name", callback=_check_name, shell_complete=complete_secrets)
 @common_options
 def unset(common: CommonOptions, *, name: str) -> None:

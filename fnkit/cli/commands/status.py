@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-import click
-
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 
-@click.command()
+@command()
 @common_options
 @api_options
 def status(common: CommonOptions, api: ApiOptions) -> int | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, allow_builds_option, common_options
 from fnkit.errors import UsageError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fnkit.project import Project
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENT]...")
 @allow_builds_option
 @common_options

@@ -10,6 +10,7 @@ import click
 
 from fnkit.cli.app import LazyGroup
 from fnkit.cli.completion import complete_functions
+from fnkit.cli.help import command
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 TOKEN_VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -48,7 +49,7 @@ def _parse_expiry(_context: click.Context, _option: click.Parameter, text: str |
     return at
 
 
-@click.command()
+@command()
 @click.argument("name", required=False, shell_complete=complete_functions)
 @click.option(
     "--expires",
@@ -88,7 +89,7 @@ def create(
     common.output.result(NewTokenView(created))
 
 
-@click.command()
+@command()
 @api_options
 @common_options
 def list_tokens(common: CommonOptions, api: ApiOptions) -> None:
@@ -103,7 +104,7 @@ def list_tokens(common: CommonOptions, api: ApiOptions) -> None:
     common.output.result(TokensView(found))
 
 
-@click.command()
+@command()
 @click.argument("token_id", metavar="ID")
 @api_options
 @common_options

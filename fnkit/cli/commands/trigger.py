@@ -8,6 +8,7 @@ import click
 
 from fnkit.cli.app import LazyGroup
 from fnkit.cli.completion import complete_triggers
+from fnkit.cli.help import command
 from fnkit.cli.options import (
     ApiOptions,
     CommonOptions,
@@ -29,7 +30,7 @@ def trigger() -> None:
     """Inspect triggers and their deliveries."""
 
 
-@click.command()
+@command()
 @api_options
 @common_options
 def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
@@ -50,7 +51,7 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
     return 1 if any(one.resource.status == "error" for one in found) else None
 
 
-@click.command()
+@command()
 @click.argument("name", shell_complete=complete_triggers)
 @click.argument("message", default="")
 @click.option("--subject", metavar="SUBJECT", help="NATS subject, if that of the trigger has wildcards.")
@@ -87,7 +88,7 @@ def send(common: CommonOptions, api: ApiOptions, *, name: str, message: str, sub
     common.output.message(f"Its delivery: {follow_up}")
 
 
-@click.command()
+@command()
 @click.argument("name", shell_complete=complete_triggers)
 @delivery_options
 @api_options

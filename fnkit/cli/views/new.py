@@ -24,12 +24,14 @@ class NewProjectView:
         shown: The path as the user gave it.
         template: Name of the template.
         files: The files created, relative to the project.
+        is_brief: Whether to print the path alone.
     """
 
     path: Path
     shown: str
     template: str
     files: tuple[str, ...]
+    is_brief: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return ``path, template, files``."""
@@ -37,6 +39,9 @@ class NewProjectView:
 
     def render(self, console: Console) -> None:
         """Print the files and the next commands."""
+        if self.is_brief:
+            console.print(self.shown)
+            return
         console.print(f"Created {self.shown} from template {self.template}:")
         for name in self.files:
             console.print(f"  {name}")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.cli.errors import problem_label, problem_location, problem_to_json
+from fnkit.cli.errors import problem_to_json, terminal_width
 from fnkit.cli.output import json_fields
+from fnkit.cli.views.problem import problem_text
 from fnkit.errors import Problem
 
 if TYPE_CHECKING:
@@ -83,8 +84,11 @@ class ScanView:
             console.print(table)
         for note in self._all_notes():
             console.print(f"note: {note}", style="cyan")
+        if self.functions and self.problems:
+            console.print()
+        width = terminal_width(console.file)
         for problem in self.problems:
-            _render_problem(console, problem)
+            console.print(problem_text(problem, self.root, width=width, word="problem").rich(), end="\n\n")
         count = len(self.functions)
         text = f"{count} function{'s' if count != 1 else ''}"
         if self.problems:
@@ -148,16 +152,3 @@ def row_from_declarations(function: ScannedFunction) -> FunctionRow:
     ]
     place = f"{function.file}:{function.line}"
     return FunctionRow(document, (name, own.runtime or "", function.handler, place, ", ".join(fires)))
-
-
-def _render_problem(console: Console, problem: Problem) -> None:
-    from rich.text import Text
-
-    console.print(
-        problem_location(problem),
-        Text(f"{problem_label(problem, 'problem')} ", "bold red"),
-        problem.message,
-        sep="",
-    )
-    if problem.hint:
-        console.print(Text("  hint: ", "bold cyan"), problem.hint, sep="")

@@ -90,7 +90,7 @@ def test_json_error_is_a_single_document(arguments: tuple[str, ...], fnkit: Comm
     result = fnkit(*arguments)
     error = result.json()["error"]
     assert isinstance(error, dict)
-    assert list(error) == ["code", "message", "hint", "file", "line"]
+    assert list(error) == ["code", "message", "hint", "file", "line", "column", "end_column"]
     assert result.code == (1 if arguments[:2] == ("platform", "env") else 2)
     assert result.stderr == ""
 

@@ -99,8 +99,12 @@ def test_decorator_without_its_import_is_a_problem_with_its_place(fnkit: Command
     result = fnkit("scan")
     assert result.code == 2
     assert (
-        "handlers.py:3: problem[decorator-not-imported]: @cron on tick: cron is not defined at this point.\n"
-        in result.stdout
-    )
-    assert "  hint: Add `from fnkit import cron` at the top of handlers.py.\n" in result.stdout
-    assert "handlers.py:3: problem[bad-schedule]: tick: '61' is out of range" in result.stdout
+        "\n\nproblem[decorator-not-imported]: @cron on tick: cron is not defined at this point.\n"
+        "  --> handlers.py:3:2\n"
+        "   |\n"
+        ' 3 | @cron("61 * * * *")\n'
+        "   |  ^^^^\n"
+        "  hint: Add `from fnkit import cron` at the top of handlers.py.\n"
+        "\n"
+        "problem[bad-schedule]: tick: '61' is out of range"
+    ) in result.stdout

@@ -114,7 +114,9 @@ def test_broken_file_is_left_as_it_is(fnkit: Command, shop: Path) -> None:
     (shop / ".env").write_text("OK=1\nhunter2 is no assignment\n", encoding="utf-8")
     refused = fnkit("secret", "set", "API_KEY", stdin="x")
     assert refused.code == 2
-    assert refused.stderr.startswith(".env:2: error[bad-dotenv]: .env cannot be read: expected NAME=value.")
+    assert refused.stderr.startswith(
+        "error[bad-dotenv]: .env cannot be read: expected NAME=value.\n  --> .env:2\n  hint: "
+    )
     assert "hunter2" not in refused.stderr
     assert (shop / ".env").read_text() == "OK=1\nhunter2 is no assignment\n"
 

@@ -47,7 +47,7 @@ def test_text_error_shows_location_message_and_hint(capsys: pytest.CaptureFixtur
     error = FnkitError("The schedule is invalid.", hint="Five fields.", file="shop/orders.py", line=7)
     render_failure(failure_from(error), JsonDocument(), as_json=False, colour=False)
     captured = capsys.readouterr()
-    assert captured.err == "shop/orders.py:7: error[error]: The schedule is invalid.\n  hint: Five fields.\n"
+    assert captured.err == "error[error]: The schedule is invalid.\n  --> shop/orders.py:7\n  hint: Five fields.\n"
     assert captured.out == ""
 
 
@@ -55,26 +55,44 @@ def test_text_error_lists_every_problem_and_their_number(capsys: pytest.CaptureF
     problems = (Problem("a", "One.", file="a.py", line=1), Problem("b", "Two.", hint="Do."))
     render_failure(failure_from(ProjectInvalid(problems)), JsonDocument(), as_json=False, colour=False)
     assert capsys.readouterr().err == (
-        "a.py:1: error[a]: One.\nerror[b]: Two.\n  hint: Do.\nerror[project-invalid]: The project has 2 problems.\n"
+        "error[a]: One.\n  --> a.py:1\n\nerror[b]: Two.\n  hint: Do.\n\n"
+        "error[project-invalid]: The project has 2 problems.\n"
     )
 
 
 def test_json_error_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     render_failure(
-        failure_from(FnkitError("m", hint="h", file="f", line=3)), JsonDocument(), as_json=True, colour=True
+        failure_from(FnkitError("m", hint="h", file="f", line=3, column=5, end_column=9)),
+        JsonDocument(),
+        as_json=True,
+        colour=True,
     )
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {
-        "error": {"code": "error", "message": "m", "hint": "h", "file": "f", "line": 3}
+        "error": {
+            "code": "error",
+            "message": "m",
+            "hint": "h",
+            "file": "f",
+            "line": 3,
+            "column": 5,
+            "end_column": 9,
+        }
     }
     assert captured.err == ""
 
 
 def test_json_error_lists_problems(capsys: pytest.CaptureFixture[str]) -> None:
     render_failure(failure_from(ProjectInvalid((Problem("a", "One."),))), JsonDocument(), as_json=True, colour=True)
-    assert json.loads(capsys.readouterr().out) == {
-        "problems": [{"code": "a", "message": "One.", "hint": None, "file": None, "line": None}]
-    }
+    nothing = dict.fromkeys(("hint", "file", "line", "column", "end_column"))
+    assert json.loads(capsys.readouterr().out) == {"problems": [{"code": "a", "message": "One.", **nothing}]}
+
+
+def test_one_problem_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    render_failure(
+        failure_from(ProjectInvalid((Problem("a", "One."),))), JsonDocument(), as_json=False, colour=False
+    )
+    assert capsys.readouterr().err == "error[a]: One.\n"
 
 
 def test_failure_after_the_json_result_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
