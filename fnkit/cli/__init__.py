@@ -4,9 +4,10 @@ To add a command, take ``scan`` as the example:
 
 1. Add a line to ``app.VERBS``: the verb, the path of its function, and the one-line help that ``fnkit --help``
    shows without importing the module. A test checks that this line equals the first line of the docstring.
-2. Define a command in ``commands/scan.py``, and examples for its help in ``examples``. ``@common_options`` passes ``common`` (``CommonOptions``:
-   directory, stage, output). Commands that call an API add ``@api_options`` and receive ``api``
-   (``ApiOptions``). Import heavy modules inside the function, so that ``fnkit --help`` stays fast. ::
+2. Define a command in ``commands/scan.py``, and examples for its help in ``examples``. ``@common_options`` passes
+   ``common`` (``CommonOptions``: directory, stage, output); ``@output_options`` is for commands without a project.
+   Commands that call an API add ``@api_options`` and receive ``api`` (``ApiOptions``). Import heavy modules inside
+   the function, so that ``fnkit --help`` stays fast. ::
 
        @command()
        @common_options

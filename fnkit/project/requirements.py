@@ -112,7 +112,7 @@ class _RequirementsReader:
             self.problems.add("bad-requirement", message, None, included_from)
             return
         for number, line in _logical_lines(text):
-            source = SourceLocation(self._relative_name(path), number)
+            source = SourceLocation(self._relative_name(path), number, *_columns(text.splitlines()[number - 1]))
             include = _INCLUDE_OPTION.fullmatch(line)
             if include:
                 self.read(path.parent / include.group(1).strip(), source)
@@ -200,22 +200,31 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
     given = project.get("dependencies")
     if given is None:
         return Requirements((), None)
-    source = SourceLocation(path.name, lines.line("dependencies"))
+    dependencies = lines.place("dependencies")
+    source = SourceLocation(path.name, dependencies.line, dependencies.column, dependencies.end_column)
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
         problems.add("bad-requirement", "The dependencies are not a list of strings.", None, source)
         return Requirements((), path.name)
     found: list[tuple[str, SourceLocation]] = []
     for one in given:
-        place = SourceLocation(path.name, _line_of(one, text, source.line))
+        place = _place_of(one, text, source)
         requirement = _parse_requirement(one, place, problems)
         if requirement is not None:
             found.append((requirement, place))
     return Requirements.collect(found, path.name)
 
 
-def _line_of(element: str, text: str, start: int) -> int:
-    """Return the line of a string in an array that starts at a line; ``start`` if it is not found as written."""
-    for number, line in enumerate(text.splitlines()[start - 1 :], start):
-        if f'"{element}"' in line or f"'{element}'" in line:
-            return number
-    return start
+def _place_of(element: str, text: str, array: SourceLocation) -> SourceLocation:
+    """Return the place of a string in an array; the place of the array if it is not found as written."""
+    for number, line in enumerate(text.splitlines()[array.line - 1 :], array.line):
+        for quoted in (f'"{element}"', f"'{element}'"):
+            if quoted in line:
+                column = line.index(quoted) + 1
+                return SourceLocation(array.file, number, column, column + len(quoted))
+    return array
+
+
+def _columns(line: str) -> tuple[int, int]:
+    """Return the columns of what a line has beside a comment."""
+    text = _COMMENT.sub("", line).rstrip()
+    return len(text) - len(text.lstrip()) + 1, len(text) + 1

@@ -15,6 +15,12 @@ _PACKAGE_NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)`?"
 _URL_CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
 _REQUIREMENTS_PATH = re.compile(r"`?[^`\s]*fnkit-lock-[^`\s]*`?")
 _MAX_REASON_LENGTH = 900
+_MAX_MATCHED_LENGTH = 12_000
+_MAX_STEPS = 3
+_MAX_STEP_LENGTH = 300
+_NEXT_STEP = re.compile(r" (?=And because )")
+_VERSION = r"[A-Za-z0-9][\w.-]*[<>=!~]=?[^ ,]+(?:,[<>=!~]=?[^ ,]+)*"
+_LONG_LIST = re.compile(rf"(?P<first>{_VERSION}, {_VERSION})(?:, {_VERSION})+, (?P<last>{_VERSION})")
 _REQUIRED = re.compile(r"you require ([^,;]+)")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LISTED = re.compile(r"[A-Za-z0-9][\w.-]*(?:[<>=!~]=?[^ ,]+(?:,[^ ]+)*)?")
@@ -124,7 +130,10 @@ _FAILURE_PATTERNS = (
 
 def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
     """Return the error for uv's output after a failed resolution, at the line of the requirement concerned."""
-    reason = _REQUIREMENTS_PATH.sub(request.requirements_source, condense_output(stderr))
+    given = _REQUIREMENTS_PATH.sub(request.requirements_source, stderr)
+    reason = _joined(given)
+    if len(reason) > _MAX_MATCHED_LENGTH:  # the conclusion is at the end
+        reason = f"{reason[: _MAX_MATCHED_LENGTH // 2]} … {reason[-_MAX_MATCHED_LENGTH // 2 :]}"
     for case in _FAILURE_PATTERNS:
         match = re.search(case.pattern, reason, re.IGNORECASE)
         if match is not None:
@@ -133,7 +142,7 @@ def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
             first = concerned[0] if concerned else None
             fields = {
                 "name": name,
-                "reason": reason,
+                "reason": _readable_reason(given),
                 "target": f"Python {request.target.python_name} on {request.target.platform}",
                 "place": request.requirements_source,
                 "requirement": first.text if first else name,
@@ -148,6 +157,8 @@ def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
                 hint=case.hint.format(**fields),
                 file=source.file if source else request.requirements_file,
                 line=source.line if source else None,
+                column=source.column if source else None,
+                end_column=source.end_column if source else None,
             )
     raise AssertionError("the last case matches everything")
 
@@ -175,6 +186,32 @@ def _concerned_requirements(name: str, reason: str, request: ResolutionRequest) 
 
 def condense_output(stderr: str) -> str:
     """Return uv's reasons on one line, without warnings, prefixes, drawing characters and credentials."""
+    joined = _joined(stderr)
+    return joined if len(joined) <= _MAX_REASON_LENGTH else joined[: _MAX_REASON_LENGTH - 1] + "…"
+
+
+def _joined(stderr: str) -> str:
+    return "; ".join(_sentences(stderr)) or "no reason was given"
+
+
+def _readable_reason(stderr: str) -> str:
+    """Return uv's reasons, each step of an argument on a line of its own; steps in the middle are left out."""
+    lines: list[str] = []
+    for sentence in _joined(stderr).split("; "):
+        steps = [_shortened(step) for step in _NEXT_STEP.split(sentence)]
+        if len(steps) > _MAX_STEPS:
+            steps[1:-1] = [f"… ({len(steps) - 2} more steps) …"]
+        lines.extend(steps)
+    return lines[0] if len(lines) == 1 else "\n" + "\n".join(lines)
+
+
+def _shortened(step: str) -> str:
+    """Return a step without the middle of its lists of versions, cut if it is long all the same."""
+    shorter = _LONG_LIST.sub(lambda found: f"{found['first']}, … {found['last']}", step)
+    return shorter if len(shorter) <= _MAX_STEP_LENGTH else shorter[: _MAX_STEP_LENGTH - 1] + "…"
+
+
+def _sentences(stderr: str) -> list[str]:
     reasons: list[str] = []
     is_listed = False
     for line in stderr.splitlines():
@@ -190,5 +227,4 @@ def condense_output(stderr: str) -> str:
             reasons[-1] += separator + text.removesuffix(".")
         elif text and text not in reasons:
             reasons.append(text.removesuffix("."))
-    joined = _URL_CREDENTIALS.sub(r"\1", "; ".join(reasons)) or "no reason was given"
-    return joined if len(joined) <= _MAX_REASON_LENGTH else joined[: _MAX_REASON_LENGTH - 1] + "…"
+    return [_URL_CREDENTIALS.sub(r"\1", one) for one in reasons]

@@ -10,6 +10,7 @@ import pytest
 from tests.support.cli_commands import command_paths
 from tests.support.command import FNKIT, Command
 from tests.support.golden import Golden
+from tests.support.terminal import terminal
 
 
 @pytest.mark.parametrize("command", [(), *command_paths()], ids=lambda command: " ".join(command) or "fnkit")
@@ -118,3 +119,48 @@ def test_unencodable_output_does_not_crash(fnkit: Command, project: Path) -> Non
     result = fnkit("scan", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
     assert "internal-error" not in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "coloured"),
+    [
+        (("--help",), {}, True),
+        (("scan", "--help"), {}, True),
+        (("scan", "--help", "--no-color"), {}, False),
+        (("--help",), {"NO_COLOR": "1"}, False),
+    ],
+    ids=["fnkit", "verb", "option", "variable"],
+)
+def test_help_is_coloured_on_a_terminal_only_if_allowed(
+    arguments: tuple[str, ...], variables: dict[str, str], project: Path, *, coloured: bool
+) -> None:
+    with terminal(*arguments, directory=project, variables=variables) as session:
+        assert session.wait() == 0
+    assert ("\x1b[1mUsage:" in session.shown) == coloured
+    assert ("\x1b[" in session.shown) == coloured
+
+
+def test_help_fits_a_narrow_terminal(project: Path) -> None:
+    with terminal("--help", directory=project, columns=50) as session:
+        assert session.wait() == 0
+    assert max(map(len, session.plain.splitlines())) <= 50
+
+
+def test_common_options_can_stand_before_the_verb(fnkit: Command, project: Path) -> None:
+    (project / "fnkit.toml").write_text('name = "shop"\n')
+    expected = fnkit("scan", "--json", "-C", str(project)).ok().stdout
+    elsewhere = project.parent
+    assert fnkit("--json", "-C", str(project), "scan", cwd=elsewhere).ok().stdout == expected
+    assert fnkit("-C", str(elsewhere), "scan", "--json", "-C", str(project), cwd=elsewhere).ok().stdout == expected
+    refused = fnkit("--stage", "Not A Stage", "scan")
+    assert (refused.code, "a stage has 1 to 16 characters" in refused.stderr) == (2, True)
+
+
+def test_platform_commands_accept_the_options_of_projects(fnkit: Command, project: Path) -> None:
+    assert fnkit("platform", "status", "-C", str(project), "--stage", "x", "--json").ok().json()["running"] is False
+
+
+def test_quiet_new_prints_only_the_path(fnkit: Command, project: Path) -> None:
+    result = fnkit("new", "shop", "-q").ok()
+    assert (result.stdout, result.stderr) == ("shop\n", "")
+    assert (project / "shop").is_dir()
