@@ -105,7 +105,7 @@ EXAMPLES: Final[Mapping[str, Examples]] = {
     ),
     "fnkit trigger send": (
         (
-            "fnkit trigger send on-order -d @order.json --local",
+            "fnkit trigger send on-order @order.json --local",
             "send a message to its subject or queue",
         ),
     ),

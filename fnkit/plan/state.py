@@ -169,6 +169,7 @@ def desired_state(
         by_function |= {one.function: (bundle, one) for one in bundle.slices}
         notes.extend(bundle.notes)
     selected = [spec for spec in project.functions if names is None or spec.name in names]
+    notes.extend(note for spec in selected for note in spec.notes)
     owner = owner_tags(project.name, project.stage)
     location = _Location(project_id, region, nats_account)
     _check_nats_accounts(selected, location)

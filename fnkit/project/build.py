@@ -26,7 +26,7 @@ from fnkit.contract.toml_lines import KeyPath
 from fnkit.errors import Problem
 from fnkit.project import validation
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
-from fnkit.project.event_sources import build_crons, build_triggers
+from fnkit.project.event_sources import build_crons, build_triggers, never_running_notes
 from fnkit.project.handlers import check_handler
 from fnkit.project.languages.python import find_application_entry, find_entry
 from fnkit.project.model import (
@@ -93,6 +93,7 @@ class FunctionBuilder:
         notes = self._check_handler(function, handler, language, build, subject)
         entry = self._find_entry(function, handler, runtime, subject)
         valid = validation.validate_settings(declaration, subject)
+        crons = build_crons(function.crons, subject)
         env, secrets = declaration.env or {}, declaration.secrets or ()
         validation.check_variable_counts(env, secrets, (self.namespace.env, self.namespace.secrets), subject)
         return FunctionSpec(
@@ -107,12 +108,12 @@ class FunctionBuilder:
             tags=tuple(dict.fromkeys(declaration.tags or ())),
             domains=tuple(dict.fromkeys(declaration.domains or ())),
             private_network_id=declaration.private_network_id or "",
-            crons=build_crons(function.crons, subject),
+            crons=crons,
             triggers=build_triggers(function.triggers, subject),
             preload=declaration.preload is not False,
             root=function.root,
             build=build,
-            notes=notes,
+            notes=(*notes, *never_running_notes(function.name, crons)),
             entry=entry,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from fnkit.authoring.declarations import CronDeclaration, TriggerDeclaration
-from fnkit.contract.cron import schedule_error
+from fnkit.contract.cron import CronSchedule, schedule_error
 from fnkit.contract.limits import (
     NATS_SUBJECT_MAX,
     PAYLOAD_MAX_BYTES,
@@ -53,6 +53,16 @@ def build_crons(
         specs.append(CronSpec(name=name, schedule=cron.schedule, args=args, source=declared.whole))
     subject.problems.add_duplicates("cron", subject.name, ((spec.name, spec.source) for spec in specs))
     return tuple(specs)
+
+
+def never_running_notes(function: str, crons: Iterable[CronSpec]) -> tuple[str, ...]:
+    """Return a note about each cron whose schedule is valid, but names only days that do not exist."""
+    return tuple(
+        f"{function}: {one.name} never runs, because no year has a day for '{one.schedule}' "
+        f"({one.source.file}:{one.source.line})."
+        for one in crons
+        if schedule_error(one.schedule) is None and not CronSchedule.parse(one.schedule).can_fire
+    )
 
 
 def _json_error(value: object) -> str | None:

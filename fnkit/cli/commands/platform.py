@@ -272,8 +272,9 @@ def _not_running_error(data_dir: Path) -> PlatformError:
 @output_options
 def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
     """Show the logs of the platform's processes, and the requests to its API."""
-    from fnkit.platform.supervisor.launcher import LogFileFollower, tail_log
+    from fnkit.platform.supervisor.launcher import LogFileFollower, check_data_dir_readable, tail_log
 
+    check_data_dir_readable(data_dir)
     chosen = process or _LOGS
     # Readers start at the current end of the files, so opening them before the tail is printed loses no line.
     readers = {name: LogFileFollower(data_dir, name) for name in chosen} if follow else {}

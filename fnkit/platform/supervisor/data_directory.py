@@ -212,6 +212,39 @@ def default_data_dir() -> Path:
     return (Path(data) if Path(data).is_absolute() else Path.home() / ".local" / "share") / "fnkit"
 
 
+def check_data_dir_readable(data_dir: Path) -> None:
+    """Check that this user can look into the data directory, if it exists.
+
+    What is in a directory of somebody else is unknown: it is not known either that no platform runs there.
+
+    Raises:
+        PlatformError: ``data-folder-owner`` or ``data-folder-permissions``.
+    """
+    try:
+        owner = data_dir.stat().st_uid
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PlatformError(
+            f"The data directory {data_dir} cannot be used: {error.strerror}.",
+            code="data-folder",
+            hint="Choose another one with --data-dir or FNKIT_HOME.",
+        ) from None
+    if os.access(data_dir, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return
+    if owner != os.geteuid():
+        raise PlatformError(
+            f"The data directory {data_dir} belongs to another user (uid {owner}).",
+            code="data-folder-owner",
+            hint="Choose another one with --data-dir or FNKIT_HOME.",
+        )
+    raise PlatformError(
+        f"The data directory {data_dir} cannot be read.",
+        code="data-folder-permissions",
+        hint=f"Its owner needs all rights: chmod 700 {data_dir}",
+    )
+
+
 def create_data_dir(data_dir: Path) -> None:
     """Create the data directory with mode 0700, or check an existing one.
 

@@ -32,6 +32,7 @@ from fnkit.platform.supervisor.backup_file import BackupManifest
 from fnkit.platform.supervisor.data_directory import (
     PlatformCredentials,
     RunFile,
+    check_data_dir_readable,
     child_environment,
     create_data_dir,
     default_data_dir,
@@ -65,6 +66,7 @@ __all__ = [
     "TrustStore",
     "backup_platform",
     "build_manifests",
+    "check_data_dir_readable",
     "check_operating_system",
     "create_api_key",
     "default_data_dir",
@@ -187,9 +189,10 @@ def find_running_platform(data_dir: Path | None = None) -> RunningPlatform | Non
     """Return the platform of a data directory, by default the user's; ``None`` if it is not running.
 
     Raises:
-        PlatformError: ``identity-unreadable``.
+        PlatformError: ``identity-unreadable``, or as ``check_data_dir_readable``.
     """
     layout = DataLayout(data_dir or default_data_dir())
+    check_data_dir_readable(layout.data_dir)
     run = read_run_file(layout.run_file)
     if run is None or process_start_time(run.pid) != run.started_at:
         return None
@@ -201,7 +204,7 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
     """Return the status of the platform of a data directory, by default the user's.
 
     Raises:
-        PlatformError: ``identity-unreadable``.
+        PlatformError: As ``find_running_platform``.
     """
     found = find_running_platform(data_dir)
     if found is None:
@@ -353,6 +356,7 @@ def backup_platform(target: Path, data_dir: Path) -> BackupManifest:
     from fnkit.platform.supervisor.backup import complete_restore, create_backup
 
     layout = DataLayout(data_dir)
+    check_data_dir_readable(data_dir)
     if layout.restore_dir.exists():  # of a restore that was killed; no platform runs in this state
         with _exclusive(layout):
             complete_restore(layout)
@@ -360,7 +364,12 @@ def backup_platform(target: Path, data_dir: Path) -> BackupManifest:
 
 
 def has_data(data_dir: Path) -> bool:
-    """Return whether a data directory contains anything that a restore would replace."""
+    """Return whether a data directory contains anything that a restore would replace.
+
+    Raises:
+        PlatformError: As ``check_data_dir_readable``.
+    """
+    check_data_dir_readable(data_dir)
     layout = DataLayout(data_dir)
     return any(
         one.exists() for one in (layout.credentials_file, layout.database, layout.keys_dir, layout.blobs_dir)

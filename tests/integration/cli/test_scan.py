@@ -75,6 +75,12 @@ def test_project_is_found_from_subdirectory_and_by_option(fnkit: Command, projec
     assert fnkit("scan", "--json", "-C", str(project), cwd=project.parent).ok().stdout == expected
 
 
+def test_schedule_that_never_runs_is_noted(fnkit: Command, project: Path) -> None:
+    _write_project(project, VALID.replace("*/5 * * * *", "0 0 31 2 *"))
+    note = "clean-up: cron-1 never runs, because no year has a day for '0 0 31 2 *' (handlers.py:4)."
+    assert fnkit("scan", "--json").ok().json()["notes"] == [note]
+
+
 def test_import_that_nothing_provides_is_a_problem(fnkit: Command, project: Path) -> None:
     _write_project(project, "import json\nimport httpx\nimport yaml\n" + VALID)
     result = fnkit("scan", "--json")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.supervisor.data_directory import create_data_dir, create_socket_dir, default_data_dir
+from fnkit.platform.supervisor.data_directory import (
+    check_data_dir_readable,
+    create_data_dir,
+    create_socket_dir,
+    default_data_dir,
+)
 
 
 def test_default_data_directory_is_fnkit_home_or_the_xdg_data_home(
@@ -54,6 +60,34 @@ def test_directory_of_another_user_is_rejected(tmp_path: Path) -> None:
     error = _rejection(tmp_path)
     assert error.code == "data-folder-owner"
     assert "12345" in error.message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_directory_that_another_user_keeps_closed_is_not_taken_for_an_empty_one() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to the other user
+        os.seteuid(12345)
+        try:
+            with pytest.raises(PlatformError, match="belongs to another user") as raised:
+                check_data_dir_readable(Path(folder))
+        finally:
+            os.seteuid(0)
+    assert raised.value.code == "data-folder-owner"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_unreadable_directory_is_rejected(tmp_path: Path) -> None:
+    tmp_path.chmod(0)
+    try:
+        with pytest.raises(PlatformError) as raised:
+            check_data_dir_readable(tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+    assert raised.value.code == "data-folder-permissions"
+
+
+def test_missing_and_own_directories_are_readable(tmp_path: Path) -> None:
+    check_data_dir_readable(tmp_path)
+    check_data_dir_readable(tmp_path / "missing")
 
 
 def test_file_as_data_directory_is_rejected(tmp_path: Path) -> None:
