@@ -101,6 +101,7 @@ class FunctionBuilder:
             runtime=runtime,
             handler=handler if entry is None else entry.entry_handler,
             source=function.source,
+            secrets_source=function.declared.of("secrets"),
             **asdict(valid),
             description=function.summary if declaration.description is None else declaration.description,
             env=dict(env),

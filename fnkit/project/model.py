@@ -155,6 +155,7 @@ class FunctionSpec(ValidSettings):
         build: The declared build, or ``None``.
         notes: Sentences for the user about what is accepted, but may not work everywhere.
         entry: The module that ``handler`` refers to, or ``None`` where it refers to the user's own function.
+        secrets_source: Where its secrets are declared; ``None`` for the function itself.
     """
 
     name: str
@@ -174,6 +175,7 @@ class FunctionSpec(ValidSettings):
     build: BuildCommand | None = None
     notes: tuple[str, ...] = ()
     entry: EntryModule | None = None
+    secrets_source: SourceLocation | None = field(default=None, compare=False)
 
     @property
     def user_handler(self) -> str:
@@ -190,6 +192,7 @@ class NamespaceSpec:
         shared: Whether it may contain functions of other projects. fnkit does not change the settings of a shared
             namespace and never deletes it.
         source: Where the settings name the namespace.
+        secrets_source: Where they name its secrets; ``None`` for the same place.
     """
 
     name: str
@@ -199,6 +202,7 @@ class NamespaceSpec:
     secrets: tuple[str, ...]
     tags: tuple[str, ...]
     source: SourceLocation = SourceLocation("pyproject.toml", 1)
+    secrets_source: SourceLocation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,7 +133,7 @@ def declared_secrets(project: Project) -> dict[str, SourceLocation]:
     namespaces = () if project.namespace.shared else (project.namespace,)
     for owner in (*project.functions, *namespaces):
         for name in owner.secrets:
-            declared.setdefault(name, owner.source)
+            declared.setdefault(name, owner.secrets_source or owner.source)
     return declared
 
 

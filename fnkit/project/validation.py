@@ -195,6 +195,7 @@ def build_namespace(settings: Settings, stage: str, problems: ProblemList) -> Na
         secrets=tuple(dict.fromkeys(table.secrets)),
         tags=tuple(dict.fromkeys(table.tags)),
         source=source,
+        secrets_source=settings.location("namespace", "secrets"),
     )
 
 

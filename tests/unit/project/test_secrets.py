@@ -43,7 +43,7 @@ def test_secrets_of_the_namespace_are_read(tmp_path: Path) -> None:
 
 def test_missing_secret_is_reported_at_its_declaration(tmp_path: Path) -> None:
     error = invalid(project(tmp_path, stage="prod", settings="[namespace]\nsecrets = ['SPACE']\n"), {})
-    assert locations(error.problems) == ["missing-secret app.py:3", "missing-secret fnkit.toml:2"]
+    assert locations(error.problems) == ["missing-secret app.py:2", "missing-secret fnkit.toml:3"]
     assert error.problems[0].hint == "Set it in the environment or .env.prod or .env."
 
 
@@ -64,7 +64,7 @@ def test_repr_str_and_tracebacks_contain_no_secret_value(tmp_path: Path) -> None
 def test_too_long_secret_is_reported_without_its_value(tmp_path: Path) -> None:
     assert dict(read_secret_values(project(tmp_path), {"KEY": "é" * 32_768})) == {"KEY": "é" * 32_768}
     error = invalid(project(tmp_path), {"KEY": "é" * 32_768 + "x"})
-    assert locations(error.problems) == ["secret-too-long app.py:3"]
+    assert locations(error.problems) == ["secret-too-long app.py:2"]
     assert "é" not in str(error.problems)
 
 
