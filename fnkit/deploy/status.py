@@ -11,6 +11,7 @@ from fnkit.client.api import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Function, Trigger
+from fnkit.contract.text import natural_key
 from fnkit.deploy.events import EventCallback
 from fnkit.deploy.loading import ProjectIdentity
 from fnkit.deploy.observe import observe_namespace
@@ -117,7 +118,7 @@ def live_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[
             code="not-deployed",
             hint="Deploy the project first.",
         )
-    functions = sorted(observed.functions, key=lambda one: one.name)
+    functions = sorted(observed.functions, key=lambda one: natural_key(one.name))
     with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
         lists = list(pool.map(lambda one: limiter.call(lambda: fetch(one.id)), functions))
     found = [
@@ -126,7 +127,7 @@ def live_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[
         for source in sources
         if source.status != Status.DELETING
     ]
-    return sorted(found, key=lambda one: one.qualified_name)
+    return sorted(found, key=lambda one: natural_key(one.qualified_name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,9 +217,9 @@ def read_project_status(
         region=api.endpoint.region,
         functions=tuple(
             _function_status(name, live.get(name), drift, target, identity.namespace)
-            for name in sorted(owned | set(drift or ()))
+            for name in sorted(owned | set(drift or ()), key=natural_key)
         ),
-        foreign=tuple(sorted(set(live) - owned)),
+        foreign=tuple(sorted(set(live) - owned, key=natural_key)),
         drift_problem=drift_problem,
     )
 
