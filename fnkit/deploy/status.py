@@ -13,6 +13,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Function, Trigger
 from fnkit.contract.text import natural_key
 from fnkit.deploy.events import EventCallback
+from fnkit.deploy.identifiers import find_id
 from fnkit.deploy.loading import ProjectIdentity
 from fnkit.deploy.observe import observe_namespace
 from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
@@ -69,7 +70,8 @@ def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -
 def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> EventSource[T]:
     """Return the cron or trigger that a name refers to.
 
-    A name is an id, ``function/name``, the name of the cron or trigger, or the name of its function.
+    A name is an id or its first 8 characters, ``function/name``, the name of the cron or trigger, or the name of
+    its function.
 
     Args:
         sources: The candidates.
@@ -80,8 +82,9 @@ def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> Event
         NotFoundError: Nothing has that name.
         UsageError: ``ambiguous-name``, listing all matches.
     """
+    identifier = find_id(name, [one.resource.id for one in sources], f"{kind}s")
     for matches in (
-        [one for one in sources if name in (one.resource.id, one.qualified_name)],
+        [one for one in sources if one.resource.id == identifier or one.qualified_name == name],
         [one for one in sources if name in (one.resource.name, one.function.name)],
     ):
         if len(matches) == 1:
