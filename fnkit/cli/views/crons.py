@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, state_cell, styled
+from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
 from fnkit.cli.times import exact_time, format_time, relative_time
 from fnkit.cli.views.deliveries import last_delivery
@@ -62,10 +62,10 @@ class CronsView:
             one.qualified_name,
             one.resource.schedule,
             state_cell(one.resource.status),
-            styled("never", "yellow") if next_run is None else format_time(console, next_run, self.now),
+            safe_text("never", "yellow") if next_run is None else format_time(console, next_run, self.now),
             last_delivery(console, last, self.now),
         )
-        return Row(cells, (styled(last.error, "dim"),) if last is not None and last.error else ())
+        return Row(cells, (safe_text(last.error, "dim"),) if last is not None and last.error else ())
 
     def _cron_to_json(self, one: EventSource[Cron]) -> dict[str, object]:
         next_run = _next_run(one.resource.schedule, self.now)
@@ -109,10 +109,10 @@ class SchedulePreviewView:
         for number, one in enumerate(self.previews):
             if number:
                 console.print()
-            name = styled(f"{one.function}/{one.name}" if one.function else one.schedule, NAME_STYLE)
-            print_wrapped(console, name + styled(f"  {one.schedule}" if one.function else ""))
+            name = safe_text(f"{one.function}/{one.name}" if one.function else one.schedule, NAME_STYLE)
+            print_wrapped(console, name + safe_text(f"  {one.schedule}" if one.function else ""))
             if not one.runs:
-                print_wrapped(console, styled("It never runs.", "yellow"), indent=2)
+                print_wrapped(console, safe_text("It never runs.", "yellow"), indent=2)
             print_table(
                 console,
                 (Column("UTC"), Column("LOCAL TIME"), Column("", "dim")),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, state_cell, styled
+from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
 from fnkit.cli.times import format_time, parse_time, short_id
 
@@ -33,8 +33,8 @@ _CAUSES: Final = {"fire": "manual run", "replay": "replay"}
 def last_delivery(console: Console, delivery: DeliveryView | None, now: datetime) -> Text:
     """Return how the newest delivery of a cron or trigger ended and when; nothing if there is none."""
     if delivery is None:
-        return styled("")
-    return state_cell(delivery.status) + styled(f" {format_time(console, parse_time(delivery.at), now)}")
+        return safe_text("")
+    return state_cell(delivery.status) + safe_text(f" {format_time(console, parse_time(delivery.at), now)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,13 @@ class DeliveriesView:
         """Print a table of the deliveries, each with its error below it."""
         print_table(console, _COLUMNS, [self._row(console, one) for one in self.deliveries])
         for omitted in self.skipped:
-            label = styled("not replayed:", "yellow")
+            label = safe_text("not replayed:", "yellow")
             print_wrapped(console, f"{short_id(console, omitted.id)}: {omitted.reason}", label=label)
         if not self.deliveries and not self.skipped:
             print_wrapped(console, self._nothing())
         elif len(self.deliveries) < self.total and not self.is_replay:
             shown = f"Showing {len(self.deliveries)} of {self.total}; use --limit for more."
-            print_wrapped(console, styled(shown, "dim"))
+            print_wrapped(console, safe_text(shown, "dim"))
 
     def _row(self, console: Console, one: DeliveryView) -> Row:
         notes = [_CAUSES[one.cause]] if one.cause in _CAUSES else []
@@ -91,7 +91,7 @@ class DeliveriesView:
             short_id(console, one.id),
             ", ".join(notes),
         )
-        return Row(cells, (styled(one.error, "dim"),) if one.error else ())
+        return Row(cells, (safe_text(one.error, "dim"),) if one.error else ())
 
     def _nothing(self) -> str:
         if self.is_replay:
@@ -117,13 +117,13 @@ class CronRunView:
         one = self.delivery
         response = "did not respond" if one.http_status is None else f"responded with {one.http_status}"
         duration = "" if one.duration_ms is None else f" in {one.duration_ms:.1f} ms"
-        sentence = styled(f"{response}{duration}.")
-        print_wrapped(console, styled(one.function, NAME_STYLE) + styled(" ") + sentence, label=self._mark())
+        sentence = safe_text(f"{response}{duration}.")
+        print_wrapped(console, safe_text(one.function, NAME_STYLE) + safe_text(" ") + sentence, label=self._mark())
         if one.error:
             print_wrapped(console, one.error, indent=2)
 
     def _mark(self) -> Text:
-        return styled("✓", "green") if self.delivery.status == "succeeded" else styled("✗", "red")
+        return safe_text("✓", "green") if self.delivery.status == "succeeded" else safe_text("✗", "red")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class SentMessageView:
         """Print where the message went."""
         one = self.message
         where = "NATS subject" if one.kind == "nats" else "SQS queue"
-        sentence = styled(f"Sent to {where} ") + styled(one.address, NAME_STYLE)
+        sentence = safe_text(f"Sent to {where} ") + safe_text(one.address, NAME_STYLE)
         if one.stream:
-            sentence = sentence + styled(", stored in stream ") + styled(one.stream, NAME_STYLE)
-        print_wrapped(console, sentence + styled("."))
+            sentence = sentence + safe_text(", stored in stream ") + safe_text(one.stream, NAME_STYLE)
+        print_wrapped(console, sentence + safe_text("."))

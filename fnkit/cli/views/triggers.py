@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, state_cell, styled
+from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.deliveries import last_delivery
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig
@@ -73,13 +73,13 @@ class TriggersView:
         how = self.listening.get(one.resource.id)
         details = []
         if one.resource.error_message:
-            details.append(styled(one.resource.error_message, "red"))
+            details.append(safe_text(one.resource.error_message, "red"))
         elif how is not None and how.state == "idle":
-            details.append(styled("idle: ", "yellow") + styled(how.words))
+            details.append(safe_text("idle: ", "yellow") + safe_text(how.words))
         elif how is not None:
-            details.append(styled(how.words, "dim"))
+            details.append(safe_text(how.words, "dim"))
         if last is not None and last.error:
-            details.append(styled("last error: ", "dim") + styled(last.error))
+            details.append(safe_text("last error: ", "dim") + safe_text(last.error))
         return details
 
     def _trigger_to_json(self, one: EventSource[Trigger]) -> dict[str, object]:
