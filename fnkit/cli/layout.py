@@ -1,4 +1,4 @@
-"""Lays out text for the width at hand: tables, and sentences that are wrapped between words.
+"""Lays out text for the width at hand: tables, lists of fields, and sentences that are wrapped between words.
 
 A table whose columns do not fit puts the widest ones on lines of their own below each row, so that no address, id
 or word is ever broken. Without a terminal (``PIPE_WIDTH``) everything fits, and each row is one line.
@@ -35,6 +35,7 @@ _STYLE_BY_STATE: Final = {state: style for style, states in _STATE_STYLES.items(
 _WORD: Final = re.compile(r"\s*\S+\s*")
 _GAP: Final = 2
 _DETAIL_INDENT: Final = 2
+_MIN_WRAPPED_WIDTH: Final = 24  # of a column of sentences; a narrower one would have a word or two in each line
 
 
 def state_style(state: str) -> str:
@@ -55,11 +56,13 @@ class Column:
         title: Its heading, in upper case.
         style: The rich style of its cells.
         right: Whether its cells are aligned to the right.
+        wraps: Whether its cells are sentences, which are wrapped within the column. The last column only.
     """
 
     title: str
     style: str = ""
     right: bool = False
+    wraps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +92,42 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Row]
     texts = [
         [safe_text(cell, column.style) for cell, column in zip(row.cells, columns, strict=True)] for row in rows
     ]
+    room = console.width - indent
     widths = [_column_width(column, [line[place] for line in texts]) for place, column in enumerate(columns)]
-    inline = _places_that_fit(widths, console.width - indent)
+    widths = _narrowed(columns, widths, room)
+    inline = _places_that_fit(widths, room)
     heading = [safe_text(column.title, "dim") for column in columns]
     for line, details in zip([heading, *texts], [(), *(row.details for row in rows)], strict=True):
         cells = [(line[place], widths[place], columns[place].right) for place in inline]
-        print_text(console, _aligned(cells, indent))
+        for text in _aligned(cells, indent):
+            print_text(console, text)
         if line is not heading:
             _print_below(console, columns, line, inline, indent + _DETAIL_INDENT)
         for detail in details:
             print_wrapped(console, detail, indent=indent + _DETAIL_INDENT, hanging=2)
+
+
+def print_fields(console: Console, fields: Sequence[tuple[str, Cell]], *, indent: int = 0) -> None:
+    """Print names with their values, a line for each, without those whose value is empty."""
+    shown = [(name, safe_text(value)) for name, value in fields]
+    width = max((cell_len(name) for name, value in shown if value), default=0)
+    for name, value in shown:
+        if value:
+            print_wrapped(console, value, label=Text(f"{name:<{width}} ", "dim"), indent=indent)
+
+
+def print_commands(console: Console, title: str, commands: Sequence[tuple[str, str]]) -> None:
+    """Print commands to type below a title, each with what it is for, or an empty text for nothing to add."""
+    print_wrapped(console, title)
+    width = max((cell_len(command) for command, _ in commands), default=0)
+    fits = all(_DETAIL_INDENT + width + _GAP + cell_len(purpose) <= console.width for _, purpose in commands)
+    for command, purpose in commands:
+        line = Text(" " * _DETAIL_INDENT) + safe_text(command, NAME_STYLE)
+        if purpose and fits:
+            line = line + Text(" " * (width - cell_len(command) + _GAP)) + safe_text(purpose, "dim")
+        print_text(console, line)
+        if purpose and not fits:
+            print_wrapped(console, safe_text(purpose, "dim"), indent=2 * _DETAIL_INDENT)
 
 
 def print_text(console: Console, text: Text) -> None:
@@ -123,11 +152,9 @@ def print_wrapped(
     if label:
         head.append(" ")
     margin = head.cell_len if hanging is None else indent + hanging
-    for number, line in enumerate(safe_text(text).split("\n", allow_blank=True)):
-        start = head if number == 0 else Text(" " * margin)
-        breaks = _line_breaks(line.plain, console.width, first=start.cell_len, margin=margin)
-        for part, piece in enumerate(line.divide(breaks)):
-            print_text(console, (start if part == 0 else Text(" " * margin)) + piece)
+    lines = _wrapped(safe_text(text), console.width, first=head.cell_len, margin=margin)
+    for number, line in enumerate(lines):
+        print_text(console, (head if number == 0 else Text(" " * margin)) + line)
 
 
 def safe_text(cell: Cell, style: str = "") -> Text:
@@ -154,6 +181,15 @@ def counted(number: int, thing: str) -> str:
     ('1 function', '2 functions')
     """
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _wrapped(text: Text, width: int, *, first: int = 0, margin: int = 0) -> list[Text]:
+    """Return the lines of a text that is ``width`` cells wide with what stands before them (``_line_breaks``)."""
+    lines: list[Text] = []
+    for line in text.split("\n", allow_blank=True):
+        breaks = _line_breaks(line.plain, width, first=margin if lines else first, margin=margin)
+        lines += line.divide(breaks)
+    return lines
 
 
 def _line_breaks(text: str, width: int, *, first: int, margin: int) -> list[int]:
@@ -184,6 +220,14 @@ def _column_width(column: Column, cells: Sequence[Text]) -> int:
     return max(widest, len(column.title)) if widest else 0
 
 
+def _narrowed(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Return the widths with a last column of sentences in the room that the others leave, if that is enough."""
+    left = room - sum(width + _GAP for width in widths[:-1] if width)
+    if columns[-1].wraps and _MIN_WRAPPED_WIDTH <= left < widths[-1]:
+        return [*widths[:-1], left]
+    return list(widths)
+
+
 def _places_that_fit(widths: Sequence[int], room: int) -> list[int]:
     """Return the columns that stay in the row: all but the widest ones, which go below it."""
     inline = [place for place, width in enumerate(widths) if width]
@@ -192,20 +236,27 @@ def _places_that_fit(widths: Sequence[int], room: int) -> list[int]:
     return inline
 
 
-def _aligned(cells: Sequence[tuple[Text, int, bool]], indent: int) -> Text:
-    line = Text(" " * indent)
-    for cell, width, right in cells:
-        padding = " " * (width - cell.cell_len)
-        line = line + Text(padding) + cell if right else line + cell + Text(padding)
-        line.append(" " * _GAP)
-    return line
+def _aligned(cells: Sequence[tuple[Text, int, bool]], indent: int) -> list[Text]:
+    """Return the lines of a row: one, and more if a cell is wrapped in its column."""
+    wrapped = [_wrapped(cell, width) for cell, width, _ in cells]
+    lines = []
+    for number in range(max(map(len, wrapped))):
+        line = Text(" " * indent)
+        for pieces, (_, width, right) in zip(wrapped, cells, strict=True):
+            piece = pieces[number] if number < len(pieces) else Text()
+            piece.rstrip()
+            padding = Text(" " * (width - piece.cell_len))
+            line = line + padding + piece if right else line + piece + padding
+            line.append(" " * _GAP)
+        lines.append(line)
+    return lines
 
 
 def _print_below(
     console: Console, columns: Sequence[Column], cells: Sequence[Text], inline: Sequence[int], indent: int
 ) -> None:
-    """Print the cells that do not fit into the row, each after its column's title."""
-    below = [place for place, cell in enumerate(cells) if place not in inline and cell.cell_len]
-    for place in below:
-        label = Text(columns[place].title.lower(), "dim")
-        print_wrapped(console, cells[place], label=label, indent=indent)
+    """Print the cells that do not fit into the row, each after its column's title, except sentences."""
+    for place, cell in enumerate(cells):
+        if place not in inline and cell.cell_len:
+            label = "" if columns[place].wraps else Text(columns[place].title.lower(), "dim")
+            print_wrapped(console, cell, label=label, indent=indent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,20 +26,20 @@ class SchedulePreview:
     runs: tuple[float, ...]
 
 
-def preview_schedules(common: CommonOptions, name: str, count: int) -> tuple[SchedulePreview, ...]:
+def preview_schedules(common: CommonOptions, name: str, count: int, *, after: float) -> tuple[SchedulePreview, ...]:
     """Return the next runs of an expression or of crons of the project.
 
     Args:
         common: The common options, which locate the project.
         name: A schedule expression, or the name of a cron or of a function; empty for all crons of the project.
         count: Number of runs for each schedule.
+        after: Unix seconds that all runs follow.
 
     Raises:
         UsageError: The expression is invalid, or no cron matches the name.
         ProjectInvalid: The project has problems.
         ProjectError: The project could not be read.
     """
-    now = time.time()
     if any(character.isspace() for character in name.strip()) or name.startswith(_EXPRESSION_PREFIXES):
         if fault := schedule_error(name):
             raise UsageError(
@@ -48,7 +47,7 @@ def preview_schedules(common: CommonOptions, name: str, count: int) -> tuple[Sch
                 code="bad-expression",
                 hint="A schedule has five fields in UTC: minute, hour, day of month, month, day of week.",
             )
-        return (SchedulePreview("", "", name, _next_runs(name, now, count)),)
+        return (SchedulePreview("", "", name, _next_runs(name, after, count)),)
     project = load_project(common.directory, stage=common.stage)
     declared = [(function, cron) for function in project.functions for cron in function.crons]
     meant = [
@@ -64,7 +63,7 @@ def preview_schedules(common: CommonOptions, name: str, count: int) -> tuple[Sch
             hint=f"Its crons are: {known}. Put quotes around a schedule, so that it is one argument.",
         )
     return tuple(
-        SchedulePreview(function.name, cron.name, cron.schedule, _next_runs(cron.schedule, now, count))
+        SchedulePreview(function.name, cron.name, cron.schedule, _next_runs(cron.schedule, after, count))
         for function, cron in meant
     )
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fnkit.contract.platform import PlatformInfo
+
 _SHORT_ID_LENGTH: Final = 8
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _DAYS_UNTIL_DATE: Final = 30
@@ -47,3 +49,14 @@ def parse_time(text: str) -> datetime:
 def short_id(console: Console, identifier: str) -> str:
     """Return 8 characters of an id, which commands accept too, for a terminal, and all of it elsewhere."""
     return identifier[:_SHORT_ID_LENGTH] if console.is_terminal else identifier
+
+
+def platform_time(info: PlatformInfo | None) -> datetime:
+    """Return the time by which crons run: the local platform's clock may run faster than this machine's, or stand.
+
+    Args:
+        info: The platform's description; ``None`` for Scaleway, whose time is this machine's.
+    """
+    if info is None or info.now is None:
+        return datetime.now(UTC)
+    return datetime.fromtimestamp(info.now, UTC)

@@ -70,7 +70,13 @@ class DeliveryLogClient:
         return not self._transport.endpoint.is_scaleway
 
     def list_page(
-        self, kind: str, source_id: str, *, statuses: Sequence[str] = (), limit: int = 20
+        self,
+        kind: str,
+        source_id: str,
+        *,
+        statuses: Sequence[str] = (),
+        limit: int = 20,
+        before: str | None = None,
     ) -> DeliveryPage:
         """Return one page of deliveries, newest first.
 
@@ -79,8 +85,9 @@ class DeliveryLogClient:
             source_id: Id of the cron or trigger.
             statuses: Statuses to include; empty for all.
             limit: Maximum number of deliveries.
+            before: ``next`` of the page before; ``None`` for the first page.
         """
-        query = {"status": ",".join(statuses) or None, "limit": limit}
+        query = {"status": ",".join(statuses) or None, "limit": limit, "before": before}
         return self._transport.request("GET", self._path(kind, source_id, "deliveries"), DeliveryPage, query=query)
 
     def get(self, kind: str, source_id: str, delivery_id: str) -> DeliveryView:

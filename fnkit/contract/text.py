@@ -1,9 +1,14 @@
-"""Text from elsewhere, such as a handler's error, made safe to show in a terminal, a log or an error message."""
+"""Text from elsewhere, such as a handler's error, made safe to show in a terminal, a log or an error message.
+
+Also the order in which names are shown.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+_NUMBER: Final = re.compile(r"([0-9]+)")
 _ESCAPED: Final = (
     *range(0x20),  # C0: line breaks, escape sequences, backspaces
     *range(0x7F, 0xA0),  # DEL and C1, in which 0x9B begins an escape sequence
@@ -25,3 +30,19 @@ def escape_control_characters(text: str, *, multiline: bool = False) -> str:
     '\\x1b[2Jdone\\n2026-01-01 forged'
     """
     return text.translate(_REPLACEMENTS_IN_LINES if multiline else _REPLACEMENTS)
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
+    """Return the key by which names are sorted for people: numbers in them by value.
+
+    >>> sorted(["endpoint-10", "endpoint-2", "api"], key=natural_key)
+    ['api', 'endpoint-2', 'endpoint-10']
+    """
+    parts = _NUMBER.split(name)  # text and numbers take turns, so that only like is compared with like
+    return tuple(_number_key(part) if place % 2 else (0, part) for place, part in enumerate(parts)), name
+
+
+def _number_key(digits: str) -> tuple[int, str]:
+    """Return the key of a number without its value: names from an API can have more digits than ``int`` takes."""
+    significant = digits.lstrip("0")
+    return len(significant), significant

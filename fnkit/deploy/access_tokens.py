@@ -12,6 +12,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateToken
 from fnkit.contract.resources import Token
 from fnkit.deploy.deployed import DeployedNamespace
+from fnkit.deploy.identifiers import find_id
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import ApiError, NotFoundError
 
@@ -105,15 +106,22 @@ def list_access_tokens(api: FunctionsApi, deployed: DeployedNamespace) -> tuple[
 def delete_access_token(api: FunctionsApi, deployed: DeployedNamespace, token_id: str) -> AccessToken:
     """Delete a token of the namespace or of one of its functions.
 
+    Args:
+        api: The API.
+        deployed: The live namespace.
+        token_id: The id of the token, or its first 8 characters.
+
     Raises:
+        UsageError: ``ambiguous-name``: the ids of several begin so.
         NotFoundError: ``no-such-token``: there is none with this ID, or it belongs to another project.
     """
-    found = next((one for one in list_access_tokens(api, deployed) if one.token.id == token_id), None)
+    tokens = {one.token.id: one for one in list_access_tokens(api, deployed)}
+    found = tokens.get(find_id(token_id, tokens, "tokens") or "")
     if found is None:
         raise NotFoundError(
             f"Namespace {deployed.namespace.name} has no token {token_id}.",
             code="no-such-token",
             hint="`fnkit token list` lists the tokens with their IDs.",
         )
-    api.tokens.delete(token_id)
+    api.tokens.delete(found.token.id)
     return found

@@ -15,6 +15,7 @@ from fnkit.client import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateDomain
 from fnkit.contract.resources import Domain, Function
+from fnkit.contract.text import natural_key
 from fnkit.deploy.deployed import DeployedNamespace
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import ApiError, DeployError, NotFoundError
@@ -102,7 +103,7 @@ def list_domains(api: FunctionsApi, deployed: DeployedNamespace) -> tuple[Functi
         for domain in domains
         if domain.status != Status.DELETING
     ]
-    return tuple(sorted(found, key=lambda one: one.domain.hostname))
+    return tuple(sorted(found, key=lambda one: natural_key(one.domain.hostname)))
 
 
 def remove_domain(api: FunctionsApi, deployed: DeployedNamespace, hostname: str) -> FunctionDomain:

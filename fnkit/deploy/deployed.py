@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from fnkit.client import FunctionsApi
 from fnkit.contract.resources import Function, Namespace
+from fnkit.contract.text import natural_key
 from fnkit.deploy.observe import observe_namespace
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import NotFoundError
@@ -65,4 +66,5 @@ def read_deployed_namespace(api: FunctionsApi, namespace: str) -> DeployedNamesp
             code="not-deployed",
             hint="Deploy the project first, or check --stage and --region.",
         )
-    return DeployedNamespace(observed.namespace, tuple(sorted(observed.functions, key=lambda one: one.name)))
+    functions = sorted(observed.functions, key=lambda one: natural_key(one.name))
+    return DeployedNamespace(observed.namespace, tuple(functions))

@@ -11,7 +11,9 @@ from fnkit.client.api import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Function, Trigger
+from fnkit.contract.text import natural_key
 from fnkit.deploy.events import EventCallback
+from fnkit.deploy.identifiers import find_id
 from fnkit.deploy.loading import ProjectIdentity
 from fnkit.deploy.observe import observe_namespace
 from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
@@ -68,7 +70,8 @@ def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -
 def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> EventSource[T]:
     """Return the cron or trigger that a name refers to.
 
-    A name is an id, ``function/name``, the name of the cron or trigger, or the name of its function.
+    A name is an id or its first 8 characters, ``function/name``, the name of the cron or trigger, or the name of
+    its function.
 
     Args:
         sources: The candidates.
@@ -79,8 +82,9 @@ def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> Event
         NotFoundError: Nothing has that name.
         UsageError: ``ambiguous-name``, listing all matches.
     """
+    identifier = find_id(name, [one.resource.id for one in sources], f"{kind}s")
     for matches in (
-        [one for one in sources if name in (one.resource.id, one.qualified_name)],
+        [one for one in sources if one.resource.id == identifier or one.qualified_name == name],
         [one for one in sources if name in (one.resource.name, one.function.name)],
     ):
         if len(matches) == 1:
@@ -117,7 +121,7 @@ def live_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[
             code="not-deployed",
             hint="Deploy the project first.",
         )
-    functions = sorted(observed.functions, key=lambda one: one.name)
+    functions = sorted(observed.functions, key=lambda one: natural_key(one.name))
     with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
         lists = list(pool.map(lambda one: limiter.call(lambda: fetch(one.id)), functions))
     found = [
@@ -126,7 +130,7 @@ def live_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[
         for source in sources
         if source.status != Status.DELETING
     ]
-    return sorted(found, key=lambda one: one.qualified_name)
+    return sorted(found, key=lambda one: natural_key(one.qualified_name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,9 +220,9 @@ def read_project_status(
         region=api.endpoint.region,
         functions=tuple(
             _function_status(name, live.get(name), drift, target, identity.namespace)
-            for name in sorted(owned | set(drift or ()))
+            for name in sorted(owned | set(drift or ()), key=natural_key)
         ),
-        foreign=tuple(sorted(set(live) - owned)),
+        foreign=tuple(sorted(set(live) - owned, key=natural_key)),
         drift_problem=drift_problem,
     )
 

@@ -22,6 +22,7 @@ from packaging.utils import InvalidName, canonicalize_name
 from fnkit.authoring.declarations import FunctionDeclaration
 from fnkit.contract.names import function_name_error
 from fnkit.contract.runtimes import find_runtime
+from fnkit.contract.text import natural_key
 from fnkit.contract.toml_lines import KeyPath
 from fnkit.errors import Problem
 from fnkit.project import validation
@@ -276,7 +277,7 @@ def build_project(
         stage=stage,
         region=region,
         namespace=namespace,
-        functions=tuple(sorted(functions, key=lambda function: function.name)),
+        functions=tuple(sorted(functions, key=lambda function: natural_key(function.name))),
         requirements=requirements.lines,
         requirement_sources=requirements.sources,
         requirements_file=requirements.file,

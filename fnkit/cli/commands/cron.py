@@ -36,18 +36,15 @@ def cron() -> None:
 @common_options
 def list_crons(common: CommonOptions, api: ApiOptions) -> None:
     """List deployed crons with their next and last runs."""
-    import time
-
     from fnkit.cli.endpoints import open_api
-    from fnkit.cli.views.events import CronsView
+    from fnkit.cli.times import platform_time
+    from fnkit.cli.views.crons import CronsView
     from fnkit.deploy.status import latest_deliveries, live_sources
 
     with open_api(common, api) as (client, identity):
         found = live_sources(client, identity.namespace, client.crons.list)
         last = latest_deliveries(client, "crons", [one.resource.id for one in found])
-        platform = client.platform_info()
-    # The local platform's clock may run faster than this machine's, or stand still; Scaleway reports no time.
-    now = time.time() if platform is None or platform.now is None else platform.now
+        now = platform_time(client.platform_info())
     common.output.result(CronsView(found, last, now))
 
 
@@ -63,10 +60,14 @@ def next_runs(common: CommonOptions, *, name: str, count: int) -> None:
     NAME is the name of a cron or of a function. EXPRESSION is a schedule as one argument, such as
     '*/5 * * * MON-FRI'. Without an argument, show all crons of the project. No platform is contacted.
     """
-    from fnkit.cli.schedule_preview import preview_schedules
-    from fnkit.cli.views.events import SchedulePreviewView
+    from datetime import UTC, datetime
 
-    common.output.result(SchedulePreviewView(preview_schedules(common, name, count)))
+    from fnkit.cli.schedule_preview import preview_schedules
+    from fnkit.cli.views.crons import SchedulePreviewView
+
+    now = datetime.now(UTC)
+    previews = preview_schedules(common, name, count, after=now.timestamp())
+    common.output.result(SchedulePreviewView(previews, now))
 
 
 @command()
@@ -83,7 +84,7 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     from fnkit.cli.commands.deliveries import run_cron
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.suggestions import logs_command
-    from fnkit.cli.views.events import CronRunView
+    from fnkit.cli.views.deliveries import CronRunView
     from fnkit.deploy.status import live_sources, select_one
 
     with open_api(common, api) as (client, identity):

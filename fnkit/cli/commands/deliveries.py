@@ -11,12 +11,14 @@ import msgspec
 from fnkit.cli.deployed_call import log_time, read_logged_lines
 from fnkit.cli.options import DeliveryQuery
 from fnkit.cli.output import Output
-from fnkit.cli.views.events import DeliveriesView
+from fnkit.cli.times import platform_time
+from fnkit.cli.views.deliveries import DeliveriesView
 from fnkit.client import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView, ReplayRequest
 from fnkit.contract.resources import Cron
+from fnkit.deploy.identifiers import FULL_ID, SHORTEST_ID, find_id
 from fnkit.deploy.status import EventSource
-from fnkit.errors import ApiError, UsageError
+from fnkit.errors import ApiError, NotFoundError, UsageError
 from fnkit.invoke.cron import invoke_as_cron
 
 _POLL_SECONDS: Final = 0.1
@@ -51,7 +53,8 @@ def show_deliveries(
     others = None
     if query.failed and not page.deliveries:
         others = api.deliveries.list_page(kind, source_id, limit=1).total
-    output.result(DeliveriesView(tuple(page.deliveries), page.total, others=others))
+    now = platform_time(api.platform_info())
+    output.result(DeliveriesView(tuple(page.deliveries), page.total, now, others=others))
     return None
 
 
@@ -72,16 +75,49 @@ def run_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> tuple[Delive
 
 
 def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery) -> int | None:
-    ids = [*query.replay, *query.further]
+    ids = _complete_ids(api, kind, source_id, [*query.replay, *query.further])
     request = ReplayRequest(ids=ids) if ids else ReplayRequest(status="any")
     result = api.deliveries.replay(kind, source_id, request)
     begun = [one.delivery for one in result.replayed]
     with output.progress("Replaying"):
         finished = _wait_until_finished(api, kind, source_id, begun)
     total = api.deliveries.list_page(kind, source_id, limit=1).total
-    output.result(DeliveriesView(tuple(finished), total, skipped=tuple(result.skipped), is_replay=True))
+    now = platform_time(api.platform_info())
+    output.result(DeliveriesView(tuple(finished), total, now, skipped=tuple(result.skipped), is_replay=True))
     succeeded = all(one.status == "succeeded" for one in finished) and not result.skipped
     return None if succeeded else 1
+
+
+def _complete_ids(api: FunctionsApi, kind: str, source_id: str, given: list[str]) -> list[str]:
+    """Return the IDs of deliveries that were given by the beginning of their IDs.
+
+    Complete IDs are not looked up: the platform says itself which ones it no longer has.
+
+    Raises:
+        NotFoundError: ``no-such-delivery``.
+        UsageError: ``ambiguous-name``.
+    """
+    if all(len(one) >= FULL_ID for one in given):
+        return given
+    known = _all_ids(api, kind, source_id)
+    found = [one if len(one) >= FULL_ID else find_id(one, known, "deliveries") for one in given]
+    for one, identifier in zip(given, found, strict=True):
+        if identifier is None:
+            raise NotFoundError(
+                f"There is no delivery {one}.",
+                code="no-such-delivery",
+                hint=f"Without --replay, the IDs are listed. The first {SHORTEST_ID} characters of one are enough.",
+            )
+    return [one for one in found if one is not None]
+
+
+def _all_ids(api: FunctionsApi, kind: str, source_id: str) -> list[str]:
+    ids, before = list[str](), None
+    while True:
+        page = api.deliveries.list_page(kind, source_id, limit=_PAGE_SIZE, before=before)
+        ids += [one.id for one in page.deliveries]
+        if (before := page.next) is None:
+            return ids
 
 
 def _wait_until_finished(

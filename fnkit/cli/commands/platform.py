@@ -124,7 +124,7 @@ def backup(common: CommonOptions, *, data_dir: Path, file: Path) -> None:
 
     The platform may be running. The file contains keys and secrets, so only its owner can read it.
     """
-    from fnkit.cli.views.platform import BackupView
+    from fnkit.cli.views.platform_backup import BackupView
     from fnkit.platform.supervisor.launcher import backup_platform, check_operating_system
 
     check_operating_system()
@@ -141,7 +141,7 @@ def restore(common: CommonOptions, *, data_dir: Path, file: Path, yes: bool) -> 
 
     The platform must be stopped. The backup is checked completely before anything is replaced.
     """
-    from fnkit.cli.views.platform import RestoredView
+    from fnkit.cli.views.platform_backup import RestoredView
     from fnkit.platform.supervisor.launcher import check_operating_system, check_stopped, has_data, restore_platform
 
     check_operating_system()
@@ -170,7 +170,7 @@ def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
 
     The output contains the platform's secret key, which no other command prints as text.
     """
-    from fnkit.cli.views.platform import PlatformEnvView
+    from fnkit.cli.views.platform_env import PlatformEnvView
     from fnkit.platform.supervisor.launcher import check_operating_system, platform_status
 
     check_operating_system()
@@ -200,7 +200,7 @@ def create_api_key(
 
     The secret is shown only once.
     """
-    from fnkit.cli.views.platform import CreatedApiKeyView
+    from fnkit.cli.views.platform_keys import CreatedApiKeyView
     from fnkit.contract.platform import CreateApiKey
     from fnkit.platform.supervisor.launcher import create_api_key
 
@@ -216,10 +216,13 @@ def list_api_keys(common: CommonOptions, *, data_dir: Path) -> None:
 
     Secrets are not shown.
     """
-    from fnkit.cli.views.platform import ApiKeysView
+    from datetime import UTC, datetime
+
+    from fnkit.cli.views.platform_keys import ApiKeysView
     from fnkit.platform.supervisor.launcher import list_api_keys
 
-    common.output.result(ApiKeysView(list_api_keys(_require_running(data_dir))))
+    found = list_api_keys(_require_running(data_dir))
+    common.output.result(ApiKeysView(found, datetime.now(UTC)))
 
 
 @command()
@@ -228,7 +231,7 @@ def list_api_keys(common: CommonOptions, *, data_dir: Path) -> None:
 @output_options
 def delete_api_key(common: CommonOptions, *, data_dir: Path, access_key: str) -> None:
     """Delete an API key."""
-    from fnkit.cli.views.platform import DeletedApiKeyView
+    from fnkit.cli.views.platform_keys import DeletedApiKeyView
     from fnkit.platform.supervisor.launcher import delete_api_key
 
     common.output.result(DeletedApiKeyView(delete_api_key(_require_running(data_dir), access_key)))
@@ -310,7 +313,7 @@ def trust(common: CommonOptions, *, data_dir: Path, install: bool, remove: bool,
     The CA signs the certificates of the HTTPS addresses. It is created on this machine for this platform alone, and
     its private key never leaves the data directory.
     """
-    from fnkit.cli.views.platform import TrustView
+    from fnkit.cli.views.platform_trust import TrustView
     from fnkit.platform.supervisor.launcher import check_operating_system, find_trust_store, read_ca_certificate
 
     check_operating_system()

@@ -101,7 +101,7 @@ def list_tokens(common: CommonOptions, api: ApiOptions) -> None:
 
     with open_api(common, api) as (client, identity):
         found = list_access_tokens(client, read_deployed_namespace(client, identity.namespace))
-    common.output.result(TokensView(found))
+    common.output.result(TokensView(found, datetime.now(UTC)))
 
 
 @command()

@@ -39,7 +39,8 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
     The exit code is 1 if a trigger is in error.
     """
     from fnkit.cli.endpoints import open_api
-    from fnkit.cli.views.events import TriggersView
+    from fnkit.cli.times import platform_time
+    from fnkit.cli.views.triggers import TriggersView
     from fnkit.deploy.status import latest_deliveries, live_sources
 
     with open_api(common, api) as (client, identity):
@@ -47,7 +48,7 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
         last = latest_deliveries(client, "triggers", [one.resource.id for one in found])
         platform = client.platform_info()
     listening = {} if platform is None else {one.id: one for one in platform.triggers}
-    common.output.result(TriggersView(found, last, listening))
+    common.output.result(TriggersView(found, last, listening, platform_time(platform)))
     return 1 if any(one.resource.status == "error" for one in found) else None
 
 
@@ -67,7 +68,7 @@ def send(common: CommonOptions, api: ApiOptions, *, name: str, message: str, sub
     from fnkit.cli.commands.invoke import read_data
     from fnkit.cli.endpoints import open_api
     from fnkit.cli.suggestions import suggested_command
-    from fnkit.cli.views.events import SentMessageView
+    from fnkit.cli.views.deliveries import SentMessageView
     from fnkit.contract.deliveries import SendMessage, encode_body
     from fnkit.deploy.status import live_sources, select_one
     from fnkit.errors import UsageError

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.model import Bundle
+from fnkit.cli.layout import NAME_STYLE, Column, Row, counted, print_note, print_table, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.deploy import format_size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MAX_DEPENDENCIES_SHOWN = 5
+_MAX_PACKAGES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,16 @@ class LockView:
         }
 
     def render(self, console: Console) -> None:
-        """Print each lock file with its packages."""
+        """Print each lock file with a table of its packages."""
         if not self.locks:
-            console.print("The project has no requirements, so there is nothing to lock.")
-        for lock in self.locks:
-            console.print(f"{lock.path}  ({lock.runtime}, {lock.target})", style="bold")
-            for one in lock.packages:
-                console.print(f"  {one.name} {one.version}")
+            print_wrapped(console, "The project has no requirements, so there is nothing to lock.")
+        for number, lock in enumerate(self.locks):
+            packages = counted(len(lock.packages), "package")
+            _print_file(console, str(lock.path), f"{lock.runtime} for {lock.target}, {packages}", number)
+            rows = [Row((one.name, one.version)) for one in lock.packages]
+            print_table(console, (Column("PACKAGE", NAME_STYLE), Column("VERSION")), rows, indent=2)
             for note in lock.notes:
-                console.print(f"note: {note}", style="cyan")
+                print_note(console, note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +61,39 @@ class BundleView:
         return {"bundles": [_bundle_to_json(one) for one in self.bundles]}
 
     def render(self, console: Console) -> None:
-        """Print each archive with its functions and its largest dependencies."""
-        for one in self.bundles:
+        """Print each archive with its functions and its largest packages."""
+        for number, one in enumerate(self.bundles):
             size = f"{format_size(one.size)}, {format_size(one.unpacked_size)} unpacked"
-            console.print(f"{one.path}  ({one.runtime}, {one.target}; {size})", style="bold")
-            for piece in one.slices:
-                console.print(f"  {piece.function}  {piece.digest}")
-            largest = sorted(one.dependencies, key=lambda dependency: -dependency.size)[:_MAX_DEPENDENCIES_SHOWN]
-            for dependency in largest:
-                console.print(
-                    f"  {dependency.name} {dependency.version}  {format_size(dependency.size)}", style="dim"
-                )
-            hidden = len(one.dependencies) - len(largest)
-            if hidden > 0:
-                console.print(f"  and {hidden} smaller ones", style="dim")
+            _print_file(console, str(one.path), f"{one.runtime} for {one.target}, {size}", number)
+            functions = [Row((piece.function, piece.digest)) for piece in one.slices]
+            print_table(console, (Column("FUNCTION", NAME_STYLE), Column("DIGEST", "dim")), functions, indent=2)
+            _print_packages(console, one)
             for note in one.notes:
-                console.print(f"note: {note}", style="cyan")
+                print_note(console, note)
+
+
+def _print_file(console: Console, path: str, facts: str, number: int) -> None:
+    """Print the name of a file and what it is, with a line before all but the first."""
+    if number:
+        console.print()
+    print_wrapped(console, safe_text(path, NAME_STYLE))
+    print_wrapped(console, safe_text(facts, "dim"), indent=2)
+
+
+def _print_packages(console: Console, bundle: Bundle) -> None:
+    if not bundle.dependencies:
+        return
+    largest = sorted(bundle.dependencies, key=lambda dependency: -dependency.size)[:_MAX_PACKAGES_SHOWN]
+    console.print()
+    print_table(
+        console,
+        (Column("PACKAGE", NAME_STYLE), Column("VERSION"), Column("SIZE", right=True)),
+        [Row((one.name, one.version, format_size(one.size))) for one in largest],
+        indent=2,
+    )
+    hidden = len(bundle.dependencies) - len(largest)
+    if hidden:
+        print_wrapped(console, safe_text(f"and {counted(hidden, 'smaller one')}", "dim"), indent=2)
 
 
 def _bundle_to_json(one: Bundle) -> dict[str, object]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fnkit.cli.checks.model import Check
+from fnkit.cli.layout import NAME_STYLE, Column, Row, counted, print_table, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
-_STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
+_STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
+_COLUMNS: Final = (Column("RESULT"), Column("CHECK", NAME_STYLE), Column("FOUND", wraps=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,22 @@ class DoctorView:
         }
 
     def render(self, console: Console) -> None:
-        """Print a line for each check, with a hint below those that are not ok."""
-        from rich.text import Text
+        """Print a row for each check, with a hint below those that are not ok."""
+        print_table(console, _COLUMNS, [_row(one) for one in self.checks])
+        console.print()
+        print_wrapped(console, self._summary())
 
-        width = max(len(one.name) for one in self.checks)
-        for one in self.checks:
-            verdict = "ok" if one.ok else "failed" if one.is_needed else "warning"
-            console.print(Text(f"{verdict:<7}", _STYLES[verdict]), f" {one.name:<{width}}  {one.detail}", sep="")
-            if not one.ok and one.hint:
-                console.print(f"{'':<{width + 10}}{one.hint}", style="cyan")
+    def _summary(self) -> Text:
         failed = sum(one.has_failed for one in self.checks)
         warnings = sum(not one.ok for one in self.checks) - failed
         if not failed and not warnings:
-            console.print("Everything is as it should be.")
-            return
-        counts = [(failed, "failure"), (warnings, "warning")]
-        shown = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
-        console.print(f"{', '.join(shown)}.")
+            return safe_text("✓ ", "green") + safe_text("Everything works.")
+        counts = [(failed, "failure", "red"), (warnings, "warning", "yellow")]
+        shown = [safe_text(counted(count, word), style) for count, word, style in counts if count]
+        return safe_text(", ").join(shown) + safe_text(".")
+
+
+def _row(one: Check) -> Row:
+    verdict = "ok" if one.ok else "failed" if one.is_needed else "warning"
+    hint = () if one.ok or not one.hint else (safe_text("hint: ", "bold cyan") + safe_text(one.hint),)
+    return Row((safe_text(verdict, _STYLES[verdict]), one.name, one.detail), hint)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+from fnkit.cli.layout import NAME_STYLE, URL_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
 from fnkit.deploy.custom_domains import FunctionDomain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_STYLES = {"ready": "green", "error": "red"}
+_COLUMNS: Final = (Column("HOSTNAME", NAME_STYLE), Column("FUNCTION"), Column("STATUS"), Column("CNAME OF"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,22 @@ class DomainView:
 
     def render(self, console: Console) -> None:
         """Print what was done, and how to call the function by this name."""
-        hostname, name = self.domain.domain.hostname, self.domain.function.name
+        domain = self.domain.domain
+        hostname = safe_text(domain.hostname, NAME_STYLE)
+        name = safe_text(self.domain.function.name, NAME_STYLE)
         if self.action == "removed":
-            console.print(f"Removed {hostname} from {name}.")
+            print_wrapped(console, safe_text("Removed ") + hostname + safe_text(" from ") + name + safe_text("."))
             return
-        console.print(f"Added {hostname} to {name}: {self.domain.domain.status}.")
+        status = state_cell(domain.status)
+        print_wrapped(
+            console,
+            safe_text("Added ") + hostname + safe_text(" to ") + name + safe_text(": ") + status + safe_text("."),
+        )
         if self.gateway_url:
-            console.print(f"  curl -H 'Host: {hostname}' {self.gateway_url}/", style="bold")
-        elif self.domain.domain.url:
-            console.print(f"  {self.domain.domain.url}", style="bold")
+            call = f"curl -H 'Host: {domain.hostname}' {self.gateway_url}/"
+            print_wrapped(console, safe_text(call, NAME_STYLE), indent=2, hanging=2)
+        elif domain.url:
+            print_wrapped(console, safe_text(domain.url, URL_STYLE), indent=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +64,16 @@ class DomainsView:
         return {"domains": [_to_json(one) for one in self.domains]}
 
     def render(self, console: Console) -> None:
-        """Print a table of the hostnames, and the errors below it."""
+        """Print a table of the hostnames, each with its error below it."""
         if not self.domains:
-            console.print("The project has no custom domains.")
-            return
-        from rich.table import Table
-        from rich.text import Text
+            print_wrapped(console, "The project has no custom domains.")
+        print_table(console, _COLUMNS, [_row(one) for one in self.domains])
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("HOSTNAME", "FUNCTION", "STATUS", "CNAME OF"):
-            table.add_column(heading)
-        for one in self.domains:
-            status = Text(one.domain.status, _STYLES.get(one.domain.status, "yellow"))
-            table.add_row(one.domain.hostname, one.function.name, status, one.cname)
-        console.print(table)
-        for one in self.domains:
-            if one.domain.error_message:
-                console.print(f"{one.domain.hostname}: {one.domain.error_message}", style="red")
+
+def _row(one: FunctionDomain) -> Row:
+    error = one.domain.error_message
+    cells = (one.domain.hostname, one.function.name, state_cell(one.domain.status), one.cname)
+    return Row(cells, (safe_text(error, "red"),) if error else ())
 
 
 def _to_json(one: FunctionDomain) -> dict[str, object]:

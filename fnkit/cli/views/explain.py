@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fnkit.cli.error_table import ErrorExplanation
+from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,11 +24,11 @@ class ErrorExplanationView:
 
     def render(self, console: Console) -> None:
         """Print the code, what it means and what to do."""
-        console.print(self.explanation.code, style="bold")
+        print_wrapped(console, safe_text(self.explanation.code, NAME_STYLE))
         for heading, texts in (("Meaning", self.explanation.meanings), ("What to do", self.explanation.remedies)):
-            console.print(f"\n{heading}:")
+            print_wrapped(console, safe_text(f"\n{heading}", "dim"))
             for text in texts:
-                console.print(f"  {text}")
+                print_wrapped(console, text, indent=2, hanging=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,9 @@ class ErrorCodesView:
         return {"codes": [_to_json(one) for one in self.explanations]}
 
     def render(self, console: Console) -> None:
-        """Print a line for each code, with its first meaning."""
-        width = max(len(one.code) for one in self.explanations)
-        for one in self.explanations:
-            console.print(f"{one.code:<{width}}  {one.meanings[0]}")
+        """Print a table of the codes, each with its first meaning."""
+        rows = [Row((one.code, one.meanings[0])) for one in self.explanations]
+        print_table(console, (Column("CODE", NAME_STYLE), Column("MEANING", wraps=True)), rows)
 
 
 def _to_json(explanation: ErrorExplanation) -> dict[str, object]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnkit.cli.layout import NAME_STYLE, counted, print_commands, print_wrapped, safe_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -40,20 +42,26 @@ class InitView:
 
     def render(self, console: Console) -> None:
         """Print the files, the functions and the next command."""
+        path = safe_text(str(self.path), NAME_STYLE)
         if self.done is None:
-            console.print(f"{self.path} is a project already. Nothing was written.")
+            print_wrapped(console, path + safe_text(" is a project already. Nothing was written."))
         else:
             found = f" ({', '.join(self.done.languages)})" if self.done.languages else ""
-            console.print(f"Made {self.path} a project{found}:")
+            sentence = safe_text("Made ") + path + safe_text(f" a project{found}:")
+            print_wrapped(console, sentence, label=safe_text("✓", "green"), hanging=2)
             for name in self.done.files:
-                console.print(f"  {name}")
+                print_wrapped(console, name, indent=2)
         if self.functions:
-            count = len(self.functions)
-            console.print(f"{count} function{'s' if count > 1 else ''}: {', '.join(self.functions)}")
+            count = counted(len(self.functions), "function")
+            names = safe_text(", ").join(safe_text(name, NAME_STYLE) for name in self.functions)
+            print_wrapped(console, safe_text(f"{count}: ") + names, hanging=2)
         if self.problem_count:
-            console.print(f"{self.problem_count} problem{'s' if self.problem_count > 1 else ''}: see `fnkit scan`.")
+            problems = safe_text(counted(self.problem_count, "problem"), "red")
+            print_wrapped(console, problems + safe_text(": see `fnkit scan`."))
         elif not self.functions:
-            console.print("No handler was found. Mark one with @function, or declare one with [[function]].")
+            print_wrapped(
+                console, "No handler was found. Mark one with @function, or declare one with [[function]]."
+            )
         else:
-            console.print("\nNext:")
-            console.print("  fnkit deploy --local", style="bold")
+            console.print()
+            print_commands(console, "Next:", (("fnkit deploy --local", ""),))

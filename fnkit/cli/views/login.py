@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnkit.cli.layout import NAME_STYLE, URL_STYLE, print_fields, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 
 if TYPE_CHECKING:
@@ -31,7 +32,18 @@ class LoginView:
         }
 
     def render(self, console: Console) -> None:
-        """Print the file, the profile and the next command."""
-        how = f"{self.api_url} accepts them" if self.verified else "they were not verified"
-        console.print(f"Saved the credentials of profile {self.profile} in {self.path}: {how}.")
-        console.print(f"Deploys go to project {self.project_id} in {self.region}.")
+        """Print the file, the profile and where deploys go."""
+        print_wrapped(console, "Saved the credentials.", label=safe_text("✓", "green"))
+        url = safe_text(self.api_url, URL_STYLE)
+        accepted = url + safe_text(" accepts them") if self.verified else url + safe_text(" was not asked")
+        print_fields(
+            console,
+            (
+                ("Profile", safe_text(self.profile, NAME_STYLE)),
+                ("File", str(self.path)),
+                ("API", accepted),
+                ("Project", self.project_id),
+                ("Region", self.region),
+            ),
+            indent=2,
+        )

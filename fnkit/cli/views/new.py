@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnkit.cli.layout import (
+    NAME_STYLE,
+    Column,
+    Row,
+    print_commands,
+    print_table,
+    print_text,
+    print_wrapped,
+    safe_text,
+)
 from fnkit.cli.output import json_fields
 
 if TYPE_CHECKING:
@@ -40,15 +50,18 @@ class NewProjectView:
     def render(self, console: Console) -> None:
         """Print the files and the next commands."""
         if self.is_brief:
-            console.print(self.shown)
+            print_text(console, safe_text(self.shown))
             return
-        console.print(f"Created {self.shown} from template {self.template}:")
+        shown = safe_text(self.shown, NAME_STYLE)
+        sentence = safe_text("Created ") + shown + safe_text(f" from template {self.template}:")
+        print_wrapped(console, sentence, label=safe_text("✓", "green"), hanging=2)
         for name in self.files:
-            console.print(f"  {name}")
-        console.print("\nNext:")
-        if self.path != Path.cwd():
-            console.print(f"  cd {shlex.quote(self.shown)}", style="bold")
-        console.print("  fnkit deploy --local", style="bold")
+            print_wrapped(console, safe_text(name, "dim"), indent=2)
+        console.print()
+        change = [(f"cd {shlex.quote(self.shown)}", "")] if self.path != Path.cwd() else []
+        deploy = ("fnkit deploy --local", "deploys it to a platform on this machine")
+        dev = ("fnkit dev", "serves it, and each change as soon as it is saved")
+        print_commands(console, "Next:", (*change, deploy, dev))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,6 @@ class TemplatesView:
         return {"templates": [json_fields(template, "name", "summary") for template in self.templates]}
 
     def render(self, console: Console) -> None:
-        """Print a line for each template."""
-        width = max(len(template.name) for template in self.templates)
-        for template in self.templates:
-            console.print(f"{template.name:<{width}}  {template.summary}")
+        """Print a table of the templates."""
+        rows = [Row((template.name, template.summary)) for template in self.templates]
+        print_table(console, (Column("TEMPLATE", NAME_STYLE), Column("PROJECT", wraps=True)), rows)

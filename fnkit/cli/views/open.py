@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fnkit.cli.layout import URL_STYLE, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 
 if TYPE_CHECKING:
@@ -25,4 +26,4 @@ class FunctionUrlView:
 
     def render(self, console: Console) -> None:
         """Print the URL alone, for ``$(fnkit open --print)``."""
-        console.print(self.url)
+        print_wrapped(console, safe_text(self.url, URL_STYLE))

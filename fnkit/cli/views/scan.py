@@ -6,10 +6,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 from fnkit.cli.errors import problem_to_json, terminal_width
+from fnkit.cli.layout import (
+    NAME_STYLE,
+    Column,
+    Row,
+    counted,
+    print_note,
+    print_table,
+    print_wrapped,
+    safe_text,
+)
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.problem import problem_text
 from fnkit.errors import Problem
@@ -21,6 +33,13 @@ if TYPE_CHECKING:
     from fnkit.scanner import ScannedFunction
 
 _NANOSECONDS = 1_000_000_000
+_COLUMNS: Final = (
+    Column("FUNCTION", NAME_STYLE),
+    Column("RUNTIME"),
+    Column("HANDLER"),
+    Column("DECLARED IN", "dim"),
+    Column("INVOKED BY"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +92,20 @@ class ScanView:
 
     def render(self, console: Console) -> None:
         """Print a table of functions with their crons and triggers, and the problems."""
-        from rich.table import Table
-
+        print_table(console, _COLUMNS, [Row(function.cells) for function in self.functions])
         if self.functions:
-            table = Table(box=None, pad_edge=False, header_style="bold")
-            for heading in ("FUNCTION", "RUNTIME", "HANDLER", "DECLARED IN", "INVOKED BY"):
-                table.add_column(heading)
-            for function in self.functions:
-                table.add_row(*function.cells)
-            console.print(table)
+            console.print()
         for note in self._all_notes():
-            console.print(f"note: {note}", style="cyan")
+            print_note(console, note)
         if self.functions and self.problems:
             console.print()
         width = terminal_width(console.file)
         for problem in self.problems:
             console.print(problem_text(problem, self.root, width=width, word="problem").rich(), end="\n\n")
-        count = len(self.functions)
-        text = f"{count} function{'s' if count != 1 else ''}"
+        sentence = safe_text(counted(len(self.functions), "function"))
         if self.problems:
-            text += f", {len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
-        console.print(f"{text} in {self.root}")
+            sentence = sentence + Text(", ") + Text(counted(len(self.problems), "problem"), "red")
+        print_wrapped(console, sentence + safe_text(f" in {self.root}"))
 
     def _all_notes(self) -> tuple[str, ...]:
         return (*(note for function in self.functions for note in function.notes), *self.notes)

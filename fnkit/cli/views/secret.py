@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 from fnkit.project.secrets import SecretOrigin
 
@@ -47,21 +48,16 @@ class SecretsView:
         """Print a table of the secrets."""
         rows = self._rows()
         if not rows:
-            console.print("The project has no secrets.")
-            return
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("SECRET", "VALUE FROM", "DECLARED BY"):
-            table.add_column(heading)
+            print_wrapped(console, "The project has no secrets.")
+        columns = [Column("SECRET", NAME_STYLE), Column("VALUE FROM"), Column("DECLARED BY")]
         if self.deployed is not None:
-            table.add_column("DEPLOYED IN")
+            columns.append(Column("DEPLOYED IN"))
+        table = []
         for name, origin, functions, deployed in rows:
-            value = Text(origin or "no value", "" if origin else "red")
+            value = safe_text(origin) if origin else safe_text("no value", "red")
             last = () if self.deployed is None else (", ".join(deployed) or "nothing",)
-            table.add_row(name, value, ", ".join(functions) or "nothing", *last)
-        console.print(table)
+            table.append(Row((name, value, ", ".join(functions) or "nothing", *last)))
+        print_table(console, columns, table)
 
     def _rows(self) -> list[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
         deployed = self.deployed or {}
@@ -84,7 +80,9 @@ class SecretChangeView:
 
     def render(self, console: Console) -> None:
         """Print what was done, and what makes it take effect."""
+        name = safe_text(self.name, NAME_STYLE)
         if self.action == "unset":
-            console.print(f"Removed {self.name} from {self.file}.")
+            print_wrapped(console, safe_text("Removed ") + name + safe_text(f" from {self.file}."))
             return
-        console.print(f"Set {self.name} in {self.file}. The next `fnkit deploy` sends it.")
+        effect = f" in {self.file}. The next `fnkit deploy` sends it."
+        print_wrapped(console, safe_text("Set ") + name + safe_text(effect))

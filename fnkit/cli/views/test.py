@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, safe_text
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from fnkit.environments.project_tests import ProjectTestRun
 
@@ -40,7 +43,11 @@ class TestRunsView:
         }
 
     def render(self, console: Console) -> None:
-        """Write which tests failed, if there was more than one runner."""
+        """Print which tests failed, if there was more than one runner."""
         if len(self.runs) > 1:
-            for run, code in self.runs:
-                console.print(f"{run.language}: {'passed' if code == 0 else f'failed (exit {code})'}")
+            rows = [Row((run.language, _result(code))) for run, code in self.runs]
+            print_table(console, (Column("TESTS", NAME_STYLE), Column("RESULT")), rows)
+
+
+def _result(exit_code: int) -> Text:
+    return safe_text(f"failed (exit {exit_code})", "red") if exit_code else safe_text("passed", "green")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
+from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
+from fnkit.cli.times import format_time, parse_time, short_id
 from fnkit.deploy.access_tokens import AccessToken
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_COLUMNS: Final = (
+    Column("ID", NAME_STYLE),
+    Column("OPENS"),
+    Column("STATUS"),
+    Column("EXPIRES"),
+    Column("DESCRIPTION", "dim", wraps=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +40,10 @@ class NewTokenView:
 
 @dataclass(frozen=True, slots=True)
 class TokensView:
-    """The tokens of a project."""
+    """The tokens of a project, and the time by which they expire."""
 
     tokens: tuple[AccessToken, ...]
+    now: datetime
 
     def to_json(self) -> dict[str, object]:
         """Return ``tokens[{id, function, namespace, description, status, expires_at}]``."""
@@ -40,17 +52,14 @@ class TokensView:
     def render(self, console: Console) -> None:
         """Print a table of the tokens."""
         if not self.tokens:
-            console.print("The project has no tokens.")
-            return
-        from rich.table import Table
+            print_wrapped(console, "The project has no tokens.")
+        print_table(console, _COLUMNS, [self._row(console, one) for one in self.tokens])
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("ID", "OPENS", "EXPIRES", "STATUS", "DESCRIPTION"):
-            table.add_column(heading)
-        for one in self.tokens:
-            token = one.token
-            table.add_row(token.id, one.scope, token.expires_at or "never", token.status, token.description)
-        console.print(table)
+    def _row(self, console: Console, one: AccessToken) -> Row:
+        token = one.token
+        expires = format_time(console, parse_time(token.expires_at), self.now) if token.expires_at else "never"
+        cells = (short_id(console, token.id), one.scope, state_cell(token.status), expires, token.description or "")
+        return Row(cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,9 @@ class DeletedTokenView:
 
     def render(self, console: Console) -> None:
         """Print what the token does not open any more."""
-        console.print(f"Deleted token {self.deleted.token.id}: it no longer opens {self.deleted.scope}.")
+        identifier = safe_text(short_id(console, self.deleted.token.id), NAME_STYLE)
+        effect = safe_text(f": it no longer opens {self.deleted.scope}.")
+        print_wrapped(console, safe_text("Deleted token ") + identifier + effect)
 
 
 def _to_json(one: AccessToken) -> dict[str, object]:

@@ -56,7 +56,7 @@ def test_missing_secret_and_invalid_code_fail(fnkit: Command, project: Path) -> 
     write_files(project, {"main.py": INVALID})
     broken = fnkit("doctor")
     assert broken.code == 1
-    assert "failed  project" in broken.stdout
+    assert "failed   project " in broken.stdout
     assert "`fnkit scan` shows all problems." in broken.stdout
 
 
@@ -99,7 +99,7 @@ def test_platform_is_checked_with_its_isolation_and_api(platform: PlatformUnderT
 def test_refused_key_fails(platform: PlatformUnderTest, project: Path) -> None:
     done = Command({**CREDENTIALS, "SCW_API_URL": platform.api_url})("doctor", cwd=project)
     assert done.code == 1
-    assert "failed  API" in done.stdout
+    assert "failed   API " in done.stdout
     assert CREDENTIALS["SCW_SECRET_KEY"] not in done.stdout + done.stderr
 
 

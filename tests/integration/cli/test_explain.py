@@ -13,7 +13,7 @@ from tests.support.error_page import error_table
 def test_code_is_explained(fnkit: Command) -> None:
     done = fnkit("explain", "bad-schedule").ok()
     assert done.stdout == (
-        "bad-schedule\n\nMeaning:\n  A schedule does not consist of five valid UNIX cron fields.\n\nWhat to do:\n"
+        "bad-schedule\n\nMeaning\n  A schedule does not consist of five valid UNIX cron fields.\n\nWhat to do\n"
         "  Minute, hour, day of month, month, day of week; operators * - , /; names JAN-DEC and SUN-SAT; in UTC.\n"
     )
 
@@ -29,7 +29,7 @@ def test_code_is_found_as_an_error_shows_it(fnkit: Command, shown: str) -> None:
 def test_list_has_every_code_of_the_page(fnkit: Command) -> None:
     codes = fnkit("explain", "--json").ok().json()["codes"]
     assert {one["code"]: {key: one[key] for key in ("meanings", "remedies")} for one in codes} == error_table()
-    assert len(fnkit("explain").ok().stdout.splitlines()) == len(codes)
+    assert len(fnkit("explain").ok().stdout.splitlines()) == len(codes) + 1, "a row for each code, and the heading"
 
 
 def test_unknown_code_is_refused_with_the_closest(fnkit: Command) -> None:

@@ -373,7 +373,7 @@ def test_api_key_secret_is_shown_once_and_key_can_be_deleted(
     name, secret = (line.split()[2] for line in created.splitlines()[:2])
     listed = shared_fnkit("platform", "api-key", "list").ok().stdout
 
-    assert created.endswith(f"It reads project {shared_started['project_id']}.\n")
+    assert f"Rights      reads project {shared_started['project_id']}\n" in created
     assert (name in listed, "the builds" in listed, secret in listed) == (True, True, False)
     assert shared_fnkit("platform", "api-key", "delete", name).ok().stdout == f"Deleted API key {name}.\n"
     again = shared_fnkit("platform", "api-key", "delete", name, "--json")

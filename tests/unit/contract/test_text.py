@@ -1,4 +1,4 @@
-"""Text from elsewhere cannot control a terminal or begin a line of its own."""
+"""Text from elsewhere cannot control a terminal or begin a line of its own, and names have an order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.contract.text import escape_control_characters
+from fnkit.contract.text import escape_control_characters, natural_key
 
 
 @given(st.text())
@@ -35,3 +35,21 @@ def test_no_control_character_remains_and_nothing_else_changes(text: str) -> Non
 )
 def test_escapes_are_those_of_python(text: str, shown: str) -> None:
     assert escape_control_characters(text) == shown
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["api", "endpoint-2", "endpoint-10", "endpoint-10-a", "endpoint-x"],
+        ["a/1", "a/9", "a/10", "b"],
+        ["v01", "v1", "v1-1", "v2", f"v{'9' * 5000}"],
+    ],
+)
+def test_numbers_in_names_are_ordered_by_value(ordered: list[str]) -> None:
+    assert sorted(set(ordered), key=natural_key) == ordered
+
+
+@given(st.lists(st.text(alphabet="a-019", max_size=6), unique=True))
+def test_the_order_of_names_does_not_depend_on_where_they_were(names: list[str]) -> None:
+    backwards = names[::-1]
+    assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
