@@ -31,6 +31,10 @@ def is_preload_enabled(tags: Iterable[str]) -> bool:
     return PRELOAD_DISABLED_TAG not in tags
 
 
+CONNECTING: Final = "not connected yet"
+"""Details of a trigger whose broker has not answered since the trigger was created or the platform started."""
+
+
 class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Connection state of a trigger.
 
@@ -45,6 +49,11 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     function_id: str = ""
     state: str
     words: str
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether the trigger is new to the platform, and nothing is known of its broker yet."""
+        return self.words == CONNECTING
 
 
 class FailedImport(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +85,8 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
         triggers: All triggers; only API keys that are not bound to a project receive them.
         failed_imports: The functions whose deployment serves, but cannot import its handler; of the project of the
             API key if it is bound to one.
+        broker_variables: Addresses and keys of the built-in brokers, by the names of ``fnkit platform env``. They
+            are the values of secrets with these names that have no other. Only the platform's own key gets them.
     """
 
     version: str
@@ -89,6 +100,11 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     now: float | None = None
     triggers: list[TriggerStatus] = []
     failed_imports: list[FailedImport] = []
+    broker_variables: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Omit the variables, which hold credentials."""
+        return f"PlatformInfo({self.gateway_url})"
 
 
 class ResponseLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,7 +159,7 @@ def status_to_json(status: PlatformStatus) -> dict[str, object]:
         "healthy": status.is_healthy,
         **json_fields(status, "api_url", "gateway_url", "gateway_tls_url"),
         "ca_certificate": status.ca_certificate_file,
-        **json_fields(status, "console_url", "nats_url"),
+        **json_fields(status, "console_url", "nats_url", "sqs_endpoint", "sqs_access_key", "sqs_secret_key"),
         **json_fields(status, "secret_key", "access_key", "project_id", "organization_id"),
         "data_dir": str(status.data_dir),
         "pid": status.supervisor_pid,
@@ -167,6 +167,7 @@ def status_to_json(status: PlatformStatus) -> dict[str, object]:
             "control": status.control_pid,
             "data_plane": status.data_plane_pid,
             "nats": status.nats_pid,
+            "sqs": status.sqs_pid,
         },
         "isolation": status.isolation,
         "triggers": [json_fields(one, "id", "name", "state", "words") for one in status.triggers],
@@ -206,6 +207,7 @@ class PlatformView:
             ("TLS", found.gateway_tls_url),
             ("Console", found.console_url),
             ("NATS", _without_password(found.nats_url) or found.nats_unavailable_reason),
+            ("SQS", found.sqs_endpoint or found.sqs_unavailable_reason),
             ("Data", str(found.data_dir)),
             ("Project", found.project_id),
             ("Isolation", found.isolation),
@@ -233,7 +235,8 @@ def _without_password(url: str) -> str:
 
 def _format_processes(status: PlatformStatus) -> str:
     own = f"control {status.control_pid or 'down'}, data plane {status.data_plane_pid or 'down'}"
-    return f"{own}, nats {status.nats_pid or 'down'}" if status.nats_url else own
+    nats = f", nats {status.nats_pid or 'down'}" if status.nats_url else ""
+    return own + nats + (f", sqs {status.sqs_pid}" if status.sqs_pid else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +362,15 @@ class PlatformEnvView:
             ("FNKIT_GATEWAY_URL", found.gateway_url),
             *self._tls_variables(),
             *((("NATS_URL", found.nats_url),) if found.nats_url else ()),
+            *self._sqs_variables(),
         )
+
+    def _sqs_variables(self) -> tuple[tuple[str, str], ...]:
+        found = self.status
+        if not found.sqs_endpoint:
+            return ()
+        keys = ("SQS_ACCESS_KEY", found.sqs_access_key), ("SQS_SECRET_KEY", found.sqs_secret_key)
+        return (("SQS_ENDPOINT", found.sqs_endpoint), *keys)
 
     def _tls_variables(self) -> tuple[tuple[str, str], ...]:
         """Return the variables for HTTPS.
