@@ -139,18 +139,35 @@ class EditedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     executable: bool = False
 
 
-class EditCode(msgspec.Struct, frozen=True, kw_only=True):
+class ArchiveEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive whose beginning is that of the archive that the function has.
+
+    Attributes:
+        sha256: Hex digest of the whole archive.
+        kept: How many bytes of the function's archive it begins with.
+        content: The bytes that follow, at most ``MAX_EDITED_BYTES``.
+    """
+
+    sha256: str
+    kept: int
+    content: bytes
+
+
+class EditCode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Body of ``PUT /fnkit/v1/regions/{region}/functions/{id}/code``: changes of the code that serves.
 
     Attributes:
         expected_tags: The tags that the function must have; they record the code that the changes belong to.
         tags: Its tags afterwards.
-        files: What changes.
+        files: What changes. The function then has no archive.
+        archive: The archive that the code is to become, in place of ``files``: the changes are found in it, and the
+            function has it afterwards, as after an upload.
     """
 
     expected_tags: list[str]
     tags: list[str]
-    files: list[EditedFile]
+    files: list[EditedFile] = []
+    archive: ArchiveEnd | None = None
 
 
 class EditResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -311,6 +311,7 @@ def deploy(
             archives=prepared.archives,
             previous_archives=prepared.previous_archives,
             secrets=prepared.secrets,
+            can_edit_code=prepared.target.info is not None,
         )
         applied = apply_plan(prepared.plan, prepared.observed, context)
         applied = replace(applied, notes=_idle_triggers(prepared, applied, context))
