@@ -15,7 +15,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -43,7 +43,7 @@ class ArchiveEdit:
 
     base: str
     blob: Blob
-    files: tuple[EditedFile, ...]
+    files: tuple[EditedFile, ...] = field(repr=False)  # they contain the user's code
     _writer: BlobWriter
     _is_committed: bool = False
 
