@@ -31,6 +31,10 @@ def is_preload_enabled(tags: Iterable[str]) -> bool:
     return PRELOAD_DISABLED_TAG not in tags
 
 
+CONNECTING: Final = "not connected yet"
+"""Details of a trigger whose broker has not answered since the trigger was created or the platform started."""
+
+
 class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Connection state of a trigger.
 
@@ -45,6 +49,11 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     function_id: str = ""
     state: str
     words: str
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether the trigger is new to the platform, and nothing is known of its broker yet."""
+        return self.words == CONNECTING
 
 
 class FailedImport(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +85,8 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
         triggers: All triggers; only API keys that are not bound to a project receive them.
         failed_imports: The functions whose deployment serves, but cannot import its handler; of the project of the
             API key if it is bound to one.
+        broker_variables: Addresses and keys of the built-in brokers, by the names of ``fnkit platform env``. They
+            are the values of secrets with these names that have no other. Only the platform's own key gets them.
     """
 
     version: str
@@ -89,6 +100,11 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     now: float | None = None
     triggers: list[TriggerStatus] = []
     failed_imports: list[FailedImport] = []
+    broker_variables: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Omit the variables, which hold credentials."""
+        return f"PlatformInfo({self.gateway_url})"
 
 
 class ResponseLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,18 +139,35 @@ class EditedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     executable: bool = False
 
 
-class EditCode(msgspec.Struct, frozen=True, kw_only=True):
+class ArchiveEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive whose beginning is that of the archive that the function has.
+
+    Attributes:
+        sha256: Hex digest of the whole archive.
+        kept: How many bytes of the function's archive it begins with.
+        content: The bytes that follow, at most ``MAX_EDITED_BYTES``.
+    """
+
+    sha256: str
+    kept: int
+    content: bytes
+
+
+class EditCode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Body of ``PUT /fnkit/v1/regions/{region}/functions/{id}/code``: changes of the code that serves.
 
     Attributes:
         expected_tags: The tags that the function must have; they record the code that the changes belong to.
         tags: Its tags afterwards.
-        files: What changes.
+        files: What changes. The function then has no archive.
+        archive: The archive that the code is to become, in place of ``files``: the changes are found in it, and the
+            function has it afterwards, as after an upload.
     """
 
     expected_tags: list[str]
     tags: list[str]
-    files: list[EditedFile]
+    files: list[EditedFile] = []
+    archive: ArchiveEnd | None = None
 
 
 class EditResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from fnkit.deploy.apply_resources import (
     delete_namespace,
     secret_inputs,
 )
+from fnkit.deploy.archive_edit import changes_code_only, deploy_end, find_archive_end
 from fnkit.deploy.events import ApplyResult, ApplyStarted, EventCallback, FunctionResult, ResourceFinished
 from fnkit.deploy.retries import DeployInterrupted, wait_for_function
 from fnkit.deploy.start_report import fail_unimportable
@@ -166,7 +167,7 @@ def _apply_function(
                 function = None
             case Action.CREATE | Action.UPDATE | Action.REPLACE:
                 _wait_until_stable(live, context)
-                function, uploaded = _deploy_function(change, resource_changes, context)
+                function, uploaded = _deploy_function(change, resource_changes, live, context)
                 failure = _check_ready(function, context)
                 if failure is not None and live is not None:
                     function, failure = _try_rollback(live, function, failure, context)
@@ -195,7 +196,10 @@ def _wait_until_stable(live: Function | None, context: ApplyContext) -> None:
 
 
 def _deploy_function(
-    change: FunctionChange, resource_changes: tuple[AttachedResourceChange, ...], context: ApplyContext
+    change: FunctionChange,
+    resource_changes: tuple[AttachedResourceChange, ...],
+    live: Function | None,
+    context: ApplyContext,
 ) -> tuple[Function, int]:
     settings = change.settings
     if settings is None:
@@ -211,6 +215,8 @@ def _deploy_function(
         request = _create_request(change, settings, context.namespace_id)
         function_id = create_owned(context.api.functions, request, context.namespace_id, context).id
     uploaded = 0
+    if live is not None and (edited := _edit_code(change, settings, resource_changes, live, context)) is not None:
+        return edited
     if change.archive is not None:
         on_step("uploading")
         uploaded = _upload_archive(function_id, context.archives[change.archive], context)
@@ -219,6 +225,29 @@ def _deploy_function(
     body = _update_request(change, settings, resource_ids, context.secrets)
     updated = context.limiter.call(lambda: context.api.functions.update(function_id, body))
     return wait_for_function(context.api, updated, context.limiter, on_step), uploaded
+
+
+def _edit_code(
+    change: FunctionChange,
+    settings: FunctionConfig,
+    resource_changes: tuple[AttachedResourceChange, ...],
+    live: Function,
+    context: ApplyContext,
+) -> tuple[Function, int] | None:
+    """Deploy a change of a function's own files by the end of its archive; ``None`` for every other change."""
+    previous = context.previous_archives.get(read_ownership(live.tags).code_digest or "")
+    archive = context.archives.get(change.archive or "")
+    is_possible = context.can_edit_code and change.action is Action.UPDATE and change.id == live.id
+    if not is_possible or previous is None or archive is None:
+        return None
+    if any(resource.action is not Action.KEEP for resource in resource_changes):
+        return None
+    body = _update_request(change, settings, [one.id for one in resource_changes if one.id], context.secrets)
+    if not changes_code_only(live, body) or (end := find_archive_end(previous, archive)) is None:
+        return None
+    context.step_callback(change.name)("deploying")
+    function = context.limiter.call(lambda: deploy_end(context.api, live, body, end))
+    return None if function is None else (function, len(end.content))
 
 
 def _create_request(change: FunctionChange, settings: FunctionConfig, namespace_id: str) -> CreateFunction:

@@ -56,6 +56,7 @@ class ApplyContext:
         archives: Zip files by content digest, for every change that uploads one.
         previous_archives: Zip files by slice digest, of slices deployed earlier that are still on this disk.
         secrets: Values by name.
+        can_edit_code: Whether the API is that of a local platform, where code can be changed without an upload.
     """
 
     api: FunctionsApi
@@ -65,6 +66,7 @@ class ApplyContext:
     previous_archives: ArchivePaths = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     namespace_id: str = ""
+    can_edit_code: bool = False
 
     def step_callback(self, name: str) -> Callable[[str], None]:
         """Return a callback that reports a function's steps."""

@@ -130,7 +130,7 @@ def prepare_inputs(
         deployed={one.name: one.runtime for one in observed.functions},
     )
     check_function_names(project, request.names)
-    secrets = read_secret_values(project, environ)
+    secrets = read_secret_values(project, environ, target.secret_defaults)
     bundles = bundle_functions(project, target, cache, request.names, report, allow_builds=request.allow_builds)
     desired = desired_state(
         project,
@@ -311,6 +311,7 @@ def deploy(
             archives=prepared.archives,
             previous_archives=prepared.previous_archives,
             secrets=prepared.secrets,
+            can_edit_code=prepared.target.info is not None,
         )
         applied = apply_plan(prepared.plan, prepared.observed, context)
         applied = replace(applied, notes=_idle_triggers(prepared, applied, context))

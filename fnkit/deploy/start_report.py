@@ -18,7 +18,7 @@ from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import DeployError
 
 _TRACEBACK_LINES: Final = 6
-_TRIGGER_TIMEOUT_SECONDS: Final = 5.0  # the platform looks at a new trigger within milliseconds
+_TRIGGER_TIMEOUT_SECONDS: Final = 5.0  # brokers answer within milliseconds, a starting one within a second
 
 
 def fail_unimportable(
@@ -62,6 +62,8 @@ def idle_trigger_notes(
 ) -> tuple[str, ...]:
     """Return a sentence for each trigger that will receive nothing, because its broker is missing.
 
+    Waits until the others are connected: the queue of a trigger can then be used.
+
     Args:
         declared: Name and number of triggers by function id, of deployed functions.
         api: The API.
@@ -70,17 +72,20 @@ def idle_trigger_notes(
     if not any(number for _, number in declared.values()):
         return ()
 
-    def all_known() -> list[TriggerStatus] | None:
+    known: list[TriggerStatus] = []
+
+    def all_known() -> bool | None:
         info = limiter.call(api.platform_info)
         if info is None:
-            return []
-        known = [one for one in info.triggers if one.function_id in declared]
-        return known if len(known) >= sum(number for _, number in declared.values()) else None
+            return True
+        known[:] = [one for one in info.triggers if one.function_id in declared]
+        is_complete = len(known) >= sum(number for _, number in declared.values())
+        return True if is_complete and not any(one.is_connecting for one in known) else None
 
-    found = limiter.poll(all_known, timeout_seconds=_TRIGGER_TIMEOUT_SECONDS, max_interval=0.15)
+    limiter.poll(all_known, timeout_seconds=_TRIGGER_TIMEOUT_SECONDS, max_interval=0.15)
     return tuple(
         f"The trigger {one.name} of {declared[one.function_id][0]} is idle and receives nothing: {one.words}. "
         "docs/triggers.md describes how to add a broker."
-        for one in found or ()
+        for one in known
         if one.state == "idle"
     )

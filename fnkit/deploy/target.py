@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
@@ -83,6 +83,11 @@ class DeployTarget:
     def kind(self) -> Literal["scaleway", "local"]:
         """Which lock file and wheels to use."""
         return "scaleway" if self.info is None else "local"
+
+    @property
+    def secret_defaults(self) -> Mapping[str, str]:
+        """Values of secrets that have no other: addresses and keys of a local platform's brokers."""
+        return self.info.broker_variables if self.info is not None else {}
 
     @property
     def available_runtimes(self) -> frozenset[str]:

@@ -149,7 +149,7 @@ class DevSession:
         state = self._state
         if state is None or self._from_bundle:
             return self._deploy_if_changed()
-        secrets = read_secret_values(project, self._environ)
+        secrets = read_secret_values(project, self._environ, state.target.secret_defaults)
         bundles = bundle_functions(
             project,
             state.target,

@@ -39,7 +39,9 @@ class SecretValues(Mapping[str, str]):
         return f"SecretValues({', '.join(self._values)})"
 
 
-def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretValues:
+def read_secret_values(
+    project: Project, environ: Mapping[str, str], defaults: Mapping[str, str] | None = None
+) -> SecretValues:
     """Read the value of every secret that the project declares.
 
     The secrets are those of its functions and, unless it is shared, of its namespace.
@@ -47,6 +49,7 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
     Args:
         project: The project.
         environ: The process environment.
+        defaults: Values that the platform provides, for secrets that have none elsewhere.
 
     Raises:
         ProjectInvalid: A secret is missing or too large, or a ``.env`` file cannot be read. All problems are
@@ -56,7 +59,7 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
     declared = declared_secrets(project)
     if not declared:
         return SecretValues({})
-    layers = [environ, *_read_dotenv_files(project, problems).values()]
+    layers = [environ, *_read_dotenv_files(project, problems).values(), defaults or {}]
     found: dict[str, str] = {}
     for name, source in declared.items():
         value = next((layer[name] for layer in layers if name in layer), None)

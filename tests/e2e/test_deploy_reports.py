@@ -13,6 +13,7 @@ import pytest
 from fnkit.contract.runtimes import RUNTIMES, substitute_for
 from tests.support.command import Command
 from tests.support.platform import PlatformUnderTest, api_get, call_function
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.slow]
 
@@ -97,7 +98,7 @@ def test_corrected_import_is_reported_no_more(deployed_project: Command, project
 
 
 def test_deploy_says_which_triggers_are_idle_and_what_else_it_changed(
-    deployed_project: Command, project: Path
+    platform: PlatformUnderTest, deployed_project: Command, project: Path
 ) -> None:
     fnkit = deployed_project
     (project / "fnkit.toml").write_text('name = "idle"\n')
@@ -106,7 +107,13 @@ def test_deploy_says_which_triggers_are_idle_and_what_else_it_changed(
         "from fnkit import cron, function, trigger\n"
         '@cron("5 * * * *", name="hourly")\n@trigger(sqs="jobs")\n@function\ndef work(event, context): ...\n'
     )
+    brokers = platform.home / "brokers.toml"
+    brokers.touch(0o600)
+    entry = 'region = "nl-ams"\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "b"\n'
+    brokers.write_text(f"[[sqs]]\n{entry}")
+    wait_until(lambda: "Brokers: 0 NATS, 1 SQS" in fnkit("platform", "logs").ok().stdout, what="the file is read")
     first = fnkit("deploy", "--local").ok()
+    brokers.unlink()
     assert "    + cron hourly  5 * * * *\n" in first.stdout
     assert "    + trigger sqs-jobs  sqs jobs\n" in first.stdout
     assert "note: The trigger sqs-jobs of work is idle and receives nothing: no [[sqs]] entry in " in first.stdout

@@ -87,7 +87,7 @@ def test_queue_template_handles_published_messages(platform: PlatformUnderTest, 
     wait_until(lambda: handled() == expected, what="both messages are handled once")
 
 
-@pytest.mark.parametrize("template", ["http", "cron", "api", "queue"])
+@pytest.mark.parametrize("template", ["http", "cron", "api", "queue", "sqs"])
 def test_template_is_bundled_for_scaleway(platform: PlatformUnderTest, tmp_path: Path, template: str) -> None:
     platform.command("new", "shop", "--template", template, cwd=tmp_path).ok()
     answer = platform.command("bundle", "--json", cwd=tmp_path / "shop").ok().json()

@@ -93,29 +93,14 @@ def _launch_command(kind: str, port: int) -> tuple[list[str], Mapping[str, str]]
 
 
 _MOTO_PROGRAM: Final = """
-import sys, threading, time
+import sys, threading
 from moto.server import ThreadedMotoServer
-from moto.sqs.models import SQSBackend
+from fnkit.platform.supervisor.sqs_server import serialize_receives
 
-unlocked_receive = SQSBackend.receive_message
-lock = threading.Lock()
-
-def receive_message(self, queue_name, count, wait_seconds, *more, **named):
-    end = time.monotonic() + wait_seconds
-    while True:
-        with lock:
-            received = unlocked_receive(self, queue_name, count, 0, *more, **named)
-        if received or time.monotonic() >= end:
-            return received
-        self.get_queue(queue_name).wait_for_messages(1)
-        time.sleep(0.005)  # messages of a group in progress end the wait above at once
-
-SQSBackend.receive_message = receive_message
+serialize_receives()
 ThreadedMotoServer(ip_address="127.0.0.1", port=int(sys.argv[1]), verbose=False).start()
 threading.Event().wait()
 """
-"""moto reads which groups are in progress before it looks for messages, and locks neither. Of two requests at once,
-one can receive the second message of a group before the other has received the first."""
 
 
 def _fauxqs_directory() -> Path:

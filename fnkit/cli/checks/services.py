@@ -100,6 +100,14 @@ def check_local_platform(common: CommonOptions, project: Project | None, *, star
             detail=f"the built-in server is {reason}" if reason else "built-in server",
             hint="Or name a server in brokers.toml (docs/triggers.md). Without one, NATS triggers stay idle.",
         )
+    if any(trigger.kind == "sqs" for trigger in triggers):
+        reason = status.sqs_unavailable_reason
+        yield Check(
+            name="SQS",
+            ok=not reason,
+            detail=f"the built-in endpoint is {reason}" if reason else "built-in endpoint",
+            hint="Or name a service in brokers.toml (docs/triggers.md). Without one, SQS triggers stay idle.",
+        )
     for trigger in status.triggers:
         if trigger.state != "listening":
             yield Check(

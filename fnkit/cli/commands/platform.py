@@ -39,7 +39,7 @@ API_KEY_VERBS: Final[dict[str, tuple[str, str]]] = {
     "delete": (f"{__name__}:delete_api_key", "Delete an API key."),
 }
 
-_LOGS = ("supervisor", "control", "data-plane", "nats", "api")
+_LOGS = ("supervisor", "control", "data-plane", "nats", "sqs", "api")
 _POLL_SECONDS = 0.2
 
 

@@ -67,6 +67,7 @@ def _idle_time_option(flag: str, event: str, default: int) -> OptionDecorator:
 @_port_option("--gateway-port", "HTTP port of functions", 8481)
 @_port_option("--tls-port", "HTTPS port of functions", 8482, is_optional=True)
 @_port_option("--nats-port", "Port of the built-in NATS server", 8483, is_optional=True)
+@_port_option("--sqs-port", "Port of the built-in SQS endpoint", 8484, is_optional=True)
 @_listening("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
 @_listening("--domain-suffix", metavar="S", help="Suffix of the host names of functions.  [default: localhost]")
 @_listening(

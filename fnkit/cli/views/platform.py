@@ -31,7 +31,7 @@ def status_to_json(status: PlatformStatus) -> dict[str, object]:
         "healthy": status.is_healthy,
         **json_fields(status, "api_url", "gateway_url", "gateway_tls_url"),
         "ca_certificate": status.ca_certificate_file,
-        **json_fields(status, "console_url", "nats_url"),
+        **json_fields(status, "console_url", "nats_url", "sqs_endpoint", "sqs_access_key", "sqs_secret_key"),
         **json_fields(status, "secret_key", "access_key", "project_id", "organization_id"),
         "data_dir": str(status.data_dir),
         "pid": status.supervisor_pid,
@@ -39,6 +39,7 @@ def status_to_json(status: PlatformStatus) -> dict[str, object]:
             "control": status.control_pid,
             "data_plane": status.data_plane_pid,
             "nats": status.nats_pid,
+            "sqs": status.sqs_pid,
         },
         "isolation": status.isolation,
         "triggers": [json_fields(one, "id", "name", "state", "words") for one in status.triggers],
@@ -83,18 +84,23 @@ class PlatformView:
 
 
 def _fields(status: PlatformStatus) -> tuple[tuple[str, str | Text], ...]:
-    nats = _without_password(status.nats_url)
     return (
         ("API", safe_text(status.api_url, URL_STYLE)),
         ("Functions", safe_text(status.gateway_url, URL_STYLE)),
         ("Functions (HTTPS)", safe_text(status.gateway_tls_url, URL_STYLE)),
         ("Console", safe_text(status.console_url, URL_STYLE)),
-        ("NATS", safe_text(nats, URL_STYLE) if nats else safe_text(status.nats_unavailable_reason, "yellow")),
+        ("NATS", _address(_without_password(status.nats_url), status.nats_unavailable_reason)),
+        ("SQS", _address(status.sqs_endpoint, status.sqs_unavailable_reason)),
         ("Data", str(status.data_dir)),
         ("Project", status.project_id),
         ("Isolation", status.isolation),
         ("Processes", _format_processes(status)),
     )
+
+
+def _address(url: str, reason: str) -> Text:
+    """Return the address of a broker, or why there is none."""
+    return safe_text(url, URL_STYLE) if url else safe_text(reason, "yellow")
 
 
 def _trigger_fields(status: PlatformStatus) -> list[tuple[str, Text]]:
@@ -117,7 +123,8 @@ def _without_password(url: str) -> str:
 
 def _format_processes(status: PlatformStatus) -> str:
     own = f"control {status.control_pid or 'down'}, data plane {status.data_plane_pid or 'down'}"
-    return f"{own}, nats {status.nats_pid or 'down'}" if status.nats_url else own
+    nats = f", nats {status.nats_pid or 'down'}" if status.nats_url else ""
+    return own + nats + (f", sqs {status.sqs_pid}" if status.sqs_pid else "")
 
 
 @dataclass(frozen=True, slots=True)

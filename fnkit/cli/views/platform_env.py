@@ -68,7 +68,15 @@ class PlatformEnvView:
             ("FNKIT_GATEWAY_URL", found.gateway_url),
             *self._tls_variables(),
             *((("NATS_URL", found.nats_url),) if found.nats_url else ()),
+            *self._sqs_variables(),
         )
+
+    def _sqs_variables(self) -> tuple[tuple[str, str], ...]:
+        found = self.status
+        if not found.sqs_endpoint:
+            return ()
+        keys = ("SQS_ACCESS_KEY", found.sqs_access_key), ("SQS_SECRET_KEY", found.sqs_secret_key)
+        return (("SQS_ENDPOINT", found.sqs_endpoint), *keys)
 
     def _tls_variables(self) -> tuple[tuple[str, str], ...]:
         """Return the variables for HTTPS.

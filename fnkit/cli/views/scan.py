@@ -97,8 +97,6 @@ class ScanView:
             console.print()
         for note in self._all_notes():
             print_note(console, note)
-        if self.functions and self.problems:
-            console.print()
         width = terminal_width(console.file)
         for problem in self.problems:
             console.print(problem_text(problem, self.root, width=width, word="problem").rich(), end="\n\n")

@@ -79,6 +79,7 @@ class SqsBroker(msgspec.Struct, frozen=True, kw_only=True):
         selector: The objects that the service is used for.
         queue_url: URL of a queue, with the placeholders ``{queue}``, ``{project}`` and ``{region}``. If empty,
             the URL is looked up by the name of the queue (``GetQueueUrl``).
+        creates_queues: Whether a queue that does not exist is created when a trigger names it.
     """
 
     endpoint: str
@@ -87,6 +88,7 @@ class SqsBroker(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str
     selector: Selector = Selector()
     queue_url: str = ""
+    creates_queues: bool = False
 
     def __repr__(self) -> str:
         """Omit credentials."""

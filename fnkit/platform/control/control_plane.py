@@ -185,7 +185,7 @@ class ControlPlane:
         tasks.start(self._cron_scheduler.run(), "cron scheduler")
         tasks.start(run_expiry(self.context, self.functions), "expiry scheduler")
         tasks.start(self._images.run_expiry(), "expiry of images")
-        tasks.start(self._programs.publish_missing(), "images of earlier deployments")
+        tasks.start(self._deployments.publish_missing(), "images of earlier deployments")
         self._restarts.start_missing()
         self.queue_triggers.start()
 

@@ -88,6 +88,8 @@ class DataLayout:
         """The file that configures the brokers of queue triggers."""
         self.nats_credentials_file: Final = data_dir / "nats.json"
         """The credentials of the platform's own NATS broker."""
+        self.sqs_keys_file: Final = data_dir / "sqs.json"
+        """The keys of the platform's own SQS endpoint."""
         self.nats_dir: Final = data_dir / "nats"
         """Configuration and streams of the platform's own NATS broker."""
         self.keys_dir: Final = data_dir / "keys"
@@ -173,16 +175,35 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         nats_url: URL of the platform's own NATS broker with credentials; empty if it does not run.
         nats_unavailable_reason: The reason why it does not run, for the status of triggers.
+        sqs_endpoint: URL of the platform's own SQS endpoint; empty if there is none.
+        sqs_access_key: Access key that the endpoint requires.
+        sqs_secret_key: Its secret key.
+        sqs_unavailable_reason: The reason why there is no endpoint, for the status of triggers.
         environment: The environment variables that the brokers file refers to.
     """
 
     nats_url: str = ""
     nats_unavailable_reason: str = "no NATS broker is configured"
+    sqs_endpoint: str = ""
+    sqs_access_key: str = ""
+    sqs_secret_key: str = ""
+    sqs_unavailable_reason: str = "no SQS service is configured"
     environment: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        """Omit the URL and the variables, which hold credentials."""
+        """Omit the URL, the keys and the variables, which hold credentials."""
         return "QueueSettings()"
+
+    def variables(self) -> dict[str, str]:
+        """Return addresses and keys of the platform's own brokers, by the names of environment variables."""
+        nats = {"NATS_URL": self.nats_url} if self.nats_url else {}
+        if not self.sqs_endpoint:
+            return nats
+        return nats | {
+            "SQS_ENDPOINT": self.sqs_endpoint,
+            "SQS_ACCESS_KEY": self.sqs_access_key,
+            "SQS_SECRET_KEY": self.sqs_secret_key,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +228,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         api_port: Like all ports here the reserved one; 0 if the listener is off.
         nats_port: Port of the platform's own NATS broker.
+        sqs_port: Port of the platform's own SQS endpoint.
         domain_suffix: The end of host names of functions, after ``functions.fnc.<region>.``.
         speed: Platform seconds per real second; 0 for the manual clock.
         isolation: The requested isolation level, or ``auto``.
@@ -240,6 +262,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_port: Annotated[int, StartOption("--gateway-port")] = 0
     tls_port: Annotated[int, StartOption("--tls-port", "none")] = 0
     nats_port: Annotated[int, StartOption("--nats-port", "none")] = 0
+    sqs_port: Annotated[int, StartOption("--sqs-port", "none")] = 0
     brokers_file: Annotated[str, StartOption("--brokers", "those of the data directory")] = ""
     domain_suffix: Annotated[str, StartOption("--domain-suffix")] = "localhost"
     speed: Annotated[float, StartOption("--clock-speed")] = 1.0
@@ -274,6 +297,7 @@ class ListeningDescriptors(msgspec.Struct, frozen=True, kw_only=True):
     api: tuple[int, ...] = ()
     gateway: tuple[int, ...] = ()
     tls: tuple[int, ...] = ()
+    sqs: tuple[int, ...] = ()
 
 
 class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):

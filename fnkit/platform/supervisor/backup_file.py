@@ -21,7 +21,7 @@ from fnkit.errors import PlatformError
 
 MANIFEST_NAME: Final = "manifest.json"
 SINGLE_FILES: Final = (
-    *("platform.json", "api-keys.json", "brokers.toml", "nats.json"),
+    *("platform.json", "api-keys.json", "brokers.toml", "nats.json", "sqs.json"),
     *("keys/platform.key", "keys/tokens.pem", "tls/authority.pem", "tls/authority.crt"),
     "platform.db",
 )

@@ -60,13 +60,19 @@ class ChildProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._stop_requested = asyncio.Event()
 
-    async def run(self) -> None:
+    async def run(self, *, on_demand: bool = False) -> None:
         """Run the process until ``stop`` is called, and restart it when it ends.
 
         The delay doubles with each restart, and starts over after a run that was long enough.
+
+        Args:
+            on_demand: Whether the first start waits for a connection to one of the descriptors, which are listening
+                sockets. The connection waits until the process accepts it.
         """
         loop = asyncio.get_running_loop()
         delay = _MIN_RESTART_DELAY
+        if on_demand:
+            await self._wait_for_connection()
         while not self._stop_requested.is_set():
             began = loop.time()
             code = await self._run_once()
@@ -84,6 +90,21 @@ class ChildProcess:
         """Send SIGTERM or SIGKILL, and do not restart."""
         self._stop_requested.set()
         self._send_signal(number)
+
+    async def _wait_for_connection(self) -> None:
+        """Wait until a client connects, or ``stop`` is called."""
+        loop = asyncio.get_running_loop()
+        connected = asyncio.Event()
+        for descriptor in self._descriptors:
+            loop.add_reader(descriptor, connected.set)
+        waiting = [asyncio.create_task(event.wait()) for event in (connected, self._stop_requested)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for descriptor in self._descriptors:
+                loop.remove_reader(descriptor)
+            for task in waiting:
+                task.cancel()
 
     async def _run_once(self) -> int:
         process = await asyncio.create_subprocess_exec(

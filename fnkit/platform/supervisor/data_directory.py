@@ -149,6 +149,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         control: Pid of control, 0 while it is not running.
         data_plane: Pid of the data plane, 0 while it is not running.
         nats: Pid of the NATS broker, 0 while it is not running.
+        sqs: Pid of the SQS endpoint, 0 while it is not running.
     """
 
     pid: int
@@ -158,6 +159,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     control: int = 0
     data_plane: int = 0
     nats: int = 0
+    sqs: int = 0
 
 
 def read_run_file(file: Path) -> RunFile | None:

@@ -51,6 +51,11 @@ from fnkit.platform.supervisor.options import (
     start_options,
     with_broker_environment,
 )
+from fnkit.platform.supervisor.sqs_server import (
+    is_sqs_server_installed,
+    load_or_create_sqs_keys,
+    own_sqs_endpoint,
+)
 from fnkit.platform.supervisor.trust_store import CaCertificate, TrustStore, find_trust_store, read_ca_certificate
 
 __all__ = [
@@ -91,7 +96,7 @@ __all__ = [
 _POLL_INTERVAL: Final = 0.02
 _STOP_TIMEOUT: Final = 15.0
 _FILES_KEPT_BY_RESET: Final = frozenset(
-    {"platform.json", "api-keys.json", "platform.lock", "run.json", "tls", "nats.json", "brokers.toml"}
+    {"platform.json", "api-keys.json", "platform.lock", "run.json", "tls", "nats.json", "sqs.json", "brokers.toml"}
 )
 
 T = TypeVar("T")
@@ -145,7 +150,10 @@ class PlatformStatus:
 
     Attributes:
         ca_certificate_file: Path of the CA certificate that HTTPS clients must trust; empty if TLS is off.
+        sqs_endpoint: URL of the SQS endpoint, which ``sqs_access_key`` and ``sqs_secret_key`` open.
+        sqs_pid: 0 also before the first client connected to the endpoint.
         nats_unavailable_reason: How to get a NATS broker, if nats-server is not installed.
+        sqs_unavailable_reason: The same for the SQS endpoint.
         triggers: The state of each queue trigger.
     """
 
@@ -158,6 +166,9 @@ class PlatformStatus:
     ca_certificate_file: str = ""
     console_url: str = ""
     nats_url: str = field(default="", repr=False)
+    sqs_endpoint: str = ""
+    sqs_access_key: str = field(default="", repr=False)
+    sqs_secret_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     access_key: str = ""
     project_id: str = ""
@@ -167,6 +178,8 @@ class PlatformStatus:
     data_plane_pid: int = 0
     nats_pid: int = 0
     nats_unavailable_reason: str = ""
+    sqs_pid: int = 0
+    sqs_unavailable_reason: str = ""
     triggers: tuple[TriggerStatus, ...] = ()
     isolation: str = ""
 
@@ -213,6 +226,8 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
     layout = DataLayout(found.data_dir)
     health = fetch_health(settings.host, settings.api_port)
     info = fetch_platform_info(settings.host, settings.api_port, identity.secret_key)
+    sqs_keys = load_or_create_sqs_keys(layout.sqs_keys_file) if settings.sqs_port else None
+    missing = f"not installed; {extra_install_hint('queues')}"
     return PlatformStatus(
         is_running=True,
         is_healthy=health.is_ready,
@@ -229,9 +244,12 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
         isolation=health.isolation or settings.isolation,
         nats_pid=run.nats,
         nats_url=own_nats_url(layout.nats_credentials_file, settings.nats_port),
-        nats_unavailable_reason=""
-        if settings.nats_port or find_nats_server() is not None
-        else f"not installed; {extra_install_hint('queues')}",
+        nats_unavailable_reason="" if settings.nats_port or find_nats_server() is not None else missing,
+        sqs_pid=run.sqs,
+        sqs_endpoint=own_sqs_endpoint(settings.sqs_port),
+        sqs_access_key=sqs_keys.access_key if sqs_keys is not None else "",
+        sqs_secret_key=sqs_keys.secret_key if sqs_keys is not None else "",
+        sqs_unavailable_reason="" if settings.sqs_port or is_sqs_server_installed() else missing,
         triggers=tuple(info.triggers) if info is not None else (),
     )
 

@@ -30,7 +30,7 @@ class LogFileFollower:
 
     Args:
         data_dir: The data directory.
-        process: One of ``PROCESSES``, or ``nats``.
+        process: One of ``PROCESSES``, or ``nats`` or ``sqs``.
     """
 
     def __init__(self, data_dir: Path, process: str) -> None:

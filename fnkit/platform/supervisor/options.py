@@ -16,6 +16,7 @@ import msgspec
 
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.errors import PlatformError, UsageError
+from fnkit.platform.brokers.model import Brokers
 from fnkit.platform.model.settings import (
     DataLayout,
     LokiPushSettings,
@@ -27,6 +28,11 @@ from fnkit.platform.model.settings import (
 )
 from fnkit.platform.supervisor.kubernetes_options import check_engine_options, find_kubeconfig
 from fnkit.platform.supervisor.nats_server import find_nats_server, own_nats_url
+from fnkit.platform.supervisor.sqs_server import (
+    is_sqs_server_installed,
+    load_or_create_sqs_keys,
+    own_sqs_endpoint,
+)
 
 _LOKI_PUSH_PATH: Final = "/loki/api/v1/push"
 _LOKI_VARIABLE_PREFIX: Final = "FNKIT_LOGS_PUSH_"
@@ -37,6 +43,12 @@ _OTLP_VARIABLE_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _NATS_OFF: Final = "no NATS broker is configured, and the platform's own is off (--nats-port none)"
 _NATS_NOT_INSTALLED: Final = (
     "no NATS broker is configured, and the platform's own is not installed: "
+    f"{extra_install_hint('queues')}, then start the platform again"
+)
+_SQS_OFF: Final = "no SQS service is configured, and the platform's own is off (--sqs-port none)"
+_SQS_NOT_STARTED: Final = "no SQS service is configured; start the platform again to use its own"
+_SQS_NOT_INSTALLED: Final = (
+    "no SQS service is configured, and the platform's own is not installed: "
     f"{extra_install_hint('queues')}, then start the platform again"
 )
 
@@ -186,14 +198,15 @@ class RequestedPorts(msgspec.Struct, frozen=True, kw_only=True):
     """The ports that a start asks for; the fields are named as those of ``PlatformSettings``.
 
     A port is a number, 0 for any free port, ``none`` for no listener, or ``None`` for the port of the last start;
-    at the first start the standard one or the next free one after it. For TLS and NATS, ``None`` means any free
-    port if ``gateway_port`` is 0.
+    at the first start the standard one or the next free one after it. For TLS, NATS and SQS, ``None`` means any
+    free port if ``gateway_port`` is 0.
     """
 
     api_port: int | None = None
     gateway_port: int | None = None
     tls_port: int | Literal["none"] | None = None
     nats_port: int | Literal["none"] | None = None
+    sqs_port: int | Literal["none"] | None = None
 
 
 class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,32 +319,58 @@ def runs_own_nats(options: StartOptions) -> bool:
         BrokersInvalid: The brokers file has errors.
         PlatformError: ``brokers-unreadable``.
     """
-    if options.ports.nats_port == "none":
+    if options.ports.nats_port == "none" or _configured_brokers(options).nats:
         return False
-    if (file := _brokers_file(options)) is not None:
-        from fnkit.platform.brokers.config_file import read_brokers_file  # only if there is a file
-
-        if read_brokers_file(file, options.broker_environment).nats:
-            return False
     return find_nats_server() is not None
 
 
-def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) -> QueueSettings:
-    """Return the broker settings of control and of the NATS process.
+def runs_own_sqs(options: StartOptions) -> bool:
+    """Return whether to have an SQS endpoint: it is not off, no service is configured, and moto is installed.
+
+    Raises:
+        BrokersInvalid: The brokers file has errors.
+        PlatformError: ``brokers-unreadable``.
+    """
+    if options.ports.sqs_port == "none" or _configured_brokers(options).sqs:
+        return False
+    return is_sqs_server_installed()
+
+
+def _configured_brokers(options: StartOptions) -> Brokers:
+    if (file := _brokers_file(options)) is None:
+        return Brokers()
+    from fnkit.platform.brokers.config_file import read_brokers_file  # only if there is a file
+
+    return read_brokers_file(file, options.broker_environment)
+
+
+def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int, sqs_port: int) -> QueueSettings:
+    """Return the broker settings of control and of the platform's own brokers.
 
     Args:
         options: The options of the start.
-        layout: The data directory, which keeps the credentials of the platform's own broker.
-        nats_port: Port of the platform's own broker; 0 if it does not run.
+        layout: The data directory, which keeps the credentials of the platform's own brokers.
+        nats_port: Port of the platform's own NATS broker; 0 if it does not run.
+        sqs_port: Port of the platform's own SQS endpoint; 0 if there is none.
 
     Raises:
         PlatformError: ``identity-unreadable``.
     """
     url = own_nats_url(layout.nats_credentials_file, nats_port)
-    why_not = _NATS_OFF if options.ports.nats_port == "none" else _NATS_NOT_INSTALLED
+    no_nats = _NATS_OFF if options.ports.nats_port == "none" else _NATS_NOT_INSTALLED
+    no_sqs = _SQS_NOT_INSTALLED
+    if options.ports.sqs_port == "none":
+        no_sqs = _SQS_OFF
+    elif is_sqs_server_installed():
+        no_sqs = _SQS_NOT_STARTED
+    keys = load_or_create_sqs_keys(layout.sqs_keys_file) if sqs_port else None
     return QueueSettings(
         nats_url=url,
-        nats_unavailable_reason="" if url else why_not,
+        nats_unavailable_reason="" if url else no_nats,
+        sqs_endpoint=own_sqs_endpoint(sqs_port),
+        sqs_access_key=keys.access_key if keys is not None else "",
+        sqs_secret_key=keys.secret_key if keys is not None else "",
+        sqs_unavailable_reason="" if sqs_port else no_sqs,
         environment=options.broker_environment,
     )
 

@@ -45,11 +45,18 @@ from fnkit.platform.supervisor.data_directory import (
     write_run_file,
 )
 from fnkit.platform.supervisor.nats_server import NATS_HOST
-from fnkit.platform.supervisor.options import StartOptions, queue_settings, runs_own_nats
+from fnkit.platform.supervisor.options import StartOptions, queue_settings, runs_own_nats, runs_own_sqs
+from fnkit.platform.supervisor.sqs_server import SQS_HOST
 
-_DEFAULT_PORTS: Final = {"api_port": 8480, "gateway_port": 8481, "tls_port": 8482, "nats_port": 8483}
+_DEFAULT_PORTS: Final = {
+    "api_port": 8480,
+    "gateway_port": 8481,
+    "tls_port": 8482,
+    "nats_port": 8483,
+    "sqs_port": 8484,
+}
 """The standard port of each listener, by its field in ``PlatformSettings``, in the order of reservation."""
-_OPTIONAL_PORTS: Final = frozenset({"tls_port", "nats_port"})
+_OPTIONAL_PORTS: Final = frozenset({"tls_port", "nats_port", "sqs_port"})
 _MAX_PORTS_TRIED: Final = 100
 _LINK_SECRET_BYTES: Final = 32
 
@@ -257,12 +264,13 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
             **msgspec.structs.asdict(credentials),
             otlp=options.otlp,  # like the two below it contains secrets, so it is not in the run file
             loki_push=options.loki_push,
-            queues=queue_settings(options, layout, settings.nats_port),
+            queues=queue_settings(options, layout, settings.nats_port, settings.sqs_port),
             link_secret=secrets.token_hex(_LINK_SECRET_BYTES),
             listening=ListeningDescriptors(
                 api=ports.descriptors("api_port"),
                 gateway=ports.descriptors("gateway_port"),
                 tls=ports.descriptors("tls_port"),
+                sqs=ports.descriptors("sqs_port"),
             ),
         )
         write_run_file(layout.run_file, run)
@@ -288,18 +296,19 @@ def _open_ports(options: StartOptions, previous: PlatformSettings, held: Platfor
     # A listener without a requested port must not take one that was requested for another listener.
     taken = {port for port in requested.values() if isinstance(port, int) and port}
     ports: dict[str, int] = {}
+    is_wanted = {"nats_port": runs_own_nats, "sqs_port": runs_own_sqs}
     for name, default in _DEFAULT_PORTS.items():
         port = requested[name]
         if port is None and name in _OPTIONAL_PORTS and options.ports.gateway_port == 0:
             # A start with any gateway port is probably one of several, which would compete for the default ports.
             port = 0
-        if port == "none" or (name == "nats_port" and not runs_own_nats(options)):
+        if port == "none" or (name in is_wanted and not is_wanted[name](options)):
             ports[name] = 0
             continue
         ports[name] = choose_port(
             partial(held.reserve, NATS_HOST)
             if name == "nats_port"
-            else partial(held.listen, name, options.settings.host),
+            else partial(held.listen, name, SQS_HOST if name == "sqs_port" else options.settings.host),
             port,
             default=getattr(previous, name) or default,
             excluded=frozenset(taken),

@@ -1,4 +1,4 @@
-"""The supervisor: runs control, the data plane and the platform's own NATS broker, and stops them in order.
+"""The supervisor: runs control, the data plane and the platform's own brokers, and stops them in order.
 
 Its pid is that of the platform. ``supervise`` runs in the foreground within ``fnkit platform start``. ``--detach``
 and ``--local`` run this module as a process, which writes a ``StartupResult`` and then detaches from its parent.
@@ -8,8 +8,10 @@ and ``--local`` run this module as a process, which writes a ``StartupResult`` a
    plane ends three times, or if the platform is not healthy within ``--timeout``, everything is stopped and the
    start fails.
 3. Run until SIGTERM or SIGINT, restarting processes that end.
-4. Stop: control and the data plane get SIGTERM and ten seconds, then the broker, then SIGKILL for what is left. A
+4. Stop: control and the data plane get SIGTERM and ten seconds, then the brokers, then SIGKILL for what is left. A
    second signal kills at once.
+
+The SQS endpoint starts when the first client connects, so that platforms without queues do not pay for it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _MAX_CRASHES: Final = 3
 _HEALTH_INTERVAL: Final = 0.05
 _BROKER_STOP_TIMEOUT: Final = 2.0
 _CORE_PROCESS_COUNT: Final = 2
-"""Control and the data plane are first in the list of processes, then the broker, if it runs."""
+"""Control and the data plane are first in the list of processes, then the brokers."""
 
 
 class _Supervisor:
@@ -80,6 +82,8 @@ class _Supervisor:
         ]
         if prepared.run_file.settings.nats_port:
             modules.append(("nats", "fnkit.platform.supervisor.nats_server", control_settings, ()))
+        if listening.sqs:
+            modules.append(("sqs", "fnkit.platform.supervisor.sqs_server", control_settings, listening.sqs))
         self._processes = tuple(
             ChildProcess(
                 name,
@@ -107,7 +111,7 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_stop_signal)
-        keeping = [asyncio.create_task(process.run()) for process in self._processes]
+        keeping = [asyncio.create_task(process.run(on_demand=process.name == "sqs")) for process in self._processes]
         health = asyncio.create_task(self._wait_until_healthy(loop.time() + start_timeout))
         await self._stop_requested.wait()
         await self._stop_processes(keeping)
@@ -122,7 +126,7 @@ class _Supervisor:
         self._stop_requested.set()
 
     async def _stop_processes(self, tasks: list[asyncio.Task[None]]) -> None:
-        # The broker is stopped last, since messages in flight must still be acknowledged.
+        # The brokers are stopped last, since messages in flight must still be acknowledged.
         for process in self._processes[:_CORE_PROCESS_COUNT]:
             process.stop(signal.SIGTERM)
         await asyncio.wait(tasks[:_CORE_PROCESS_COUNT], timeout=DRAIN_TIMEOUT)
@@ -149,12 +153,13 @@ class _Supervisor:
             raise
 
     async def _is_broker_ready(self) -> bool:
-        """Return whether the broker accepts connections, or failed too often.
+        """Return whether the NATS broker accepts connections, or failed too often.
 
         A broker that cannot run does not fail the start: the status of its triggers reports it.
         """
-        port, broker = self._run_file.settings.nats_port, self._processes[-1]
-        if not port or broker.crashes >= _MAX_CRASHES:
+        port = self._run_file.settings.nats_port
+        crashes = next((process.crashes for process in self._processes if process.name == "nats"), 0)
+        if not port or crashes >= _MAX_CRASHES:
             return True
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection(NATS_HOST, port)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 KEYS = [
     *("running", "healthy", "api_url", "gateway_url", "gateway_tls_url", "ca_certificate"),
-    *("console_url", "nats_url"),
+    *("console_url", "nats_url", "sqs_endpoint", "sqs_access_key", "sqs_secret_key"),
     *("secret_key", "access_key", "project_id", "organization_id", "data_dir", "pid", "processes", "isolation"),
     "triggers",
 ]
@@ -355,7 +355,7 @@ def test_reset_needs_confirmation_and_keeps_keys_and_ports(
     assert (home / "platform.db").exists()
     key = fnkit("platform", "api-key", "create", "--json").ok().json()
     assert fnkit("platform", "reset", "--yes", "--json").ok().json()["removed"] is True
-    kept = {"api-keys.json", "nats.json", "platform.json", "platform.lock", "run.json", "tls"}
+    kept = {"api-keys.json", "nats.json", "sqs.json", "platform.json", "platform.lock", "run.json", "tls"}
     assert {entry.name for entry in home.iterdir()} == kept
     again = fnkit("platform", "start", "--detach", "--json").ok().json()
     assert (again["secret_key"], again["api_url"]) == (started["secret_key"], started["api_url"])

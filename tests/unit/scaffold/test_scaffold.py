@@ -26,7 +26,7 @@ def tree(folder: Path) -> set[str]:
 
 
 def test_default_template_is_listed_first() -> None:
-    assert TEMPLATES == ["http", "api", "cron", "go", "node", "php", "queue", "rust"]
+    assert TEMPLATES == ["http", "api", "cron", "go", "node", "php", "queue", "rust", "sqs"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -110,7 +110,7 @@ def test_existing_file_at_the_path_is_rejected(tmp_path: Path) -> None:
 def test_unknown_template_error_suggests_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         create_project(tmp_path / "shop", "htpt", {})
-    assert raised.value.hint == "Did you mean `http`? Templates: http, api, cron, go, node, php, queue, rust."
+    assert raised.value.hint == "Did you mean `http`? Templates: http, api, cron, go, node, php, queue, rust, sqs."
     assert tree(tmp_path) == set()
 
 

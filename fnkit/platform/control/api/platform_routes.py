@@ -154,7 +154,8 @@ async def get_metadata(_plane: ControlPlane, _request: Request) -> Response:
 async def get_platform(plane: ControlPlane, request: Request) -> PlatformInfo:
     """Return the platform information that a deploy needs, in a single response."""
     settings = plane.context.settings
-    project_id = request_principal(request).project_id
+    principal = request_principal(request)
+    project_id = principal.project_id
     return PlatformInfo(
         version=plane.version,
         gateway_url=gateway_url(settings),
@@ -166,6 +167,7 @@ async def get_platform(plane: ControlPlane, request: Request) -> PlatformInfo:
         triggers=plane.queue_triggers.statuses() if project_id is None else [],
         failed_imports=_failed_imports(plane, project_id),
         targets=await asyncio.to_thread(plane.toolchains.targets),
+        broker_variables=settings.queues.variables() if principal.is_root else {},
     )
 
 

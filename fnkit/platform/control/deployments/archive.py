@@ -37,7 +37,7 @@ _SHOWN_NAME: Final = 200
 _KEY_DIGITS: Final = 32
 _LAUNCHER: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _NO_SANDBOX: Final = 3  # fnkit/worker/python/compile.py
-_ARCHIVE_ERRORS: Final = (
+ARCHIVE_ERRORS: Final = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -146,7 +146,7 @@ def _open_archive(job: BuildJob) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(job.archive) as archive:
             yield archive
-    except _ARCHIVE_ERRORS as error:
+    except ARCHIVE_ERRORS as error:
         raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
     except OSError as error:
         if error.errno not in _ARCHIVE_ERRNOS:

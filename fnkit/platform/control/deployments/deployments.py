@@ -26,12 +26,13 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
-from fnkit.contract.platform import EditCode, EditResult
+from fnkit.contract.platform import EditedFile, EditResult
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import PlatformError
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
+from fnkit.platform.control.deployments.archive_edits import ArchiveEdit
 from fnkit.platform.control.deployments.build import LANGUAGES_WITH_COMPILED_HANDLER, build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
 from fnkit.platform.control.deployments.dependencies import DependencyStore
@@ -40,7 +41,7 @@ from fnkit.platform.control.deployments.programs import Programs
 from fnkit.platform.control.deployments.restarts import Restarts
 from fnkit.platform.control.deployments.routes import build_route, merge_variables
 from fnkit.platform.control.timestamps import format_microseconds
-from fnkit.platform.model.records import Deployment, FunctionRecord, transition
+from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord, transition
 from fnkit.platform.model.routing import DeploymentFailed
 from fnkit.toolchains.resolution import Toolchains
 
@@ -70,7 +71,9 @@ class _Build:
 class _Edit:
     """Changes of the serving deployment, and where the result of their deployment goes."""
 
-    changes: EditCode
+    files: tuple[EditedFile, ...]
+    tags: tuple[str, ...]
+    archive: ArchiveEdit | None
     serving: Deployment
     result: asyncio.Future[EditResult]
 
@@ -148,18 +151,28 @@ class Deployments:
             and (not record.serving.edited or self._link.can_replace_files)
         )
 
-    async def edit(self, record: FunctionRecord, changes: EditCode) -> EditResult:
+    async def edit(
+        self,
+        record: FunctionRecord,
+        files: tuple[EditedFile, ...],
+        tags: tuple[str, ...],
+        archive: ArchiveEdit | None = None,
+    ) -> EditResult:
         """Deploy a stored, pending record with changes of its serving code, and return when it serves.
 
         Args:
             record: A record for which ``can_edit`` was true before it became pending.
-            changes: The changes. Their tags are written when the code serves.
+            files: The changes.
+            tags: The function's tags when the code serves.
+            archive: The archive that has the changed code, which is stored when the code serves.
         """
         if record.serving is None:
             raise AssertionError("there is something to edit")
         began = time.monotonic()
         result: asyncio.Future[EditResult] = asyncio.get_running_loop().create_future()
-        task = self._start(record, _Edit(changes, record.serving, result))
+        task = self._start(record, _Edit(files, tags, archive, record.serving, result))
+        if archive is not None:
+            task.add_done_callback(lambda _: archive.discard())
         await asyncio.wait([task])
         outcome = result.result() if result.done() else EditResult(error="a newer deployment has replaced this one")
         return msgspec.structs.replace(outcome, milliseconds=round((time.monotonic() - began) * 1000, 3))
@@ -179,8 +192,7 @@ class Deployments:
             del self._tasks[function_id]
 
     async def _run(self, record: FunctionRecord, edit: _Edit | None) -> None:
-        folder = self._context.layout.logs_dir / record.id
-        log = BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
+        log = self._build_log(record)
         try:
             if edit is None:
                 deployment = await self._build_deployment(record, log)
@@ -212,7 +224,7 @@ class Deployments:
         job = EditJob(
             code=Path(serving.edits or serving.code) if is_written_by_instances else Path(serving.code),
             target=target,
-            files=tuple(edit.changes.files),
+            files=edit.files,
             uid=record.uid,
             is_shared=self._link.isolation in _LEVELS_WITH_SHARED_FILES,
             is_writable=record.uid != 0 and not is_python,
@@ -232,10 +244,11 @@ class Deployments:
         except OSError as error:
             log.write(f"Editing the code failed: {error.strerror or error}")
             raise _DeploymentFailed(INTERNAL_ERROR) from None
-        deployment = msgspec.structs.replace(serving, generation=record.generation, archive="")
+        archive = edit.archive.blob.sha256 if edit.archive is not None else ""
+        deployment = msgspec.structs.replace(serving, generation=record.generation, archive=archive)
         if not is_written_by_instances:
             return msgspec.structs.replace(deployment, code=str(target))
-        edited = {*serving.edited, *(file.path for file in edit.changes.files)}
+        edited = {*serving.edited, *(file.path for file in edit.files)}
         return msgspec.structs.replace(deployment, edited=tuple(sorted(edited)), edits=str(target))
 
     async def _build_deployment(self, record: FunctionRecord, log: BuildLog) -> Deployment:
@@ -303,7 +316,8 @@ class Deployments:
         began = time.monotonic()
         result = "failed"
         try:
-            built = await self._build(record, archive, interpreter, log)
+            target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
+            built = await self._build(record, archive, interpreter, log, target)
             result = "succeeded"
         except asyncio.CancelledError:
             result = "cancelled"
@@ -312,10 +326,11 @@ class Deployments:
             self._context.counters.builds[result].observe(time.monotonic() - began)
         return built
 
-    async def _build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> _Build:
+    async def _build(
+        self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog, target: Path
+    ) -> _Build:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
-        target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
         with await loop.run_in_executor(self._executor, self._context.blobs.open, archive) as stream:
             job = BuildJob(
                 runtime=record.settings.runtime,
@@ -372,12 +387,46 @@ class Deployments:
             raise _DeploymentFailed(outcome.message)
         started = msgspec.structs.replace(deployment, import_error=outcome.import_error)
         await retry_until_written(lambda: self._mark_ready(record, started, edit))
-        if edit is None:
+        if edit is None or not deployment.edited:
             self._programs.on_ready(namespace, record, deployment)
+        elif deployment.archive:
+            publishing = self._publish_edited(namespace, record, deployment, log)
+            self._context.tasks.start(publishing, f"image of {record.id}@{record.generation}")
         return outcome.import_error
+
+    async def publish_missing(self) -> None:
+        """Make the images of serving deployments that run without one and have none."""
+        store = self._context.store
+        await self._programs.publish_missing()
+        for record in list(store.functions.all(serving=1)):
+            serving, namespace = record.serving, store.namespaces.get(record.namespace_id)
+            if serving is None or namespace is None or not (serving.edited and serving.archive):
+                continue
+            if not store.images.count({"function_id": record.id, "version": serving.generation}):
+                await self._publish_edited(namespace, record, serving, self._build_log(record))
+
+    async def _publish_edited(
+        self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment, log: BuildLog
+    ) -> None:
+        """Build the archive of edited code for its image: the edited files are in no directory with the others."""
+        target = self._context.layout.deployments_dir / f".{record.id}-{deployment.generation}.image"
+        try:
+            built = await self._build(record, deployment.archive, deployment.interpreter, log, target)
+            whole = msgspec.structs.replace(deployment, code=built.code, edited=(), edits="")
+            await self._programs.publish(namespace, record, whole)
+        except (BuildFailed, PlatformError, OSError) as error:  # the function serves without an image
+            _logger.warning("No image of %s: %s", record.id, error)
+        finally:
+            self._garbage_collector.remove(target)
+
+    def _build_log(self, record: FunctionRecord) -> BuildLog:
+        folder = self._context.layout.logs_dir / record.id
+        return BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
 
     def _mark_ready(self, record: FunctionRecord, deployment: Deployment, edit: _Edit | None) -> None:
         now_ns = self._context.clock.now_ns()
+        if edit is not None and edit.archive is not None:
+            edit.archive.commit()
         changed = self._update_record(
             record,
             lambda current: transition(
@@ -387,12 +436,14 @@ class Deployments:
                 build_message=None,
                 serving=deployment,
                 expires_at=None,
-                tags=current.tags if edit is None else tuple(edit.changes.tags),
-                archive=current.archive if edit is None else None,
+                tags=current.tags if edit is None else edit.tags,
+                archive=_archive_after(current, record, deployment, edit),
             ),
         )
+        if edit is not None:  # also the new one, if a newer deployment has replaced this one
+            for archive in {record.archive, deployment.archive or None}:
+                self._garbage_collector.remove_archive(archive)
         if changed:
-            self._garbage_collector.remove_archive(record.archive if edit is not None else None)
             self._garbage_collector.remove_old_builds(record, deployment, record.settings.timeout_seconds)
 
     def _undo_edit(self, record: FunctionRecord) -> None:
@@ -441,6 +492,15 @@ class Deployments:
             changed = change(current)
             store.functions.update(msgspec.structs.replace(changed, updated_at=self._context.clock.now_ns()))
         return True
+
+
+def _archive_after(
+    current: FunctionRecord, record: FunctionRecord, deployment: Deployment, edit: _Edit | None
+) -> str | None:
+    """Return the archive that a function has after a deployment: an upload meanwhile is for the next one."""
+    if edit is None or (edit.archive is not None and current.archive != record.archive):
+        return current.archive
+    return deployment.archive or None
 
 
 def _language(record: FunctionRecord) -> str:

@@ -52,8 +52,11 @@ class Programs(Protocol):
     def on_failed(self, record: FunctionRecord, deployment: Deployment) -> None:
         """Undo ``make`` for a deployment that could not be started."""
 
+    async def publish(self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment) -> None:
+        """Make the image of a deployment that runs without one."""
+
     async def publish_missing(self) -> None:
-        """Make the images of serving deployments that run without one and have none."""
+        """Make the images of serving deployments that run without one and have none, except for edited code."""
 
 
 class LocalPrograms:
@@ -95,7 +98,7 @@ class LocalPrograms:
     def on_ready(self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment) -> None:
         """Make the image in the background."""
         # Not as a part of this deployment, which a newer one cancels: each that succeeded has an image.
-        publishing = self._publish(namespace, record, deployment)
+        publishing = self.publish(namespace, record, deployment)
         self._context.tasks.start(publishing, f"image of {record.id}@{record.generation}")
 
     def on_failed(self, record: FunctionRecord, deployment: Deployment) -> None:
@@ -109,11 +112,12 @@ class LocalPrograms:
             if record.serving is not None and namespace is not None:
                 version = record.serving.generation
                 if not store.images.count({"function_id": record.id, "version": version}):
-                    await self._publish(namespace, record, record.serving)
+                    await self.publish(namespace, record, record.serving)
 
-    async def _publish(self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment) -> None:
+    async def publish(self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment) -> None:
+        """Make the image of a deployment whose files are all in one directory."""
         if deployment.edited:
-            return  # its files are not in one place, and nobody else runs it
+            return
         try:
             await self._images.publish(namespace, record, deployment)
         except OSError as error:  # the function serves without one
@@ -171,6 +175,9 @@ class ImagePrograms:
     def on_failed(self, record: FunctionRecord, deployment: Deployment) -> None:
         """Remove the image, if it was made: a version that failed has none."""
         self._images.remove(record.id, deployment.generation)
+
+    async def publish(self, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment) -> None:
+        """Do nothing: the image was made before the start."""
 
     async def publish_missing(self) -> None:
         """Do nothing: no deployment serves without an image."""

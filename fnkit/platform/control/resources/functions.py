@@ -12,7 +12,7 @@ import msgspec
 
 from fnkit.contract.durations import format_duration
 from fnkit.contract.enums import RuntimeStatus, Status
-from fnkit.contract.platform import EditCode, EditResult
+from fnkit.contract.platform import ArchiveEnd, EditCode, EditResult
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
 from fnkit.platform.control import timestamps
@@ -20,6 +20,7 @@ from fnkit.platform.control.addresses import domain_label, domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
+from fnkit.platform.control.deployments.archive_edits import ArchiveEdit, NotAnEdit, assemble_archive
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.edits import check_edit
 from fnkit.platform.control.deployments.restarts import Restarts
@@ -42,6 +43,7 @@ from fnkit.platform.model.records import (
 )
 from fnkit.platform.model.settings import ProjectQuotas, Quotas
 
+_NOT_EDITABLE: Final = "the code of this function cannot be edited: deploy an archive"
 _UNPAGED_SIZE: Final = 2**31 - 1
 _REDEPLOY_TIMEOUT: Final = 30.0
 
@@ -198,14 +200,43 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
         if reason := check_edit(request.files):
             raise invalid("files", reason)
         tags = validation.tags(request.tags)
+        if request.archive is None:
+            record = self._begin_edit(region, function_id, request, archive=None)
+            return await self._deployments.edit(record, tuple(request.files), tags)
+        if request.files:
+            raise invalid("files", "must be empty with an archive, which has them")
+        edit = await self._assemble_archive(self._editable(region, function_id, request), request.archive)
+        try:
+            record = self._begin_edit(region, function_id, request, archive=edit.base)
+        except BaseException:
+            edit.discard()
+            raise
+        return await self._deployments.edit(record, edit.files, tags, edit)
+
+    def _editable(self, region: str, function_id: str, request: EditCode) -> FunctionRecord:
+        current = self.get_writable(region, function_id)
+        if current.tags != tuple(request.expected_tags) or not self._deployments.can_edit(current):
+            raise ControlError(409, _NOT_EDITABLE)
+        return current
+
+    def _begin_edit(
+        self, region: str, function_id: str, request: EditCode, *, archive: str | None
+    ) -> FunctionRecord:
         with self._context.store.transaction():
-            current = self.get_writable(region, function_id)
-            if current.tags != tuple(request.expected_tags) or not self._deployments.can_edit(current):
-                raise ControlError(409, "the code of this function cannot be edited: deploy an archive")
+            current = self._editable(region, function_id, request)
+            if archive is not None and current.archive != archive:
+                raise ControlError(409, _NOT_EDITABLE)
             record = self._deployments.prepare(current)
             self._records.update(record)
-        changes = EditCode(expected_tags=request.expected_tags, tags=list(tags), files=request.files)
-        return await self._deployments.edit(record, changes)
+        return record
+
+    async def _assemble_archive(self, record: FunctionRecord, end: ArchiveEnd) -> ArchiveEdit:
+        if record.archive is None:
+            raise ControlError(409, _NOT_EDITABLE)
+        try:
+            return await asyncio.to_thread(assemble_archive, self._context.blobs, record.archive, end)
+        except NotAnEdit as reason:
+            raise ControlError(409, f"{_NOT_EDITABLE} ({reason})") from None
 
     def check_variable_counts(self, namespace: NamespaceRecord) -> None:
         """Check that no function of a namespace would have too many variables or secrets together with it.

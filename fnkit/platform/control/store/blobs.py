@@ -40,13 +40,14 @@ class BlobWriter:
     """Writes one archive: ``write`` repeatedly, then ``finish``, then ``commit``. After any error, ``discard``.
 
     Attributes:
+        path: The temporary file.
         size: Number of bytes written so far.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=folder)
-        self._path = Path(name)
+        self.path = Path(name)
         self._stream = os.fdopen(descriptor, "wb")
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -72,7 +73,7 @@ class BlobWriter:
 
     def commit(self) -> None:
         """Rename a finished archive to its hash, atomically and durably."""
-        self._path.replace(self._folder / self._sha256.hexdigest())
+        self.path.replace(self._folder / self._sha256.hexdigest())
         # A rename is durable only once the directory is synced as well.
         folder = os.open(self._folder, os.O_RDONLY)
         try:
@@ -84,7 +85,7 @@ class BlobWriter:
         """Close and delete the temporary file. Does nothing after ``commit``."""
         with suppress(OSError):  # closing flushes buffered bytes, which fails on a full disk
             self._stream.close()
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 class BlobStore:

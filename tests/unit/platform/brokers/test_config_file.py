@@ -142,6 +142,27 @@ def test_nats_trigger_without_account_is_a_project_error(tmp_path: Path) -> None
     assert (problem.code, problem.file, problem.line) == ("nats-account-missing", "main.py", 4)
 
 
+def test_built_in_sqs_endpoint_serves_all_regions_until_the_file_has_a_service(tmp_path: Path) -> None:
+    file = tmp_path / "brokers.toml"
+    own = QueueSettings(sqs_endpoint="http://127.0.0.1:8484", sqs_access_key="a", sqs_secret_key="b")
+    settings = BrokerConfig(file, own)
+    for region in ("fr-par", "nl-ams"):
+        assert settings.sqs_for("p", region) == SqsBroker(
+            endpoint="http://127.0.0.1:8484",
+            region_name=region,
+            access_key="a",
+            secret_key="b",
+            creates_queues=True,
+        )
+    entry = '[[sqs]]\nregion = "fr-par"\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "b"\n'
+    file.write_text(entry)
+    assert settings.reload_if_changed()
+    configured = settings.sqs_for("p", "fr-par")
+    assert isinstance(configured, SqsBroker)
+    assert (configured.endpoint, configured.creates_queues) == ("http://127.0.0.1:1", False)
+    assert settings.sqs_for("p", "nl-ams") == f"no [[sqs]] entry in {file} matches project p, region nl-ams"
+
+
 def test_missing_broker_error_includes_errors_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "brokers.toml"
     file.write_text('[[sqs]]\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "${UNSET}"\n')
@@ -151,5 +172,5 @@ def test_missing_broker_error_includes_errors_of_the_file(tmp_path: Path) -> Non
     assert str(settings.nats_for("a", "p", "fr-par")).startswith(expected)
     file.write_text("")
     assert settings.reload_if_changed()
-    assert settings.sqs_for("p", "fr-par") == f"no [[sqs]] entry in {file} matches project p, region fr-par"
+    assert settings.sqs_for("p", "fr-par") == "no SQS service is configured"
     assert settings.nats_for("a", "p", "fr-par") == "there is no broker"

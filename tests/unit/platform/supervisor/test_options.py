@@ -108,10 +108,18 @@ def test_given_options_become_settings_and_others_keep_defaults() -> None:
 
 
 def test_only_fixed_ports_are_compared_with_a_running_platform() -> None:
-    given: dict[str, object] = {"api_port": 9000, "gateway_port": 0, "tls_port": "none", "nats_port": 0}
+    given: dict[str, object] = {
+        "api_port": 9000,
+        "gateway_port": 0,
+        "tls_port": "none",
+        "nats_port": 0,
+        "sqs_port": "none",
+    }
     options = start_options(Path("/data"), given, {}, start_timeout=5.0)
-    assert options.ports == RequestedPorts(api_port=9000, gateway_port=0, tls_port="none", nats_port=0)
-    assert options.given == {"api_port", "tls_port"}
+    assert options.ports == RequestedPorts(
+        api_port=9000, gateway_port=0, tls_port="none", nats_port=0, sqs_port="none"
+    )
+    assert options.given == {"api_port", "tls_port", "sqs_port"}
     assert find_conflict(options, PlatformSettings(api_port=9000, gateway_port=1, nats_port=2)) is None
     other = PlatformSettings(api_port=9000, tls_port=8482)
     assert str(find_conflict(options, other)) == "with --tls-port 8482 instead of none"

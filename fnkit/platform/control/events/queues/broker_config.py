@@ -1,8 +1,8 @@
-"""The brokers in use: those of ``brokers.toml``, which is reloaded when it changes, and the platform's NATS server.
+"""The brokers in use: those of ``brokers.toml``, which is reloaded when it changes, and the platform's own.
 
 A file with problems changes nothing: the previous brokers stay in use, the log lists every problem, and triggers
 without a broker report the first one. The platform's own NATS server is used for all NATS triggers as long as the
-file has no NATS entry.
+file has no NATS entry, and its own SQS endpoint likewise.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ class BrokerConfig:
 
         Args:
             file: Path of ``brokers.toml``; the file need not exist.
-            settings: The variables that the file refers to, and the platform's own NATS server.
+            settings: The variables that the file refers to, and the platform's own brokers.
         """
         self._file = file
         self._environment = settings.environment
         self._embedded = _parse_broker_url(settings.nats_url) if settings.nats_url else None
         self._unavailable_reason = settings.nats_unavailable_reason
+        self._settings = settings
         self._brokers = Brokers()
         self._error = ""  # first problem of the current file
         self._file_state: object = None
@@ -60,8 +61,18 @@ class BrokerConfig:
     def sqs_for(self, project: str, region: str) -> SqsBroker | str:
         """Return the service of a queue, or the reason why there is none."""
         broker = self._brokers.sqs_for(project, region)
+        if broker is None and not self._brokers.sqs and self._settings.sqs_endpoint:
+            return SqsBroker(
+                endpoint=self._settings.sqs_endpoint,
+                region_name=region,
+                access_key=self._settings.sqs_access_key,
+                secret_key=self._settings.sqs_secret_key,
+                creates_queues=True,
+            )
         if broker is not None:
             return broker
+        if not self._error and not self._brokers.sqs:
+            return self._settings.sqs_unavailable_reason
         return self._error or f"no [[sqs]] entry in {self._file} matches project {project}, region {region}"
 
     async def watch(self, on_change: Callable[[], None]) -> None:

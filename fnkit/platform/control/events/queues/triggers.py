@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.contract.deliveries import SendMessage, SentMessage
-from fnkit.contract.platform import TriggerStatus
+from fnkit.contract.platform import CONNECTING, TriggerStatus
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.events.delivery_log import DeliveryLog
@@ -171,7 +171,7 @@ class QueueTriggers:
             _logger.info("Trigger %s (%s) is idle: %s", record.id, record.name, endpoint)
             self._set_error(record.id, None)
             return _ActiveTrigger(record, endpoint, ConsumerStatus("idle", endpoint))
-        active = _ActiveTrigger(record, endpoint, ConsumerStatus("trouble", "not connected yet"))
+        active = _ActiveTrigger(record, endpoint, ConsumerStatus("trouble", CONNECTING))
 
         def on_status_change(status: ConsumerStatus) -> None:
             if status == active.status:

@@ -36,11 +36,19 @@ class SqsClientConfig:
 
 @dataclass(frozen=True, slots=True)
 class SqsEndpoint:
-    """A queue. ``url`` is empty if it must be looked up by the queue's name."""
+    """A queue.
+
+    Attributes:
+        config: The service and the keys.
+        queue: The name of the queue.
+        url: Its URL; empty if it must be looked up by the name.
+        is_created: Whether the queue is created if it does not exist.
+    """
 
     config: SqsClientConfig
     queue: str
     url: str = ""
+    is_created: bool = False
 
 
 def endpoint_at_broker(source: QueueSource, broker: SqsBroker) -> SqsEndpoint:
@@ -49,7 +57,7 @@ def endpoint_at_broker(source: QueueSource, broker: SqsBroker) -> SqsEndpoint:
     for name, value in (("queue", source.queue), ("project", source.project_id), ("region", source.region)):
         url = url.replace(f"{{{name}}}", value)
     access = SqsClientConfig(broker.endpoint, broker.region_name, broker.access_key, broker.secret_key)
-    return SqsEndpoint(access, source.queue, url)
+    return SqsEndpoint(access, source.queue, url, broker.creates_queues)
 
 
 def endpoint_of_source(source: SqsSource, secret_key: str, region: str) -> SqsEndpoint:

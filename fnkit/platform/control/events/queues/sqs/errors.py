@@ -75,6 +75,11 @@ class SqsRequestRejected(BrokerError):
         """Whether the keys lack the permission."""
         return self.code in _ACCESS_DENIED_CODES
 
+    @property
+    def is_queue_missing(self) -> bool:
+        """Whether the queue does not exist."""
+        return self.code in _QUEUE_NOT_FOUND_CODES
+
 
 class ReceiptHandleExpired(BrokerError):
     """The message is no longer held: it is visible again, or deleted."""

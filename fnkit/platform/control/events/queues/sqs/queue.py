@@ -23,6 +23,13 @@ from fnkit.platform.control.events.queues.sqs.errors import (
 
 ATTRIBUTE_NAMES: Final = ("VisibilityTimeout", "RedrivePolicy")
 
+_NEW_QUEUE_ATTRIBUTES: Final = {
+    "VisibilityTimeout": "30",
+    "MessageRetentionPeriod": "345600",
+    "MaximumMessageSize": "262144",
+}
+"""Those of a new queue at Scaleway, as recorded."""
+
 _MIN_LEASE_SECONDS: Final = 3
 _EXTENSIONS_PER_LEASE: Final = 3
 
@@ -132,7 +139,7 @@ class SqsQueue:
             BrokerError: The queue does not exist, or the keys lack the permission.
         """
         if not self._endpoint.url:
-            self._url = str((await self._client.call("GetQueueUrl", QueueName=self._endpoint.queue))["QueueUrl"])
+            self._url = await self._look_up()
         await self.refresh_attributes()
         self.rejection = None
 
@@ -145,12 +152,24 @@ class SqsQueue:
             BrokerError: The service cannot be reached, or rejects the message.
         """
         if not self._url:
-            self._url = str((await self._client.call("GetQueueUrl", QueueName=self._endpoint.queue))["QueueUrl"])
+            self._url = await self._look_up()
         order: dict[str, str] = {}
         if self.attributes.is_fifo:
             order = {"MessageGroupId": "fnkit", "MessageDeduplicationId": str(uuid.uuid4())}
         response = await self._client.call("SendMessage", QueueUrl=self._url, MessageBody=text, **order)
         return str(response.get("MessageId", ""))
+
+    async def _look_up(self) -> str:
+        """Return the URL of the queue, which is created where the service leaves that to the platform."""
+        queue = self._endpoint.queue
+        try:
+            return str((await self._client.call("GetQueueUrl", QueueName=queue))["QueueUrl"])
+        except SqsRequestRejected as error:
+            if not (error.is_queue_missing and self._endpoint.is_created):
+                raise
+        attributes = _NEW_QUEUE_ATTRIBUTES | ({"FifoQueue": "true"} if self.attributes.is_fifo else {})
+        created = await self._client.call("CreateQueue", QueueName=queue, Attributes=attributes)
+        return str(created["QueueUrl"])
 
     async def refresh_attributes(self) -> None:
         """Read the queue's attributes. Keys without permission to read them can still consume the queue."""
