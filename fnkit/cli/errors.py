@@ -130,11 +130,6 @@ def problem_location(problem: Problem) -> str:
     return f"{problem.file}:{problem.line}: " if problem.line is not None else f"{problem.file}: "
 
 
-def problem_label(problem: Problem | FnkitError, word: str = "error") -> str:
-    """Return ``error[code]:``, with which a problem's text begins and `fnkit explain` can be asked."""
-    return f"{word}[{problem.code}]:"
-
-
 def _failure_to_json(failure: CommandFailure) -> dict[str, object]:
     if failure.problems:
         return {"problems": [problem_to_json(problem) for problem in failure.problems]}

@@ -6,7 +6,6 @@ or word is ever broken. Without a terminal (``PIPE_WIDTH``) everything fits, and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from rich.cells import cell_len
 from rich.text import Text
 
+from fnkit.cli.wrapping import line_breaks
 from fnkit.contract.text import escape_control_characters
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _STATE_STYLES: Final = {
     "dim": ("unchanged", "kept"),
 }
 _STYLE_BY_STATE: Final = {state: style for style, states in _STATE_STYLES.items() for state in states}
-_WORD: Final = re.compile(r"\s*\S+\s*")
 _GAP: Final = 2
 _DETAIL_INDENT: Final = 2
 _MIN_WRAPPED_WIDTH: Final = 24  # of a column of sentences; a narrower one would have a word or two in each line
@@ -169,11 +168,6 @@ def print_note(console: Console, text: str) -> None:
     print_wrapped(console, text, label=Text("note:", "bold cyan"))
 
 
-def print_hint(console: Console, text: str) -> None:
-    """Print what to do about the failure above it."""
-    print_wrapped(console, text, label=Text("hint:", "bold cyan"), indent=2)
-
-
 def counted(number: int, thing: str) -> str:
     """Return a number with the thing that it counts, in its singular or plural.
 
@@ -184,34 +178,12 @@ def counted(number: int, thing: str) -> str:
 
 
 def _wrapped(text: Text, width: int, *, first: int = 0, margin: int = 0) -> list[Text]:
-    """Return the lines of a text that is ``width`` cells wide with what stands before them (``_line_breaks``)."""
+    """Return the lines of a text that is ``width`` cells wide with what stands before them (``line_breaks``)."""
     lines: list[Text] = []
     for line in text.split("\n", allow_blank=True):
-        breaks = _line_breaks(line.plain, width, first=margin if lines else first, margin=margin)
+        breaks = line_breaks(line.plain, width, first=margin if lines else first, margin=margin)
         lines += line.divide(breaks)
     return lines
-
-
-def _line_breaks(text: str, width: int, *, first: int, margin: int) -> list[int]:
-    """Return the offsets at which a line is continued: before words that would end beyond the width.
-
-    ``rich`` can wrap between words too, but then breaks or cuts words that are longer than the line.
-
-    Args:
-        text: The line.
-        width: Cells of a line.
-        first: Cells before the text on the first line.
-        margin: Cells before it on further lines.
-    """
-    breaks: list[int] = []
-    column, is_empty = first, True
-    for word in _WORD.finditer(text):
-        if not is_empty and column + cell_len(word[0].rstrip()) > width:
-            breaks.append(word.start())
-            column = margin
-        column += cell_len(word[0])
-        is_empty = False
-    return breaks
 
 
 def _column_width(column: Column, cells: Sequence[Text]) -> int:

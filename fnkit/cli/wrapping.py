@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from typing import Final
 
 _WORD: Final = re.compile(r"(?:[^\s`]|`[^`\n]*`|`)+")
@@ -40,21 +41,33 @@ def wrap(text: str, width: int | None, *, taken: int = 0, indent: str = "") -> t
         if width is None:
             lines.append(begin + given)
             continue
-        inner = given[: len(given) - len(given.lstrip(" "))]
-        following = (begin if number else indent) + inner
-        lines.extend(_wrap_line(given, begin + inner, following, max(width, _MIN_WIDTH), 0 if number else taken))
+        following = indent + given[: len(given) - len(given.lstrip(" "))]
+        first = cell_width(begin) + (0 if number else taken)
+        breaks = line_breaks(given, max(width, _MIN_WIDTH), first=first, margin=cell_width(following))
+        pieces = [given[start:end] for start, end in pairwise([0, *breaks, len(given)])]
+        lines += [begin + pieces[0], *(following + piece for piece in pieces[1:])]
     return tuple(line.rstrip() for line in lines)
 
 
-def _wrap_line(text: str, begin: str, following: str, width: int, taken: int) -> list[str]:
-    lines: list[str] = []
-    current, room = begin, width - taken
-    is_empty = True
-    for word in _WORD.findall(text):
-        joined = current + word if is_empty else f"{current} {word}"
-        # A first word that does not fit would not fit on the next line either, unless something else is here.
-        if cell_width(joined) > room and not (is_empty and room == width):
-            lines.append(current)
-            joined, room = following + word, width
-        current, is_empty = joined, False
-    return [*lines, current]
+def line_breaks(text: str, width: int, *, first: int, margin: int) -> list[int]:
+    """Return the offsets at which a line is continued: before words that would end beyond the width.
+
+    A word that is longer than a line is on a line of its own.
+
+    Args:
+        text: The line.
+        width: Columns of a line.
+        first: Columns before the text on the first line.
+        margin: Columns before it on further lines.
+    """
+    breaks: list[int] = []
+    column, previous_end = first, 0
+    is_empty = first <= margin  # another line would have no more room for the first word
+    for word in _WORD.finditer(text):
+        space, length = word.start() - previous_end, cell_width(word[0])
+        if not is_empty and column + space + length > width:
+            breaks.append(word.start())
+            column, space = margin, 0
+        column += space + length
+        previous_end, is_empty = word.end(), False
+    return breaks

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.daily_loop import APPLICATIONS
 
-pytestmark = [pytest.mark.long, pytest.mark.slow]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)

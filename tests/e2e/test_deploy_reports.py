@@ -76,7 +76,7 @@ def test_function_that_cannot_be_imported_fails_the_deploy_and_the_status(
 
     again = fnkit("deploy", "--local")
     assert again.code == 1
-    assert "  hello  failed\n" in again.stdout
+    assert "\nhello     failed\n" in again.stdout
     status = fnkit("status", "--local", "--json")
     assert status.code == 1
     assert reason in status.json()["functions"][0]["import_error"]
@@ -114,8 +114,8 @@ def test_deploy_says_which_triggers_are_idle_and_what_else_it_changed(
     wait_until(lambda: "Brokers: 0 NATS, 1 SQS" in fnkit("platform", "logs").ok().stdout, what="the file is read")
     first = fnkit("deploy", "--local").ok()
     brokers.unlink()
-    assert "    + cron hourly  5 * * * *\n" in first.stdout
-    assert "    + trigger sqs-jobs  sqs jobs\n" in first.stdout
+    assert "\n  + cron hourly  5 * * * *\n" in first.stdout
+    assert "\n  + trigger sqs-jobs  sqs jobs\n" in first.stdout
     assert "note: The trigger sqs-jobs of work is idle and receives nothing: no [[sqs]] entry in " in first.stdout
     main.write_text(main.read_text().replace("5 * * * *", "6 * * * *").replace('@trigger(sqs="jobs")\n', ""))
     changed = fnkit("deploy", "--local", "--json", "--yes").ok().json()
@@ -208,6 +208,7 @@ def test_status_fails_when_the_project_cannot_be_compared(deployed_project: Comm
     main.write_text(main.read_text().replace("@function", "@function(memory=3)"))
     status = fnkit("status", "--local")
     assert status.code == 1
-    assert "hello  ready " in status.stdout
-    assert "The project could not be compared: main.py:3: " in status.stdout
+    assert "hello     ready " in status.stdout
+    assert "The project could not be compared:\n" in status.stdout
+    assert "--> main.py:2:18" in status.stdout
     assert fnkit("status", "--local", "--json").json()["obstacle"]["code"] == "bad-memory"

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.text import Text
 
-from fnkit.cli.errors import problem_label, problem_to_json
+from fnkit.cli.errors import problem_to_json
 from fnkit.cli.layout import (
     NAME_STYLE,
     URL_STYLE,
     Column,
     Row,
-    print_hint,
     print_note,
     print_table,
     print_text,
@@ -25,6 +24,7 @@ from fnkit.cli.layout import (
 )
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.plan import change_to_json, resource_text, summary_line
+from fnkit.cli.views.problem import print_problem
 from fnkit.contract.enums import Status
 from fnkit.deploy.events import ApplyResult, FunctionResult
 from fnkit.errors import FnkitError
@@ -74,7 +74,7 @@ class DeployView:
         for note in self._notes():
             print_note(console, note)
         for failure in self.applied.all_failures:
-            print_failure(console, failure)
+            print_problem(console, failure.as_problem(), None)
         print_wrapped(console, self._last_sentence())
         if self.next_commands and not self.applied.failed:
             console.print("\nTry:")
@@ -152,18 +152,11 @@ class DestroyView:
                 Text("- ", "red") + Text(f"{kind} ") + safe_text(name, NAME_STYLE) + Text("  deleted", "red"),
             )
         for failure in self.failures:
-            print_failure(console, failure)
+            print_problem(console, failure.as_problem(), None)
         for note in self.notes:
             print_note(console, note)
         if not self.deleted and not self.failures:
             print_wrapped(console, "There are no resources of this project and stage to delete.")
-
-
-def print_failure(console: Console, failure: FnkitError) -> None:
-    """Print why something failed, and what to do."""
-    print_wrapped(console, failure.message, label=Text(problem_label(failure), "bold red"), hanging=2)
-    if failure.hint:
-        print_hint(console, failure.hint)
 
 
 def format_size(size: int) -> str:

@@ -25,6 +25,7 @@ from fnkit.contract.text import escape_control_characters
 from fnkit.errors import Problem
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 _INDENT: Final = "  "
@@ -82,6 +83,12 @@ def problem_text(problem: Problem, root: Path | None, *, width: int | None, word
         word: What it is: ``error``, ``problem``, ``warning`` or ``note``.
     """
     return ProblemText(tuple(_lines(problem, root, width, word)))
+
+
+def print_problem(console: Console, problem: Problem, root: Path | None, *, word: str = "error") -> None:
+    """Print a problem, laid out by ``problem_text`` for the width of the console's terminal."""
+    width = console.width if console.is_terminal else None
+    console.print(problem_text(problem, root, width=width, word=word).rich(), soft_wrap=True)
 
 
 def _lines(problem: Problem, root: Path | None, width: int | None, word: str) -> Iterator[tuple[Segment, ...]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.cli.errors import problem_to_json, terminal_width
+from fnkit.cli.errors import problem_to_json
 from fnkit.cli.layout import (
     NAME_STYLE,
     Column,
@@ -23,7 +23,7 @@ from fnkit.cli.layout import (
     safe_text,
 )
 from fnkit.cli.output import json_fields
-from fnkit.cli.views.problem import problem_text
+from fnkit.cli.views.problem import print_problem
 from fnkit.errors import Problem
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ class ScanView:
             console.print()
         for note in self._all_notes():
             print_note(console, note)
-        width = terminal_width(console.file)
         for problem in self.problems:
-            console.print(problem_text(problem, self.root, width=width, word="problem").rich(), end="\n\n")
+            print_problem(console, problem, self.root, word="problem")
+            console.print()
         sentence = safe_text(counted(len(self.functions), "function"))
         if self.problems:
             sentence = sentence + Text(", ") + Text(counted(len(self.problems), "problem"), "red")

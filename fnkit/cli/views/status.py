@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from fnkit.cli.errors import problem_label, problem_location, problem_to_json
+from fnkit.cli.errors import problem_to_json
 from fnkit.cli.layout import (
     NAME_STYLE,
     URL_STYLE,
     Column,
     Row,
-    print_hint,
     print_table,
     print_wrapped,
     safe_text,
     state_style,
 )
 from fnkit.cli.output import json_fields
+from fnkit.cli.views.problem import print_problem
 from fnkit.deploy.start_report import shortened_traceback
 from fnkit.deploy.status import FunctionStatus, ProjectStatus
 
@@ -37,9 +38,10 @@ _FUNCTION_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The deployed functions, and their differences from the project."""
+    """The deployed functions, and their differences from the project in ``root``."""
 
     inspection: ProjectStatus
+    root: Path
 
     def to_json(self) -> dict[str, object]:
         """Return ``namespace, region, functions[…], foreign``, and ``obstacle`` if the comparison failed."""
@@ -65,11 +67,9 @@ class StatusView:
         for resource in self.inspection.foreign:
             print_wrapped(console, Text(f"not managed by fnkit: {resource}", "dim"), hanging=2)
         if self.inspection.drift_problem is not None:
-            problem = self.inspection.drift_problem
-            message = f"The project could not be compared: {problem_location(problem)}{problem.message}"
-            print_wrapped(console, message, label=Text(problem_label(problem), "bold red"), hanging=2)
-            if problem.hint:
-                print_hint(console, problem.hint)
+            console.print()
+            print_wrapped(console, Text("The project could not be compared:", "yellow"))
+            print_problem(console, self.inspection.drift_problem, self.root)
 
 
 def _row(one: FunctionStatus) -> Row:

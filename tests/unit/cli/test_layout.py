@@ -14,7 +14,6 @@ from fnkit.cli.layout import (
     counted,
     print_commands,
     print_fields,
-    print_hint,
     print_note,
     print_table,
     print_wrapped,
@@ -83,8 +82,8 @@ def test_sentences_continue_below_their_beginning_and_between_words() -> None:
     url = f"http://localhost/{'x' * 40}"
     text = f"Open {url} in a browser, and wait."
 
-    assert shown(lambda console: print_hint(console, text), 30) == (
-        f"  hint: Open\n        {url}\n        in a browser, and\n        wait.\n"
+    assert shown(lambda console: print_note(console, text), 30) == (
+        f"note: Open\n      {url}\n      in a browser, and wait.\n"
     )
     assert shown(lambda console: print_note(console, "one\n\ntwo"), 30) == "note: one\n\n      two\n"
 
