@@ -34,6 +34,8 @@ import sys
 
 __all__ = ["main"]
 
+_EXIT_INTERRUPTED = 130
+
 
 def main() -> int:
     """Run the command line and return the exit code of the process (``docs/cli.md``, Exit codes)."""
@@ -44,6 +46,10 @@ def main() -> int:
 
         sys.stdout.write(f"fnkit {__version__}\n")
         return 0
-    from fnkit.cli.app import run
+    try:
+        from fnkit.cli.app import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:  # while modules are imported; `run` renders all others
+        sys.stderr.write("Interrupted.\n")
+        return _EXIT_INTERRUPTED

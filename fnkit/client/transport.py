@@ -87,25 +87,28 @@ def _error_from_response(status: int, content: bytes, endpoint: Endpoint, operat
         )
     body = _decode_error(content)
     if body is None:
-        return ApiUnreachable(
-            f"The response of {endpoint.api_url} to {operation} is not JSON (status {status}): "
-            f"it is not the Functions "
-            "API, or a proxy is in front of it.",
-            status=status,
-            code="not-the-api",
-            hint="Check --api-url and SCW_API_URL, and the proxy settings in the environment.",
-        )
+        return _not_the_api(endpoint, operation, status, "is not JSON")
     message = f"The API refused {operation}: {_error_text(body) or _status_phrase(status)} (status {status})."
     hint = _key_hint(endpoint, status) if status in _UNAUTHORIZED_STATUSES else None
     kind = _ERROR_CLASSES.get(status, ApiError)
     return kind(message, status=status, body_type=body.type, hint=hint, code=_ERROR_CODES.get(status))
 
 
+def _not_the_api(endpoint: Endpoint, operation: str, status: int, what: str) -> ApiUnreachable:
+    return ApiUnreachable(
+        f"The response of {endpoint.api_url} to {operation} (status {status}) {what}: it is not the Functions "
+        "API, or a proxy is in front of it.",
+        status=status,
+        code="not-the-api",
+        hint="Check --api-url and SCW_API_URL, and the proxy settings in the environment.",
+    )
+
+
 def _error_from_exception(error: requests.RequestException, endpoint: Endpoint, operation: str) -> ApiUnreachable:
     """Return the error for a request without a response; ``operation`` describes the request."""
     if isinstance(error, requests.exceptions.ProxyError):
         return ApiUnreachable(
-            f"The proxy in the environment rejected {operation} to {endpoint.api_url}.",
+            f"The proxy in the environment did not pass on {operation} to {endpoint.api_url}.",
             code="proxy",
             hint="Check HTTPS_PROXY and NO_PROXY.",
         )
@@ -215,7 +218,7 @@ class Transport:
         if not _is_success(response.status):
             operation = _operation(method, path)
             raise _error_from_response(response.status, response.content, self.endpoint, operation)
-        return self._decode(response.status, response.content, response_type)
+        return self._decode(response, response_type, _operation(method, path))
 
     def exchange(self, method: str, path: str, query: Mapping[str, str], payload: bytes | None) -> RawResponse:
         """Send a request and return its response, whatever the status.
@@ -296,15 +299,18 @@ class Transport:
         """Close the connections."""
         self._session.close()
 
-    def _decode(self, status: int, content: bytes, response_type: type[T]) -> T:
+    def _decode(self, response: RawResponse, response_type: type[T], operation: str) -> T:
         # msgspec analyses a type when it is first used. A second thread that used the half-analysed type meanwhile
         # would crash the process.
         with _decoder_lock:
             decoder = msgspec.json.Decoder(response_type)
         try:
-            return decoder.decode(content)
+            return decoder.decode(response.content)
+        except msgspec.ValidationError as error:
+            what = f"has another form ({error})"
         except msgspec.DecodeError:
-            raise _error_from_response(status, content, self.endpoint, "the answer") from None
+            what = "is not JSON"
+        raise _not_the_api(self.endpoint, operation, response.status, what)
 
 
 def _is_success(status: int) -> bool:
