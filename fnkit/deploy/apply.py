@@ -23,6 +23,7 @@ from msgspec.structs import asdict
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateFunction, FunctionFields, UpdateFunction
 from fnkit.contract.resources import Function
+from fnkit.contract.runtimes import python_version
 from fnkit.deploy.apply_resources import (
     ApplyContext,
     apply_attached_resources,
@@ -237,7 +238,8 @@ def _edit_code(
     """Deploy a change of a function's own files by the end of its archive; ``None`` for every other change."""
     previous = context.previous_archives.get(read_ownership(live.tags).code_digest or "")
     archive = context.archives.get(change.archive or "")
-    is_possible = context.can_edit_code and change.action is Action.UPDATE and change.id == live.id
+    is_python = python_version(settings.runtime) is not None
+    is_possible = context.can_edit_code and change.action is Action.UPDATE and change.id == live.id and is_python
     if not is_possible or previous is None or archive is None:
         return None
     if any(resource.action is not Action.KEEP for resource in resource_changes):

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fnkit.contract.platform import ArchiveEnd, EditedFile
+from fnkit.contract.limits import ARCHIVE_MAX_BYTES, UNPACKED_MAX_BYTES
+from fnkit.contract.platform import MAX_EDITED_BYTES, ArchiveEnd, EditedFile
 from fnkit.platform.control.deployments.archive import ARCHIVE_ERRORS
 from fnkit.platform.control.deployments.edits import check_edit
 from fnkit.platform.control.store.blobs import Blob, BlobStore, BlobWriter
@@ -87,6 +88,8 @@ def _assemble(base: Path, end: ArchiveEnd, writer: BlobWriter) -> ArchiveEdit:
         _copy(source.read, writer, end.kept)
     writer.write(end.content)
     blob = writer.finish()
+    if blob.size > ARCHIVE_MAX_BYTES:
+        raise NotAnEdit("it is too large")
     if blob.sha256 != end.sha256:
         raise NotAnEdit("the archive of the function is not the one that this end belongs to")
     files = tuple(_changed_files(base, writer.path, end.kept))
@@ -111,6 +114,7 @@ def _changed_files(old: Path, new: Path, kept: int) -> Iterator[EditedFile]:
     """
     with _open(old) as before, _open(new) as after:
         earlier, later = _members(before), _members(after)
+        left = MAX_EDITED_BYTES
         if _directories(earlier) != _directories(later):
             raise NotAnEdit("its directories are others")
         for name in earlier.keys() - later.keys():
@@ -121,8 +125,11 @@ def _changed_files(old: Path, new: Path, kept: int) -> Iterator[EditedFile]:
                 continue
             if known is not None and known.external_attr != member.external_attr:
                 raise NotAnEdit(f"{name} has another mode")
+            left -= member.file_size  # zipfile reads no more than this of a member
+            if left < 0:
+                raise NotAnEdit("too many bytes of it may differ")
             content = after.read(member)
-            if known is not None and before.read(known) == content:
+            if known is not None and known.file_size == member.file_size and before.read(known) == content:
                 continue
             if member.external_attr >> 16 & 0o111:
                 raise NotAnEdit(f"{name} is executable")
@@ -142,7 +149,7 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except ARCHIVE_ERRORS as error:
+    except (*ARCHIVE_ERRORS, OSError) as error:  # a damaged archive may have offsets that cannot be read
         raise NotAnEdit(f"the archive cannot be read: {error}") from None
 
 
@@ -153,6 +160,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         raise NotAnEdit("a file is in it twice")
     if any(stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG) for member in listed):
         raise NotAnEdit("not all of it are files")
+    if sum(member.file_size for member in listed) > UNPACKED_MAX_BYTES:
+        raise NotAnEdit("it is too large when unpacked")
     return members
 
 

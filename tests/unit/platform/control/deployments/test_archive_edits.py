@@ -70,6 +70,14 @@ def test_equal_archives_have_no_changes(tmp_path: Path) -> None:
     assert changes(tmp_path, whole, whole) == ()
 
 
+def packed_zeros(size: int) -> bytes:
+    """Return an archive with a file that is small only as long as it is packed."""
+    output = io.BytesIO(archive_of(PACKAGES | FILES))
+    with zipfile.ZipFile(output, "a") as archive:
+        archive.writestr("data/zeros", bytes(size), zipfile.ZIP_DEFLATED)
+    return output.getvalue()
+
+
 OTHERS: dict[str, tuple[bytes, str]] = {
     "another package": (archive_of({"package/boto.py": b"x = 2\n" * 2000, **FILES}), "dependencies"),
     "a package more": (archive_of({**PACKAGES, "package/other.py": b"", **FILES}), "dependencies"),
@@ -82,6 +90,7 @@ OTHERS: dict[str, tuple[bytes, str]] = {
     ),
     "a link": (archive_of({**PACKAGES, **FILES, "link": b"main.py"}, {"link": stat.S_IFLNK | 0o777}), "files"),
     "a path outside": (archive_of({**PACKAGES, **FILES, "data/../../x": b""}), "directories"),
+    "much that may differ": (packed_zeros(5 << 20), "may differ"),
     "no archive": (b"PK" + b"\0" * 5000, "cannot be read"),
 }
 
