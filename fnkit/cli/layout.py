@@ -32,7 +32,7 @@ _STATE_STYLES: Final = {
     "dim": ("unchanged", "kept"),
 }
 _STYLE_BY_STATE: Final = {state: style for style, states in _STATE_STYLES.items() for state in states}
-_WORD: Final = re.compile(r"\s*\S+\s*")
+_WORD: Final = re.compile(r"\s*(?:[^\s`]|`[^`\n]*`|`)+\s*")  # a command in backquotes is one word
 _GAP: Final = 2
 _DETAIL_INDENT: Final = 2
 _MAX_OWN_INDENT: Final = 12

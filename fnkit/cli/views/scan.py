@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.cli.errors import problem_to_json, terminal_width
+from fnkit.cli.errors import problem_to_json
 from fnkit.cli.layout import (
     NAME_STYLE,
     Column,
@@ -23,6 +23,7 @@ from fnkit.cli.layout import (
 )
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.problem import problem_text
+from fnkit.cli.wrapping import terminal_width
 from fnkit.errors import Problem
 
 if TYPE_CHECKING:

@@ -11,15 +11,6 @@ from tests.support.golden import Golden
 from tests.support.screen_world import ScreenWorld, screen_world
 from tests.support.screens import SCREENS, VARIANTS, WITHOUT_SCREEN, Screen, Variant, capture
 
-UNWRAPPED = {
-    "deploy-problems",
-    "token-create",
-    "trigger-send",
-    "error-usage",
-    "error-unknown-name",
-    "error-not-deployed",
-}
-
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[ScreenWorld]:
@@ -38,7 +29,6 @@ def test_output_matches_the_golden_file(
 
     if variant.columns is not None and not variant.has_marks:
         wide = [line for line in shown.splitlines() if len(line) > variant.columns and " " in line.strip()]
-        wide = [] if screen.name in UNWRAPPED else wide
         assert not wide, "a terminal would break these lines within words"
     golden.check(f"cli/screens/{screen.name}-{variant.name}.txt", shown)
 
