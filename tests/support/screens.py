@@ -280,7 +280,6 @@ SCREENS = (
     Screen("platform-api-key-list", "platform api-key list"),
     Screen("platform-api-key-delete", "platform api-key delete {key}", before=_create_api_key),
     Screen("explain", "explain bad-schedule"),
-    Screen("explain-list", "explain"),
     Screen("error-usage", "depoy", code=2),
     Screen("error-unknown-name", "cron history report-3 --local", code=1),
     Screen("error-not-deployed", "token list --stage {stage} --local", code=1),

@@ -17,6 +17,7 @@ from fnkit.cli.layout import (
     state_cell,
 )
 from fnkit.cli.output import json_fields
+from fnkit.contract.text import natural_key
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +113,7 @@ def _trigger_fields(status: PlatformStatus) -> list[tuple[str, Text]]:
             "Trigger",
             joined(safe_text(one.name, NAME_STYLE), " ", state_cell(one.state), f": {one.words}"),
         )
-        for one in shown
+        for one in sorted(shown, key=lambda one: natural_key(one.name))
     ]
 
 
