@@ -13,11 +13,12 @@ import tempfile
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import click
 
 from fnkit.cli.output import JsonDocument, json_fields
+from fnkit.cli.wrapping import terminal_width
 from fnkit.errors import FnkitError, Problem, ProjectInvalid
 
 EXIT_INTERRUPTED: Final = 130
@@ -89,19 +90,6 @@ def render_failure(
         texts.append(problem_text(failure.error, None, width=width))
     separator = "\n\n" if len(failure.problems) > 0 else "\n"
     click.echo(separator.join(one.styled() for one in texts), err=True, color=None if colour else False)
-
-
-def terminal_width(stream: IO[str]) -> int | None:
-    """Return the columns of a terminal; ``None`` if the stream is none."""
-    if not stream.isatty():
-        return None
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isascii() and columns.isdigit() and int(columns) > 0:
-        return int(columns)
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or None
-    except OSError:
-        return None
 
 
 def is_colour_allowed(*, no_color: bool) -> bool:

@@ -34,6 +34,7 @@ _STATE_STYLES: Final = {
 _STYLE_BY_STATE: Final = {state: style for style, states in _STATE_STYLES.items() for state in states}
 _GAP: Final = 2
 _DETAIL_INDENT: Final = 2
+_MAX_OWN_INDENT: Final = 12
 _MIN_WRAPPED_WIDTH: Final = 24  # of a column of sentences; a narrower one would have a word or two in each line
 
 
@@ -107,12 +108,19 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Row]
 
 
 def print_fields(console: Console, fields: Sequence[tuple[str, Cell]], *, indent: int = 0) -> None:
-    """Print names with their values, a line for each, without those whose value is empty."""
-    shown = [(name, safe_text(value)) for name, value in fields]
-    width = max((cell_len(name) for name, value in shown if value), default=0)
+    """Print names with their values, a line for each, without those whose value is empty.
+
+    A value with a word that is too long for the rest of the line has lines of its own.
+    """
+    shown = [(name, text) for name, value in fields if (text := safe_text(value))]
+    width = max((cell_len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        if value:
+        longest = max(map(cell_len, value.plain.split()), default=0)
+        if indent + width + _GAP + longest <= console.width:
             print_wrapped(console, value, label=Text(f"{name:<{width}} ", "dim"), indent=indent)
+        else:
+            print_text(console, Text(" " * indent) + Text(name, "dim"))
+            print_wrapped(console, value, indent=indent + _DETAIL_INDENT)
 
 
 def print_commands(console: Console, title: str, commands: Sequence[tuple[str, str]]) -> None:
@@ -163,6 +171,11 @@ def safe_text(cell: Cell, style: str = "") -> Text:
     return Text(escape_control_characters(cell, multiline=True), style)
 
 
+def joined(*pieces: Cell) -> Text:
+    """Return a text of several pieces, each of which keeps its own style. ``+`` would spread that of the first."""
+    return Text.assemble(*(safe_text(piece) for piece in pieces))
+
+
 def print_note(console: Console, text: str) -> None:
     """Print a sentence about what works, but not as one may expect."""
     print_wrapped(console, text, label=Text("note:", "bold cyan"))
@@ -178,11 +191,16 @@ def counted(number: int, thing: str) -> str:
 
 
 def _wrapped(text: Text, width: int, *, first: int = 0, margin: int = 0) -> list[Text]:
-    """Return the lines of a text that is ``width`` cells wide with what stands before them (``line_breaks``)."""
+    """Return the lines of a text that is ``width`` cells wide with what stands before them (``line_breaks``).
+
+    An indented line is continued with the same indentation.
+    """
     lines: list[Text] = []
     for line in text.split("\n", allow_blank=True):
-        breaks = line_breaks(line.plain, width, first=margin if lines else first, margin=margin)
-        lines += line.divide(breaks)
+        own = Text(" " * min(len(line) - len(line.plain.lstrip(" ")), _MAX_OWN_INDENT))
+        breaks = line_breaks(line.plain, width, first=margin if lines else first, margin=margin + len(own))
+        head, *rest = line.divide(breaks)
+        lines += [head, *(own + piece for piece in rest)]
     return lines
 
 

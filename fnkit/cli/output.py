@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, runtime_check
 import click
 
 from fnkit.cli.progress import LiveProgressDisplay, ProgressDisplay, transient_progress
+from fnkit.cli.wrapping import terminal_width, wrap
 from fnkit.contract.text import escape_control_characters
 from fnkit.errors import UsageError
 
@@ -163,7 +164,9 @@ class Output:
             yield LiveProgressDisplay(progress, title)
 
     def _echo(self, text: str, *, head: str = "") -> None:
-        shown = head + escape_control_characters(text, multiline=True)
+        width = terminal_width(sys.stderr)
+        lines = wrap(escape_control_characters(text, multiline=True), width, taken=len(click.unstyle(head)))
+        shown = head + "\n".join(lines)
         click.echo(shown, err=True, color=None if self.colour else False)
 
 

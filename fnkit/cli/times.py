@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _SHORT_ID_LENGTH: Final = 8
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _DAYS_UNTIL_DATE: Final = 30
+_SECOND_MS: Final = 999.95  # from here on, a text with one decimal would say 1000.0 ms
 
 
 def format_time(console: Console, moment: datetime, now: datetime) -> str:
@@ -39,6 +40,16 @@ def relative_time(moment: datetime, now: datetime) -> str:
             amount = f"{abs(seconds) // size} {unit}"
             return f"in {amount}" if seconds > 0 else f"{amount} ago"
     return "now"
+
+
+def format_duration(milliseconds: float) -> str:
+    """Return how long something took, in milliseconds or seconds.
+
+    >>> format_duration(16.27), format_duration(1234.5)
+    ('16.3 ms', '1.2 s')
+    """
+    is_short = milliseconds < _SECOND_MS
+    return f"{milliseconds:.1f} ms" if is_short else f"{milliseconds / 1000:.1f} s"
 
 
 def parse_time(text: str) -> datetime:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from itertools import pairwise
-from typing import Final
+from typing import IO, Final
 
 _WORD: Final = re.compile(r"(?:[^\s`]|`[^`\n]*`|`)+")
 """A word; a command in backquotes is one word, with the punctuation around it."""
 _MIN_WIDTH: Final = 20
 """Columns that a line has at least: a narrower terminal breaks lines itself."""
+
+
+def terminal_width(stream: IO[str]) -> int | None:
+    """Return the columns of a terminal; ``None`` if the stream is none."""
+    if not stream.isatty():
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except OSError:
+        return None
 
 
 def cell_width(text: str) -> int:
@@ -27,7 +41,7 @@ def _character_width(character: str) -> int:
 
 
 def wrap(text: str, width: int | None, *, taken: int = 0, indent: str = "") -> tuple[str, ...]:
-    """Return the lines of a text.
+    """Return the lines of a text. A line that fits stays as it is, with all its spaces.
 
     Args:
         text: The text; its own line ends and the indentation of its lines are kept.
@@ -38,7 +52,7 @@ def wrap(text: str, width: int | None, *, taken: int = 0, indent: str = "") -> t
     lines: list[str] = []
     for number, given in enumerate(text.split("\n")):
         begin = indent if number else ""
-        if width is None:
+        if width is None or cell_width(begin + given) + (0 if number else taken) <= width:
             lines.append(begin + given)
             continue
         following = indent + given[: len(given) - len(given.lstrip(" "))]

@@ -6,6 +6,7 @@ The local platform has started an instance of it, and knows. Scaleway's API does
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -18,6 +19,7 @@ from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import DeployError
 
 _TRACEBACK_LINES: Final = 6
+_DEPLOYED_FILE: Final = re.compile(r'File "[^"]*/deployments/[0-9a-f-]{36}-\d+/')
 _TRIGGER_TIMEOUT_SECONDS: Final = 5.0  # brokers answer within milliseconds, a starting one within a second
 
 
@@ -45,8 +47,9 @@ def import_errors(info: PlatformInfo | None) -> dict[str, str]:
 
 
 def shortened_traceback(error: str) -> str:
-    """Return the last lines of a traceback, indented."""
-    return "\n".join(f"    {line}" for line in error.rstrip().splitlines()[-_TRACEBACK_LINES:])
+    """Return the last lines of a traceback, indented, and with the names of files in the project."""
+    lines = _DEPLOYED_FILE.sub('File "', error.rstrip()).splitlines()[-_TRACEBACK_LINES:]
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _import_failure(function: str, error: str) -> DeployError:

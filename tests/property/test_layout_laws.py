@@ -16,7 +16,6 @@ from fnkit.cli.layout import Column, Row, print_commands, print_fields, print_ta
 WORDS = st.text(alphabet="ab/é日🙂", min_size=1, max_size=30)
 SENTENCES = st.lists(WORDS, max_size=12).map(" ".join)
 WIDTHS = st.integers(min_value=1, max_value=90)
-LABEL_WIDTH = 6
 
 
 @st.composite
@@ -68,9 +67,9 @@ def test_tables_fit_and_keep_every_word(table: tuple[list[Column], list[Row]], w
 def test_fields_fit_and_keep_every_word(fields: list[tuple[str, str]], width: int) -> None:
     lines = shown(lambda console: print_fields(console, fields), width)
 
-    check_width(lines, width, LABEL_WIDTH)
-    printed = [word for line in lines for word in line[LABEL_WIDTH - 1 :].split()]
-    assert [word for word in printed if word != "API"] == [word for _, text in fields for word in text.split()]
+    check_width(lines, width, 0)
+    printed = [word for word in " ".join(lines).split() if word not in ("API", "Data")]
+    assert printed == [word for _, text in fields for word in text.split()]
 
 
 @given(st.lists(st.tuples(WORDS, SENTENCES), max_size=4), WIDTHS)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 from rich.console import Console
 
 from fnkit.cli.output import PIPE_WIDTH, View
 from fnkit.contract.deliveries import DeliveryView
 from fnkit.contract.resources import Function
+from tests.support.screens import VARIANTS
+from tests.support.terminal_screen import shown_text, with_marks
+
+_ColorSystem = Literal["standard"]
 
 
 def piped(view: View) -> str:
@@ -21,14 +26,27 @@ def in_terminal(view: View, columns: int) -> str:
     return _rendered(view, columns, is_terminal=True)
 
 
-def _rendered(view: View, columns: int, *, is_terminal: bool) -> str:
+def in_variants(view: View) -> dict[str, str]:
+    """Return a view's text in each variant of screens by name."""
+    return {
+        variant.name: piped(view)
+        if variant.columns is None
+        else "".join(
+            f"{with_marks(line) if variant.has_marks else line.plain}\n"
+            for line in shown_text(_rendered(view, variant.columns, is_terminal=True, color_system="standard"))
+        )
+        for variant in VARIANTS
+    }
+
+
+def _rendered(view: View, columns: int, *, is_terminal: bool, color_system: _ColorSystem | None = None) -> str:
     text = io.StringIO()
     view.render(
         Console(
             file=text,
             width=columns,
             force_terminal=is_terminal,
-            color_system=None,
+            color_system=color_system,
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fnkit.cli.checks.model import Check
+from fnkit.cli.layout import counted
 from fnkit.errors import FnkitError, PlatformError, ProjectInvalid
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ def load_checked_project(common: CommonOptions) -> tuple[Project | None, Check]:
         return None, Check(name="project", ok=False, detail=detail, hint=hint, is_needed=True)
     except FnkitError as error:
         return None, Check(name="project", ok=False, detail=error.message, hint=error.hint, is_needed=True)
-    count = len(project.functions)
-    detail = f"{project.name}, {count} function{'' if count == 1 else 's'} ({project.root})"
+    detail = f"{project.name}, {counted(len(project.functions), 'function')} ({project.root})"
     return project, Check(
-        name="project", ok=count > 0, detail=detail, hint="Mark a handler with @function, and run `fnkit scan`."
+        name="project",
+        ok=bool(project.functions),
+        detail=detail,
+        hint="Mark a handler with @function, and run `fnkit scan`.",
     )
 
 
@@ -85,4 +88,4 @@ def _check_secrets(project: Project) -> Iterator[Check]:
             is_needed=True,
         )
     elif declared:
-        yield Check(name="secrets", ok=True, detail=f"all {len(declared)} have values")
+        yield Check(name="secrets", ok=True, detail=f"{counted(len(declared), 'secret')}, each with a value")

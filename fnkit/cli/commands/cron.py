@@ -96,7 +96,7 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     common.output.result(CronRunView(delivery, lines))
     if delivery.status == "succeeded":
         return None
-    common.output.message(f"Its logs: {logs_command(common, api, event_source.function.name)}")
+    common.output.message(f"Its logs: `{logs_command(common, api, event_source.function.name)}`")
     return 1
 
 

@@ -88,7 +88,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     if answer.response.status < _FIRST_SERVER_ERROR:
         return None
     if remote:
-        common.output.message(f"Its logs: {logs_command(common, api, name)}")
+        common.output.message(f"Its logs: `{logs_command(common, api, name)}`")
     return 1
 
 

@@ -86,7 +86,7 @@ def send(common: CommonOptions, api: ApiOptions, *, name: str, message: str, sub
         sent = client.deliveries.send_message(event_source.resource.id, request)
     common.output.result(SentMessageView(event_source.qualified_name, sent))
     follow_up = suggested_command(common, api, "trigger", "deliveries", event_source.qualified_name, "--limit", "1")
-    common.output.message(f"Its delivery: {follow_up}")
+    common.output.message(f"Its delivery: `{follow_up}`")
 
 
 @command()

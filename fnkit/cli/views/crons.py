@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
+from fnkit.cli.layout import NAME_STYLE, Column, Row, joined, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
 from fnkit.cli.times import exact_time, format_time, relative_time
 from fnkit.cli.views.deliveries import last_delivery
@@ -110,7 +110,7 @@ class SchedulePreviewView:
             if number:
                 console.print()
             name = safe_text(f"{one.function}/{one.name}" if one.function else one.schedule, NAME_STYLE)
-            print_wrapped(console, name + safe_text(f"  {one.schedule}" if one.function else ""))
+            print_wrapped(console, joined(name, f"  {one.schedule}" if one.function else ""))
             if not one.runs:
                 print_wrapped(console, safe_text("It never runs.", "yellow"), indent=2)
             print_table(

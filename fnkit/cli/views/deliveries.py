@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
+from fnkit.cli.layout import NAME_STYLE, Column, Row, joined, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
-from fnkit.cli.times import format_time, parse_time, short_id
+from fnkit.cli.times import format_duration, format_time, parse_time, short_id
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,7 @@ def last_delivery(console: Console, delivery: DeliveryView | None, now: datetime
     """Return how the newest delivery of a cron or trigger ended and when; nothing if there is none."""
     if delivery is None:
         return safe_text("")
-    return state_cell(delivery.status) + safe_text(f" {format_time(console, parse_time(delivery.at), now)}")
+    return joined(state_cell(delivery.status), f" {format_time(console, parse_time(delivery.at), now)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class DeliveriesView:
             state_cell(one.status),
             "-" if one.http_status is None else str(one.http_status),
             str(one.attempts),
-            "" if one.duration_ms is None else f"{one.duration_ms:.1f} ms",
+            "" if one.duration_ms is None else format_duration(one.duration_ms),
             short_id(console, one.id),
             ", ".join(notes),
         )
@@ -116,9 +116,9 @@ class CronRunView:
         """Print the response of the function."""
         one = self.delivery
         response = "did not respond" if one.http_status is None else f"responded with {one.http_status}"
-        duration = "" if one.duration_ms is None else f" in {one.duration_ms:.1f} ms"
-        sentence = safe_text(f"{response}{duration}.")
-        print_wrapped(console, safe_text(one.function, NAME_STYLE) + safe_text(" ") + sentence, label=self._mark())
+        duration = "" if one.duration_ms is None else f" in {format_duration(one.duration_ms)}"
+        sentence = joined(safe_text(one.function, NAME_STYLE), f" {response}{duration}.")
+        print_wrapped(console, sentence, label=self._mark())
         if one.error:
             print_wrapped(console, one.error, indent=2)
 
@@ -146,7 +146,5 @@ class SentMessageView:
         """Print where the message went."""
         one = self.message
         where = "NATS subject" if one.kind == "nats" else "SQS queue"
-        sentence = safe_text(f"Sent to {where} ") + safe_text(one.address, NAME_STYLE)
-        if one.stream:
-            sentence = sentence + safe_text(", stored in stream ") + safe_text(one.stream, NAME_STYLE)
-        print_wrapped(console, sentence + safe_text("."))
+        stored = (", stored in stream ", safe_text(one.stream, NAME_STYLE)) if one.stream else ()
+        print_wrapped(console, joined(f"Sent to {where} ", safe_text(one.address, NAME_STYLE), *stored, "."))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fnkit.cli.checks.model import Check
-from fnkit.cli.layout import NAME_STYLE, Column, Row, counted, print_table, print_wrapped, safe_text
+from fnkit.cli.layout import NAME_STYLE, Column, Row, counted, joined, print_table, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class DoctorView:
         failed = sum(one.has_failed for one in self.checks)
         warnings = sum(not one.ok for one in self.checks) - failed
         if not failed and not warnings:
-            return safe_text("✓ ", "green") + safe_text("Everything works.")
+            return joined(safe_text("✓", "green"), " Everything works.")
         counts = [(failed, "failure", "red"), (warnings, "warning", "yellow")]
         shown = [safe_text(counted(count, word), style) for count, word, style in counts if count]
-        return safe_text(", ").join(shown) + safe_text(".")
+        return joined(safe_text(", ").join(shown), ".")
 
 
 def _row(one: Check) -> Row:
     verdict = "ok" if one.ok else "failed" if one.is_needed else "warning"
-    hint = () if one.ok or not one.hint else (safe_text("hint: ", "bold cyan") + safe_text(one.hint),)
+    hint = () if one.ok or not one.hint else (joined(safe_text("hint: ", "bold cyan"), one.hint),)
     return Row((safe_text(verdict, _STYLES[verdict]), one.name, one.detail), hint)

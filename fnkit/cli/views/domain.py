@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from fnkit.cli.layout import NAME_STYLE, URL_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
+from fnkit.cli.layout import (
+    NAME_STYLE,
+    URL_STYLE,
+    Column,
+    Row,
+    joined,
+    print_table,
+    print_wrapped,
+    safe_text,
+    state_cell,
+)
 from fnkit.cli.output import json_fields
 from fnkit.deploy.custom_domains import FunctionDomain
 
@@ -39,13 +49,9 @@ class DomainView:
         hostname = safe_text(domain.hostname, NAME_STYLE)
         name = safe_text(self.domain.function.name, NAME_STYLE)
         if self.action == "removed":
-            print_wrapped(console, safe_text("Removed ") + hostname + safe_text(" from ") + name + safe_text("."))
+            print_wrapped(console, joined("Removed ", hostname, " from ", name, "."))
             return
-        status = state_cell(domain.status)
-        print_wrapped(
-            console,
-            safe_text("Added ") + hostname + safe_text(" to ") + name + safe_text(": ") + status + safe_text("."),
-        )
+        print_wrapped(console, joined("Added ", hostname, " to ", name, ": ", state_cell(domain.status), "."))
         if self.gateway_url:
             call = f"curl -H 'Host: {domain.hostname}' {self.gateway_url}/"
             print_wrapped(console, safe_text(call, NAME_STYLE), indent=2, hanging=2)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fnkit.cli.layout import NAME_STYLE, counted, print_commands, print_wrapped, safe_text
+from fnkit.cli.layout import NAME_STYLE, counted, joined, print_commands, print_wrapped, safe_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,20 +44,20 @@ class InitView:
         """Print the files, the functions and the next command."""
         path = safe_text(str(self.path), NAME_STYLE)
         if self.done is None:
-            print_wrapped(console, path + safe_text(" is a project already. Nothing was written."))
+            print_wrapped(console, joined(path, " is a project already. Nothing was written."))
         else:
             found = f" ({', '.join(self.done.languages)})" if self.done.languages else ""
-            sentence = safe_text("Made ") + path + safe_text(f" a project{found}:")
+            sentence = joined("Made ", path, f" a project{found}:")
             print_wrapped(console, sentence, label=safe_text("✓", "green"), hanging=2)
             for name in self.done.files:
                 print_wrapped(console, name, indent=2)
         if self.functions:
             count = counted(len(self.functions), "function")
             names = safe_text(", ").join(safe_text(name, NAME_STYLE) for name in self.functions)
-            print_wrapped(console, safe_text(f"{count}: ") + names, hanging=2)
+            print_wrapped(console, joined(f"{count}: ", names), hanging=2)
         if self.problem_count:
             problems = safe_text(counted(self.problem_count, "problem"), "red")
-            print_wrapped(console, problems + safe_text(": see `fnkit scan`."))
+            print_wrapped(console, joined(problems, ": see `fnkit scan`."))
         elif not self.functions:
             print_wrapped(
                 console, "No handler was found. Mark one with @function, or declare one with [[function]]."

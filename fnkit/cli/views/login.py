@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fnkit.cli.layout import NAME_STYLE, URL_STYLE, print_fields, print_wrapped, safe_text
+from fnkit.cli.layout import NAME_STYLE, URL_STYLE, joined, print_fields, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class LoginView:
         """Print the file, the profile and where deploys go."""
         print_wrapped(console, "Saved the credentials.", label=safe_text("✓", "green"))
         url = safe_text(self.api_url, URL_STYLE)
-        accepted = url + safe_text(" accepts them") if self.verified else url + safe_text(" was not asked")
+        accepted = joined(url, " accepts them" if self.verified else " was not asked")
         print_fields(
             console,
             (

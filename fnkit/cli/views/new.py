@@ -11,6 +11,7 @@ from fnkit.cli.layout import (
     NAME_STYLE,
     Column,
     Row,
+    joined,
     print_commands,
     print_table,
     print_text,
@@ -53,7 +54,7 @@ class NewProjectView:
             print_text(console, safe_text(self.shown))
             return
         shown = safe_text(self.shown, NAME_STYLE)
-        sentence = safe_text("Created ") + shown + safe_text(f" from template {self.template}:")
+        sentence = joined("Created ", shown, f" from template {self.template}:")
         print_wrapped(console, sentence, label=safe_text("✓", "green"), hanging=2)
         for name in self.files:
             print_wrapped(console, safe_text(name, "dim"), indent=2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.text import Text
 
-from fnkit.cli.layout import NAME_STYLE, print_note, print_text, print_wrapped
+from fnkit.cli.layout import NAME_STYLE, joined, print_note, print_text, print_wrapped, safe_text
 from fnkit.contract.text import escape_control_characters
 from fnkit.plan import Action, Change, CronChange, DomainChange, FunctionChange, Plan, PlanSummary, TriggerChange
 from fnkit.plan.model import AttachedResourceChange
@@ -143,7 +143,7 @@ def summary_line(summary: PlanSummary) -> str:
 def resource_text(change: AttachedResourceChange) -> Text:
     """Return a deployed cron, domain or trigger with what was done, for example ``+ cron hourly  0 * * * *``."""
     mark, style = _ACTION_STYLES[change.action]
-    text = Text(f"{mark} {_kind(change)} ", style) + Text(escape_control_characters(change.name), NAME_STYLE)
+    text = joined(Text(f"{mark} {_kind(change)} ", style), safe_text(change.name, NAME_STYLE))
     details = "  ".join(_details(change))
     return text + Text(f"  {escape_control_characters(details)}") if details else text
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fnkit.cli.layout import (
     NAME_STYLE,
     URL_STYLE,
+    joined,
     print_commands,
     print_fields,
     print_wrapped,
@@ -16,6 +17,7 @@ from fnkit.cli.layout import (
     state_cell,
 )
 from fnkit.cli.output import json_fields
+from fnkit.contract.text import natural_key
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,11 +71,11 @@ class PlatformView:
         found = self.status
         if not found.is_running:
             directory = safe_text(str(found.data_dir), NAME_STYLE)
-            print_wrapped(console, safe_text("The platform in ") + directory + safe_text(" is not running."))
+            print_wrapped(console, joined("The platform in ", directory, " is not running."))
             print_commands(console, "To start it:", (("fnkit platform start --detach", ""),))
             return
         state = safe_text("running", "green") if found.is_healthy else safe_text("starting or unhealthy", "yellow")
-        print_wrapped(console, safe_text("The platform is ") + state + safe_text(f" (pid {found.supervisor_pid})."))
+        print_wrapped(console, joined("The platform is ", state, f" (pid {found.supervisor_pid})."))
         console.print()
         print_fields(console, [*_fields(found), *_trigger_fields(found)], indent=2)
         if self.started:
@@ -94,7 +96,7 @@ def _fields(status: PlatformStatus) -> tuple[tuple[str, str | Text], ...]:
         ("Data", str(status.data_dir)),
         ("Project", status.project_id),
         ("Isolation", status.isolation),
-        ("Processes", _format_processes(status)),
+        ("Processes", _processes(status)),
     )
 
 
@@ -109,9 +111,9 @@ def _trigger_fields(status: PlatformStatus) -> list[tuple[str, Text]]:
     return [
         (
             "Trigger",
-            safe_text(one.name, NAME_STYLE) + safe_text(" ") + state_cell(one.state) + safe_text(f": {one.words}"),
+            joined(safe_text(one.name, NAME_STYLE), " ", state_cell(one.state), f": {one.words}"),
         )
-        for one in shown
+        for one in sorted(shown, key=lambda one: natural_key(one.name))
     ]
 
 
@@ -121,10 +123,14 @@ def _without_password(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}" if url else ""
 
 
-def _format_processes(status: PlatformStatus) -> str:
-    own = f"control {status.control_pid or 'down'}, data plane {status.data_plane_pid or 'down'}"
-    nats = f", nats {status.nats_pid or 'down'}" if status.nats_url else ""
-    return own + nats + (f", sqs {status.sqs_pid}" if status.sqs_pid else "")
+def _processes(status: PlatformStatus) -> Text:
+    """Return the names of the processes, those in red that do not run."""
+    pids = [("control", status.control_pid), ("data plane", status.data_plane_pid)]
+    pids += [("nats", status.nats_pid)] if status.nats_url else []
+    pids += [("sqs", status.sqs_pid)] if status.sqs_pid else []
+    return safe_text(", ").join(
+        safe_text(name) if pid else safe_text(f"{name} is down", "red") for name, pid in pids
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +155,8 @@ class StoppedView:
         """Print one line."""
         if self.removed:
             directory = safe_text(str(self.data_dir), NAME_STYLE)
-            kept = safe_text(". Keys and ports are kept.")
-            print_wrapped(console, safe_text("Deleted everything that was deployed in ") + directory + kept)
+            kept = ". Keys and ports are kept."
+            print_wrapped(console, joined("Deleted everything that was deployed in ", directory, kept))
         elif self.was_running:
             print_wrapped(console, "The platform has stopped.")
         else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fnkit.cli.layout import NAME_STYLE, counted, print_commands, print_wrapped, safe_text
+from fnkit.cli.layout import NAME_STYLE, counted, joined, print_commands, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class BackupView:
         """Print one sentence, and a warning for each archive that was lost before."""
         what = f"Wrote {counted(self.manifest.functions, 'function')} and the platform's keys to "
         file = safe_text(str(self.file), NAME_STYLE)
-        print_wrapped(console, safe_text(what) + file + safe_text("."), label=safe_text("✓", "green"))
+        print_wrapped(console, joined(what, file, "."), label=safe_text("✓", "green"))
         for sha256 in self.manifest.missing:
             sentence = f"The archive {sha256} is lost or damaged. Deploy its function again."
             print_wrapped(console, sentence, label=safe_text("warning:", "bold yellow"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_fields, print_table, print_wrapped, safe_text
+from fnkit.cli.layout import NAME_STYLE, Column, Row, joined, print_fields, print_table, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 from fnkit.cli.times import format_time, parse_time
 
@@ -89,4 +89,4 @@ class DeletedApiKeyView:
 
     def render(self, console: Console) -> None:
         """Print one line."""
-        print_wrapped(console, safe_text("Deleted API key ") + safe_text(f"{self.key.access_key}.", NAME_STYLE))
+        print_wrapped(console, joined("Deleted API key ", safe_text(self.key.access_key, NAME_STYLE), "."))

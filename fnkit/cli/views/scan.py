@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.text import Text
-
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 from fnkit.cli.errors import problem_to_json
 from fnkit.cli.layout import (
@@ -17,6 +15,7 @@ from fnkit.cli.layout import (
     Column,
     Row,
     counted,
+    joined,
     print_note,
     print_table,
     print_wrapped,
@@ -100,10 +99,9 @@ class ScanView:
         for problem in self.problems:
             print_problem(console, problem, self.root, word="problem")
             console.print()
-        sentence = safe_text(counted(len(self.functions), "function"))
-        if self.problems:
-            sentence = sentence + Text(", ") + Text(counted(len(self.problems), "problem"), "red")
-        print_wrapped(console, sentence + safe_text(f" in {self.root}"))
+        count = counted(len(self.problems), "problem")
+        problems = (", ", safe_text(count, "red")) if self.problems else ()
+        print_wrapped(console, joined(counted(len(self.functions), "function"), *problems, f" in {self.root}"))
 
     def _all_notes(self) -> tuple[str, ...]:
         return (*(note for function in self.functions for note in function.notes), *self.notes)

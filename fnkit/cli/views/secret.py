@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text
+from fnkit.cli.layout import NAME_STYLE, Column, Row, joined, print_table, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
 from fnkit.project.secrets import SecretOrigin
 
@@ -82,7 +82,7 @@ class SecretChangeView:
         """Print what was done, and what makes it take effect."""
         name = safe_text(self.name, NAME_STYLE)
         if self.action == "unset":
-            print_wrapped(console, safe_text("Removed ") + name + safe_text(f" from {self.file}."))
+            print_wrapped(console, joined("Removed ", name, f" from {self.file}."))
             return
         effect = f" in {self.file}. The next `fnkit deploy` sends it."
-        print_wrapped(console, safe_text("Set ") + name + safe_text(effect))
+        print_wrapped(console, joined("Set ", name, effect))

@@ -15,6 +15,7 @@ from fnkit.cli.layout import (
     URL_STYLE,
     Column,
     Row,
+    joined,
     print_table,
     print_wrapped,
     safe_text,
@@ -88,7 +89,7 @@ def _details(one: FunctionStatus) -> Iterator[Text]:
         yield Text("its handler cannot be imported:", "red")
         yield safe_text(shortened_traceback(one.import_error), "red")
     for reason in () if one.status == _MISSING else one.drift or ():
-        yield Text("differs: ", "yellow") + safe_text(reason)
+        yield joined(Text("differs: ", "yellow"), reason)
 
 
 def _status_style(function: FunctionStatus) -> str:

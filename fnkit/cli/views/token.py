@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
+from fnkit.cli.layout import NAME_STYLE, Column, Row, joined, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
 from fnkit.cli.times import format_time, parse_time, short_id
 from fnkit.deploy.access_tokens import AccessToken
@@ -75,8 +75,8 @@ class DeletedTokenView:
     def render(self, console: Console) -> None:
         """Print what the token does not open any more."""
         identifier = safe_text(short_id(console, self.deleted.token.id), NAME_STYLE)
-        effect = safe_text(f": it no longer opens {self.deleted.scope}.")
-        print_wrapped(console, safe_text("Deleted token ") + identifier + effect)
+        effect = f": it no longer opens {self.deleted.scope}."
+        print_wrapped(console, joined("Deleted token ", identifier, effect))
 
 
 def _to_json(one: AccessToken) -> dict[str, object]:

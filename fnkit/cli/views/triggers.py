@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fnkit.cli.layout import NAME_STYLE, Column, Row, print_table, print_wrapped, safe_text, state_cell
+from fnkit.cli.layout import NAME_STYLE, Column, Row, joined, print_table, print_wrapped, safe_text, state_cell
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.deliveries import last_delivery
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _COLUMNS: Final = (
     Column("TRIGGER", NAME_STYLE),
     Column("KIND"),
-    Column("SUBJECT OR QUEUE"),
+    Column("SOURCE"),
     Column("STATUS"),
     Column("LAST DELIVERY"),
 )
@@ -75,11 +75,11 @@ class TriggersView:
         if one.resource.error_message:
             details.append(safe_text(one.resource.error_message, "red"))
         elif how is not None and how.state == "idle":
-            details.append(safe_text("idle: ", "yellow") + safe_text(how.words))
+            details.append(joined(safe_text("idle: ", "yellow"), how.words))
         elif how is not None:
             details.append(safe_text(how.words, "dim"))
         if last is not None and last.error:
-            details.append(safe_text("last error: ", "dim") + safe_text(last.error))
+            details.append(joined(safe_text("last error: ", "dim"), last.error))
         return details
 
     def _trigger_to_json(self, one: EventSource[Trigger]) -> dict[str, object]:

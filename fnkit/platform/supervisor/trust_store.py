@@ -20,10 +20,10 @@ _SYSTEM_PATH: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Directories of the tools, which are often missing in the PATH of users other than root."""
 
 _KNOWN_STORES: Final = (
-    ("update-ca-certificates", "/usr/local/share/ca-certificates", "Debian's and Alpine's"),
-    ("update-ca-certificates", "/etc/pki/trust/anchors", "SUSE's"),
-    ("update-ca-trust", "/etc/pki/ca-trust/source/anchors", "Fedora's and Red Hat's"),
-    ("update-ca-trust", "/etc/ca-certificates/trust-source/anchors", "Arch's"),
+    ("update-ca-certificates", "/usr/local/share/ca-certificates", "Debian, Alpine"),
+    ("update-ca-certificates", "/etc/pki/trust/anchors", "SUSE"),
+    ("update-ca-trust", "/etc/pki/ca-trust/source/anchors", "Fedora, Red Hat"),
+    ("update-ca-trust", "/etc/ca-certificates/trust-source/anchors", "Arch"),
 )
 _SYSTEM_KEYCHAIN: Final = "/Library/Keychains/System.keychain"
 _COMMAND_TIMEOUT: Final = 120.0
@@ -103,12 +103,12 @@ def find_trust_store(certificate: CaCertificate) -> TrustStore | None:
             (("security", "add-trusted-cert", "-d", "-r", "trustRoot", "-k", _SYSTEM_KEYCHAIN, file),),
             (("security", "remove-trusted-cert", "-d", file),),
         )
-    for tool, folder, whose in _KNOWN_STORES:
+    for tool, folder, systems in _KNOWN_STORES:
         program = shutil.which(tool, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PATH)))
         if program is not None and Path(folder).is_dir():
             target = Path(folder) / f"fnkit-{certificate.fingerprint[:8]}.crt"
             return TrustStore(
-                f"{whose} {folder}",
+                f"{folder} ({systems})",
                 target,
                 (("install", "-m", "0644", str(certificate.file), str(target)), (program,)),
                 (("rm", "-f", str(target)), (program,)),

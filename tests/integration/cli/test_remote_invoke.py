@@ -112,10 +112,10 @@ def test_remote_call_shows_the_lines_of_its_own_request_and_ends_with_the_logs_c
     lines = failed.stderr.splitlines()
     assert lines[0] == "before /mine"
     assert "ValueError: no such order" in lines
-    assert lines[-1] == "Its logs: fnkit logs broken --since 5m --local"
+    assert lines[-1] == "Its logs: `fnkit logs broken --since 5m --local`"
     assert "/other" not in failed.stderr
     assert failed.code == 1
-    command = lines[-1].removeprefix("Its logs: fnkit ").split()
+    command = lines[-1].removeprefix("Its logs: `fnkit ").removesuffix("`").split()
     assert "before /other" in deployed(*command).ok().stdout
 
     document = deployed("invoke", "broken", "--remote", "--local", "--json").json()

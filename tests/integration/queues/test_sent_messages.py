@@ -124,8 +124,8 @@ def test_command_sends_a_message_and_names_the_delivery(queues: QueuePlatform, t
     sent = fnkit(*arguments, cwd=project, stdin="from stdin").ok()
     assert sent.stdout == "Sent to NATS subject shop.order.created.\n"
     follow_up = sent.stderr.strip()
-    assert follow_up == f"Its delivery: fnkit trigger deliveries {name} --limit 1 --local"
-    command = follow_up.removeprefix("Its delivery: fnkit ").split()
+    assert follow_up == f"Its delivery: `fnkit trigger deliveries {name} --limit 1 --local`"
+    command = follow_up.removeprefix("Its delivery: `fnkit ").removesuffix("`").split()
     wait_until(lambda: "succeeded" in fnkit(*command, cwd=project).ok().stdout, what="the delivery succeeded")
     assert "got from stdin" in fnkit("logs", "on-created", "--local", cwd=project).ok().stdout
 

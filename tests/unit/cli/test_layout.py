@@ -88,6 +88,13 @@ def test_sentences_continue_below_their_beginning_and_between_words() -> None:
     assert shown(lambda console: print_note(console, "one\n\ntwo"), 30) == "note: one\n\n      two\n"
 
 
+def test_an_indented_line_is_continued_with_its_own_indentation() -> None:
+    text = "It failed:\n    File main.py, line 4"
+    assert shown(lambda console: print_wrapped(console, text, indent=2, hanging=2), 20) == (
+        "  It failed:\n        File\n        main.py,\n        line 4\n"
+    )
+
+
 def test_without_a_terminal_a_sentence_is_one_line() -> None:
     text = "word " * 200
     assert shown(lambda console: print_wrapped(console, text), PIPE_WIDTH) == f"{text.strip()}\n"
@@ -97,6 +104,13 @@ def test_fields_without_a_value_are_left_out() -> None:
     fields = (("API", "http://127.0.0.1:8480"), ("NATS", ""), ("Isolation", Text("cgroup")))
     assert shown(lambda console: print_fields(console, fields, indent=2)) == (
         "  API        http://127.0.0.1:8480\n  Isolation  cgroup\n"
+    )
+
+
+def test_a_value_that_is_too_long_is_below_its_name() -> None:
+    fields = (("API", "http://127.0.0.1:8480"), ("Level", "cgroup"))
+    assert shown(lambda console: print_fields(console, fields), 20) == (
+        "API\n  http://127.0.0.1:8480\nLevel  cgroup\n"
     )
 
 
