@@ -66,8 +66,13 @@ class DevRun:
         self._served = Reloaded(changes=(), functions=(), seconds=0.0)
         self._prompt: Prompt | None = None
 
-    def run(self, first: Reloaded | Rejected) -> bool:
-        """Show what happens until the session ends; return whether it is to be started again."""
+    def run(self, first: Reloaded | Rejected, notices: Sequence[View] = ()) -> bool:
+        """Show what happens until the session ends; return whether it is to be started again.
+
+        Args:
+            first: What became of the first deploy.
+            notices: What to show after it.
+        """
         if isinstance(first, Rejected):
             self._screen.show(RejectedView(outcome=first, is_first=True))
         else:
@@ -75,6 +80,8 @@ class DevRun:
             self._screen.show(self._describe(first))
             if first.failures or any(one.failure for one in first.changes) or first.notes:
                 self._screen.show(ReloadView(outcome=first))
+        for notice in notices:
+            self._screen.show(notice)
         self._screen.set_key_line(KEY_LINE)
         while True:
             try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from fnkit.cli.errors import problem_location, problem_to_json
 from fnkit.cli.output import json_fields
 from fnkit.cli.views.logs import LogLineView, name_colour
+from fnkit.dev.debugging.launch_file import HOST, LAUNCH_FILE
 from fnkit.dev.model import Rejected, Reloaded, ServedFunction
 from fnkit.dev.tracebacks import Traceback, TracebackFrame
 from fnkit.errors import FnkitError, Problem
@@ -263,6 +265,48 @@ def _print_frame(console: Console, frame: TracebackFrame) -> None:
         escape_control_characters(one) for one in (f"{frame.file}:{frame.line}", frame.name, frame.source)
     )
     console.print(Text.assemble("    ", (place, "cyan"), (f"  {name}", "dim"), f"  {source}"), soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebuggingView:
+    """How to attach a debugger to a function.
+
+    Args:
+        function: The function.
+        port: The port to attach to.
+        configuration: The configuration of an editor.
+        is_saved: Whether the project's launch file has it.
+    """
+
+    function: str
+    port: int
+    configuration: Mapping[str, object]
+    is_saved: bool
+
+    def to_json(self) -> dict[str, object]:
+        """Return ``kind, function, host, port, launch_file, configuration``."""
+        return {
+            "kind": "debugging",
+            "function": self.function,
+            "host": HOST,
+            "port": self.port,
+            "launch_file": LAUNCH_FILE if self.is_saved else None,
+            "configuration": dict(self.configuration),
+        }
+
+    def render(self, console: Console) -> None:
+        """Print where to attach, and the configuration if it could not be added to the launch file."""
+        from rich.text import Text
+
+        address = f"{HOST}:{self.port}"
+        line = Text.assemble("A debugger can attach to ", (self.function, "bold"), " at ", (address, "bold"))
+        if self.is_saved:
+            line.append(f', in VS Code with "{self.configuration["name"]}" of {LAUNCH_FILE}')
+        console.print(line.append("."))
+        if not self.is_saved:
+            console.print(f"{LAUNCH_FILE} could not be changed. Add this to its configurations:")
+            console.print(json.dumps(self.configuration, indent=4), soft_wrap=True)
+        console.print("Until the end, it has one instance and no timeout.", style="dim")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from fnkit.contract.distribution import extra_install_hint
 from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey, TriggerStatus
 from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
+from fnkit.platform.model.debugger import Debugger
 from fnkit.platform.model.request_log import API_LOG, parse_logged_request
 from fnkit.platform.model.settings import DataLayout, PlatformSettings, SettingDifference
 from fnkit.platform.model.start_error import decode_start_error
@@ -62,6 +63,7 @@ __all__ = [
     "API_LOG",
     "BackupManifest",
     "CaCertificate",
+    "Debugger",
     "Installation",
     "LogFileFollower",
     "PlatformStatus",

@@ -1,0 +1,4 @@
+from fnkit import function
+
+@function
+def hello(event, context): ...
