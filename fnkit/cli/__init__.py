@@ -31,8 +31,11 @@ To add a command, take ``scan`` as the example:
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 __all__ = ["main"]
+
+_INTERRUPTED: Final = 130
 
 
 def main() -> int:
@@ -44,6 +47,9 @@ def main() -> int:
 
         sys.stdout.write(f"fnkit {__version__}\n")
         return 0
-    from fnkit.cli.app import run
+    try:
+        from fnkit.cli.app import run
+    except KeyboardInterrupt:  # pressed before anything began
+        return _INTERRUPTED
 
     return run(arguments)

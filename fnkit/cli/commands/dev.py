@@ -170,6 +170,7 @@ class _DevCommand:
         from fnkit.client.loki import LogServer
         from fnkit.contract.limits import REGIONS
         from fnkit.deploy.pipeline import DeployRequest
+        from fnkit.dev.failures import read_build_output
         from fnkit.dev.output import OutputFollower
         from fnkit.dev.reloading import Reloader
         from fnkit.dev.session import DevSession
@@ -185,6 +186,7 @@ class _DevCommand:
                 seconds=outcome.seconds,
             )
 
+        server = LogServer(url=endpoint.api_url, token=endpoint.secret_key, is_platform=True)
         with FunctionsApi(endpoint) as api, ExitStack() as stack:
             with deploy_progress(self._common.output, "Deploying", lines_stay=False) as progress:
                 permission = _Permission(
@@ -199,12 +201,12 @@ class _DevCommand:
                     environ=os.environ,
                     cache=self._cache,
                     report=progress.report,
+                    build_output=lambda function_id: read_build_output(server, function_id),
                     from_bundle=self._from_bundle,
                 )
                 first = _deploy_first(session)
             permission.asks = False
             actions = DevActions(api, lambda text: events.put(NoteView(text=text)))
-            server = LogServer(url=endpoint.api_url, token=endpoint.secret_key, is_platform=True)
             output = OutputFollower(server, lambda: [one.id for one in session.functions], events.put)
             reloader = Reloader(session, self._identity.root, events.put)
             output.start()
