@@ -37,7 +37,7 @@ class Place:
 
 
 def read_build_output(server: LogServer, function_id: str) -> list[str]:
-    """Return what the newest build of a function wrote; nothing if that cannot be read."""
+    """Return what the newest failed build of a function wrote; nothing if that cannot be read."""
     try:
         with LogClient(server) as client:
             reader = LogReader(client, lambda: [function_id], LogSelection(builds=True))
@@ -45,7 +45,12 @@ def read_build_output(server: LogServer, function_id: str) -> list[str]:
     except ApiError:
         return []
     newest = max((one.generation for one in lines), default=0)
-    return [one.message for one in lines if one.generation == newest]
+    # The version before may have been deployed again since, which has no error.
+    for generation in (newest, newest - 1):
+        found = [one.message for one in lines if one.generation == generation]
+        if compile_error(found):
+            return found
+    return []
 
 
 def compile_error(lines: Sequence[str]) -> list[str]:
