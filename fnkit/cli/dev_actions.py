@@ -16,6 +16,7 @@ from fnkit.dev.model import ServedFunction
 from fnkit.errors import FnkitError
 
 KEY_LINE: Final = "[o] open  [c] run a cron  [e] send an event  [l] clear  [r] restart  [q] quit"
+NARROW_KEY_LINE: Final = "[o]pen [c]ron [e]vent [r]estart [q]uit"
 _MAX_CHOICES: Final = 9
 _REQUEST_SECONDS: Final = 3600.0
 _ENTER: Final = ("\r", "\n")

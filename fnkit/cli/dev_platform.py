@@ -15,7 +15,7 @@ from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.errors import PlatformError
 
 if TYPE_CHECKING:
-    from fnkit.platform.supervisor.launcher import RunningPlatform
+    from fnkit.platform.supervisor.launcher import Debugger, RunningPlatform
 
 _START_SECONDS: Final = 60.0
 _DIGITS: Final = 8
@@ -28,13 +28,16 @@ def dev_data_directory(cache: CacheDirectory, identity: ProjectIdentity) -> Path
 
 
 @contextmanager
-def running_dev_platform(data_dir: Path, *, port: int | None, brokers: Path | None) -> Iterator[RunningPlatform]:
+def running_dev_platform(
+    data_dir: Path, *, port: int | None, brokers: Path | None, debugger: Debugger | None = None
+) -> Iterator[RunningPlatform]:
     """Start an empty platform that ends with this process, and throw its data away at the end.
 
     Args:
         data_dir: Its data directory.
         port: The port of functions; ``None`` for that of the last session.
         brokers: A brokers file, by default that of the user's local platform.
+        debugger: The debugger under which it runs one function, if any.
 
     Raises:
         PlatformError: ``dev-running``: there is one already. Or the platform cannot be started.
@@ -56,19 +59,21 @@ def running_dev_platform(data_dir: Path, *, port: int | None, brokers: Path | No
             code="dev-running",
             hint="Stop the other one, or choose another --stage.",
         )
-    reset_platform(data_dir)
+    reset_platform(data_dir, keeps_libraries=True)
     given: dict[str, object] = {"log_responses": True, "temporary": True}
     if port is not None:
         given["gateway_port"] = port
     default_brokers = default_data_dir() / "brokers.toml"
     if brokers is not None or default_brokers.is_file():
         given["brokers_file"] = str(brokers or default_brokers)
-    options = start_options(data_dir, given, os.environ, start_timeout=_START_SECONDS, owner=os.getpid())
+    options = start_options(
+        data_dir, given, os.environ, start_timeout=_START_SECONDS, owner=os.getpid(), debugger=debugger
+    )
     try:
         yield ensure_running(options)
     finally:
         stop_platform(data_dir)
-        reset_platform(data_dir)
+        reset_platform(data_dir, keeps_libraries=True)
 
 
 def dev_endpoint(platform: RunningPlatform, region: str) -> Endpoint:

@@ -6,9 +6,10 @@ import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final, TypeAlias, assert_never
 
-from fnkit.cli.dev_actions import KEY_LINE, DevActions, Prompt
+from fnkit.cli.dev_actions import KEY_LINE, NARROW_KEY_LINE, DevActions, Prompt
 from fnkit.cli.dev_screen import DevScreen
 from fnkit.cli.output import View
 from fnkit.cli.views.dev import (
@@ -49,6 +50,7 @@ class DevRun:
         events: The events, from other threads.
         actions: What the keys do.
         describe: Returns the view of all functions that answer.
+        root: The project's directory.
     """
 
     def __init__(
@@ -57,25 +59,34 @@ class DevRun:
         events: queue.Queue[DevEvent],
         actions: DevActions,
         describe: Callable[[Reloaded], ServingView],
+        root: Path,
     ) -> None:
         self._screen = screen
         self._events = events
         self._actions = actions
         self._describe = describe
+        self._root = root
         self._grouper = OutputGrouper()
         self._served = Reloaded(changes=(), functions=(), seconds=0.0)
         self._prompt: Prompt | None = None
 
-    def run(self, first: Reloaded | Rejected) -> bool:
-        """Show what happens until the session ends; return whether it is to be started again."""
+    def run(self, first: Reloaded | Rejected, notices: Sequence[View] = ()) -> bool:
+        """Show what happens until the session ends; return whether it is to be started again.
+
+        Args:
+            first: What became of the first deploy.
+            notices: What to show after it.
+        """
         if isinstance(first, Rejected):
-            self._screen.show(RejectedView(outcome=first, is_first=True))
+            self._screen.show(RejectedView(outcome=first, is_first=True, root=self._root))
         else:
             self._served = first
             self._screen.show(self._describe(first))
             if first.failures or any(one.failure for one in first.changes) or first.notes:
-                self._screen.show(ReloadView(outcome=first))
-        self._screen.set_key_line(KEY_LINE)
+                self._screen.show(ReloadView(outcome=first, root=self._root))
+        for notice in notices:
+            self._screen.show(notice)
+        self._screen.set_key_line(KEY_LINE, narrow=NARROW_KEY_LINE)
         while True:
             try:
                 event = self._events.get(timeout=_HOLD_SECONDS if self._grouper.is_holding else _SIGNAL_SECONDS)
@@ -94,7 +105,7 @@ class DevRun:
             case Reloaded():
                 self._show_reload(event)
             case Rejected():
-                self._screen.show(RejectedView(outcome=event))
+                self._screen.show(RejectedView(outcome=event, root=self._root))
             case NoteView():
                 self._screen.show(event)
             case list():
@@ -106,7 +117,10 @@ class DevRun:
         if self._prompt is not None:
             if self._prompt.press(key):
                 self._prompt = None
-            self._screen.set_key_line(self._prompt.line if self._prompt else KEY_LINE)
+            if self._prompt is not None:
+                self._screen.set_key_line(self._prompt.line)
+            else:
+                self._screen.set_key_line(KEY_LINE, narrow=NARROW_KEY_LINE)
             return
         functions = self._served.functions
         match key:
@@ -133,7 +147,7 @@ class DevRun:
     def _show_reload(self, outcome: Reloaded) -> None:
         before = {one.name: one.url for one in self._served.functions}
         self._served = outcome
-        self._screen.show(ReloadView(outcome=outcome))
+        self._screen.show(ReloadView(outcome=outcome, root=self._root))
         if {one.name: one.url for one in outcome.functions} != before:
             self._screen.show(self._describe(outcome))
 

@@ -40,6 +40,7 @@ class DevScreen:
         if log_file is not None and not as_json:
             self._consoles.append(make_console(stderr=False, colour=False, stream=log_file))
         self._key_line = ""
+        self._narrow_key_line = ""
 
     @property
     def width(self) -> int:
@@ -61,11 +62,16 @@ class DevScreen:
             console.file.flush()
         self._draw_key_line()
 
-    def set_key_line(self, text: str) -> None:
-        """Replace the line of keys."""
+    def set_key_line(self, text: str, *, narrow: str = "") -> None:
+        """Replace the line of keys.
+
+        Args:
+            text: The line; of one that is too long, the end is shown, where something is typed.
+            narrow: What is shown instead where it is too long.
+        """
         if self._is_interactive:
             self._erase_key_line()
-            self._key_line = text
+            self._key_line, self._narrow_key_line = text, narrow
             self._draw_key_line()
 
     def clear(self) -> None:
@@ -82,7 +88,9 @@ class DevScreen:
         if not self._key_line:
             return
         room = self.width - 1  # a full line would wrap, and could not be erased
-        text = self._key_line if len(self._key_line) <= room else self._key_line[: room - 1] + _ELLIPSIS
+        text = self._key_line
+        if len(text) > room:
+            text = self._narrow_key_line[:room] or _ELLIPSIS + text[len(text) - room + 1 :]
         sys.stdout.write(f"\x1b[2m{text}\x1b[0m" if self._colour else text)
         sys.stdout.flush()
 

@@ -18,6 +18,7 @@ from fnkit.project import Project
 ReloadOutcome: TypeAlias = Reloaded | Rejected
 
 _EMPTY_POLL_SECONDS: Final = 0.002
+_STOP_SECONDS: Final = 0.3
 _SETTLE_SECONDS: Final = 0.15
 """After which a file that was empty or cut off counts as saved like that. Editors write a file in several steps."""
 
@@ -44,9 +45,9 @@ class Reloader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, after the reload in progress, if any."""
+        """Stop. A reload that takes longer, such as a compilation, is left alone: its platform is about to end."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
         try:

@@ -24,13 +24,13 @@ from fnkit.deploy.start_report import shortened_traceback
 from fnkit.deploy.target import DeployTarget, function_url
 from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.dev.edits import DeployedCode, plan_edit
+from fnkit.dev.failures import BUILD_FAILED, IMPORT_FAILED, BuildOutput, located
 from fnkit.dev.model import Reloaded, ServedChange, ServedFunction
-from fnkit.errors import ApiError, DeployError
+from fnkit.errors import ApiError, DeployError, FnkitError
 from fnkit.plan import Action, DesiredState, Plan, desired_state
 from fnkit.plan.state import DesiredFunction
 from fnkit.project import Project, read_secret_values
 
-_IMPORT_FAILED = "import-failed"
 _MAX_EDITS_AT_ONCE = 8
 _HAS_TO_BE_DEPLOYED = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _PAST: Mapping[str, str] = {
@@ -69,6 +69,7 @@ class DevSession:
         environ: Environment variables, the source of secret values.
         cache: The cache directory.
         report: Called with the steps of a deploy.
+        build_output: Returns what the newest build of a function wrote.
         from_bundle: Deploy archives for each change, as ``fnkit deploy`` does.
     """
 
@@ -80,6 +81,7 @@ class DevSession:
         environ: Mapping[str, str],
         cache: CacheDirectory,
         report: EventCallback,
+        build_output: BuildOutput,
         from_bundle: bool = False,
     ) -> None:
         self._request = request
@@ -87,6 +89,8 @@ class DevSession:
         self._environ = environ
         self._cache = cache
         self._report = report
+        self._build_output = build_output
+        self._told: set[str] = set()
         self._from_bundle = from_bundle
         self._state: _State | None = None
         self._pool = ThreadPoolExecutor(max_workers=_MAX_EDITS_AT_ONCE, thread_name_prefix="edit")
@@ -122,9 +126,14 @@ class DevSession:
         )
         if applied is None:
             raise DeployError("The deploy was not approved.")
+        served_before = {one.name for one in self.functions} if self._state is not None else set()
         self._state = self._observe(prepared, applied)
         changes = tuple(
-            ServedChange(name=one.name, action=_PAST[one.action], failure=one.failure)
+            ServedChange(
+                name=one.name,
+                action=_PAST[one.action],
+                failure=self._located(one.name, one.failure, is_served=one.name in served_before),
+            )
             for one in applied.functions
             if one.action != Action.KEEP or one.failure is not None
         )
@@ -133,7 +142,7 @@ class DevSession:
             functions=self._state.functions,
             seconds=time.monotonic() - began,
             failures=applied.failures,
-            notes=(*prepared.desired.notes, *applied.notes),
+            notes=self._new_notes((*prepared.desired.notes, *applied.notes)),
         )
 
     def reload(self, project: Project) -> Reloaded | None:
@@ -170,10 +179,31 @@ class DevSession:
         if not is_complete:
             return self._deploy_if_changed()
         return Reloaded(
-            changes=tuple(ServedChange(name=one.name, action="reloaded", failure=one.failure) for one in edited),
+            changes=tuple(
+                ServedChange(
+                    name=one.name, action="reloaded", failure=self._located(one.name, one.failure, is_served=True)
+                )
+                for one in edited
+            ),
             functions=state.functions,
             seconds=time.monotonic() - began,
         )
+
+    def _located(self, name: str, failure: FnkitError | None, *, is_served: bool) -> FnkitError | None:
+        """Return a failure with its place in the project."""
+        state = self._state
+        if not isinstance(failure, DeployError) or state is None:
+            return failure
+        folder = next((str(one.root) for one in state.project.functions if one.name == name), "")
+        ids = [one.id for one in state.functions if one.name == name]
+        output = self._build_output(ids[0]) if ids and failure.code == BUILD_FAILED else ()
+        return located(name, failure, folder, output, is_served=is_served)
+
+    def _new_notes(self, notes: Iterable[str]) -> tuple[str, ...]:
+        """Return those that this session has not told yet."""
+        new = tuple(note for note in dict.fromkeys(notes) if note not in self._told)
+        self._told.update(new)
+        return new
 
     def _deploy_if_changed(self) -> Reloaded | None:
         result = self.deploy()
@@ -220,7 +250,7 @@ class DevSession:
 
     def _observe(self, prepared: DeployInputs, applied: ApplyResult) -> _State:
         """Return the state after a deploy. Functions that failed have their earlier code, which is not known."""
-        failed = {one.name for one in applied.functions if one.failure and one.failure.code != _IMPORT_FAILED}
+        failed = {one.name for one in applied.functions if one.failure and one.failure.code != IMPORT_FAILED}
         uploaded = {one.name for one in applied.functions if one.uploaded_bytes}
         live = {} if applied.namespace_id is None else _by_name(self._api.functions.list(applied.namespace_id))
         before = self._state.code if self._state is not None else {}
@@ -290,7 +320,7 @@ class _Edited:
             return DeployError(f"{self.name} was not reloaded: {self.result.error}.")
         if self.result.import_error:
             error = shortened_traceback(self.result.import_error)
-            return DeployError(f"{self.name} cannot be imported:\n{error}", code=_IMPORT_FAILED)
+            return DeployError(f"{self.name} cannot be imported:\n{error}", code=IMPORT_FAILED)
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.language_worker import (
     running_worker,
     write_sources,
 )
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -316,6 +318,15 @@ def test_closed_connection_ends_the_process(command: list[str], tmp_path: Path) 
         worker.connection.close()
         assert worker.wait() == 0
         assert worker.stderr == b""
+
+
+def test_process_outlives_the_timeout_of_sockets_while_it_is_idle(command: list[str], tmp_path: Path) -> None:
+    write_sources(tmp_path, {"handler.php": "<?php\nfunction handle($event, $context) { return 'still here'; }\n"})
+    impatient = [command[0], "-d", "default_socket_timeout=1", *command[1:]]
+    with running_worker(impatient, tmp_path) as worker:
+        ready_at = time.monotonic()
+        wait_until(lambda: time.monotonic() > ready_at + 1.5 or not worker.is_running(), what="the timeout is over")
+        assert worker.call(EVENT).body == b"still here"
 
 
 def test_process_without_a_function_ends_silently(command: list[str]) -> None:

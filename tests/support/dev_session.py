@@ -44,9 +44,11 @@ class DevSessionUnderTest:
             self._lines.put(line)
         self._lines.put(None)
 
-    def wait_for(self, kind: str, condition: Callable[[Item], bool] = lambda _item: True) -> Item:
+    def wait_for(
+        self, kind: str, condition: Callable[[Item], bool] = lambda _item: True, *, seconds: float = _TIMEOUT
+    ) -> Item:
         """Return the next item of a kind for which a condition holds."""
-        deadline = time.monotonic() + _TIMEOUT
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))

@@ -6,14 +6,15 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fnkit.cli.build_approval import ask_before_builds
+from fnkit.cli.completion import complete_functions
 from fnkit.cli.help import command
 from fnkit.cli.options import CommonOptions, allow_builds_option, common_options
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fnkit.bundler.builds.permission import AllowBuildsCallback, BuildRequest
     from fnkit.cli.dev_run import DevEvent
     from fnkit.cli.dev_screen import DevScreen
+    from fnkit.cli.output import View
     from fnkit.deploy.loading import ProjectIdentity
     from fnkit.deploy.user_cache import CacheDirectory
     from fnkit.dev.model import Rejected, Reloaded
@@ -49,6 +51,19 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Append the same output to this file.",
 )
+@click.option(
+    "--debug",
+    "debugged",
+    metavar="NAME",
+    shell_complete=complete_functions,
+    help="Run this function under a debugger that editors attach to.",
+)
+@click.option(
+    "--debug-port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Port of the debugger.  [default: 5678, or a free one]",
+)
 @click.option("--from-bundle", is_flag=True, help="Deploy the archives for each change, as deploy does.")
 @allow_builds_option
 @common_options
@@ -58,6 +73,8 @@ def dev(
     port: int | None,
     brokers: Path | None,
     log_file: Path | None,
+    debugged: str | None,
+    debug_port: int | None,
     from_bundle: bool,
     allow_builds: bool,
 ) -> int | None:
@@ -65,7 +82,11 @@ def dev(
 
     The functions run on a platform of their own, which is thrown away at the end. Crons and triggers fire. The
     requests, the output of all functions and their tracebacks are shown. Press q or Ctrl-C to stop.
+
+    With --debug, a function in Python or Node has one instance and no timeout, and editors can attach to it: the
+    configuration for VS Code is added to .vscode/launch.json.
     """
+    from fnkit.cli.dev_debugging import debugged_function
     from fnkit.cli.dev_platform import dev_data_directory, running_dev_platform
     from fnkit.cli.dev_screen import open_screen
     from fnkit.deploy.loading import load_identity
@@ -84,13 +105,20 @@ def dev(
             is_interactive=is_interactive,
             log_file=log_file,
         ) as screen,
+        nullcontext()
+        if debugged is None
+        else debugged_function(common, identity, cache, debugged, debug_port) as debug,
     ):
+        debugger = debug.debugger if debug is not None else None
         while True:
             with common.output.progress("Starting"), ExitStack() as stack:
-                platform = stack.enter_context(running_dev_platform(data_dir, port=port, brokers=brokers))
+                platform = stack.enter_context(
+                    running_dev_platform(data_dir, port=port, brokers=brokers, debugger=debugger)
+                )
                 rest = stack.pop_all()
             with rest:
-                if not run.serve(platform, screen, is_interactive=is_interactive):
+                notices = [debug.view] if debug is not None else []
+                if not run.serve(platform, screen, notices, is_interactive=is_interactive):
                     return None
 
 
@@ -128,7 +156,9 @@ class _DevCommand:
         self._from_bundle = from_bundle
         self._allow_builds = allow_builds
 
-    def serve(self, platform: RunningPlatform, screen: DevScreen, *, is_interactive: bool) -> bool:
+    def serve(
+        self, platform: RunningPlatform, screen: DevScreen, notices: Sequence[View], *, is_interactive: bool
+    ) -> bool:
         """Deploy the project and show what happens until the end; return whether to start again."""
         from fnkit.cli.deploy_progress import deploy_progress
         from fnkit.cli.dev_actions import DevActions
@@ -140,6 +170,7 @@ class _DevCommand:
         from fnkit.client.loki import LogServer
         from fnkit.contract.limits import REGIONS
         from fnkit.deploy.pipeline import DeployRequest
+        from fnkit.dev.failures import read_build_output
         from fnkit.dev.output import OutputFollower
         from fnkit.dev.reloading import Reloader
         from fnkit.dev.session import DevSession
@@ -155,6 +186,7 @@ class _DevCommand:
                 seconds=outcome.seconds,
             )
 
+        server = LogServer(url=endpoint.api_url, token=endpoint.secret_key, is_platform=True)
         with FunctionsApi(endpoint) as api, ExitStack() as stack:
             with deploy_progress(self._common.output, "Deploying", lines_stay=False) as progress:
                 permission = _Permission(
@@ -169,12 +201,12 @@ class _DevCommand:
                     environ=os.environ,
                     cache=self._cache,
                     report=progress.report,
+                    build_output=lambda function_id: read_build_output(server, function_id),
                     from_bundle=self._from_bundle,
                 )
                 first = _deploy_first(session)
             permission.asks = False
             actions = DevActions(api, lambda text: events.put(NoteView(text=text)))
-            server = LogServer(url=endpoint.api_url, token=endpoint.secret_key, is_platform=True)
             output = OutputFollower(server, lambda: [one.id for one in session.functions], events.put)
             reloader = Reloader(session, self._identity.root, events.put)
             output.start()
@@ -183,7 +215,7 @@ class _DevCommand:
             stack.callback(reloader.stop)
             if is_interactive:
                 stack.enter_context(KeyReader(lambda key: events.put(KeyPressed(key))).reading())
-            return DevRun(screen, events, actions, describe).run(first)
+            return DevRun(screen, events, actions, describe, self._identity.root).run(first, notices)
 
 
 def _deploy_first(session: DevSession) -> Reloaded | Rejected:

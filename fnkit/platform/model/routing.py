@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import msgspec
 
 from fnkit.contract.invocation.environment import EnvironmentSpec
+from fnkit.platform.model.debugger import DEBUGGER_MB, Debugger
 
 FRAME_LENGTH_BYTES: Final = 4
 
@@ -80,6 +81,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         secret_names: The variables in ``environment`` that are secrets.
         preload: Whether third-party modules may be imported before an instance is needed.
         private_network_id: The private network that the function is attached to; empty for none.
+        debugger: The debugger under which its instances run, if any.
     """
 
     function_id: str
@@ -107,6 +109,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     secret_names: tuple[str, ...] = ()
     preload: bool = True
     private_network_id: str = ""
+    debugger: Debugger | None = None
 
     @property
     def image(self) -> str:
@@ -114,6 +117,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(self.program, ImageProgram):
             raise TypeError(f"{self} runs on this machine")
         return self.program.image
+
+    @property
+    def reserved_memory(self) -> int:
+        """MB that an instance may use."""
+        return self.memory if self.debugger is None else self.memory + DEBUGGER_MB
 
     @property
     def environment_spec(self) -> EnvironmentSpec:

@@ -39,6 +39,7 @@ from fnkit.contract.limits import (
     SCALE_TO_ONE_AFTER_SECONDS,
     SCALE_TO_ZERO_AFTER_SECONDS,
 )
+from fnkit.platform.model.debugger import Debugger
 from fnkit.platform.model.start_error import START_ERROR_FILE
 
 BUILD_PREFIX: Final = "FNKIT_BUILD_"
@@ -314,6 +315,7 @@ class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):
         otlp: Export of traces, if enabled.
         loki_push: Push of logs to Loki, if enabled.
         queues: Brokers of queue triggers; empty for the data plane, which does not need their credentials.
+        debugger: The debugger under which one function runs, if any.
     """
 
     data_dir: str
@@ -329,6 +331,7 @@ class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):
     otlp: OtlpSettings | None = None
     loki_push: LokiPushSettings | None = None
     queues: QueueSettings = QueueSettings()
+    debugger: Debugger | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from fnkit.contract.distribution import extra_install_hint
 from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey, TriggerStatus
 from fnkit.errors import PlatformError
 from fnkit.platform.directory_tree import remove_tree
+from fnkit.platform.model.debugger import Debugger
 from fnkit.platform.model.request_log import API_LOG, parse_logged_request
 from fnkit.platform.model.settings import DataLayout, PlatformSettings, SettingDifference
 from fnkit.platform.model.start_error import decode_start_error
@@ -62,6 +63,7 @@ __all__ = [
     "API_LOG",
     "BackupManifest",
     "CaCertificate",
+    "Debugger",
     "Installation",
     "LogFileFollower",
     "PlatformStatus",
@@ -92,6 +94,9 @@ __all__ = [
     "stop_platform",
     "tail_log",
 ]
+
+_LIBRARY_PREFIX: Final = "."
+"""Of directories in that of the caches; those of functions are called after their ids."""
 
 _POLL_INTERVAL: Final = 0.02
 _STOP_TIMEOUT: Final = 15.0
@@ -346,8 +351,12 @@ def stop_platform(data_dir: Path | None = None) -> bool:
     return True
 
 
-def reset_platform(data_dir: Path | None = None) -> None:
+def reset_platform(data_dir: Path | None = None, *, keeps_libraries: bool = False) -> None:
     """Stop the platform and delete its data, except credentials, ports, CA and the brokers file.
+
+    Args:
+        data_dir: Its data directory; by default the user's.
+        keeps_libraries: Also keep what the platform itself has compiled for each version of a language.
 
     Raises:
         PlatformError: ``platform-running`` if it was started again meanwhile; ``platform-not-yours`` and the errors
@@ -360,7 +369,11 @@ def reset_platform(data_dir: Path | None = None) -> None:
     create_data_dir(layout.data_dir)
     with _exclusive(layout):
         for entry in layout.data_dir.iterdir():
-            if entry.name not in _FILES_KEPT_BY_RESET:
+            if entry == layout.caches_dir and keeps_libraries:
+                for cache in entry.iterdir():
+                    if not cache.name.startswith(_LIBRARY_PREFIX):
+                        _remove_entry(cache)
+            elif entry.name not in _FILES_KEPT_BY_RESET:
                 _remove_entry(entry)
 
 
@@ -458,10 +471,14 @@ def _start_supervisor(options: StartOptions) -> bool:
     )
     if supervisor.stdin is None or supervisor.stdout is None:
         raise AssertionError("stdin and stdout are pipes")
-    with supervisor.stdin, supervisor.stdout:
-        supervisor.stdin.write(msgspec.json.encode(options))
-        supervisor.stdin.close()
-        line = supervisor.stdout.readline()
+    try:
+        with supervisor.stdin, supervisor.stdout:
+            supervisor.stdin.write(msgspec.json.encode(options))
+            supervisor.stdin.close()
+            line = supervisor.stdout.readline()
+    except BaseException:  # interrupted: nobody could find a supervisor that has not written its run file yet
+        _end_supervisor(supervisor)
+        raise
     if not line:
         raise PlatformError("The platform's supervisor exited without reporting an error.", code="platform-start")
     result = msgspec.json.decode(line, type=StartupResult)
@@ -474,6 +491,15 @@ def _start_supervisor(options: StartOptions) -> bool:
     # The supervisor outlives this process. A set return code keeps Popen from warning that it still runs.
     supervisor.returncode = 0
     return True
+
+
+def _end_supervisor(supervisor: subprocess.Popen[bytes]) -> None:
+    supervisor.terminate()
+    try:
+        supervisor.wait(_STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
 
 
 def _send_signal(pid: int, number: signal.Signals) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.errors import PlatformError, UsageError
 from fnkit.platform.brokers.model import Brokers
+from fnkit.platform.model.debugger import Debugger
 from fnkit.platform.model.settings import (
     DataLayout,
     LokiPushSettings,
@@ -218,9 +219,10 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
         given: The settings that were asked for by name, which a running platform must have.
         start_timeout: Seconds until the platform must be healthy.
         owner: Pid of the process that starts it in the background and with which it ends; 0 for none.
-        otlp: Export of traces, if enabled. Like the two below it contains secrets, so it is not in the settings.
+        otlp: Export of traces, if enabled. Like the three below it contains secrets, so it is not in the settings.
         loki_push: Push of logs to Loki, if enabled.
         broker_environment: The environment variables that the brokers file refers to.
+        debugger: The debugger under which one function runs, if any.
     """
 
     data_dir: str
@@ -232,6 +234,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     otlp: OtlpSettings | None = None
     loki_push: LokiPushSettings | None = None
     broker_environment: dict[str, str] = {}
+    debugger: Debugger | None = None
 
 
 def start_options(
@@ -241,6 +244,7 @@ def start_options(
     *,
     start_timeout: float,
     owner: int = 0,
+    debugger: Debugger | None = None,
 ) -> StartOptions:
     """Return how to start a platform, from the options of the command line and the environment.
 
@@ -251,6 +255,7 @@ def start_options(
         environ: The environment, with the credentials of trace export and log push.
         start_timeout: Seconds until the platform must be healthy.
         owner: Pid of this process if the platform ends with it.
+        debugger: The debugger under which one function runs, if any.
 
     Raises:
         UsageError: A URL, a variable of the environment or an option of the engine is invalid.
@@ -278,6 +283,7 @@ def start_options(
         owner=owner,
         otlp=otlp,
         loki_push=loki_push,
+        debugger=debugger,
     )
 
 

@@ -262,9 +262,10 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
             gateway_socket=str(folder / "gateway.sock"),
             delivery_socket=str(folder / "delivery.sock"),
             **msgspec.structs.asdict(credentials),
-            otlp=options.otlp,  # like the two below it contains secrets, so it is not in the run file
+            otlp=options.otlp,  # like the three below it contains secrets, so it is not in the run file
             loki_push=options.loki_push,
             queues=queue_settings(options, layout, settings.nats_port, settings.sqs_port),
+            debugger=options.debugger,
             link_secret=secrets.token_hex(_LINK_SECRET_BYTES),
             listening=ListeningDescriptors(
                 api=ports.descriptors("api_port"),

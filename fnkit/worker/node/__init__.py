@@ -8,9 +8,10 @@ The program is started as ``node NODE_FLAGS /home/app/index.js``, before its fun
 - 3 is the connected stream socket of the instance, in blocking mode;
 - 4 is read until the first line feed, which blocks, and closed. The line is a JSON object: ``handler``
   (``dir/file.name``), ``root`` (the directory of the function's code), ``home`` (the working directory), and
-  optionally ``compile_cache`` (a directory for the code that V8 has compiled) and ``has_environment`` (whether the
-  process was started with the environment of its function). End of file instead of a line ends the process with
-  status 0.
+  optionally ``compile_cache`` (a directory for the code that V8 has compiled), ``debugger`` (the ``port`` at which
+  it reports where its debugger listens, and the ``key`` that it says there first) and ``has_environment`` (whether
+  the process was started with the environment of its function). End of file instead of a line ends the process
+  with status 0.
 
 Over the socket come first four bytes, big-endian: the length of a JSON object, which follows them and is the
 function's environment; with ``has_environment``, they are left out. The program loads the handler and answers

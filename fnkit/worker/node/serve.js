@@ -13,6 +13,7 @@ const { Writable } = require("node:stream");
 const { pathToFileURL } = require("node:url");
 const { inspect } = require("node:util");
 
+const LOOPBACK = "127.0.0.1";
 const CONNECTION = 3;
 const ASSIGNMENT = 4;
 const LENGTH_PREFIX_SIZE = 4;
@@ -472,6 +473,18 @@ function replaceEnvironment(environment) {
   if (environment.NODE_PATH) moduleApi.Module._initPaths(); // require() has read it at the start
 }
 
+// Open the debugger of Node on a free port, and report the port. The connection stays open until the end of this
+// process, which its other end notices; it keeps nothing alive.
+function startDebugger({ port, key }, root) {
+  const inspector = require("node:inspector");
+  inspector.open(0, LOOPBACK);
+  const own = Number(new URL(inspector.url()).port);
+  const report = net.connect(port, LOOPBACK);
+  report.on("error", (error) => logLine(`The debugger could not be reported: ${error.message}`));
+  report.write(`${stringify({ key, port: own, root })}\n`);
+  report.unref();
+}
+
 function failStart(error) {
   try {
     writeFully(CONNECTION, Buffer.from(`${stringify({ error: `${error?.name}: ${thrownMessage(error)}` })}\n`));
@@ -551,6 +564,7 @@ async function main() {
     fs.closeSync(ASSIGNMENT);
     const settings = parse(line);
     worker.settings = settings;
+    if (settings.debugger) startDebugger(settings.debugger, settings.root);
     if (settings.has_environment) {
       worker.reader.skipEnvironment();
       await worker.start(environment);

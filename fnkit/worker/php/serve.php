@@ -55,6 +55,7 @@ final class Channel
     {
         stream_set_read_buffer($stream, 0);
         stream_set_chunk_size($stream, LARGE_READ_SIZE);
+        stream_set_timeout($stream, -1);  // never: an instance may be idle for longer than default_socket_timeout
     }
 
     /** Return everything up to and including a text. */

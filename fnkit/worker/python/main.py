@@ -38,7 +38,7 @@ import typing
 from .. import built_program
 from ..sandbox import confine, namespaces, syscalls
 from ..sandbox.rootfs import RootFilesystem
-from . import edited_files, fork_server, preload, program, relay, serve, warm_up
+from . import debugging, edited_files, fork_server, preload, program, relay, serve, warm_up
 
 PRELOADED_MODULES = (
     "asyncio",
@@ -138,6 +138,8 @@ def run_fork(descriptors: list[int], level: str, root: RootFilesystem, directory
         else:
             del root
             serve.apply_environment(environment)
+            if settings.get("debugger"):
+                debugging.start(settings["debugger"], settings["root"])
             guard.exit_code = serve.serve(connection, settings)
 
 

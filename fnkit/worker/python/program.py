@@ -120,7 +120,7 @@ def _copy_source(source: int, home: str, name: str) -> str:
 
 
 def _handler_line(settings: dict[str, typing.Any], *, has_environment: bool) -> bytes:
-    line = {name: settings[name] for name in ("handler", "root", "home")}
+    line = {name: settings[name] for name in ("handler", "root", "home", "debugger") if name in settings}
     return json.dumps({**line, "has_environment": has_environment}).encode() + b"\n"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import is_preload_enabled
@@ -12,10 +14,13 @@ from fnkit.errors import PlatformError
 from fnkit.platform.control.addresses import default_hostnames, path_prefix
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deployments.programs import Programs
+from fnkit.platform.model.debugger import Debugger
 from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
 from fnkit.platform.model.routing import ImageProgram, LocalProgram, Route
 
 _logger = logging.getLogger(__name__)
+_DEBUGGED_SECONDS: Final = 30 * 24 * 3600.0
+"""How long a request may take while its function is debugged: somebody may stand at a breakpoint."""
 
 
 def function_hosts(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
@@ -71,7 +76,7 @@ def build_route(
     settings = deployment.settings
     runtime = find_runtime(settings.runtime)
     variables = merge_variables(context, namespace, record, deployment)
-    return Route(
+    route = Route(
         function_id=record.id,
         generation=deployment.generation,
         name=record.name,
@@ -97,6 +102,25 @@ def build_route(
         secret_names=variables.secret_names,
         preload=is_preload_enabled(record.tags),
         private_network_id=record.private_network_id or "",
+    )
+    debugger = context.settings.debugger
+    return route if debugger is None or debugger.function != record.name else _debugged(route, debugger)
+
+
+def _debugged(route: Route, debugger: Debugger) -> Route:
+    """Return the route of a function that runs under a debugger.
+
+    One instance, because a debugger is attached to one process. It is there before the first request, so that
+    breakpoints can be set. Nothing of the function is imported before the debugger is.
+    """
+    return msgspec.structs.replace(
+        route,
+        debugger=debugger,
+        min_scale=1,
+        max_scale=1,
+        timeout=_DEBUGGED_SECONDS,
+        sandbox="v2",
+        preload=False,
     )
 
 

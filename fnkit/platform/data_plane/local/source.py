@@ -138,7 +138,7 @@ class LocalInstanceSource:
         evict_idle: Callable[[], bool],
     ) -> bool:
         """Wait for the turn of a start, for a slot and for memory."""
-        memory = route.memory
+        memory = route.reserved_memory
         async with self._turn:
             await self._slots.acquire()
             while is_needed() and memory <= self._budget.limit:
@@ -171,10 +171,10 @@ class LocalInstanceSource:
             self._factory.assign(instance, route, on_idle)
         except OSError as error:
             self._slots.release()
-            self._budget.release(route.memory)
+            self._budget.release(route.reserved_memory)
             raise OSError(f"{local_program(route).interpreter}: {error}") from error
         self._instances[instance.name] = instance
-        self._limit_monitor.add(instance, memory=route.memory * _MIB)
+        self._limit_monitor.add(instance, memory=route.reserved_memory * _MIB)
         return instance
 
     async def _acquire_worker(self, route: Route) -> LocalInstance:
@@ -226,7 +226,7 @@ class LocalInstanceSource:
     def on_ended(self, route: Route, instance: Instance) -> None:
         """Release the memory of an instance."""
         ended = self._instances.pop(instance.name)
-        self._budget.release(route.memory)
+        self._budget.release(route.reserved_memory)
         if instance.was_killed_externally and not instance.was_ready:
             self._warm_pool.discard_all(ended.program)
 

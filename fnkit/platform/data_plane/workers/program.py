@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -82,6 +82,9 @@ class _InterpreterProcess:
         return any(name.startswith(beginnings) and name not in self.other_variables for name in variables)
 
 
+_NO_DEBUGGER_ADDRESS: Final = "--inspect-publish-uid=http"
+"""Keeps Node from writing to the log where its debugger listens: nobody attaches there directly."""
+
 _PROCESSES: Final = {
     "Node": _InterpreterProcess(
         overhead=512,
@@ -111,7 +114,14 @@ def find_program(route: Route, *, can_start_ahead: bool) -> WorkerProgram:
         and route.sandbox != "v1"
         and not (row is not None and row.reads_at_start(route.environment))
     )
-    return make_program(route.language, local_program(route).interpreter, route.memory, is_ahead=is_ahead)
+    program = make_program(
+        route.language, local_program(route).interpreter, route.reserved_memory, is_ahead=is_ahead
+    )
+    if route.debugger is None:
+        return program
+    if route.language == "Node":
+        return replace(program, command=(*program.command, _NO_DEBUGGER_ADDRESS))
+    return replace(program, directories=(*program.directories, route.debugger.directory))
 
 
 def make_program(language: str, interpreter: str, memory: int, *, is_ahead: bool) -> WorkerProgram:

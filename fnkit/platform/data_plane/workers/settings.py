@@ -29,6 +29,7 @@ from fnkit.platform.data_plane.workers.program import (
     local_program,
     memory_overhead,
 )
+from fnkit.platform.model.debugger import Debugger
 from fnkit.platform.model.routing import Route
 
 _MAX_PROCESSES: Final = 512
@@ -133,6 +134,8 @@ class StartupConfig:
         values["directories"] = program.directories
         if (own := local_program(route)).edited:
             values["edited"] = read_edited_files(own)
+        if route.debugger is not None:
+            values["debugger"] = _encode_debugger(route.debugger)
         if not program.is_ahead:
             values["command"] = list(program.command) or built_command(route, str(values["root"]))
             values["file"] = program.file
@@ -180,7 +183,7 @@ class StartupConfig:
         home = HOME_DIRECTORY if self._has_namespaces else str(self._create_home(process, on_disk=on_disk))
         if process.groups is not None:
             process.groups.limit(
-                memory=route.memory, cpu=route.cpu, processes=_MAX_PROCESSES, hard_cpu=self._hard_cpu
+                memory=route.reserved_memory, cpu=route.cpu, processes=_MAX_PROCESSES, hard_cpu=self._hard_cpu
             )
         return {
             "level": self._level.value,
@@ -188,7 +191,7 @@ class StartupConfig:
             "root": self._root(route),
             "home": home,
             "handler": route.handler,
-            "memory": route.memory + memory_overhead(route.language),
+            "memory": route.reserved_memory + memory_overhead(route.language),
             "disk": DISK_MAX_BYTES // _MIB,
             "processes": _MAX_PROCESSES,
             "uid": self._deployment_uid(route),
@@ -222,6 +225,10 @@ class StartupConfig:
         directory.mkdir(mode=0o700)
         process.host_directory = str(directory)
         return directory
+
+
+def _encode_debugger(debugger: Debugger) -> dict[str, object]:
+    return {"directory": debugger.directory, "port": debugger.port, "key": debugger.key}
 
 
 def _own_user_name() -> str:

@@ -9,9 +9,18 @@ import pytest
 from rich.console import Console
 
 from fnkit.cli.output import View
-from fnkit.cli.views.dev import NoteView, RejectedView, ReloadView, ResponseView, ServingView, TracebackView
+from fnkit.cli.views.dev import (
+    DebuggingView,
+    NoteView,
+    RejectedView,
+    ReloadView,
+    ResponseView,
+    ServingView,
+    TracebackView,
+)
 from fnkit.client.loki import LogLine
 from fnkit.contract.platform import ResponseLine
+from fnkit.dev.debugging.launch_file import launch_configuration
 from fnkit.dev.model import Rejected, Reloaded, ServedChange, ServedFunction
 from fnkit.dev.tracebacks import read_traceback
 from fnkit.errors import DeployError, Problem
@@ -63,6 +72,7 @@ def log_line(function: str) -> LogLine:
 def views() -> list[View]:
     traceback = read_traceback(LINES)
     assert traceback is not None
+    long = ResponseLine(method="GET", path="/catalogue/books/by-author/17", status=404, duration_ms=3.2)
     cold = ResponseLine(method="POST", path="/17", status=200, duration_ms=12.4, start_ms=8.41)
     event = ResponseLine(method="", path="/", status=500, duration_ms=1234.5)
     failed = DeployError("report was not reloaded: no memory.", code="deploy-failed", hint="Free some.")
@@ -71,6 +81,7 @@ def views() -> list[View]:
         ServingView(project="empty", gateway_url="http://127.0.0.1:8481", functions=(), seconds=0.91),
         ResponseView(line=log_line("orders"), response=cold, name_width=6),
         ResponseView(line=log_line("report"), response=event, name_width=6),
+        ResponseView(line=log_line("report"), response=long, name_width=6),
         TracebackView(function="orders", traceback=traceback, lines=LINES),
         ReloadView(
             outcome=Reloaded(
@@ -83,11 +94,18 @@ def views() -> list[View]:
             )
         ),
         RejectedView(outcome=Rejected(problems=(Problem("syntax-error", "expected ':'", None, "orders.py", 7),))),
+        debugging_view(is_saved=True),
+        debugging_view(is_saved=False),
         NoteView(text="Restarting."),
     ]
 
 
-@pytest.mark.parametrize("width", [100, 60])
+def debugging_view(*, is_saved: bool) -> DebuggingView:
+    configuration = launch_configuration("orders", "Python", folder=".", port=5678)
+    return DebuggingView(function="orders", port=5678, configuration=configuration, is_saved=is_saved)
+
+
+@pytest.mark.parametrize("width", [100, 60, 40])
 def test_text(width: int, golden: Golden) -> None:
     text = io.StringIO()
     console = Console(file=text, width=width, color_system=None, markup=False, highlight=False, soft_wrap=True)
@@ -101,4 +119,4 @@ def test_text(width: int, golden: Golden) -> None:
 
 def test_every_view_has_a_kind() -> None:
     kinds = {str(view.to_json()["kind"]) for view in views()}
-    assert kinds == {"serving", "response", "traceback", "reloaded", "rejected", "note"}
+    assert kinds == {"serving", "response", "traceback", "reloaded", "rejected", "debugging", "note"}

@@ -1,0 +1,1 @@
+"""Debugging of one function: what a debugger connects to, and the configuration that an editor connects with."""
