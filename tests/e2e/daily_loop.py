@@ -243,10 +243,8 @@ def probe(folder: Path, show: Show) -> None:
 def pipeline(folder: Path, show: Show) -> None:
     """An application of three functions that messages connect."""
     day = Day(folder, "pipeline", show)
-    day.new("queue", "nats-py>=2.10")
+    day.new("queue", "nats-py>=2.10", "boto3>=1.35")
     day.start_platform()
-    broker = day.fnkit("platform", "status", "--json").json()["nats_url"]
-    day.fnkit("secret", "set", "NATS_URL", stdin=str(broker))
     assert "3 passed" in day.fnkit("test").stdout
     url = str(day.deploy()["order"]["url"])
     for item, amount in (("tea", 2), ("milk", 1), ("honey", 3)):

@@ -12,6 +12,7 @@ def published(monkeypatch):
         messages.append((subject, message))
 
     monkeypatch.setattr(main, "publish", publish)
+    monkeypatch.setattr(main, "enqueue", lambda message: messages.append(("priced", message)))
     return messages
 
 
@@ -28,4 +29,4 @@ def test_order_without_an_item_is_refused(published):
 
 def test_price_is_passed_on(published):
     call(main.price, make_event("POST", json_body={"item": "tea", "amount": 2}))
-    assert published == [("orders.priced", {"item": "tea", "amount": 2, "total": 8})]
+    assert published == [("priced", {"item": "tea", "amount": 2, "total": 8})]
