@@ -72,7 +72,7 @@ def assemble_archive(blobs: BlobStore, base: str, end: ArchiveEnd) -> ArchiveEdi
         NotAnEdit: The archive is another one than the client's, or differs in more than files of the project.
         OSError: A file could not be read or written.
     """
-    writer = blobs.writer()
+    writer = blobs.writer(with_md5=False)
     try:
         return _assemble(blobs.path(base), end, writer)
     except FileNotFoundError:
