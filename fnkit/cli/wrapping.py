@@ -47,19 +47,18 @@ def wrap(text: str, width: int | None, *, taken: int = 0, indent: str = "") -> t
         text: The text; its own line ends and the indentation of its lines are kept.
         width: Columns of the terminal; ``None`` breaks no lines.
         taken: Columns of the first line that something else takes.
-        indent: What all lines but the first begin with.
+        indent: What continued lines begin with, after the indentation of the line that they continue.
     """
     lines: list[str] = []
     for number, given in enumerate(text.split("\n")):
-        begin = indent if number else ""
-        if width is None or cell_width(begin + given) + (0 if number else taken) <= width:
-            lines.append(begin + given)
+        used = 0 if number else taken
+        if width is None or cell_width(given) + used <= width:
+            lines.append(given)
             continue
-        following = indent + given[: len(given) - len(given.lstrip(" "))]
-        first = cell_width(begin) + (0 if number else taken)
-        breaks = line_breaks(given, max(width, _MIN_WIDTH), first=first, margin=cell_width(following))
+        following = given[: len(given) - len(given.lstrip(" "))] + indent
+        breaks = line_breaks(given, max(width, _MIN_WIDTH), first=used, margin=cell_width(following))
         pieces = [given[start:end] for start, end in pairwise([0, *breaks, len(given)])]
-        lines += [begin + pieces[0], *(following + piece for piece in pieces[1:])]
+        lines += [pieces[0], *(following + piece for piece in pieces[1:])]
     return tuple(line.rstrip() for line in lines)
 
 

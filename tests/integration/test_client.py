@@ -178,16 +178,16 @@ _CONCURRENT_DECODING = """
 import sys, threading
 import msgspec
 from fnkit.client import Endpoint
-from fnkit.client.transport import Transport
+from fnkit.client.transport import RawResponse, Transport
 
 sys.setswitchinterval(1e-6)
 endpoint = Endpoint(api_url="http://x", secret_key="k", project_id="p", region="fr-par", key_origin="o")
 transport = Transport(endpoint)
-content = b'{"items": [{"a": 1}], "total_count": 1}'
+response = RawResponse(200, "application/json", b'{"items": [{"a": 1}], "total_count": 1}')
 
 def decode(kind, barrier):
     barrier.wait()
-    transport._decode(200, content, kind)
+    transport._decode(response, kind, "GET items")
 
 for _ in range(100):
     item = msgspec.defstruct("Item", [("a", int), ("b", "dict[str, object] | None", None)])

@@ -202,7 +202,7 @@ def _readable_reason(stderr: str) -> str:
         if len(steps) > _MAX_STEPS:
             steps[1:-1] = [f"… ({len(steps) - 2} more steps) …"]
         lines.extend(steps)
-    return lines[0] if len(lines) == 1 else "\n" + "\n".join(lines)
+    return lines[0] if len(lines) == 1 else "\n  " + "\n  ".join(lines)
 
 
 def _shortened(step: str) -> str:

@@ -99,6 +99,11 @@ def shop(project: Path) -> Path:
     return project
 
 
+def call(verb: str, directory: Path | None = None, **variables: str) -> Completed:
+    """Run a command with credentials and further environment variables."""
+    return Command({**CREDENTIALS, **variables})(*verb.split(), cwd=directory)
+
+
 @contextmanager
 def unchanged(folder: Path) -> Iterator[None]:
     """Check that the block changes no file."""
@@ -124,24 +129,24 @@ def check_error(result: Completed, exit_code: int, error_code: str) -> None:
 
 
 @pytest.mark.parametrize("verb", rows(READS_PROJECT))
-def test_folder_without_a_project(verb: str, fnkit: Command, project: Path) -> None:
+def test_folder_without_a_project(verb: str, project: Path) -> None:
     (project / "main.py").write_text("print('hello')\n")
     with unchanged(project):
-        check_error(fnkit(*verb.split(), **CREDENTIALS), 2, "no-settings")
+        check_error(call(verb), 2, "no-settings")
 
 
 @pytest.mark.parametrize("verb", rows(READS_PROJECT))
-def test_settings_in_both_files(verb: str, fnkit: Command, shop: Path) -> None:
+def test_settings_in_both_files(verb: str, shop: Path) -> None:
     (shop / "pyproject.toml").write_text('[tool.fnkit]\nname = "shop"\n')
     with unchanged(shop):
-        check_error(fnkit(*verb.split(), **CREDENTIALS), 2, "settings-twice")
+        check_error(call(verb), 2, "settings-twice")
 
 
 @pytest.mark.parametrize("verb", rows(READS_PROJECT))
 def test_settings_that_are_not_toml(verb: str, fnkit: Command, shop: Path) -> None:
     (shop / "fnkit.toml").write_text("name = = 'shop'\n")
     with unchanged(shop):
-        result = fnkit(*verb.split(), **CREDENTIALS)
+        result = call(verb)
     check_error_with_place(result, "toml-syntax", "fnkit.toml:1:8")
 
 
@@ -158,8 +163,8 @@ def test_the_nearest_of_nested_projects_is_used(fnkit: Command, shop: Path) -> N
     inner.mkdir()
     (inner / "fnkit.toml").write_text('name = "inner"\nregoin = "fr-par"\n')
     with unchanged(shop):
-        result = fnkit("plan", cwd=inner, **CREDENTIALS)
-        again = fnkit("plan", cwd=shop.parent, **CREDENTIALS, timeout=60)
+        result = call("plan", inner)
+        again = call("plan", shop.parent)
     check_error(result, 2, "unknown-setting")
     check_error(again, 2, "no-settings")
 
@@ -173,22 +178,22 @@ def test_broken_lock_file(verb: str, content: str, fnkit: Command, shop: Path) -
     for target in ("scaleway", "local"):
         (shop / f"fnkit.python311.{target}.lock").write_bytes(content.encode("latin-1"))
     with scripted_server(_empty_api) as server, unchanged(shop):
-        result = fnkit(*verb.split(), **CREDENTIALS, SCW_API_URL=server.url)
+        result = call(verb, SCW_API_URL=server.url)
     check_error(result, 1, "lock-file")
 
 
 @pytest.mark.parametrize("verb", rows(CALLS_API))
-def test_unreachable_api(verb: str, fnkit: Command, shop: Path) -> None:
+def test_unreachable_api(verb: str, shop: Path) -> None:
     with unchanged(shop):
-        result = fnkit(*verb.split(), **CREDENTIALS, SCW_API_URL=f"http://127.0.0.1:{closed_port()}")
+        result = call(verb, SCW_API_URL=f"http://127.0.0.1:{closed_port()}")
     check_error(result, 1, "api-unreachable")
 
 
 @pytest.mark.parametrize("verb", rows(tuple(verb for verb in CALLS_API if verb not in LOCAL_ONLY)))
-def test_unreachable_proxy(verb: str, fnkit: Command, shop: Path) -> None:
+def test_unreachable_proxy(verb: str, shop: Path) -> None:
     proxy = f"http://127.0.0.1:{closed_port()}"
     with unchanged(shop):
-        result = fnkit(*verb.split(), **CREDENTIALS, https_proxy=proxy, HTTPS_PROXY=proxy, no_proxy="", NO_PROXY="")
+        result = call(verb, https_proxy=proxy, HTTPS_PROXY=proxy, no_proxy="", NO_PROXY="")
     check_error(result, 1, "proxy")
 
 
@@ -196,14 +201,14 @@ def test_unreachable_proxy(verb: str, fnkit: Command, shop: Path) -> None:
 @pytest.mark.parametrize(
     "verb", [verb for verb in CALLS_API if verb != "destroy --yes"]
 )  # one answer is enough for it
-def test_platform_that_goes_down_in_the_middle(verb: str, fnkit: Command, shop: Path) -> None:
+def test_platform_that_goes_down_in_the_middle(verb: str, shop: Path) -> None:
     """The first request is answered; from then on each connection is cut."""
 
     def answer(request: ReceivedRequest, number: int) -> ScriptedResponse:
         return _empty_api(request, number) if number == 0 else ScriptedResponse(drop=True)
 
     with scripted_server(answer) as server, unchanged(shop):
-        result = fnkit(*verb.split(), **CREDENTIALS, SCW_API_URL=server.url)
+        result = call(verb, SCW_API_URL=server.url)
     assert result.code == 1, result
     assert "Traceback (most recent call last)" not in result.stderr
     # With one empty list, some commands know already that nothing is deployed.
@@ -212,18 +217,18 @@ def test_platform_that_goes_down_in_the_middle(verb: str, fnkit: Command, shop: 
 
 
 @pytest.mark.parametrize("verb", rows(CALLS_API))
-def test_server_that_is_not_the_api(verb: str, fnkit: Command, shop: Path) -> None:
+def test_server_that_is_not_the_api(verb: str, shop: Path) -> None:
     page = ScriptedResponse(body=b"<html>Welcome</html>", headers={"Content-Type": "text/html"})
     with scripted_server(lambda _request, _number: page) as server, unchanged(shop):
-        result = fnkit(*verb.split(), **CREDENTIALS, SCW_API_URL=server.url)
+        result = call(verb, SCW_API_URL=server.url)
     check_error(result, 1, "not-the-api")
 
 
 @pytest.mark.parametrize("verb", rows(CALLS_API))
-def test_interruption_while_the_api_does_not_answer(verb: str, fnkit: Command, shop: Path) -> None:
+def test_interruption_while_the_api_does_not_answer(verb: str, shop: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, unchanged(shop):
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        process = fnkit.start(*verb.split(), cwd=shop, **CREDENTIALS, SCW_API_URL=url)
+        process = Command({**CREDENTIALS, "SCW_API_URL": url}).start(*verb.split(), cwd=shop)
         server.settimeout(60)
         connection, _ = server.accept()
         with connection:

@@ -37,9 +37,9 @@ def test_address_path_and_command_are_never_broken(unbroken: str) -> None:
 def test_own_line_ends_and_indentation_are_kept() -> None:
     assert wrap("One:\n  two three four five six seven\neight", 24, indent="    ") == (
         "One:",
-        "      two three four",
-        "      five six seven",
-        "    eight",
+        "  two three four five",
+        "      six seven",
+        "eight",
     )
 
 
