@@ -143,7 +143,7 @@ def test_settings_in_both_files(verb: str, shop: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", rows(READS_PROJECT))
-def test_settings_that_are_not_toml(verb: str, fnkit: Command, shop: Path) -> None:
+def test_settings_that_are_not_toml(verb: str, shop: Path) -> None:
     (shop / "fnkit.toml").write_text("name = = 'shop'\n")
     with unchanged(shop):
         result = call(verb)
@@ -158,7 +158,7 @@ def check_error_with_place(result: Completed, error_code: str, place: str) -> No
     assert "Traceback (most recent call last)" not in result.stderr
 
 
-def test_the_nearest_of_nested_projects_is_used(fnkit: Command, shop: Path) -> None:
+def test_the_nearest_of_nested_projects_is_used(shop: Path) -> None:
     inner = shop / "inner"
     inner.mkdir()
     (inner / "fnkit.toml").write_text('name = "inner"\nregoin = "fr-par"\n')
@@ -173,7 +173,7 @@ def test_the_nearest_of_nested_projects_is_used(fnkit: Command, shop: Path) -> N
 @pytest.mark.parametrize(
     "content", ["= broken [\n", 'version = 99\nkey = "x"\n', "\xff"], ids=["toml", "other", "bytes"]
 )
-def test_broken_lock_file(verb: str, content: str, fnkit: Command, shop: Path) -> None:
+def test_broken_lock_file(verb: str, content: str, shop: Path) -> None:
     (shop / "requirements.txt").write_text("pure==1.0\n")
     for target in ("scaleway", "local"):
         (shop / f"fnkit.python311.{target}.lock").write_bytes(content.encode("latin-1"))
