@@ -229,9 +229,10 @@ def _load_toml(root: Path, file: str) -> dict[str, object] | None:
         at_end = "(at end of document)" in str(error)
         line = int(found.group(1)) if found else max(1, len(_read_text(root, file).splitlines())) if at_end else 1
         column = int(found.group(2)) if found else None
-        message = f"{file} is not valid TOML: {re.sub(r' *[(]at .*[)]$', '', str(error))}."
+        message = f"The file is not valid TOML: {re.sub(r' *[(]at .*[)]$', '', str(error))}."
         end = None if column is None else column + 1
-        raise ProjectInvalid((Problem("toml-syntax", message, None, file, line, column, end),)) from None
+        hint = "Strings are in quotes, lists in brackets, and each key of a table stands once."
+        raise ProjectInvalid((Problem("toml-syntax", message, hint, file, line, column, end),)) from None
     except RecursionError:
         raise ProjectInvalid((Problem("toml-syntax", f"{file} is nested too deeply.", None, file, 1),)) from None
 

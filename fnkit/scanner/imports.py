@@ -40,7 +40,7 @@ def unbundled_imports(file: str, imports: Iterable[ImportStatement], lines: Sour
     return tuple(
         _import_problem(
             "fnkit-not-bundled",
-            f"{file} imports {name}, which is not part of a deployed bundle.",
+            f"A deployed bundle does not contain {name}.",
             "Handlers can use fnkit, fnkit.authoring and fnkit.errors; do not import other parts in their modules.",
             file,
             lines.span(statement),
@@ -153,7 +153,7 @@ def relative_import_problems(
         if isinstance(statement, ast.ImportFrom) and statement.level:
             yield _import_problem(
                 "relative-import",
-                f"{file} contains a handler and a relative import, which fails on the platform.",
+                "A relative import fails on the platform, which imports a handler's module by its bare name.",
                 "Import from the project folder instead: from handlers import shared.",
                 file,
                 lines.span(statement),

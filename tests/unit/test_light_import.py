@@ -43,6 +43,11 @@ def test_printing_the_version_loads_no_dependency() -> None:
     assert set(loaded_by("fnkit.cli")) & heavy == set()
 
 
+def test_help_loads_no_slow_dependency() -> None:
+    heavy = {"rich", "requests", "msgspec", "jinja2", "cryptography", "packaging", "asyncio"}
+    assert set(loaded_by("fnkit.cli.app")) & heavy == set()
+
+
 def test_adapters_load_only_the_standard_library_and_asyncio_on_use() -> None:
     loaded = loaded_by("fnkit.adapters.typed")
     assert {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) == {"fnkit"}

@@ -161,9 +161,7 @@ def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> Bund
     if top == "fnkit":
         if unresolved.module not in _AUTHORING_MODULES and not unresolved.module.startswith("fnkit.authoring."):
             return BundleError(
-                f"{unresolved.file} imports {unresolved.module}, which archives do not contain: they contain "
-                "fnkit's "
-                "decorators, types and errors only.",
+                f"Archives do not contain {unresolved.module}: they contain decorators, types and errors only.",
                 code="fnkit-import",
                 hint="Import from fnkit itself, and keep tooling out of the files that handlers import.",
                 file=unresolved.file,
@@ -174,7 +172,7 @@ def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> Bund
         return None
     column = _column_of(unresolved, context)
     return BundleError(
-        f"{unresolved.file} imports {unresolved.module}, which neither the project nor its requirements provide.",
+        f"Neither the project nor its requirements provide {unresolved.module}.",
         code="missing-requirement",
         hint=_missing_import_hint(top, context),
         file=unresolved.file,

@@ -147,15 +147,8 @@ def test_settings_that_are_not_toml(verb: str, shop: Path) -> None:
     (shop / "fnkit.toml").write_text("name = = 'shop'\n")
     with unchanged(shop):
         result = call(verb)
-    check_error_with_place(result, "toml-syntax", "fnkit.toml:1:8")
-
-
-def check_error_with_place(result: Completed, error_code: str, place: str) -> None:
-    """Check that the output is one error at a place; what to do is in the message."""
-    assert result.code == 2, result
-    assert result.stderr.startswith(f"error[{error_code}]: ")
-    assert f"\n  --> {place}\n   |\n" in result.stderr
-    assert "Traceback (most recent call last)" not in result.stderr
+    check_error(result, 2, "toml-syntax")
+    assert "\n  --> fnkit.toml:1:8\n   |\n 1 | name = = 'shop'\n   |        ^\n" in result.stderr
 
 
 def test_the_nearest_of_nested_projects_is_used(shop: Path) -> None:
