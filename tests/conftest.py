@@ -110,11 +110,19 @@ def scrubbed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test its own home directory, so that it finds no other test's platform, profile or state."""
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give each test its own home directory, so that it finds no other test's platform, profile or state.
+
+    A test that leaves a platform running there fails: nothing else would stop it.
+    """
     home = tmp_path_factory.mktemp("home")
     _move_home(monkeypatch, home)
-    return home
+    yield home
+    data = home / ".local/share/fnkit"
+    if (data / "run.json").exists():
+        from fnkit.platform.supervisor.launcher import stop_platform  # few tests start one there
+
+        assert not stop_platform(data), "the test left a platform running in its home directory"
 
 
 def _move_home(patch: pytest.MonkeyPatch, home: Path) -> None:

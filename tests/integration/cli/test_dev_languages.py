@@ -144,6 +144,7 @@ def test_node_is_reloaded(tmp_path: Path) -> None:
     check_language(tmp_path / "project", tmp_path / "home", PROJECTS["node"])
 
 
+@pytest.mark.long
 def test_php_is_reloaded(tmp_path: Path) -> None:
     require_program("php")
     check_language(tmp_path / "project", tmp_path / "home", PROJECTS["php"])
@@ -154,6 +155,8 @@ def test_php_is_reloaded(tmp_path: Path) -> None:
 def test_go_is_compiled_again(tmp_path: Path) -> None:
     require_program("go")
     check_language(tmp_path / "project", tmp_path / "home", PROJECTS["go"])
+    kept = {path.name.split("-")[0] for path in (tmp_path / "home/cache/dev").glob("*/caches/*")}
+    assert kept == {".go"}, "the standard library is there for the next session, and nothing else"
 
 
 @pytest.mark.long

@@ -14,10 +14,10 @@ from tests.support.terminal import terminal
 pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 TRIGGERED = """
-from fnkit import cron, function, nats
+from fnkit import cron, function, trigger
 
 
-@nats("orders.new", name="new")
+@trigger(nats="orders.new", name="new")
 @function
 def orders(event, context):
     print("received", event["body"])
