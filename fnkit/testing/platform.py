@@ -45,6 +45,21 @@ class PlatformForTests:
         return str(self._description["nats_url"])
 
     @property
+    def sqs_endpoint(self) -> str:
+        """The URL of its SQS endpoint; empty without the extra for queues."""
+        return str(self._description["sqs_endpoint"])
+
+    @property
+    def sqs_access_key(self) -> str:
+        """The access key of its SQS endpoint."""
+        return str(self._description["sqs_access_key"])
+
+    @property
+    def sqs_secret_key(self) -> str:
+        """The secret key of its SQS endpoint."""
+        return str(self._description["sqs_secret_key"])
+
+    @property
     def secret_key(self) -> str:
         """The secret key of its API, which private functions accept too."""
         return str(self._description["secret_key"])
@@ -114,7 +129,7 @@ def running_platform(directory: Path, *options: str) -> Iterator[PlatformForTest
     Raises:
         FnkitError: It could not be started.
     """
-    ports = tuple(part for name in ("api", "gateway", "tls", "nats") for part in (f"--{name}-port", "0"))
+    ports = tuple(part for name in ("api", "gateway", "tls", "nats", "sqs") for part in (f"--{name}-port", "0"))
     start = ("platform", "start", "--detach", "--manual-clock", "--timeout", str(_START_SECONDS), *ports)
     description = run_command((*start, *options), home=directory)
     try:
