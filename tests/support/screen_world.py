@@ -18,12 +18,12 @@ from tests.support.platform import PlatformUnderTest, running_platform
 from tests.support.project_tree import write_files
 from tests.support.waiting import wait_until
 
-__all__ = ["SHOWN_ROOT", "ScreenWorld", "screen_world", "wait_for_signups"]
+__all__ = ["RUNTIME", "SHOWN_ROOT", "ScreenWorld", "let_an_order_fail", "screen_world", "wait_for_signups"]
 
 SHOWN_ROOT = "/home/ada/work/fnkit"
 """What is shown in place of the directory of everything, which has the same length."""
 
-_RUNTIME = f"python3{sys.version_info.minor}"
+RUNTIME = f"python3{sys.version_info.minor}"
 _ATTEMPTS = 4
 _RETRY_SECONDS = 100
 _MAIN = '''\
@@ -34,7 +34,6 @@ from fnkit import cron, function, trigger
 
 
 @cron("NIGHTLY", name="nightly", args={"limit": 10})
-@cron("0 0 31 2 *", name="never")
 @function(memory=256, secrets=["PEPPER"], domains=["books.example.com"])
 def books(event, context):
     """Serve the catalogue."""
@@ -157,7 +156,7 @@ def _prepared(root: Path, platform: PlatformUnderTest) -> ScreenWorld:
     for before, after in _CHANGED:
         assert before in changed, before
         changed = changed.replace(before, after)
-    settings = f'name = "shop"\n[defaults]\nruntime = "{_RUNTIME}"\n'
+    settings = f'name = "shop"\n[defaults]\nruntime = "{RUNTIME}"\n'
     secret = {".env": "PEPPER=salt\n"}
     world = ScreenWorld(
         platform,
@@ -168,20 +167,21 @@ def _prepared(root: Path, platform: PlatformUnderTest) -> ScreenWorld:
         failing=write_files(
             root / "fail",
             {
-                "fnkit.toml": f'name = "fail"\n[defaults]\nruntime = "{_RUNTIME}"\n',
+                "fnkit.toml": f'name = "fail"\n[defaults]\nruntime = "{RUNTIME}"\n',
                 "main.py": "from fnkit import function\n\n\nraise ValueError('LIMIT is not set')\n\n\n"
                 "@function\ndef limited(event, context):\n    return 'ok'\n",
             },
         ),
         literals={
             str(root): SHOWN_ROOT,
-            _RUNTIME: "python313",
+            RUNTIME: "python313",
             schedules["NIGHTLY"]: "30 03 * * *",
             schedules["HOURLY"]: "45 * * * *",
         },
     )
     _deploy(world)
-    _let_an_order_fail(world)
+    let_an_order_fail(world, world.project, "4711")
+    _run_the_rest(world)
     return world
 
 
@@ -193,19 +193,24 @@ def _deploy(world: ScreenWorld) -> None:
     fnkit("cron", "run", "books/nightly", "--local", cwd=world.project).ok()
 
 
-def _let_an_order_fail(world: ScreenWorld) -> None:
-    """Send a message whose handler fails, until it is given up; then run the other cron."""
+def let_an_order_fail(world: ScreenWorld, project: Path, order: str) -> None:
+    """Send a message whose handler fails, until it is given up."""
     fnkit = world.platform.command
 
     def newest(key: str) -> object:
-        found = fnkit("trigger", "deliveries", "on-order", "--json", "--local", cwd=world.project).ok().json()
+        found = fnkit("trigger", "deliveries", "on-order", "--json", "--local", cwd=project).ok().json()
         return found["deliveries"][0][key] if found["deliveries"] else None
 
-    fnkit("trigger", "send", "on-order", "4711", "--local", cwd=world.project).ok()
+    fnkit("trigger", "send", "on-order", order, "--local", cwd=project).ok()
     for attempt in range(1, _ATTEMPTS):
         wait_until(partial(_is, newest, "attempts", attempt))
         world.platform.advance(_RETRY_SECONDS)
     wait_until(lambda: newest("status") == "dead")
+
+
+def _run_the_rest(world: ScreenWorld) -> None:
+    """Run the second cron and the second trigger."""
+    fnkit = world.platform.command
     fnkit("cron", "run", "report-2/hourly", "--local", cwd=world.project).ok()
     fnkit("trigger", "send", "on-signup", "grace", "--local", cwd=world.project).ok()
     wait_for_signups(world)

@@ -78,7 +78,11 @@ class TerminalScreen:
                     del line[self._column :]
             case "G":
                 self._column = max(0, numbers[0] - 1)
-            case "h" | "l":  # shows and hides the cursor
+            case "J" if numbers[0] == 2:
+                self._lines = [[]]
+            case "H":
+                self._row = self._column = 0
+            case "J" | "h" | "l":  # erases what was scrolled away, shows and hides the cursor
                 pass
             case _:
                 raise AssertionError(f"unknown control sequence: {parameters}{command}")
