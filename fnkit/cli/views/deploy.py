@@ -15,6 +15,7 @@ from fnkit.cli.layout import (
     URL_STYLE,
     Column,
     Row,
+    print_commands,
     print_note,
     print_table,
     print_text,
@@ -77,9 +78,8 @@ class DeployView:
             print_problem(console, failure.as_problem(), None)
         print_wrapped(console, self._last_sentence())
         if self.next_commands and not self.applied.failed:
-            console.print("\nTry:")
-            for command in self.next_commands:
-                print_wrapped(console, Text(command, "bold"), indent=2, hanging=2)
+            console.print()
+            print_commands(console, "Try:", [(command, "") for command in self.next_commands])
 
     def _row(self, one: FunctionResult) -> Row:
         """Return the row of a function, with the crons, domains and triggers that changed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.text import Text
 
-from fnkit.cli.layout import NAME_STYLE, joined, print_note, print_text, print_wrapped, safe_text
+from fnkit.cli.layout import NAME_STYLE, joined, print_commands, print_note, print_text, print_wrapped, safe_text
 from fnkit.contract.text import escape_control_characters
 from fnkit.plan import Action, Change, CronChange, DomainChange, FunctionChange, Plan, PlanSummary, TriggerChange
 from fnkit.plan.model import AttachedResourceChange
@@ -75,7 +75,8 @@ class PlanView:
             print_wrapped(console, Text(f"not managed by fnkit, left unchanged: {resource}", "dim"), hanging=2)
         print_wrapped(console, summary_line(self.plan.summary))
         if not self.plan.is_empty:
-            print_wrapped(console, Text(self.apply_command, "bold"), label="Apply it with")
+            console.print()
+            print_commands(console, "Apply it with:", ((self.apply_command, ""),))
 
     def _render_changes(self, console: Console) -> None:
         shown = [

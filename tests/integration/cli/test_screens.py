@@ -13,6 +13,7 @@ from tests.support.screen_world import ScreenWorld, screen_world
 from tests.support.screens import SCREENS, VARIANTS, WITHOUT_SCREEN, Screen, Variant, capture
 
 COMMAND = re.compile(r"`[^`]*`")  # never broken, like a word
+COMMAND_LINE = re.compile(r"  (fnkit|curl|cd|eval|\(eval) ")  # to be copied, so the terminal alone breaks it
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,9 @@ def test_output_matches_the_golden_file(
         wide = [
             line
             for line in shown.splitlines()
-            if len(line) > variant.columns and " " in COMMAND.sub("command", line).strip()
+            if len(line) > variant.columns
+            and " " in COMMAND.sub("command", line).strip()
+            and not COMMAND_LINE.match(line)
         ]
         assert not wide, "a terminal would break these lines within words"
     golden.check(f"cli/screens/{screen.name}-{variant.name}.txt", shown)
