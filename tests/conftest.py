@@ -15,6 +15,7 @@ from tests.cluster.fixtures import cluster, function_images, kube_namespace, kub
 from tests.support.command import Command
 from tests.support.engine_under_test import using_engine
 from tests.support.golden import Golden
+from tests.support.left_platforms import stop_left_platforms
 from tests.support.platform import PlatformUnderTest, running_platform
 from tests.support.toolchains import installation_line, packaged_programs_on_path
 
@@ -110,19 +111,19 @@ def scrubbed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_home(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Give each test its own home directory, so that it finds no other test's platform, profile or state.
 
-    A test that leaves a platform running there fails: nothing else would stop it.
+    A test that leaves a platform running there, or in its temporary directory, fails, and the platform is stopped.
     """
     home = tmp_path_factory.mktemp("home")
     _move_home(monkeypatch, home)
     yield home
-    data = home / ".local/share/fnkit"
-    if (data / "run.json").exists():
-        from fnkit.platform.supervisor.launcher import stop_platform  # few tests start one there
-
-        assert not stop_platform(data), "the test left a platform running in its home directory"
+    own = request.node.funcargs.get("tmp_path")
+    left = stop_left_platforms(home, *([own] if isinstance(own, Path) else []))
+    assert left == [], "the test has left platforms running"
 
 
 def _move_home(patch: pytest.MonkeyPatch, home: Path) -> None:

@@ -103,11 +103,15 @@ def has_started_build(session: InterruptedSession) -> bool:
 
 def interrupt_when(session: InterruptedSession, condition: Callable[[InterruptedSession], object]) -> None:
     """Interrupt a session once a condition holds, and check what is left."""
-    wait_until(lambda: condition(session) or session.process.poll() is not None, what="the moment")
-    assert session.process.poll() is None, session.output.read_text()
-    started = descendants(session.process.pid)
-    os.killpg(session.process.pid, signal.SIGINT)
-    assert session.process.wait(timeout=60) == 130, session.output.read_text()
+    try:
+        wait_until(lambda: condition(session) or session.process.poll() is not None, what="the moment")
+        assert session.process.poll() is None, session.output.read_text()
+        started = descendants(session.process.pid)
+        os.killpg(session.process.pid, signal.SIGINT)
+        assert session.process.wait(timeout=60) == 130, session.output.read_text()
+    finally:
+        session.process.kill()  # its platform ends with it
+        session.process.wait()
     assert "Traceback" not in session.output.read_text()
     wait_until(lambda: not any(is_alive(pid) for pid in started), what="nothing is left")
     assert not session.has_file("platform.db")
