@@ -23,7 +23,7 @@ CONSTRAINTS ?=
 PYTEST := $(IN)/python -m pytest --numprocesses 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
+.PHONY: help format lint types check test test-long test-all test-lowest coverage docs pictures metrics demo bench clients fuzz \
 	scaleway soak constraints audit sbom clean test-cluster cluster
 
 help: ## Print this list.
@@ -66,6 +66,9 @@ coverage: $(READY) ## Measure what unit and property tests cover.
 docs: $(READY) ## Write the generated pages, and check links, references and examples in the documentation.
 	@$(IN)/python -m tests.support.error_page && $(IN)/python -m tests.support.limits_page
 	@$(IN)/python -m pytest tests/docs tests/unit/test_error_page.py
+
+pictures: $(READY) ## Draw the pictures of commands in the documentation, with real commands.
+	@$(IN)/python -m tests.support.pictures
 
 metrics: $(READY) ## Print figures of the source tree: sizes, import cycles, duplicate names, comments.
 	@$(IN)/python -m tests.support.structure

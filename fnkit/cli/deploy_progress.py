@@ -68,6 +68,8 @@ def deploy_progress(output: Output, title: str, *, lines_stay: bool = True) -> I
         rows = _Rows(progress, title)
         lines = _Lines(output, lambda text: print_text(progress.console, text), lines_stay=lines_stay, rows=rows)
         yield DeployProgress(lines.report, lambda: hidden(progress))
+    if lines.have_stayed:
+        print_text(console, Text())
 
 
 class _Rows:
@@ -113,6 +115,11 @@ class _Lines:
         self._total = 0
         self._finished = 0
         self._name_width = 0
+
+    @property
+    def have_stayed(self) -> bool:
+        """Whether lines were printed."""
+        return self._lines_stay and bool(self._finished)
 
     def report(self, event: DeployEvent) -> None:
         """Show one event."""

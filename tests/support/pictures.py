@@ -12,7 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
 from urllib.error import HTTPError
@@ -21,12 +21,14 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from tests.support.command import Command
 from tests.support.project_tree import write_files
 from tests.support.screen_world import RUNTIME, ScreenWorld, let_an_order_fail, screen_world
 from tests.support.screens import normalised
 from tests.support.source_tree import REPOSITORY
 from tests.support.terminal import TerminalSession, terminal
 from tests.support.terminal_screen import shown_text, with_marks
+from tests.support.waiting import wait_until
 
 __all__ = ["FOLDER", "PICTURES", "Picture", "main", "svg"]
 
@@ -37,7 +39,7 @@ _PROGRESS = re.compile(r"^  ‹green›✓ .* of \d+‹/›$")
 _COUNT = re.compile(r"\d+ of \d+")
 _TIME = re.compile(r"^(‹dim›)?(\d\d:\d\d:\d\d)")
 _SERVED_AT = re.compile(r"is served at (http://127\.0\.0\.1:\d+)")
-_DEV_PORT = re.compile(r"(?<=:)84\d\d\b")
+_DEV_PORT = re.compile(r"(?<=:)8[45]\d\d\b")
 _THEME = TerminalTheme(
     (24, 26, 31),
     (213, 216, 222),
@@ -83,6 +85,7 @@ class Picture:
         directory: Where.
         before: Prepares the world.
         play: Uses a command that waits for somebody.
+        home: The data directory of its platform.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Picture:
     directory: Callable[[ScreenWorld], Path]
     before: Callable[[ScreenWorld], None] | None = None
     play: Callable[[TerminalSession, Path], None] | None = None
+    home: Callable[[ScreenWorld], Path] = field(default=lambda world: world.platform.home)
 
 
 def svg(name: str, lines: Sequence[Text], title: str) -> str:
@@ -106,7 +110,7 @@ def svg(name: str, lines: Sequence[Text], title: str) -> str:
 def _lines(picture: Picture, world: ScreenWorld) -> Iterator[Text]:
     """Run the commands of a picture, and yield what the terminal shows."""
     directory = picture.directory(world)
-    environment = {"FNKIT_HOME": str(world.platform.home), "COLORTERM": "", "TZ": "UTC"}
+    environment = {"FNKIT_HOME": str(picture.home(world)), "COLORTERM": "", "TZ": "UTC"}
     for number, command in enumerate(picture.commands):
         if number:
             yield Text()
@@ -156,7 +160,7 @@ STOCK = {"tea": 3}
 def books(event, context):
     """Serve the catalogue."""
     print("looking up", event["path"])
-    print("warning: the catalogue is a week old", file=sys.stderr)
+    print("WARNING the catalogue is a week old", file=sys.stderr)
     return {"books": 3}
 
 
@@ -244,11 +248,24 @@ def _new_folder(world: ScreenWorld) -> Path:
     return world.folder("new")
 
 
+def _moving_clock(world: ScreenWorld) -> Path:
+    """Return the home of a platform whose clock moves, so that lines of logs have times of their own."""
+    return world.root / "moving"
+
+
 def _call(world: ScreenWorld) -> None:
-    project = _library(world)
-    world.platform.command("invoke", "books", "--path", "/catalogue", "--remote", "--local", cwd=project).ok()
+    """Call two functions, and wait until what they printed can be read."""
+    fnkit, project = Command({"FNKIT_HOME": str(_moving_clock(world))}), _library(world)
+
+    def log() -> str:
+        return fnkit("logs", "--local", cwd=project).ok().stdout
+
+    fnkit("deploy", "--local", cwd=project).ok()
     order = ("invoke", "on-order", "--data", '{"item": "coffee"}', "--remote", "--local")
-    assert world.platform.command(*order, cwd=project).code == 1
+    assert fnkit(*order, cwd=project).code == 1
+    wait_until(lambda: "KeyError" in log())
+    fnkit("invoke", "books", "--path", "/catalogue", "--remote", "--local", cwd=project).ok()
+    wait_until(lambda: "week old" in log().partition("/catalogue")[2])
 
 
 def _dev_project(world: ScreenWorld) -> Path:
@@ -283,24 +300,30 @@ PICTURES = (
     Picture("status", ("fnkit status --local",), _library, before=_use_library),
     Picture("plan", ("fnkit plan --local",), _changed),
     Picture("events", ("fnkit cron list --local", "fnkit trigger deliveries on-order --local"), _library),
-    Picture("logs", ("fnkit logs --limit 12 --local",), _library, before=_call),
+    Picture("logs", ("fnkit logs --limit 8 --local",), _library, before=_call, home=_moving_clock),
     Picture("dev", ("fnkit dev",), _dev_project, play=_play_dev),
 )
 """In this order: some use what those before them did."""
+
+
+def _draw(picture: Picture, world: ScreenWorld, *, is_wanted: bool) -> None:
+    if picture.before:
+        picture.before(world)
+    if is_wanted:
+        drawn = svg(picture.name, list(_lines(picture, world)), picture.commands[0])
+        (FOLDER / f"{picture.name}.svg").write_text(drawn, encoding="utf-8")
+        sys.stdout.write(f"{picture.name}.svg  {len(drawn) / 1024:.1f} kB\n")
 
 
 def main(names: Sequence[str]) -> int:
     """Draw the pictures, or those that are named."""
     FOLDER.mkdir(exist_ok=True)
     with screen_world() as world:
-        for picture in PICTURES:
-            if picture.before:
-                picture.before(world)
-            if names and picture.name not in names and picture.name != "deploy":
-                continue
-            drawn = svg(picture.name, list(_lines(picture, world)), picture.commands[0])
-            (FOLDER / f"{picture.name}.svg").write_text(drawn, encoding="utf-8")
-            sys.stdout.write(f"{picture.name}.svg  {len(drawn) / 1024:.1f} kB\n")
+        try:
+            for picture in PICTURES:
+                _draw(picture, world, is_wanted=not names or picture.name in names)
+        finally:
+            Command({"FNKIT_HOME": str(_moving_clock(world))})("platform", "stop").ok()
     return 0
 
 
