@@ -9,11 +9,13 @@ import functools
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fnkit.bundler.builds.environment import build_environment
@@ -24,6 +26,7 @@ from fnkit.project.model import SourceLocation
 
 _VERSION_SCRIPT = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
 _PROBE_TIMEOUT_SECONDS = 10
+_UV_CERTIFICATES: Final = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "SSL_CERT_FILE")
 
 
 @functools.cache
@@ -121,8 +124,9 @@ def url_filename(url: str) -> str:
 def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for uv and pip, with the index and certificate settings of each applied to the other.
 
-    A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
-    interpreters and pip never prompts.
+    A machine that uses a package mirror is usually configured for one of the two only. As pip does, uv trusts the
+    certificates of the system, which has those of a company's proxy. uv never downloads Python interpreters and pip
+    never prompts.
 
     Further indexes of uv are not given to pip: uv takes a package from the first index that has it, while pip takes
     the highest version of all of them, so that anybody could publish a private package's name with a higher one.
@@ -131,6 +135,7 @@ def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
     for pip_name, uv_names in (
         ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
         ("REQUESTS_CA_BUNDLE", ("SSL_CERT_FILE",)),
+        ("PIP_CERT", ("SSL_CERT_FILE",)),
     ):
         uv_values = [variables[name] for name in uv_names if variables.get(name)]
         if variables.get(pip_name) and not uv_values:
@@ -140,10 +145,19 @@ def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
     further = variables.get("PIP_EXTRA_INDEX_URL")
     if further and not variables.get("UV_INDEX") and not variables.get("UV_EXTRA_INDEX_URL"):
         variables["UV_INDEX"] = further
+    if not any(variables.get(name) for name in _UV_CERTIFICATES) and _has_system_certificates():
+        variables |= {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}  # the older name, for older versions
     variables["UV_PYTHON_DOWNLOADS"] = "never"
     variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     variables["PIP_NO_INPUT"] = "1"
     return variables
+
+
+def _has_system_certificates() -> bool:
+    """Return whether the system has certificates: without any, as in a minimal container, uv uses its own."""
+    paths = ssl.get_default_verify_paths()
+    folder = Path(paths.openssl_capath)
+    return Path(paths.openssl_cafile).is_file() or (folder.is_dir() and any(folder.iterdir()))
 
 
 def find_index(url: str, environ: Mapping[str, str]) -> str | None:

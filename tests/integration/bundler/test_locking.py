@@ -1,6 +1,7 @@
 """Lock files written by the real resolvers with an index on loopback."""
 
 import hashlib
+import ssl
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +186,15 @@ def test_lock_contains_no_credentials_or_local_paths(
     # pip downloads these files: it has the credentials and the links folder, and checks the hash.
     bundle = bundling.bundle(project, kind="scaleway")
     assert [one.name for one in bundle.dependencies] == ["linked", "pure"]
+
+
+def test_uv_trusts_the_certificates_that_pip_trusts() -> None:
+    paths = ssl.get_default_verify_paths()
+    has_any = Path(paths.openssl_cafile).exists() or any(Path(paths.openssl_capath).glob("*"))
+    assert _index_environment({}).get("UV_SYSTEM_CERTS") == ("true" if has_any else None)
+    assert _index_environment({"UV_SYSTEM_CERTS": "false"})["UV_SYSTEM_CERTS"] == "false"
+    assert "UV_SYSTEM_CERTS" not in _index_environment({"SSL_CERT_FILE": "/company.pem"})
+    assert _index_environment({"PIP_CERT": "/company.pem"})["SSL_CERT_FILE"] == "/company.pem"
 
 
 def test_further_index_of_uv_is_not_confused_with_the_public_one(
