@@ -94,7 +94,7 @@ def _source_names(functions: list[tuple[str, list[str]]], incomplete: str) -> li
 
 
 def _directory(context: click.Context) -> Path:
-    given = context.params.get("directory")
+    given = context.params.get("directory") or context.find_root().params.get("directory")
     return Path(given or ".").absolute()
 
 

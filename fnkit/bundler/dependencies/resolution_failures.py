@@ -18,7 +18,8 @@ _MAX_REASON_LENGTH = 900
 _MAX_MATCHED_LENGTH = 12_000
 _MAX_STEPS = 3
 _MAX_STEP_LENGTH = 300
-_NEXT_STEP = re.compile(r" (?=And because )")
+_NEXT_STEP = re.compile(r";? (?=And because )")
+_NEXT_ARGUMENT = re.compile(r"; (?!And because )")
 _VERSION = r"[A-Za-z0-9][\w.-]*[<>=!~]=?[^ ,]+(?:,[<>=!~]=?[^ ,]+)*"
 _LONG_LIST = re.compile(rf"(?P<first>{_VERSION}, {_VERSION})(?:, {_VERSION})+, (?P<last>{_VERSION})")
 _REQUIRED = re.compile(r"you require ([^,;]+)")
@@ -149,7 +150,7 @@ def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
                 "line": first.place if first else request.requirements_source,
                 "lines": ", ".join(f"{one.text} ({one.place})" for one in concerned) or request.requirements_source,
             }
-            message = case.message.format(**fields)
+            message = case.message.format(**fields).replace(": \n", ":\n")
             source = first.source if first else None
             return BundleError(
                 message if message.endswith((".", "…")) else message + ".",
@@ -197,8 +198,8 @@ def _joined(stderr: str) -> str:
 def _readable_reason(stderr: str) -> str:
     """Return uv's reasons, each step of an argument on a line of its own; steps in the middle are left out."""
     lines: list[str] = []
-    for sentence in _joined(stderr).split("; "):
-        steps = [_shortened(step) for step in _NEXT_STEP.split(sentence)]
+    for argument in _NEXT_ARGUMENT.split(_joined(stderr)):
+        steps = [_shortened(step) for step in _NEXT_STEP.split(argument)]
         if len(steps) > _MAX_STEPS:
             steps[1:-1] = [f"… ({len(steps) - 2} more steps) …"]
         lines.extend(steps)

@@ -75,6 +75,7 @@ def test_project_is_found_with_directory(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert complete(fnkit, elsewhere, f"fnkit invoke -C {shop} ord") == ["orders"]
+    assert complete(fnkit, elsewhere, f"fnkit -C {shop} invoke ord") == ["orders"]
 
 
 @pytest.mark.parametrize("text", ["", "not toml ["])
