@@ -39,6 +39,8 @@ _PROGRESS = re.compile(r"^  ‹green›✓ .* of \d+‹/›$")
 _COUNT = re.compile(r"\d+ of \d+")
 _TIME = re.compile(r"^(‹dim›)?(\d\d:\d\d:\d\d)")
 _SERVED_AT = re.compile(r"is served at (http://127\.0\.0\.1:\d+)")
+_MILLISECONDS = re.compile(r"(?: {2,}|\b)\d+ ms\b")  # in a column or in a sentence
+_SHOWN_MILLISECONDS = "12 ms"
 _DEV_PORT = re.compile(r"(?<=:)8[45]\d\d\b")
 _THEME = TerminalTheme(
     (24, 26, 31),
@@ -123,6 +125,7 @@ def _lines(picture: Picture, world: ScreenWorld) -> Iterator[Text]:
             assert "Traceback" not in session.plain or picture.name in ("logs", "dev"), session.plain
             marked = [with_marks(line) for line in shown_text(session.shown)]
         text = _DEV_PORT.sub("8481", normalised("\n".join(_in_order(marked)), world.literals))
+        text = _MILLISECONDS.sub(_same_width, text)
         yield from (_unmarked(_TIME.sub(r"\g<1>14:05:00", line)) for line in text.splitlines())
 
 
@@ -134,6 +137,11 @@ def _in_order(lines: Sequence[str]) -> Iterator[str]:
     ordered = [first, *sorted(rest)] if progress else []
     yield from (_COUNT.sub(count, line) for line, count in zip(ordered, counts, strict=True))
     yield from dropwhile(lambda line: bool(_PROGRESS.match(line)), lines)
+
+
+def _same_width(amount: re.Match[str]) -> str:
+    width = len(amount[0]) if amount[0].startswith(" ") else 0
+    return f"{_SHOWN_MILLISECONDS:>{width}}"
 
 
 def _unmarked(line: str) -> Text:
@@ -177,13 +185,19 @@ def on_order(event, context):
     order = json.loads(event["body"])
     print("order of", order["item"])
     return {"left": STOCK[order["item"]]}
+
+
+@function
+def search(event, context):
+    """Search the catalogue."""
+    return []
 '''
 _CHANGES = (("memory=256", "memory=512"), ('"nightly", args={"limit": 10}', '"nightly", args={"limit": 99}'))
 _MORE = '''
 
 @function
-def search(event, context):
-    """Search the catalogue."""
+def reviews(event, context):
+    """Return what readers say."""
     return []
 '''
 _DEV = '''\

@@ -118,6 +118,7 @@ _SAME_LENGTH = (
     (re.compile(r"\b[0-9a-f]{32}\b"), "0123456789abcdef" * 2),
     (re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{8}\b"), "1a2b3c4d"),
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), "eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl"),
+    (re.compile(r"\bin (?:29|30) min\b"), "in 29 min"),  # the next run of a schedule that is exact to the minute
     (re.compile(r"(?<=pid )\d+"), "4711"),
     (re.compile(r"(?<=control )\d+"), "4712"),
     (re.compile(r"(?<=data plane )\d+"), "4713"),
