@@ -191,8 +191,12 @@ def test_unknown_cron_name_error_lists_all_crons(deployment: tuple[PlatformUnder
 
 def test_replay_of_an_unknown_id_fails_and_names_it(deployment: tuple[PlatformUnderTest, Path]) -> None:
     done = run(deployment, "cron", "history", "poll", "--replay", "nonsense", "--json")
+    assert (done.code, done.json()["error"]["code"]) == (1, "no-such-delivery")
+    assert "nonsense" in done.json()["error"]["message"]
+    unknown = "11111111-2222-4333-8444-555555555555"
+    done = run(deployment, "cron", "history", "poll", "--replay", unknown, "--json")
     assert done.code == 1
-    assert done.json()["skipped"] == [{"id": "nonsense", "reason": "it is no longer in the delivery log"}]
+    assert done.json()["skipped"] == [{"id": unknown, "reason": "it is no longer in the delivery log"}]
 
 
 def test_trigger_list_and_deliveries_show_the_declared_trigger(deployment: tuple[PlatformUnderTest, Path]) -> None:
