@@ -9,7 +9,6 @@ import functools
 import os
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fnkit.bundler.builds.environment import build_environment
+from fnkit.bundler.dependencies.certificates import system_certificates
 from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
@@ -145,19 +145,12 @@ def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
     further = variables.get("PIP_EXTRA_INDEX_URL")
     if further and not variables.get("UV_INDEX") and not variables.get("UV_EXTRA_INDEX_URL"):
         variables["UV_INDEX"] = further
-    if not any(variables.get(name) for name in _UV_CERTIFICATES) and _has_system_certificates():
+    if not any(variables.get(name) for name in _UV_CERTIFICATES) and system_certificates() is not None:
         variables |= {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}  # the older name, for older versions
     variables["UV_PYTHON_DOWNLOADS"] = "never"
     variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     variables["PIP_NO_INPUT"] = "1"
     return variables
-
-
-def _has_system_certificates() -> bool:
-    """Return whether the system has certificates: without any, as in a minimal container, uv uses its own."""
-    paths = ssl.get_default_verify_paths()
-    folder = Path(paths.openssl_capath)
-    return Path(paths.openssl_cafile).is_file() or (folder.is_dir() and any(folder.iterdir()))
 
 
 def find_index(url: str, environ: Mapping[str, str]) -> str | None:

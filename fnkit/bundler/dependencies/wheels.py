@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from fnkit.bundler.dependencies.certificates import system_certificates
 from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.dependencies.resolver import find_index, run_tool
 from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_files
@@ -48,6 +49,7 @@ def fetch_distributions(
     # All threads share one Session. requests does not promise that this is safe, but the Session is only used to
     # send, and urllib3's connection pool has its own lock.
     with requests.Session() as session, ThreadPoolExecutor(_MAX_DOWNLOADS) as pool:
+        session.verify = system_certificates() or True  # REQUESTS_CA_BUNDLE takes precedence
         futures = {pool.submit(_fetch, session, one, paths[one.name]): one for one in missing}
         try:
             for done, future in enumerate(as_completed(futures), start=1):

@@ -1,7 +1,6 @@
 """Lock files written by the real resolvers with an index on loopback."""
 
 import hashlib
-import ssl
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.bundler.bundle import lock_project
+from fnkit.bundler.dependencies.certificates import system_certificates
 from fnkit.bundler.dependencies.lockfile import Lock, read_lock
 from fnkit.bundler.dependencies.resolver import _index_environment
 from fnkit.bundler.target import BundleTarget
@@ -189,9 +189,9 @@ def test_lock_contains_no_credentials_or_local_paths(
 
 
 def test_uv_trusts_the_certificates_that_pip_trusts() -> None:
-    paths = ssl.get_default_verify_paths()
-    has_any = Path(paths.openssl_cafile).exists() or any(Path(paths.openssl_capath).glob("*"))
-    assert _index_environment({}).get("UV_SYSTEM_CERTS") == ("true" if has_any else None)
+    found = system_certificates()
+    assert found is None or Path(found).exists()
+    assert _index_environment({}).get("UV_SYSTEM_CERTS") == ("true" if found is not None else None)
     assert _index_environment({"UV_SYSTEM_CERTS": "false"})["UV_SYSTEM_CERTS"] == "false"
     assert "UV_SYSTEM_CERTS" not in _index_environment({"SSL_CERT_FILE": "/company.pem"})
     assert _index_environment({"PIP_CERT": "/company.pem"})["SSL_CERT_FILE"] == "/company.pem"
