@@ -52,6 +52,7 @@ def load_project(
     *,
     stage: str = "",
     available: frozenset[str] | None = None,
+    needed: frozenset[str] | None = None,
     deployed: Mapping[str, str] = MappingProxyType({}),
 ) -> Project:
     """Return the validated project of a directory and stage.
@@ -60,6 +61,7 @@ def load_project(
         directory: The project's root or a directory below it.
         stage: Name of the stage; empty for none.
         available: Runtimes that the platform accepts; ``None`` for those of the recorded table.
+        needed: The functions whose runtimes must be available; ``None`` for all.
         deployed: Runtimes of deployed functions by name, which functions that name none keep.
 
     Raises:
@@ -68,7 +70,13 @@ def load_project(
     """
     source = read_project_source(directory)
     return build_project(
-        source.root, source.settings, source.scan_report, stage=stage, available=available, deployed=deployed
+        source.root,
+        source.settings,
+        source.scan_report,
+        stage=stage,
+        available=available,
+        needed=needed,
+        deployed=deployed,
     )
 
 

@@ -127,6 +127,7 @@ def prepare_inputs(
         request.directory,
         stage=request.stage,
         available=target.available_runtimes,
+        needed=request.names,
         deployed={one.name: one.runtime for one in observed.functions},
     )
     check_function_names(project, request.names)

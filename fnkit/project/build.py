@@ -66,6 +66,7 @@ class FunctionBuilder:
         default_runtime: The runtime of decorated handlers that name none, unless they are deployed.
         is_default_set: Whether the settings name the default runtime.
         available: Names of the runtimes that the platform creates functions for.
+        needed: The functions whose runtimes must be available; ``None`` for all.
         deployed: Runtimes of deployed functions by name.
         problems: Receives the problems.
     """
@@ -76,6 +77,7 @@ class FunctionBuilder:
     default_runtime: str
     is_default_set: bool
     available: frozenset[str]
+    needed: frozenset[str] | None
     deployed: Mapping[str, str]
     problems: ProblemList
 
@@ -139,7 +141,9 @@ class FunctionBuilder:
         runtime = self._default_runtime_of(function.name) if name is None else name
         if runtime == self.deployed.get(function.name) and accepts_updates(runtime):
             return runtime, runtime_language(runtime)
-        if not check_runtime(runtime, self.available, function.declared.of("runtime"), self.problems):
+        is_needed = self.needed is None or function.name in self.needed
+        available = self.available if is_needed else self.available | creatable_runtimes()
+        if not check_runtime(runtime, available, function.declared.of("runtime"), self.problems):
             return runtime, ""
         row = find_runtime(runtime)
         language = row.language if row else runtime_language(runtime)
@@ -225,6 +229,7 @@ def build_project(
     *,
     stage: str = "",
     available: frozenset[str] | None = None,
+    needed: frozenset[str] | None = None,
     deployed: Mapping[str, str] = MappingProxyType({}),
     host_python: tuple[int, int] = _HOST_PYTHON,
 ) -> Project:
@@ -238,6 +243,7 @@ def build_project(
         report: The result of ``scan``. Its problems are included in the exception.
         stage: Name of the stage, or ``""`` for the default stage.
         available: Runtimes that the platform creates functions for, or ``None`` to use the recorded table.
+        needed: The functions whose runtimes must be available; ``None`` for all.
         deployed: Runtimes of deployed functions by name, which functions that name none keep.
         host_python: Version of the Python that parsed the source, as ``(major, minor)``.
 
@@ -260,6 +266,7 @@ def build_project(
         default_runtime=configured or default_runtime(runtimes, host_python, read_requires_python(root)),
         is_default_set=configured is not None,
         available=runtimes,
+        needed=needed,
         deployed=deployed,
         problems=problems,
     )

@@ -34,6 +34,7 @@ def build_files(
     *,
     stage: str = "",
     available: frozenset[str] | None = None,
+    needed: frozenset[str] | None = None,
     host_python: tuple[int, int] = (3, 11),
 ) -> Project:
     """Write files and build the project; ``fnkit.toml`` is added if they have no settings."""
@@ -41,7 +42,13 @@ def build_files(
     write_files(root, {**settings, **files})
     report = scan(root, sorted(root.rglob("*.py")))
     return build_project(
-        root, read_settings(root), report, stage=stage, available=available, host_python=host_python
+        root,
+        read_settings(root),
+        report,
+        stage=stage,
+        available=available,
+        needed=needed,
+        host_python=host_python,
     )
 
 
@@ -51,11 +58,12 @@ def problems_of(
     *,
     stage: str = "",
     available: frozenset[str] | None = None,
+    needed: frozenset[str] | None = None,
     host_python: tuple[int, int] = (3, 11),
 ) -> tuple[Problem, ...]:
     """Write files, build the project and return its problems."""
     try:
-        build_files(root, files, stage=stage, available=available, host_python=host_python)
+        build_files(root, files, stage=stage, available=available, needed=needed, host_python=host_python)
     except ProjectInvalid as invalid:
         return invalid.problems
     return ()

@@ -87,7 +87,7 @@ def _details(one: FunctionStatus) -> Iterator[Text]:
         yield safe_text(one.error_message, "red")
     if one.import_error is not None:
         yield Text("its handler cannot be imported:", "red")
-        yield safe_text(shortened_traceback(one.import_error), "red")
+        yield from (safe_text(line, "red") for line in shortened_traceback(one.import_error).splitlines())
     for reason in () if one.status == _MISSING else one.drift or ():
         yield joined(Text("differs: ", "yellow"), reason)
 

@@ -341,6 +341,13 @@ def test_runtime_unavailable_on_the_target_is_reported(tmp_path: Path) -> None:
     assert locations(problems_of(tmp_path, files, available=available)) == ["runtime-unavailable a.py:3"]
 
 
+def test_runtime_of_a_function_that_is_not_deployed_need_not_be_available(tmp_path: Path) -> None:
+    files = {"a.py": app("name='a', runtime='python314'")}
+    available = frozenset({"python311"})
+    assert problems_of(tmp_path, files, available=available, needed=frozenset({"b"})) == ()
+    assert len(problems_of(tmp_path, files, available=available, needed=frozenset({"a"}))) == 1
+
+
 def test_retired_runtime_available_on_the_target_is_valid(tmp_path: Path) -> None:
     files = {"a.py": app("runtime='python310'")}
     assert problems_of(tmp_path, files, available=frozenset({"python310"})) == ()
