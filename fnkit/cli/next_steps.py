@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from fnkit.project import FunctionSpec, Project
 
 _KEY_HEADER = "X-Auth-Token: $SCW_SECRET_KEY"
+_MESSAGE = '{"key": "value"}'
 
 
 def next_steps(
     common: CommonOptions, api: ApiOptions, project: Project, applied: ApplyResult, urls: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the commands to suggest after a deploy, none if it created no function that is ready.
+    """Return the commands to suggest after a deploy, none if it created no function that can be called.
 
     Args:
         common: The common options of the deploy.
@@ -30,7 +31,8 @@ def next_steps(
     """
     ready = [one for one in applied.functions if one.status == "ready"]
     created = {one.name for one in ready if one.action in ("create", "replace")}
-    specs = [spec for spec in project.functions if spec.name in created]
+    idle = {one.function for one in applied.idle_triggers}
+    specs = [spec for spec in project.functions if spec.name in created and (spec.crons or spec.name not in idle)]
     if not specs:
         return ()
     # A function for HTTP before those that crons and triggers call, and one that needs no token before the others.
@@ -44,7 +46,7 @@ def _call(common: CommonOptions, api: ApiOptions, spec: FunctionSpec, urls: Mapp
     if spec.triggers and api.local:
         first = spec.triggers[0]
         subject = ("--subject", "SUBJECT") if {"*", ">"} & set(first.address.split(".")) else ()
-        return suggested_command(common, api, "trigger", "send", f"{spec.name}/{first.name}", "MESSAGE", *subject)
+        return suggested_command(common, api, "trigger", "send", f"{spec.name}/{first.name}", _MESSAGE, *subject)
     url = shlex.quote(urls[spec.name])
     if spec.privacy != "private":
         return f"curl {url}"

@@ -34,20 +34,41 @@ class FunctionResult:
     failure: FnkitError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IdleTrigger:
+    """A trigger that receives nothing. ``reason`` says why, without a full stop."""
+
+    function: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return a sentence for the user."""
+        return (
+            f"The trigger {self.name} of {self.function} is idle and receives nothing: {self.reason}. "
+            "docs/triggers.md describes how to add a broker."
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
     """The result of a deploy.
 
     Attributes:
+        idle_triggers: Triggers that the API calls ``ready``, and that receive nothing.
         failures: Those that concern no single function.
-        notes: Sentences about what works, but not as one may expect.
     """
 
     plan: Plan
     namespace_id: str | None
     functions: tuple[FunctionResult, ...]
     failures: tuple[FnkitError, ...] = ()
-    notes: tuple[str, ...] = ()
+    idle_triggers: tuple[IdleTrigger, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what works, but not as one may expect."""
+        return tuple(str(one) for one in self.idle_triggers)
 
     @property
     def uploaded_bytes(self) -> int:

@@ -30,12 +30,12 @@ from fnkit.contract.platform import PlatformInfo
 from fnkit.deploy.apply import apply_plan
 from fnkit.deploy.apply_resources import ApplyContext, ArchivePaths
 from fnkit.deploy.cache import load_deployed_slices, save_deployed_slices, verify_secrets
-from fnkit.deploy.events import ApplyResult, EventCallback, ResourceStep
+from fnkit.deploy.events import ApplyResult, EventCallback, IdleTrigger, ResourceStep
 from fnkit.deploy.loading import ProjectIdentity, load_identity, load_project
 from fnkit.deploy.lock import deploy_lock
 from fnkit.deploy.observe import observe_attached_resources, observe_namespace
 from fnkit.deploy.retries import AdaptiveLimiter
-from fnkit.deploy.start_report import idle_trigger_notes
+from fnkit.deploy.start_report import find_idle_triggers
 from fnkit.deploy.target import DeployTarget, discover_target, local_notes
 from fnkit.deploy.user_cache import CacheDirectory
 from fnkit.errors import DeployError, ProjectError, ProjectInvalid, UsageError
@@ -315,19 +315,19 @@ def deploy(
             can_edit_code=prepared.target.info is not None,
         )
         applied = apply_plan(prepared.plan, prepared.observed, context)
-        applied = replace(applied, notes=_idle_triggers(prepared, applied, context))
+        applied = replace(applied, idle_triggers=_idle_triggers(prepared, applied, context))
         done = [one.name for one in applied.functions if one.failure is None]
         save_deployed_slices(prepared.desired, done, prepared.archives, cache.slices)
         return prepared, applied
 
 
-def _idle_triggers(inputs: DeployInputs, applied: ApplyResult, context: ApplyContext) -> tuple[str, ...]:
-    """Return notes about idle triggers of the functions that were deployed, or are as they should be."""
+def _idle_triggers(inputs: DeployInputs, applied: ApplyResult, context: ApplyContext) -> tuple[IdleTrigger, ...]:
+    """Return the idle triggers of the functions that were deployed, or are as they should be."""
     triggers = {one.name: len(one.triggers) for one in inputs.desired.functions}
     ready = {
         one.id: (one.name, triggers.get(one.name, 0)) for one in applied.functions if one.status == Status.READY
     }
-    return idle_trigger_notes(ready, context.api, context.limiter)
+    return find_idle_triggers(ready, context.api, context.limiter)
 
 
 def destroy(

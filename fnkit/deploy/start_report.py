@@ -14,7 +14,7 @@ from typing import Final
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import PlatformInfo, TriggerStatus
-from fnkit.deploy.events import FunctionResult
+from fnkit.deploy.events import FunctionResult, IdleTrigger
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import DeployError
 
@@ -60,10 +60,10 @@ def _import_failure(function: str, error: str) -> DeployError:
     )
 
 
-def idle_trigger_notes(
+def find_idle_triggers(
     declared: Mapping[str, tuple[str, int]], api: FunctionsApi, limiter: AdaptiveLimiter
-) -> tuple[str, ...]:
-    """Return a sentence for each trigger that will receive nothing, because its broker is missing.
+) -> tuple[IdleTrigger, ...]:
+    """Return the triggers that will receive nothing, because their broker is missing.
 
     Waits until the others are connected: the queue of a trigger can then be used.
 
@@ -87,8 +87,5 @@ def idle_trigger_notes(
 
     limiter.poll(all_known, timeout_seconds=_TRIGGER_TIMEOUT_SECONDS, max_interval=0.15)
     return tuple(
-        f"The trigger {one.name} of {declared[one.function_id][0]} is idle and receives nothing: {one.words}. "
-        "docs/triggers.md describes how to add a broker."
-        for one in known
-        if one.state == "idle"
+        IdleTrigger(declared[one.function_id][0], one.name, one.words) for one in known if one.state == "idle"
     )

@@ -6,6 +6,7 @@ import json
 import os
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,44 @@ def test_corrected_import_is_reported_no_more(deployed_project: Command, project
     assert fnkit("status", "--local", "--json").ok().json()["functions"][0]["import_error"] is None
 
 
+@contextmanager
+def queues_of_another_region(platform: PlatformUnderTest) -> Iterator[None]:
+    """Name an SQS service of a region that no trigger of a test names."""
+    brokers = platform.home / "brokers.toml"
+    brokers.touch(0o600)
+    entry = 'region = "nl-ams"\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "b"\n'
+    with _file_is_read(platform):
+        brokers.write_text(f"[[sqs]]\n{entry}")
+    yield
+    with _file_is_read(platform):
+        brokers.unlink()
+
+
+@contextmanager
+def _file_is_read(platform: PlatformUnderTest) -> Iterator[None]:
+    """Wait at the end until the platform has read the brokers file again."""
+
+    def times_read() -> int:
+        return platform.command("platform", "logs", "--lines", "100000").ok().stdout.count("Brokers: ")
+
+    before = times_read()
+    yield
+    wait_until(lambda: times_read() > before, what="the file is read")
+
+
+def test_nothing_is_suggested_for_a_trigger_that_is_idle(
+    platform: PlatformUnderTest, deployed_project: Command, project: Path
+) -> None:
+    (project / "fnkit.toml").write_text('name = "unsuggested"\n')
+    (project / "main.py").write_text(
+        'from fnkit import function, trigger\n@trigger(sqs="jobs")\n@function\ndef work(event, context): ...\n'
+    )
+    with queues_of_another_region(platform):
+        idle = deployed_project("deploy", "--local").ok().stdout
+    assert "is idle and receives nothing" in idle
+    assert "Try:" not in idle
+
+
 def test_deploy_says_which_triggers_are_idle_and_what_else_it_changed(
     platform: PlatformUnderTest, deployed_project: Command, project: Path
 ) -> None:
@@ -107,13 +146,8 @@ def test_deploy_says_which_triggers_are_idle_and_what_else_it_changed(
         "from fnkit import cron, function, trigger\n"
         '@cron("5 * * * *", name="hourly")\n@trigger(sqs="jobs")\n@function\ndef work(event, context): ...\n'
     )
-    brokers = platform.home / "brokers.toml"
-    brokers.touch(0o600)
-    entry = 'region = "nl-ams"\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "b"\n'
-    brokers.write_text(f"[[sqs]]\n{entry}")
-    wait_until(lambda: "Brokers: 0 NATS, 1 SQS" in fnkit("platform", "logs").ok().stdout, what="the file is read")
-    first = fnkit("deploy", "--local").ok()
-    brokers.unlink()
+    with queues_of_another_region(platform):
+        first = fnkit("deploy", "--local").ok()
     assert "\n  + cron hourly  5 * * * *\n" in first.stdout
     assert "\n  + trigger sqs-jobs  sqs jobs\n" in first.stdout
     assert "note: The trigger sqs-jobs of work is idle and receives nothing: no [[sqs]] entry in " in first.stdout

@@ -103,6 +103,7 @@ class BrokerConfig:
         before, self._error = (self._brokers, self._error), ""
         if status is None:
             self._brokers = Brokers()
+            _logger.info("Brokers: 0 NATS, 0 SQS: %s was removed.", self._file)
             return (self._brokers, self._error) != before
         try:
             self._brokers = read_brokers_file(self._file, self._environment)
