@@ -21,6 +21,7 @@ class FunctionResult:
         digest: Digest of the planned slice.
         seconds: Duration of the change.
         failure: Why the change failed, or ``None``.
+        import_error: The end of the traceback if it was deployed, but its handler cannot be imported; else empty.
     """
 
     name: str
@@ -32,6 +33,7 @@ class FunctionResult:
     id: str = ""
     uploaded_bytes: int = 0
     failure: FnkitError | None = None
+    import_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

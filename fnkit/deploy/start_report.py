@@ -34,7 +34,7 @@ def fail_unimportable(
         return list(results)
     errors = import_errors(limiter.call(api.platform_info))
     return [
-        replace(one, failure=_import_failure(one.name, errors[one.id]))
+        replace(one, failure=import_failure((one.name,), errors[one.id]), import_error=errors[one.id])
         if one.failure is None and one.status == Status.READY and one.id in errors
         else one
         for one in results
@@ -52,9 +52,17 @@ def shortened_traceback(error: str) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _import_failure(function: str, error: str) -> DeployError:
+def import_failure(functions: Sequence[str], error: str) -> DeployError:
+    """Return the failure of deployed functions whose handlers cannot be imported.
+
+    Args:
+        functions: Their names, at least one.
+        error: The end of the traceback, which is the same for all of them.
+    """
+    names = ", ".join(functions)
+    what = "was deployed, but its handler" if len(functions) == 1 else "were deployed, but their handlers"
     return DeployError(
-        f"{function} was deployed, but its handler cannot be imported:\n{shortened_traceback(error)}",
+        f"{names} {what} cannot be imported:\n{shortened_traceback(error)}",
         code="import-failed",
         hint="Every request gets an error until this is corrected and deployed.",
     )

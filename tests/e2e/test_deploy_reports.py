@@ -83,6 +83,20 @@ def test_function_that_cannot_be_imported_fails_the_deploy_and_the_status(
     assert reason in status.json()["functions"][0]["import_error"]
 
 
+def test_functions_of_one_module_that_cannot_be_imported_are_reported_together(
+    deployed_project: Command, project: Path
+) -> None:
+    (project / "fnkit.toml").write_text('name = "together"\n')
+    (project / "main.py").write_text(
+        "from fnkit import function\n"
+        "@function\ndef first(event, context): ...\n@function\ndef second(event, context): ...\n"
+        "import os\nos.environ['NOT_SET']\n"
+    )
+    failed = deployed_project("deploy", "--local").stdout
+    assert "first, second were deployed, but their handlers cannot be imported:\n" in failed
+    assert failed.count("KeyError: 'NOT_SET'") == 1
+
+
 def test_corrected_import_is_reported_no_more(deployed_project: Command, project: Path) -> None:
     fnkit = deployed_project
     (project / "fnkit.toml").write_text('name = "corrected"\n')

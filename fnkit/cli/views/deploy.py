@@ -28,6 +28,7 @@ from fnkit.cli.views.plan import change_to_json, resource_text, summary_line
 from fnkit.cli.views.problem import print_problem
 from fnkit.contract.enums import Status
 from fnkit.deploy.events import ApplyResult, FunctionResult
+from fnkit.deploy.start_report import import_failure
 from fnkit.errors import FnkitError
 from fnkit.plan import Action
 from fnkit.plan.model import AttachedResourceChange
@@ -74,7 +75,7 @@ class DeployView:
             console.print()
         for note in self._notes():
             print_note(console, note)
-        for failure in self.applied.all_failures:
+        for failure in self._distinct_failures():
             print_problem(console, failure.as_problem(), None)
         print_wrapped(console, self._last_sentence())
         if self.next_commands and not self.applied.failed:
@@ -88,6 +89,16 @@ class DeployView:
         result = state_cell("unchanged" if one.action == Action.KEEP else f"{one.action}d")
         changes = tuple(resource_text(change) for change in self._resource_changes(one))
         return Row((one.name, result, self.urls.get(one.name, "")), changes)
+
+    def _distinct_failures(self) -> tuple[FnkitError, ...]:
+        """Return the failures, with one for all functions that the same module keeps from being imported."""
+        names: dict[str, list[str]] = {}
+        for one in self.applied.functions:
+            if one.import_error:
+                names.setdefault(one.import_error, []).append(one.name)
+        imports = [import_failure(functions, error) for error, functions in names.items()]
+        others = [one.failure for one in self.applied.functions if one.failure is not None and not one.import_error]
+        return (*others, *imports, *self.applied.failures)
 
     def _last_sentence(self) -> Text:
         plan, sent = self.applied.plan, self.applied.uploaded_bytes
