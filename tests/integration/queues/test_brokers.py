@@ -246,5 +246,5 @@ def test_status_shows_trigger_states_without_passwords(platform: QueuePlatform) 
     assert states()["core-subject"] == "listening"
     text = fnkit("platform", "status").ok().stdout
     assert "without-broker idle: no NATS broker in" in text
-    assert "core-subject: no stream covers core.subject: each message is delivered at most once" in text
+    assert "core-subject listening: no stream covers core.subject: each message is delivered at most once" in text
     assert "right" not in text
