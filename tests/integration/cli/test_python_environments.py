@@ -194,6 +194,7 @@ def test_cache_that_cannot_be_written_is_an_error_with_a_hint(fnkit: Command, tm
 @pytest.mark.usefixtures("shop")
 def test_wheel_of_another_content_is_refused(fnkit: Command, index: PackageIndex) -> None:
     fnkit("lock", "--target", "local").ok()
+    fnkit("platform", "stop").ok()  # which the lock has asked for its runtimes
     index.replaced["shelf-1.0-py3-none-any.whl"] = b"another"
     failed = fnkit("invoke", "books", "--json")
     assert failed.code == 1
