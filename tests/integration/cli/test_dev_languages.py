@@ -140,6 +140,7 @@ def check_language(folder: Path, home: Path, language: LanguageProject) -> None:
         assert len(notes) == len(set(notes)), "each is told once"
 
 
+@pytest.mark.long
 def test_node_is_reloaded(tmp_path: Path) -> None:
     check_language(tmp_path / "project", tmp_path / "home", PROJECTS["node"])
 

@@ -313,6 +313,7 @@ def test_base_that_cannot_be_pulled_is_named_in_the_answer(tmp_path: Path) -> No
         assert base in control.log
 
 
+@pytest.mark.long
 def test_version_with_a_base_is_pulled_by_digest_while_a_newer_base_cannot_be_made(tmp_path: Path) -> None:
     with running_control(tmp_path) as control, connected_data_plane(control.settings.control_socket):
         registry = RegistryClient(control, control.settings.secret_key)

@@ -25,6 +25,7 @@ def test_start_fails_if_no_cluster_listens(tmp_path: Path, mode: tuple[str, ...]
     assert "secret-token" not in str(error)
 
 
+@pytest.mark.long
 def test_start_fails_if_the_cluster_is_silent(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and says nothing
         server = f"https://127.0.0.1:{listener.getsockname()[1]}"
