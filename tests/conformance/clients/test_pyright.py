@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TYPING = REPOSITORY / "tests" / "typing"
 MARK = "# refused"
-PYTHON_TEMPLATES = ("api", "cron", "http", "queue")
+PYTHON_TEMPLATES = ("api", "cron", "http", "queue", "sqs")
 
 
 def errors(project: Path, *files: str, mode: str) -> list[dict[str, Any]]:
