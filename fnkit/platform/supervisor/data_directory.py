@@ -227,23 +227,31 @@ def check_data_dir_readable(data_dir: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise PlatformError(
-            f"The data directory {data_dir} cannot be used: {error.strerror}.",
-            code="data-folder",
-            hint="Choose another one with --data-dir or FNKIT_HOME.",
-        ) from None
+        raise _unusable(data_dir, error) from None
     if os.access(data_dir, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         return
     if owner != os.geteuid():
-        raise PlatformError(
-            f"The data directory {data_dir} belongs to another user (uid {owner}).",
-            code="data-folder-owner",
-            hint="Choose another one with --data-dir or FNKIT_HOME.",
-        )
+        raise _of_another_user(data_dir, owner)
     raise PlatformError(
         f"The data directory {data_dir} cannot be read.",
         code="data-folder-permissions",
         hint=f"Its owner needs all rights: chmod 700 {data_dir}",
+    )
+
+
+def _unusable(data_dir: Path, error: OSError) -> PlatformError:
+    return PlatformError(
+        f"The data directory {data_dir} cannot be used: {error.strerror}.",
+        code="data-folder",
+        hint="Choose another one with --data-dir or FNKIT_HOME.",
+    )
+
+
+def _of_another_user(data_dir: Path, owner: int) -> PlatformError:
+    return PlatformError(
+        f"The data directory {data_dir} belongs to another user (uid {owner}).",
+        code="data-folder-owner",
+        hint="Choose another one with --data-dir or FNKIT_HOME.",
     )
 
 
@@ -265,17 +273,9 @@ def create_data_dir(data_dir: Path) -> None:
             f"{data_dir} is a file, not a directory.", code="data-folder", hint="Choose another data directory."
         ) from None
     except OSError as error:
-        raise PlatformError(
-            f"The data directory {data_dir} cannot be used: {error.strerror}.",
-            code="data-folder",
-            hint="Choose another one with --data-dir or FNKIT_HOME.",
-        ) from None
+        raise _unusable(data_dir, error) from None
     if found.st_uid != os.geteuid():
-        raise PlatformError(
-            f"The data directory {data_dir} belongs to another user (uid {found.st_uid}).",
-            code="data-folder-owner",
-            hint="Choose another one with --data-dir or FNKIT_HOME.",
-        )
+        raise _of_another_user(data_dir, found.st_uid)
     if names and not names & KNOWN_FILE_NAMES:
         raise PlatformError(
             f"{data_dir} contains other files and is not the data directory of a platform.",
