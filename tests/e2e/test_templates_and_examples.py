@@ -172,6 +172,7 @@ def processes_using(folder: Path) -> list[str]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)  # of the first builds in Go and Rust
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_demo_shows_a_response_and_a_cron_run_and_cleans_up(tmp_path: Path) -> None:
     process = start_demo(TMPDIR=str(tmp_path))
@@ -183,7 +184,6 @@ def test_demo_shows_a_response_and_a_cron_run_and_cleans_up(tmp_path: Path) -> N
     assert list(tmp_path.glob("fnkit-demo-*")) == []
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_bookshop_example_takes_orders(platform: PlatformUnderTest, tmp_path: Path) -> None:
     urls = deploy(platform, copy_example("bookshop", tmp_path))
     assert call(f"{urls['books']}?search=emma") == [{"number": 1, "title": "Emma", "cents": 990}]
@@ -192,6 +192,7 @@ def test_bookshop_example_takes_orders(platform: PlatformUnderTest, tmp_path: Pa
     assert call(urls["forget-orders"], {"days": 90}) == "forgot orders older than 90 days"
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_demo_stops_its_processes_on_ctrl_c(tmp_path: Path) -> None:
     process = start_demo(TMPDIR=str(tmp_path))
     wait_until(lambda: list(tmp_path.glob("fnkit-demo-*/platform/run.json")), what="the demo's platform")
