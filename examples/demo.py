@@ -207,7 +207,7 @@ def tell_more(platform: dict, hello: str) -> None:
 def wait_for_reader() -> None:
     """Keep the URLs alive for whoever sits at this terminal; a program that runs the demo is not kept waiting."""
     if sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("CI"):
-        with suppress(EOFError):  # Ctrl-D, or a terminal that nobody types in
+        with suppress(EOFError):  # Ctrl-D, or the end of the terminal's input
             console.input("\n  The URLs answer until you press Enter. ")
 
 

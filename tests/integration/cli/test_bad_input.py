@@ -17,7 +17,6 @@ from tests.support.scripted_server import scripted_server
 from tests.support.terminal import terminal
 from tests.support.verb_tables import (
     BUNDLES,
-    PROJECT_WITH_EVERYTHING,
     READS_PROJECT,
     call,
     check_error,
@@ -26,14 +25,6 @@ from tests.support.verb_tables import (
     unchanged,
 )
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def shop(project: Path) -> Path:
-    """A valid project with a function, a cron and a trigger."""
-    (project / "fnkit.toml").write_text('name = "shop"\n')
-    (project / "main.py").write_text(PROJECT_WITH_EVERYTHING)
-    return project
 
 
 @pytest.mark.parametrize("verb", rows(READS_PROJECT))

@@ -19,21 +19,12 @@ from tests.support.verb_tables import (
     CALLS_API,
     CREDENTIALS,
     LOCAL_ONLY,
-    PROJECT_WITH_EVERYTHING,
     call,
     check_error,
     empty_api,
     rows,
     unchanged,
 )
-
-
-@pytest.fixture
-def shop(project: Path) -> Path:
-    """A valid project with a function, a cron and a trigger."""
-    (project / "fnkit.toml").write_text('name = "shop"\n')
-    (project / "main.py").write_text(PROJECT_WITH_EVERYTHING)
-    return project
 
 
 @pytest.mark.parametrize("verb", rows(CALLS_API))
