@@ -155,14 +155,28 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
-    """A real platform at normal clock speed, shared by all tests: each one uses its own namespace."""
+def session_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
+    """Run a real platform at normal clock speed."""
     with running_platform(tmp_path_factory.mktemp("platform")) as running:
         yield running
 
 
+@pytest.fixture(scope="module")
+def platform(session_platform: PlatformUnderTest) -> Iterator[PlatformUnderTest]:
+    """A real platform at normal clock speed, empty for each module, whose tests share it."""
+    yield session_platform
+    session_platform.delete_namespaces()
+
+
 @pytest.fixture(scope="session")
-def manual_clock_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
-    """A real platform whose clock only ``advance`` moves."""
+def session_manual_clock_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
+    """Run a real platform whose clock only ``advance`` moves."""
     with running_platform(tmp_path_factory.mktemp("manual"), "--manual-clock") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def manual_clock_platform(session_manual_clock_platform: PlatformUnderTest) -> Iterator[PlatformUnderTest]:
+    """A real platform whose clock only ``advance`` moves, empty for each module, whose tests share it."""
+    yield session_manual_clock_platform
+    session_manual_clock_platform.delete_namespaces()

@@ -8,12 +8,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fnkit.contract.limits import REGIONS
 from tests.support.command import Command
 from tests.support.engine_under_test import engine_under_test
 from tests.support.http_response import HttpResponse
+from tests.support.waiting import wait_until
 
 __all__ = ["PlatformUnderTest", "api_get", "call_function", "running_platform"]
 
@@ -56,6 +59,30 @@ class PlatformUnderTest:
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             answer.read()
+
+    def delete_namespaces(self) -> None:
+        """Delete every namespace with all that is in it; return when none is left."""
+        for region in REGIONS:
+            wait_until(partial(self._has_no_namespaces, region), what="the end of the namespaces")
+
+    def _has_no_namespaces(self, region: str) -> bool:
+        """Ask for the deletion of the namespaces of one page; return whether there were none."""
+        found = self.send("GET", f"regions/{region}/namespaces?page_size=100")["namespaces"]
+        assert isinstance(found, list)
+        for namespace in found:
+            if namespace["status"] != "deleting":
+                self.send("DELETE", f"regions/{region}/namespaces/{namespace['id']}")
+        return not found
+
+    def send(self, method: str, path: str) -> dict[str, object]:
+        """Send a request to the API with the platform's key, and return the JSON object of the answer."""
+        request = urllib.request.Request(
+            f"{self.api_url}/functions/v1beta1/{path}", method=method, headers={"X-Auth-Token": self.secret_key}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            document = json.load(answer)
+        assert isinstance(document, dict)
+        return document
 
 
 @contextmanager
@@ -103,11 +130,4 @@ def call_function(
 
 def api_get(platform: PlatformUnderTest, path: str) -> dict[str, object]:
     """GET a path of the fr-par API with the platform's key, and return the JSON object."""
-    request = urllib.request.Request(
-        f"{platform.api_url}/functions/v1beta1/regions/fr-par/{path}",
-        headers={"X-Auth-Token": platform.secret_key},
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        document = json.load(answer)
-    assert isinstance(document, dict)
-    return document
+    return platform.send("GET", f"regions/fr-par/{path}")

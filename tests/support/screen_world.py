@@ -76,7 +76,6 @@ def report_10(event, context):
 _CHANGED = (
     ("memory=256", "memory=512"),
     ('return "only for you"', 'return "for you alone"'),
-    ('"HOURLY"', '"30 * * * *"'),
     ("report_10", "summary"),
 )
 _INVALID = """\
@@ -150,9 +149,10 @@ def _prepared(root: Path, platform: PlatformUnderTest) -> ScreenWorld:
     now = datetime.now(UTC)
     # Never the same minute of the hour, but always as far away.
     nightly, hourly = now + timedelta(hours=15, minutes=30), now + timedelta(minutes=35)
+    earlier = hourly - timedelta(minutes=15)
     schedules = {"NIGHTLY": f"{nightly:%M} {nightly:%H} * * *", "HOURLY": f"{hourly:%M} * * * *"}
     main = re.sub("NIGHTLY|HOURLY", lambda name: schedules[name[0]], _MAIN)
-    changed = _MAIN.replace("NIGHTLY", schedules["NIGHTLY"])
+    changed = main.replace(schedules["HOURLY"], f"{earlier:%M} * * * *")
     for before, after in _CHANGED:
         assert before in changed, before
         changed = changed.replace(before, after)
@@ -177,6 +177,7 @@ def _prepared(root: Path, platform: PlatformUnderTest) -> ScreenWorld:
             RUNTIME: "python313",
             schedules["NIGHTLY"]: "30 03 * * *",
             schedules["HOURLY"]: "45 * * * *",
+            f"{earlier:%M} * * * *": "30 * * * *",
         },
     )
     _deploy(world)

@@ -132,8 +132,9 @@ _AWAY = re.compile(r"(Mon 2026-11-30 14:05  (?:‹dim›)?)in \d+ (?:s|min|h|d)\
 
 def normalised(text: str, literals: Mapping[str, str]) -> str:
     """Return the text with what differs between runs replaced, in the same width where it is in a table."""
-    for literal in sorted(literals, key=len, reverse=True):
-        text = text.replace(literal, literals[literal])
+    # In one pass: what one literal is shown as can be another literal.
+    found = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))))
+    text = found.sub(lambda literal: literals[literal[0]], text)
     for pattern, shown in _SAME_LENGTH:
         text = pattern.sub(shown, text)
     text = _AWAY.sub(r"\1in 2 h", text)

@@ -77,7 +77,7 @@ class FunctionMetricsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         busy: Instances that serve a request.
         starting: Instances that are starting.
         queued: Requests that wait for an instance.
-        memory_bytes: Memory used by its instances; ``None`` if this machine does not report it.
+        memory_bytes: Memory used by its instances within the last second; ``None`` if this machine does not tell.
     """
 
     function_id: str

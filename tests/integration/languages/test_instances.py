@@ -140,7 +140,8 @@ def test_function_scales_to_its_maximum_and_to_zero(
         assert {status.result()[0] for status in statuses} == {200}
     metrics = function_metrics(plane, route)
     assert (metrics.idle, metrics.requests) == (3, {200: 4})
-    assert metrics.memory_bytes
+    # Memory is read once a second at most: the last reading may be from before the start.
+    wait_until(lambda: function_metrics(plane, route).memory_bytes, what="a reading of the memory")
     has_names = plane.settings.isolation != "none"
     assert len(plane.instances_of(name)) == (3 if has_names else 0)
     plane.control.send(
