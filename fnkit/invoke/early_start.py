@@ -33,6 +33,7 @@ class HandlerStart:
         self._record = record
         self._has_terminal = has_terminal
         self._early = self._start_early()
+        self._connected: HandlerProcess | None = None
 
     def _start_early(self) -> HandlerProcess | None:
         try:
@@ -71,6 +72,7 @@ class HandlerStart:
                 self._write(python, settings)
             if connection is None or process is None:
                 raise AssertionError("a process without early imports accepts its settings")
+            self._connected = process
             yield connection
             process.finish()
         finally:
@@ -95,6 +97,10 @@ class HandlerStart:
             self._record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary.write_text(json.dumps([python, known]))
             temporary.replace(self._record)
+
+    def peak_memory(self) -> int | None:
+        """Return the most memory that the connected process has used, in bytes; ``None`` if it is not known."""
+        return None if self._connected is None else self._connected.peak_memory()
 
     def close(self) -> None:
         """End a process that nobody needed."""

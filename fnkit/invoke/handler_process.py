@@ -17,6 +17,7 @@ from typing import IO, Final, TypeAlias
 from fnkit import worker
 from fnkit.errors import InvokeError
 from fnkit.invoke.handler_connection import HandlerConnection, accept_handler
+from fnkit.invoke.peak_memory import peak_memory
 
 LineCallback: TypeAlias = Callable[[str], None]
 
@@ -96,6 +97,10 @@ class HandlerProcess:
         self._lines.pass_on(on_line)
         self._connection.wait_until_ready()
         return self._connection
+
+    def peak_memory(self) -> int | None:
+        """Return the most memory that it has used, in bytes; ``None`` if it is not known or it has ended."""
+        return peak_memory(self._child.pid)
 
     def finish(self) -> None:
         """Let the process end by itself for a moment: exit handlers may print lines too.

@@ -94,12 +94,16 @@ def invoke_local(
 
     settings = _worker_settings(project, spec, environment, variables, start.home)
     timeout = spec.timeout / _NANOSECONDS if has_timeout else None
+    memory_bytes = None
     try:
         with start.connect(environment.python, settings, record_line) as connection:
             response, milliseconds = _call(connection, document, spec.name, timeout)
+            memory_bytes = start.peak_memory()
     except HandlerProcessEnded as ended:
         response, milliseconds = map_failure(str(ended)), 0.0
-    return InvocationResult(response=response, duration_ms=milliseconds, logs=tuple(logs))
+    return InvocationResult(
+        response=response, duration_ms=milliseconds, logs=tuple(logs), memory_bytes=memory_bytes
+    )
 
 
 def _encode_request(

@@ -35,8 +35,10 @@ class InvocationResult:
         response: The response that a client receives.
         duration_ms: Milliseconds from sending the request to the end of the response.
         logs: The lines that the handler printed; empty if a platform keeps them.
+        memory_bytes: The most memory that a local handler used; ``None`` if it is not known.
     """
 
     response: MappedResponse
     duration_ms: float
     logs: tuple[str, ...]
+    memory_bytes: int | None = None

@@ -21,10 +21,13 @@ from fnkit.errors import UsageError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from fnkit.cli.output import Output
     from fnkit.invoke.early_start import HandlerStart
     from fnkit.invoke.model import InvocationRequest, InvocationResult
+    from fnkit.project.model import FunctionSpec
 
 _FIRST_SERVER_ERROR = 500
+_MEGABYTE = 1024 * 1024
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
 
 
@@ -129,7 +132,7 @@ def _invoke_local(
     if is_default and crons:
         announce_cron(common.output, crons[0].name, len(crons))
         request = cron_request(crons[0].args, request.headers)
-    return invoke_local(
+    answer = invoke_local(
         local.project,
         local.function,
         request,
@@ -139,6 +142,18 @@ def _invoke_local(
         on_line=_discard if common.output.as_json else common.output.message,
         has_timeout=has_timeout,
     )
+    _warn_of_memory(common.output, local.function, answer)
+    return answer
+
+
+def _warn_of_memory(output: Output, function: FunctionSpec, answer: InvocationResult) -> None:
+    """Say if the handler used more memory than its function has: nothing limits it here."""
+    used = (answer.memory_bytes or 0) // _MEGABYTE
+    if used > function.memory:
+        output.warning(
+            f"{function.name} used {used} MB, more than its {function.memory} MB. "
+            "Deployed, it would be stopped, and the response would be 502."
+        )
 
 
 def _discard(_line: str) -> None:

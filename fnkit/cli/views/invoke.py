@@ -20,7 +20,7 @@ class InvokeView:
     result: InvocationResult
 
     def to_json(self) -> dict[str, object]:
-        """Return ``status, headers, body, is_base64, duration_ms, logs``.
+        """Return ``status, headers, body, is_base64, duration_ms, memory_bytes, logs``.
 
         A header that occurs more than once is a list. A body that is not UTF-8 is base64, with ``is_base64`` true.
         """
@@ -32,6 +32,7 @@ class InvokeView:
             "body": body,
             "is_base64": is_base64,
             "duration_ms": self.result.duration_ms,
+            "memory_bytes": self.result.memory_bytes,
             "logs": list(self.result.logs),
         }
 

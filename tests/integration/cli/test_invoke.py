@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,11 @@ def hangs(event, context):
     time.sleep(3600)
 
 
+@fnkit.function(memory=128)
+def hog(event, context):
+    return str(len(b"x" * int(event["body"])))
+
+
 @fnkit.function
 def unavailable(event, context):
     return {"statusCode": 503, "body": "later"}
@@ -81,7 +88,7 @@ def _echo(fnkit: Command, *arguments: str, **variables: str) -> dict[str, dict[s
 @pytest.mark.usefixtures("shop")
 def test_json_result_has_documented_keys_and_captured_logs(fnkit: Command) -> None:
     response = _invoke(fnkit, "structured")
-    assert list(response) == ["status", "headers", "body", "is_base64", "duration_ms", "logs"]
+    assert list(response) == ["status", "headers", "body", "is_base64", "duration_ms", "memory_bytes", "logs"]
     assert (response["status"], response["body"]) == (201, '{"a":1}')
     assert response["headers"] == {
         "Access-Control-Allow-Origin": "*",
@@ -97,6 +104,20 @@ def test_text_result_is_body_on_stdout_and_summary_on_stderr(fnkit: Command) -> 
     result = fnkit("invoke", "structured").ok()
     assert result.stdout == '{"a":1}'
     assert result.stderr.startswith("201 in ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak of a process")
+@pytest.mark.usefixtures("shop")
+def test_use_of_more_memory_than_the_function_has_is_a_warning(fnkit: Command) -> None:
+    modest = fnkit("invoke", "hog", "--data", "1000").ok()
+    assert "warning" not in modest.stderr
+    greedy = fnkit("invoke", "hog", "--data", str(160 * 2**20)).ok()
+    warning = re.search(r"(?m)^warning: hog used (\d+) MB, more than its 128 MB\. Deployed", greedy.stderr)
+    assert warning is not None
+    assert 160 <= int(warning[1]) < 250
+    used = _invoke(fnkit, "hog", "--data", str(160 * 2**20))["memory_bytes"]
+    assert isinstance(used, int)
+    assert used > 160 * 2**20
 
 
 @pytest.mark.usefixtures("shop")
