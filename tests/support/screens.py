@@ -242,6 +242,7 @@ SCREENS = (
     Screen("deploy-problems", "deploy --local", _invalid, code=2),
     Screen("deploy-failed", "deploy --stage {stage} --local", _failing, code=1, after=_destroy(_failing)),
     Screen("status", "status --local"),
+    Screen("status-verbose", "status --local --verbose"),
     Screen("status-missing", "status --local", _changed),
     Screen("status-undeployed", "status --stage {stage} --local"),
     Screen("invoke", "invoke books --path /catalogue"),

@@ -27,5 +27,5 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
         inspection = read_project_status(
             identity, client, environ=os.environ, cache=open_cache_directory(os.environ), report=progress.report
         )
-    common.output.result(StatusView(inspection, identity.root))
+    common.output.result(StatusView(inspection, identity.root, common.output.verbosity > 0))
     return 1 if inspection.has_errors or inspection.drift_problem is not None else None

@@ -39,10 +39,17 @@ _FUNCTION_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The deployed functions, and their differences from the project in ``root``."""
+    """The deployed functions, and their differences from the project.
+
+    Args:
+        inspection: What was found.
+        root: The project's directory.
+        verbose: Whether the text includes the host name of each function.
+    """
 
     inspection: ProjectStatus
     root: Path
+    verbose: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return ``namespace, region, functions[…], foreign``, and ``obstacle`` if the comparison failed."""
@@ -63,7 +70,7 @@ class StatusView:
         print_table(
             console,
             (Column("FUNCTION", NAME_STYLE), Column("STATUS"), Column("RUNTIME"), Column("URL", URL_STYLE)),
-            [_row(one) for one in self.inspection.functions],
+            [self._row(one) for one in self.inspection.functions],
         )
         for resource in self.inspection.foreign:
             print_wrapped(console, Text(f"not managed by fnkit: {resource}", "dim"), hanging=2)
@@ -72,10 +79,10 @@ class StatusView:
             print_wrapped(console, Text("The project could not be compared:", "yellow"))
             print_problem(console, self.inspection.drift_problem, self.root)
 
-
-def _row(one: FunctionStatus) -> Row:
-    status = safe_text(_NOT_DEPLOYED if one.status == _MISSING else one.status, _status_style(one))
-    return Row((one.name, status, one.runtime, one.url), tuple(_details(one)))
+    def _row(self, one: FunctionStatus) -> Row:
+        status = safe_text(_NOT_DEPLOYED if one.status == _MISSING else one.status, _status_style(one))
+        domain = [safe_text(one.domain, URL_STYLE)] if self.verbose and one.domain not in one.url else []
+        return Row((one.name, status, one.runtime, one.url), (*domain, *_details(one)))
 
 
 def _details(one: FunctionStatus) -> Iterator[Text]:
