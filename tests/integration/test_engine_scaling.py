@@ -100,6 +100,30 @@ def test_out_of_memory_instance_is_replaced_and_logged(plane: DataPlaneProcess) 
         assert any("out of memory" in line.message for line in plane.log_lines(route) if line.stream == "system")
 
 
+@pytest.mark.parametrize(("count", "reason"), [(200, "out of memory"), (2500, "exit 2")])
+def test_memory_error_of_a_program_counts_if_only_its_stack_follows(
+    plane: DataPlaneProcess, count: int, reason: str
+) -> None:
+    source = f"""
+import fcntl, os, struct, termios
+
+def write(line):
+    os.write(2, line)
+    while struct.unpack("i", fcntl.ioctl(2, termios.FIONREAD, bytes(4)))[0]:
+        pass  # so that each line is read alone
+
+def handle(event, context):
+    write(b"fatal error: out of memory\\n")
+    for number in range({count}):
+        write(b"goroutine %d [running]:\\n" % number)
+    os._exit(2)
+"""
+    route = plane.deploy(f"stack-{count}", source)
+    reply = plane.call(f"stack-{count}")
+    assert (reply.status, reason in reply.body.decode()) == (502, True)
+    wait_until(lambda: plane.exit_reasons(route.function_id) == [reason])
+
+
 def test_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
     plane.deploy("victim", HANDLER, min_scale=1, max_scale=1)
     before = instance_id(plane.call("victim"))

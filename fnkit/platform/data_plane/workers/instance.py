@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import select
 import signal
-from collections import deque
 from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Final
@@ -26,17 +26,17 @@ from fnkit.platform.model.log_record import LogStream
 
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _MAX_LINE_BYTES: Final = 65536
-_MEMORY_ERRORS: Final = (  # of V8, PHP, Go and Rust
-    b"JavaScript heap out of memory",
-    b"Out of memory",
-    b"runtime: out of memory",
-    b"runtime: cannot allocate memory",
-    b"fatal error: out of memory",
-    b"fatal error: failed to reserve page summary memory",
-    b"memory allocation of ",
+_MEMORY_ERROR: Final = re.compile(  # of V8, PHP, Go and Rust
+    b"JavaScript heap out of memory"
+    b"|Out of memory"
+    b"|runtime: out of memory"
+    b"|runtime: cannot allocate memory"
+    b"|fatal error: out of memory"
+    b"|fatal error: failed to reserve page summary memory"
+    b"|memory allocation of "
 )
 """What a program writes to stderr that ends for lack of memory before the kernel or the platform ends it."""
-_KEPT_READS: Final = 32  # of stderr: a stack follows the message, line by line
+_STACK_LINES: Final = 2000  # of stderr after the message: the stacks of all goroutines
 
 
 class _StartupStatus(msgspec.Struct):
@@ -69,7 +69,7 @@ class LocalInstance(ConnectedInstance):
         self._is_reaped = False
         self._is_disconnected = False
         self._is_finished = False
-        self._last_errors: deque[Collection[bytes]] = deque(maxlen=_KEPT_READS)
+        self._lines_since_memory_error: int | None = None
         self._output = OutputReader(self._loop, process.streams(), self._log)
         process.exited.add_done_callback(self._on_exited)
 
@@ -146,8 +146,15 @@ class LocalInstance(ConnectedInstance):
 
     def _log(self, stream: LogStream, lines: Collection[bytes]) -> None:
         if stream == "stderr":
-            self._last_errors.append(lines)
+            self._note_memory_error(lines)
         self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
+
+    def _note_memory_error(self, lines: Collection[bytes]) -> None:
+        """Note whether stderr tells of memory; how it is divided into reads depends on the load of the machine."""
+        if _MEMORY_ERROR.search(b"\n".join(lines)):
+            self._lines_since_memory_error = 0
+        elif self._lines_since_memory_error is not None:
+            self._lines_since_memory_error += len(lines)
 
     def _on_response_end(self) -> None:
         # Now, so that the log attributes what the handler has written to this request.
@@ -193,9 +200,8 @@ class LocalInstance(ConnectedInstance):
         self._finish(self.reason or _describe_status(self._wait_status))
 
     def _reported_memory_error(self) -> bool:
-        """Return whether the last that it has written to stderr is that it has no memory left."""
-        lines = (line for lines in self._last_errors for line in lines)
-        return any(error in line for line in lines for error in _MEMORY_ERRORS)
+        """Return whether the last that it has written to stderr is that it has no memory left, and stacks."""
+        return self._lines_since_memory_error is not None and self._lines_since_memory_error <= _STACK_LINES
 
 
 def _was_killed(status: int | None) -> bool:
