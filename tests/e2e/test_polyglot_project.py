@@ -103,6 +103,7 @@ def test_five_languages_are_planned_without_running_a_build(
 
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # of the first builds in Go and Rust
 def test_archives_of_five_languages_are_uploaded(
     scaleway: Command, platform: PlatformUnderTest, polyglot: Path, tmp_path: Path
 ) -> None:

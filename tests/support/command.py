@@ -49,10 +49,10 @@ class Command:
         *arguments: str,
         cwd: Path | None = None,
         stdin: str = "",
-        timeout: float = 100,
+        timeout: float | None = None,
         **variables: str | None,
     ) -> Completed:
-        """Run the command and return its result."""
+        """Run the command and return its result. By default, only the time of the test limits it."""
         done = subprocess.run(
             [str(FNKIT), *arguments],
             cwd=cwd,
