@@ -9,6 +9,7 @@ from fnkit.authoring import (
     Context,
     Cookie,
     Event,
+    FunctionUrl,
     Header,
     HttpError,
     Path,
@@ -17,6 +18,7 @@ from fnkit.authoring import (
     cron,
     function,
     trigger,
+    url_of,
 )
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Context",
     "Cookie",
     "Event",
+    "FunctionUrl",
     "Header",
     "HttpError",
     "Path",
@@ -33,6 +36,7 @@ __all__ = [
     "cron",
     "function",
     "trigger",
+    "url_of",
 ]
 
 __version__ = "0.1.0"

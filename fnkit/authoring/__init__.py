@@ -4,6 +4,7 @@ This package ships inside every Python bundle, so it imports only the standard l
 """
 
 from fnkit.authoring.decorators import cron, function, trigger
+from fnkit.authoring.function_url import FunctionUrl, url_of
 from fnkit.authoring.parameters import Body, Cookie, Header, HttpError, Path, Query
 from fnkit.authoring.types import Context, Event, Response
 
@@ -12,6 +13,7 @@ __all__ = [
     "Context",
     "Cookie",
     "Event",
+    "FunctionUrl",
     "Header",
     "HttpError",
     "Path",
@@ -20,4 +22,5 @@ __all__ = [
     "cron",
     "function",
     "trigger",
+    "url_of",
 ]

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import Field, FrozenInstanceError, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
+from fnkit.authoring.function_url import FunctionUrl
+
 DECLARATIONS_ATTRIBUTE = "__fnkit__"
 """Attribute of a handler that holds its declarations: one tuple, in source order."""
 
@@ -95,7 +97,7 @@ class FunctionDeclaration(_FrozenDataclass):
     http_option: str | None = None
     sandbox: str | None = None
     description: str | None = None
-    env: Mapping[str, str] | None = None
+    env: Mapping[str, str | FunctionUrl] | None = None
     secrets: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     domains: tuple[str, ...] | None = None

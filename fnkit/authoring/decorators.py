@@ -21,6 +21,7 @@ from fnkit.authoring.declarations import (
     FunctionDeclaration,
     TriggerDeclaration,
 )
+from fnkit.authoring.function_url import FunctionUrl
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
 """A handler of any kind, or an ASGI or WSGI application. The decorators preserve its exact type."""
@@ -47,7 +48,7 @@ class FunctionOptions(TypedDict, total=False):
     http_option: Literal["enabled", "redirected"] | None
     sandbox: Literal["v1", "v2"] | None
     description: str | None
-    env: Mapping[str, str] | None
+    env: Mapping[str, str | FunctionUrl] | None
     secrets: Iterable[str] | None
     tags: Iterable[str] | None
     domains: Iterable[str] | None
@@ -78,7 +79,7 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
     http_option: Literal["enabled", "redirected"] | None = None,
     sandbox: Literal["v1", "v2"] | None = None,
     description: str | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | FunctionUrl] | None = None,
     secrets: Iterable[str] | None = None,
     tags: Iterable[str] | None = None,
     domains: Iterable[str] | None = None,
@@ -104,7 +105,7 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
         http_option: ``enabled``, or ``redirected`` to redirect plain HTTP to HTTPS.
         sandbox: Execution environment, ``v2`` (recommended) or ``v1``.
         description: Default: the first line of the handler's docstring.
-        env: Environment variables.
+        env: Environment variables: strings, or the URL of another function of the project as ``url_of("name")``.
         secrets: Names of secret environment variables. Their values are read on the deploying machine.
         tags: Custom labels.
         domains: Custom hostnames that route to this function.

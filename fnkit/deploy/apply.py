@@ -1,5 +1,7 @@
 """Applies a plan: namespace first, functions in parallel, deletions last.
 
+Functions whose URLs others need (``url_of``) are created before the parallel part, without code.
+
 Nothing is deleted after a failure: functions that still serve are worth more than a tidy namespace, and the next
 deploy deletes them. An interrupt stops every thread between two requests; the next plan completes unfinished work.
 
@@ -21,19 +23,23 @@ from typing import Final
 from msgspec.structs import asdict
 
 from fnkit.contract.enums import Status
-from fnkit.contract.requests import CreateFunction, FunctionFields, UpdateFunction
+from fnkit.contract.requests import FunctionFields, UpdateFunction
 from fnkit.contract.resources import Function
 from fnkit.contract.runtimes import python_version
 from fnkit.deploy.apply_resources import (
     ApplyContext,
     apply_attached_resources,
     apply_namespace,
-    create_owned,
-    delete_and_wait,
     delete_namespace,
     secret_inputs,
 )
 from fnkit.deploy.archive_edit import changes_code_only, deploy_end, find_archive_end
+from fnkit.deploy.create_functions import (
+    CreatedFunctions,
+    create_function,
+    create_referenced_functions,
+    delete_function,
+)
 from fnkit.deploy.events import ApplyResult, ApplyStarted, EventCallback, FunctionResult, ResourceFinished
 from fnkit.deploy.retries import DeployInterrupted, wait_for_function
 from fnkit.deploy.start_report import fail_unimportable
@@ -64,12 +70,14 @@ def apply_plan(plan: Plan, observed: ObservedState, context: ApplyContext) -> Ap
     context = replace(context, namespace_id=namespace_id or "")
     live = {function.name: function for function in observed.functions}
     deployments = [change for change in functions if change.action is not Action.DELETE]
-    results = fail_unimportable(_apply_in_parallel(plan, deployments, live, context), context.api, context.limiter)
+    created = create_referenced_functions(plan, context)
+    results = _apply_in_parallel(plan, deployments, live, context, created)
+    results = fail_unimportable(results, context.api, context.limiter)
     deletions = [change for change in functions if change.action is Action.DELETE]
     if any(result.failure for result in results):
         failures = _skipped_deletions(deletions)
         return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results), failures=failures)
-    results += _apply_in_parallel(plan, deletions, live, context)
+    results += _apply_in_parallel(plan, deletions, live, context, CreatedFunctions())
     if namespace_change is not None and not any(result.failure for result in results):
         delete_namespace(namespace_change, context)
     return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results))
@@ -97,7 +105,11 @@ def _apply_namespace_change(change: NamespaceChange | None, context: ApplyContex
 
 
 def _apply_in_parallel(
-    plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], context: ApplyContext
+    plan: Plan,
+    changes: Iterable[FunctionChange],
+    live: Mapping[str, Function],
+    context: ApplyContext,
+    created: CreatedFunctions,
 ) -> list[FunctionResult]:
     """Apply changes in threads. The limiter, not the number of threads, bounds concurrent requests."""
     pending = list(changes)
@@ -108,7 +120,9 @@ def _apply_in_parallel(
     try:
         for change in pending:
             resource_changes = plan.attached_changes(change.name)
-            futures[pool.submit(_apply_function, change, resource_changes, live.get(change.name), context)] = change
+            function = live.get(change.name)
+            future = pool.submit(_apply_function, change, resource_changes, function, context, created)
+            futures[future] = change
         for future in as_completed(futures):
             _report_finished(future.result(), context.report)
     except BaseException:
@@ -146,6 +160,7 @@ def _apply_function(
     resource_changes: tuple[AttachedResourceChange, ...],
     live: Function | None,
     context: ApplyContext,
+    created: CreatedFunctions,
 ) -> FunctionResult:
     """Apply the change of one function. A failure is part of the result, not raised.
 
@@ -154,21 +169,23 @@ def _apply_function(
         resource_changes: The changes of its crons, domains and triggers.
         live: The function as observed, ``None`` if it does not exist.
         context: The API and shared inputs.
+        created: The functions that exist already because others need their URLs.
     """
     started = time.monotonic()
     uploaded = 0
-    function = live
+    function = created.functions.get(change.name, live)
     failure: FnkitError | None = None
     try:
         match change.action:
             case Action.KEEP:
                 pass
             case Action.DELETE:
-                _delete_function(change, context)
+                delete_function(change, context)
                 function = None
             case Action.CREATE | Action.UPDATE | Action.REPLACE:
                 _wait_until_stable(live, context)
-                function, uploaded = _deploy_function(change, resource_changes, live, context)
+                complete, existing = created.complete(change), created.functions.get(change.name)
+                function, uploaded = _deploy_function(complete, resource_changes, live, existing, context)
                 failure = _check_ready(function, context)
                 if failure is not None and live is not None:
                     function, failure = _try_rollback(live, function, failure, context)
@@ -200,6 +217,7 @@ def _deploy_function(
     change: FunctionChange,
     resource_changes: tuple[AttachedResourceChange, ...],
     live: Function | None,
+    created: Function | None,
     context: ApplyContext,
 ) -> tuple[Function, int]:
     settings = change.settings
@@ -207,14 +225,8 @@ def _deploy_function(
         raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
     on_step = context.step_callback(change.name)
     function_id = change.id
-    if change.action is Action.REPLACE:
-        on_step("deleting the old function")
-        _delete_function(change, context)
-        function_id = None
-    if function_id is None:
-        on_step("creating")
-        request = _create_request(change, settings, context.namespace_id)
-        function_id = create_owned(context.api.functions, request, context.namespace_id, context).id
+    if function_id is None or change.action is Action.REPLACE:
+        function_id = (create_function(change, context) if created is None else created).id
     uploaded = 0
     if live is not None and (edited := _edit_code(change, settings, resource_changes, live, context)) is not None:
         return edited
@@ -239,7 +251,9 @@ def _edit_code(
     previous = context.previous_archives.get(read_ownership(live.tags).code_digest or "")
     archive = context.archives.get(change.archive or "")
     is_python = python_version(settings.runtime) is not None
-    is_possible = context.can_edit_code and change.action is Action.UPDATE and change.id == live.id and is_python
+    is_possible = (
+        context.platform is not None and change.action is Action.UPDATE and change.id == live.id and is_python
+    )
     if not is_possible or previous is None or archive is None:
         return None
     if any(resource.action is not Action.KEEP for resource in resource_changes):
@@ -250,21 +264,6 @@ def _edit_code(
     context.step_callback(change.name)("deploying")
     function = context.limiter.call(lambda: deploy_end(context.api, live, body, end))
     return None if function is None else (function, len(end.content))
-
-
-def _create_request(change: FunctionChange, settings: FunctionConfig, namespace_id: str) -> CreateFunction:
-    """Return the request that creates a function: name, runtime and owner tags only.
-
-    All other settings follow in the final PATCH, together with the digest.
-    """
-    return CreateFunction(
-        name=change.name,
-        namespace_id=namespace_id,
-        runtime=settings.runtime,
-        handler=settings.handler,
-        privacy=settings.privacy,
-        tags=list(change.tags),
-    )
 
 
 def _upload_archive(function_id: str, archive: Path, context: ApplyContext) -> int:
@@ -308,14 +307,6 @@ def _update_request(
         secret_environment_variables=secret_inputs(change.secrets, secrets),
         tags=tags,
     )
-
-
-def _delete_function(change: FunctionChange, context: ApplyContext) -> None:
-    function_id = change.id
-    if function_id is None:
-        return
-    context.step_callback(change.name)("deleting")
-    delete_and_wait(context.api.functions, function_id, f"The function {change.name}", context)
 
 
 def _check_ready(function: Function, context: ApplyContext) -> DeployError | None:

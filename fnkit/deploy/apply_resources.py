@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from fnkit.client.api import FunctionsApi, ResourceClient
 from fnkit.contract import requests as api_requests
+from fnkit.contract.platform import PlatformInfo
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 from fnkit.deploy.events import EventCallback, ResourceStep
 from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion, wait_for_namespace
@@ -56,7 +57,7 @@ class ApplyContext:
         archives: Zip files by content digest, for every change that uploads one.
         previous_archives: Zip files by slice digest, of slices deployed earlier that are still on this disk.
         secrets: Values by name.
-        can_edit_code: Whether the API is that of a local platform, where code can be changed without an upload.
+        platform: Description of a local platform, whose functions' code can be edited; ``None`` for Scaleway.
     """
 
     api: FunctionsApi
@@ -66,7 +67,7 @@ class ApplyContext:
     previous_archives: ArchivePaths = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     namespace_id: str = ""
-    can_edit_code: bool = False
+    platform: PlatformInfo | None = None
 
     def step_callback(self, name: str) -> Callable[[str], None]:
         """Return a callback that reports a function's steps."""

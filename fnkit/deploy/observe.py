@@ -8,8 +8,10 @@ from functools import partial
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
+from fnkit.contract.platform import PlatformInfo
 from fnkit.contract.resources import Namespace
 from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion
+from fnkit.deploy.target import function_urls
 from fnkit.plan.planner import resources_to_fetch
 from fnkit.plan.state import AttachedResources, DesiredState, ObservedState
 
@@ -66,6 +68,19 @@ def observe_attached_resources(
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="observe") as pool:
         resources = dict(pool.map(fetch, ids))
     return replace(observed, attached_resources=resources)
+
+
+def with_function_urls(observed: ObservedState, desired: DesiredState, info: PlatformInfo | None) -> ObservedState:
+    """Return ``observed`` with the URLs of the live functions that variables of the desired ones refer to."""
+    referenced = {name for function in desired.functions for name in function.function_urls.values()}
+    urls = {
+        one.name: function_urls(
+            info, one.domain_name, region=one.region, namespace=desired.namespace.name, function=one.name
+        )
+        for one in observed.functions
+        if one.name in referenced
+    }
+    return replace(observed, function_urls=urls)
 
 
 def _find_namespace(api: FunctionsApi, name: str, limiter: AdaptiveLimiter) -> Namespace | None:

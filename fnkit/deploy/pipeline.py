@@ -33,7 +33,7 @@ from fnkit.deploy.cache import load_deployed_slices, save_deployed_slices, verif
 from fnkit.deploy.events import ApplyResult, EventCallback, IdleTrigger, ResourceStep
 from fnkit.deploy.loading import ProjectIdentity, load_identity, load_project
 from fnkit.deploy.lock import deploy_lock
-from fnkit.deploy.observe import observe_attached_resources, observe_namespace
+from fnkit.deploy.observe import observe_attached_resources, observe_namespace, with_function_urls
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.start_report import find_idle_triggers
 from fnkit.deploy.target import DeployTarget, discover_target, local_notes
@@ -143,6 +143,7 @@ def prepare_inputs(
     )
     selected = [spec for spec in project.functions if request.names is None or spec.name in request.names]
     desired = replace(desired, notes=(*local_notes(target.info, selected), *desired.notes))
+    observed = with_function_urls(observed, desired, target.info)
     observed = observe_attached_resources(api, observed, desired, limiter, refresh=request.refresh)
     deployed = load_deployed_slices(observed, cache.slices)
     observed = replace(observed, deployed_slices={digest: slice_.files for digest, slice_ in deployed.items()})
@@ -312,7 +313,7 @@ def deploy(
             archives=prepared.archives,
             previous_archives=prepared.previous_archives,
             secrets=prepared.secrets,
-            can_edit_code=prepared.target.info is not None,
+            platform=prepared.target.info,
         )
         applied = apply_plan(prepared.plan, prepared.observed, context)
         applied = replace(applied, idle_triggers=_idle_triggers(prepared, applied, context))

@@ -28,7 +28,14 @@ _RESOLVE_TIMEOUT_SECONDS: Final = 0.5
 
 
 def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, namespace: str, function: str) -> str:
-    """Return a URL, ending in ``/``, that this machine can open.
+    """Return the URL, ending in ``/``, under which to call a function from this machine: the first of its URLs."""
+    return function_urls(info, domain_name, region=region, namespace=namespace, function=function)[0]
+
+
+def function_urls(
+    info: PlatformInfo | None, domain_name: str, *, region: str, namespace: str, function: str
+) -> tuple[str, ...]:
+    """Return the URLs of a function, ending in ``/``; the first is one that this machine can open.
 
     On Scaleway it is the function's domain name. On a local platform it is the domain name with the gateway's port
     if the name resolves here, otherwise the gateway's path form: not every resolver maps ``*.localhost`` to
@@ -42,12 +49,12 @@ def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, na
         function: Name of the function, for the path form.
     """
     if info is None:
-        return f"https://{domain_name}/"
+        return (f"https://{domain_name}/",)
     gateway = urlsplit(info.gateway_url)
-    if _is_resolvable(domain_name):
-        port = f":{gateway.port}" if gateway.port else ""
-        return f"{gateway.scheme}://{domain_name}{port}/"
-    return f"{info.gateway_url}/{region}/{namespace}/{function}/"
+    port = f":{gateway.port}" if gateway.port else ""
+    by_name = f"{gateway.scheme}://{domain_name}{port}/"
+    by_path = f"{info.gateway_url}/{region}/{namespace}/{function}/"
+    return (by_name, by_path) if _is_resolvable(domain_name) else (by_path, by_name)
 
 
 @cache

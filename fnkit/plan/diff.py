@@ -26,6 +26,7 @@ from fnkit.contract.resources import (
     Trigger,
 )
 from fnkit.contract.runtimes import find_runtime
+from fnkit.plan.function_urls import pending_reasons
 from fnkit.plan.model import (
     Action,
     AttachedResourceChange,
@@ -222,8 +223,8 @@ def _code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tu
     return "code: " + ", ".join(names[:_MAX_FILES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _function_differences(live: Function, wanted: FunctionConfig) -> list[str]:
-    """Return one entry for each differing setting, for example ``memory 128 → 256``."""
+def _function_differences(live: Function, wanted: FunctionConfig, pending: Mapping[str, str]) -> list[str]:
+    """Return one entry for each differing setting, for example ``memory 128 → 256``; none for pending variables."""
     pairs: list[tuple[str, object, object]] = [
         ("runtime", live.runtime, wanted.runtime),
         ("handler", live.handler, wanted.handler),
@@ -239,9 +240,8 @@ def _function_differences(live: Function, wanted: FunctionConfig) -> list[str]:
     reasons = [f"{name} {_format_value(old)} → {_format_value(new)}" for name, old, new in pairs if old != new]
     if (live.description or "") != wanted.description:
         reasons.append("description")
-    return reasons + [
-        f"variable {change}" for change in _named_differences(live.environment_variables, wanted.environment)
-    ]
+    current = {name: value for name, value in live.environment_variables.items() if name not in pending}
+    return reasons + [f"variable {change}" for change in _named_differences(current, wanted.environment)]
 
 
 def namespace_differences(live: Namespace, wanted: NamespaceConfig) -> list[str]:
@@ -308,7 +308,7 @@ def _format_value(value: object) -> str:
 def plan_function(
     wanted: DesiredFunction, observed: ObservedState, secret_matches: SecretMatches
 ) -> tuple[list[Change], list[str]]:
-    """Compare one function with its live counterpart.
+    """Compare one function, whose known URLs of functions are resolved, with its live counterpart.
 
     Returns:
         The changes, the function's own first, and descriptions of foreign resources attached to the function.
@@ -316,7 +316,7 @@ def plan_function(
     live = observed.find_function(wanted.name)
     if live is None:
         return _creation_changes(wanted, Action.CREATE, ("new",)), []
-    if _runtime_language(live.runtime) != _runtime_language(wanted.settings.runtime):
+    if is_recreated(wanted, live):
         reason = f"runtime {live.runtime} → {wanted.settings.runtime}: a function cannot change its language"
         return _creation_changes(wanted, Action.REPLACE, (reason,), live), []
     found = observed.attached_resources.get(live.id)
@@ -341,8 +341,14 @@ def plan_function(
         archive=wanted.archive if code_changed or live.status != Status.READY else None,
         declared=wanted.declared_hash,
         live_links=read_ownership(live.tags).live_hash if found is None else None,
+        function_urls=dict(wanted.function_urls),
     )
     return [change, *children], foreign
+
+
+def is_recreated(wanted: DesiredFunction, live: Function) -> bool:
+    """Return whether a function must be deleted and created again: it cannot change its language."""
+    return _runtime_language(live.runtime) != _runtime_language(wanted.settings.runtime)
 
 
 def delete_function(live: Function, reason: str) -> FunctionChange:
@@ -359,7 +365,7 @@ def _creation_changes(
         action=action,
         name=wanted.name,
         id=live.id if live else None,
-        reasons=reasons,
+        reasons=(*reasons, *pending_reasons(wanted)),
         settings=wanted.settings,
         secrets=SecretDiff(write=tuple(sorted(wanted.secrets))),
         tags=merge_tags(live.tags, wanted.tags) if live else wanted.tags,
@@ -367,6 +373,7 @@ def _creation_changes(
         archive=wanted.archive,
         declared=wanted.declared_hash,
         domain=live.domain_name if live else "",
+        function_urls=dict(wanted.function_urls),
     )
     return [function, *_new_attached_resources(wanted)]
 
@@ -374,7 +381,8 @@ def _creation_changes(
 def _change_reasons(
     wanted: DesiredFunction, live: Function, secrets: SecretDiff, tags: tuple[str, ...]
 ) -> list[str]:
-    reasons = _function_differences(live, wanted.settings)
+    reasons = _function_differences(live, wanted.settings, wanted.function_urls)
+    reasons += pending_reasons(wanted)
     reasons += secret_differences(live.secret_environment_variables, secrets)
     # fnkit's own tags are rewritten with any other change. They are no reason for an update by themselves.
     if {tag for tag in tags if not is_fnkit_tag(tag)} != {tag for tag in live.tags if not is_fnkit_tag(tag)}:

@@ -92,6 +92,8 @@ class FunctionChange(_OwnedChange, frozen=True, kw_only=True, tag="function"):
         archive: Content digest of the bundle to upload; ``None`` for no upload.
         declared: Hash of the declared crons, domains and triggers (``fnkit.plan.ownership``).
         domain: The live ``domain_name`` of a function that is deleted or replaced, else empty.
+        function_urls: Variables beside those of ``settings`` that get the URL of a function which this plan creates
+            or replaces, each with its name.
         live_links: The live half of ``fnkit.links`` to keep, where the function's resources were not fetched
             because they do not change.
     """
@@ -104,6 +106,7 @@ class FunctionChange(_OwnedChange, frozen=True, kw_only=True, tag="function"):
     declared: str = ""
     domain: str = ""
     live_links: str | None = None
+    function_urls: dict[str, str] = {}
 
 
 class _AttachedChange(msgspec.Struct, frozen=True, tag_field="kind"):
@@ -206,6 +209,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return all(change.action is Action.KEEP for change in self.changes)
+
+    @property
+    def referenced_functions(self) -> frozenset[str]:
+        """Names of the functions whose URLs are known after this plan has created them."""
+        changes = [change for change in self.changes if isinstance(change, FunctionChange)]
+        return frozenset(name for change in changes for name in change.function_urls.values())
 
     def attached_changes(self, function: str) -> tuple[AttachedResourceChange, ...]:
         """Return the changes of one function's crons, domains and triggers."""

@@ -13,6 +13,7 @@ from fnkit.contract.resources import Function
 from fnkit.errors import DeployError
 from fnkit.plan import diff
 from fnkit.plan.deletions import describe_renames
+from fnkit.plan.function_urls import check_referenced_functions, resolve_function_urls
 from fnkit.plan.model import Action, Change, NamespaceChange, Plan
 from fnkit.plan.ownership import read_ownership
 from fnkit.plan.state import DesiredFunction, DesiredState, ObservedState, SecretMatches
@@ -70,11 +71,13 @@ def make_plan(
 
     Raises:
         DeployError: A wanted name belongs to another owner (``namespace-not-owned``, ``function-not-owned``).
+        UsageError: ``url-of-not-deployed``: a selected function needs the URL of one that does not exist.
     """
     _check_ownership(desired, observed)
+    check_referenced_functions(desired, observed)
     changes: list[Change] = [_namespace_change(desired, observed, secret_matches)]
     foreign: list[str] = []
-    for wanted in desired.functions:
+    for wanted in resolve_function_urls(desired, observed, diff.is_recreated):
         function_changes, foreign_resources = diff.plan_function(wanted, observed, secret_matches)
         changes.extend(function_changes)
         foreign.extend(foreign_resources)

@@ -51,12 +51,15 @@ class ObservedState:
         attached_resources: Resources by function id, of the functions whose lists were fetched.
         deployed_slices: Pairs of path and SHA-256 by slice digest, of slices deployed from this machine, so that a
             plan can name the changed files.
+        function_urls: URLs by function name, of live functions to which variables refer. All of them lead to the
+            function; the first is the one to use.
     """
 
     namespace: Namespace | None = None
     functions: tuple[Function, ...] = ()
     attached_resources: Mapping[str, AttachedResources] = field(default_factory=dict)
     deployed_slices: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    function_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find_function(self, name: str) -> Function | None:
         """Return the live function of that name, or ``None``."""
@@ -97,6 +100,7 @@ class DesiredFunction:
         code: Digest of the slice.
         archive: Content digest of the bundle that contains it.
         files: Pairs of path and SHA-256 of the slice, to explain a changed digest.
+        function_urls: Variables that hold the URL of a function, each with its name. They are not in ``settings``.
     """
 
     name: str
@@ -109,6 +113,7 @@ class DesiredFunction:
     code: str
     archive: str
     files: tuple[tuple[str, str], ...] = ()
+    function_urls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def declared_hash(self) -> str:
@@ -260,6 +265,7 @@ def _desired_function(
         code=one.digest,
         archive=bundle.digest,
         files=one.files,
+        function_urls=dict(spec.function_urls),
     )
 
 

@@ -26,8 +26,15 @@ from fnkit.contract.text import natural_key
 from fnkit.contract.toml_lines import KeyPath
 from fnkit.errors import Problem
 from fnkit.project import validation
-from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
+from fnkit.project.declarations import (
+    DeclaredFunction,
+    declared_env,
+    declared_functions,
+    explicit_settings,
+    merged_declaration,
+)
 from fnkit.project.event_sources import build_crons, build_triggers, never_running_notes
+from fnkit.project.function_urls import check_function_urls, constants_of, function_urls_of
 from fnkit.project.handlers import check_handler
 from fnkit.project.languages.python import find_application_entry, find_entry
 from fnkit.project.model import (
@@ -107,7 +114,8 @@ class FunctionBuilder:
             secrets_source=function.declared.of("secrets"),
             **asdict(valid),
             description=function.summary if declaration.description is None else declaration.description,
-            env=dict(env),
+            env=constants_of(env),
+            function_urls=function_urls_of(env),
             secrets=tuple(dict.fromkeys(secrets)),
             tags=tuple(dict.fromkeys(declaration.tags or ())),
             domains=tuple(dict.fromkeys(declaration.domains or ())),
@@ -347,9 +355,12 @@ def _build_functions(
         ),
     )
     _check_overrides(settings, declared, builder.problems)
+    check_function_urls(settings, declared, builder.problems)
     specs: list[FunctionSpec] = []
     for function in declared:
-        overrides = FunctionDeclaration(env=stage_table.env or None, secrets=stage_table.secrets or None)
+        overrides = FunctionDeclaration(
+            env=declared_env(stage_table.env) or None, secrets=stage_table.secrets or None
+        )
         table = stage_table.functions.get(function.name)
         if table is not None:
             path = ("stages", stage, "functions", function.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -10,9 +10,10 @@ from typing import Final
 from msgspec.structs import asdict
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
+from fnkit.authoring.function_url import FunctionUrl
 from fnkit.project.model import DeclarationSource, SourceLocation
 from fnkit.project.problems import ProblemList
-from fnkit.project.settings import FunctionDefaults, Settings
+from fnkit.project.settings import FunctionDefaults, FunctionUrlTable, Settings
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, ScanReport, Signature
 from fnkit.scanner.spans import Span
 
@@ -74,8 +75,16 @@ def declared_functions(
 
 def explicit_settings(table: FunctionDefaults) -> FunctionDeclaration:
     """Return the settings given in a table, as a declaration. Empty lists and tables count as not given."""
-    values = {name: getattr(table, name, None) for name in _FIELD_NAMES}
+    values = {name: getattr(table, name, None) for name in _FIELD_NAMES} | {"env": declared_env(table.env)}
     return FunctionDeclaration(**{name: value for name, value in values.items() if value not in ((), {}, None)})
+
+
+def declared_env(env: Mapping[str, str | FunctionUrlTable]) -> dict[str, str | FunctionUrl]:
+    """Return the variables of a table as a decorator has them."""
+    return {
+        name: FunctionUrl(value.url_of) if isinstance(value, FunctionUrlTable) else value
+        for name, value in env.items()
+    }
 
 
 def merged_declaration(*layers: FunctionDeclaration) -> FunctionDeclaration:

@@ -150,6 +150,8 @@ class FunctionSpec(ValidSettings):
 
     Attributes:
         handler: The API's handler string (``handlers/hello.say_hello``); the archive has the file at that path.
+        env: Variables whose values are known.
+        function_urls: Further variables, each with the function of the project whose URL it holds.
         secrets: Names only. Values are read when planning.
         root: Folder of the function's code relative to the project; ``.``, the whole project, for Python.
         build: The declared build, or ``None``.
@@ -176,6 +178,7 @@ class FunctionSpec(ValidSettings):
     notes: tuple[str, ...] = ()
     entry: EntryModule | None = None
     secrets_source: SourceLocation | None = field(default=None, compare=False)
+    function_urls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def user_handler(self) -> str:

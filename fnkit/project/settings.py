@@ -24,13 +24,19 @@ def _setting(description: str, *examples: object) -> Meta:
     return Meta(description=description, extra_json_schema={"examples": list(examples)} if examples else None)
 
 
-_ENV: Final = _setting("Environment variables: names and values, both strings.")
+_ENV: Final = _setting('Environment variables: names, and strings or { url_of = "function" }.')
 _SECRETS: Final = _setting("Names of secret variables; values come from the environment, .env.<stage> or .env.")
 _REGION: Final = _setting("Region to deploy to, unless a flag, environment variable or profile sets one.", *REGIONS)
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Base class of all tables; rejects unknown keys."""
+
+
+class FunctionUrlTable(_Table, frozen=True, kw_only=True):
+    """URL of a function of this project, as the value of a variable."""
+
+    url_of: Annotated[str, _setting("Name of the function.")]
 
 
 class NamespaceTable(_Table, frozen=True, kw_only=True):
@@ -66,7 +72,7 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
         str | None, _setting("Plain HTTP is served, or redirected to HTTPS.", "enabled", "redirected")
     ] = None
     sandbox: Annotated[str | None, _setting("Execution environment; v2 is recommended.", "v2", "v1")] = None
-    env: Annotated[dict[str, str], _ENV] = {}
+    env: Annotated[dict[str, str | FunctionUrlTable], _ENV] = {}
     secrets: Annotated[tuple[str, ...], _SECRETS] = ()
     tags: Annotated[tuple[str, ...], _setting("Custom labels.")] = ()
     private_network_id: Annotated[str | None, _setting("Private network to attach to (UUID).")] = None
@@ -135,7 +141,9 @@ class StageTable(_Table, frozen=True, kw_only=True):
     """Settings of one stage."""
 
     region: Annotated[str | None, _REGION] = None
-    env: Annotated[dict[str, str], _setting("Environment variables; override every function's.")] = {}
+    env: Annotated[
+        dict[str, str | FunctionUrlTable], _setting("Environment variables; override every function's.")
+    ] = {}
     secrets: Annotated[tuple[str, ...], _setting("Names of secrets added to every function.")] = ()
     defaults: Annotated[FunctionDefaults, _setting("Override the project's defaults.")] = FunctionDefaults()
     functions: Annotated[

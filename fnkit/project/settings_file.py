@@ -95,9 +95,10 @@ class _TableDecoder:
         try:
             return msgspec.convert(raw, kind, strict=True)
         except msgspec.ValidationError as error:
-            self._add_problem(
-                "setting-type", f"{_format_path(path)}: {_describe_type_error(str(error))}.", None, path
-            )
+            is_url = isinstance(raw, dict) and "url_of" in raw
+            hint = "url_of is for variables of functions: put it into the env of a function or of defaults."
+            message = f"{_format_path(path)}: {_describe_type_error(str(error))}."
+            self._add_problem("setting-type", message, hint if is_url else None, path)
             return None
 
     def _add_unknown_setting(self, key: str, known: tuple[str, ...], path: KeyPath) -> None:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from fnkit.authoring.declarations import FunctionDeclaration
+from fnkit.authoring.function_url import FunctionUrl
 from fnkit.contract import limits
 from fnkit.contract.durations import parse_duration
 from fnkit.contract.enums import HttpOption, Privacy, Sandbox
@@ -50,11 +51,13 @@ _PROJECT_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,50}")
 _NANOSECONDS_PER_SECOND: Final = 10**9
 
 
-def _check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: Subject) -> None:
+def _check_environment(env: Mapping[str, str | FunctionUrl], secrets: Sequence[str], subject: Subject) -> None:
     """Check the variables and secrets of one function or namespace."""
     for name in dict.fromkeys((*env, *secrets)):
         _check_variable_name(name, subject, "env" if name in env else "secrets")
     for name, value in env.items():
+        if isinstance(value, FunctionUrl):
+            continue
         if len(value) > limits.ENVIRONMENT_VALUE_MAX_CHARS:
             subject.add(
                 "variable-too-long",
@@ -91,7 +94,7 @@ def _check_variable_name(name: str, subject: Subject, setting: str) -> None:
 
 
 def check_variable_counts(
-    env: Mapping[str, str],
+    env: Mapping[str, str | FunctionUrl],
     secrets: Sequence[str],
     namespace: tuple[Mapping[str, str], Sequence[str]],
     subject: Subject,

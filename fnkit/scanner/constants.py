@@ -1,7 +1,8 @@
 """Constant folding: evaluates expressions without executing code.
 
 Supported are literals, names with known values, arithmetic, comparisons, f-strings, containers with unpacking,
-subscripts and conditional expressions. All other expressions raise ``NotConstant``. Folded containers keep their
+subscripts, conditional expressions, and the calls that the caller evaluates. All other expressions raise
+``NotConstant``. Folded containers keep their
 identity, so that two names for one list remain aliases.
 """
 
@@ -67,18 +68,23 @@ class NotConstant(Exception):
         self.line: int = getattr(node, "lineno", 1)
 
 
-def fold(node: ast.expr, lookup: Callable[[ast.Name], Value]) -> Value:
+CallReader: TypeAlias = Callable[[ast.Call, Callable[[ast.expr], Value]], Value]
+"""Returns the value of a call, given the fold of its arguments, or raises ``NotConstant``."""
+
+
+def fold(node: ast.expr, lookup: Callable[[ast.Name], Value], read_call: CallReader | None = None) -> Value:
     """Return the value of an expression.
 
     Args:
         node: The expression.
         lookup: Returns the value of a name, or raises ``NotConstant``.
+        read_call: Returns the value of a call; without it, no call is constant.
 
     Raises:
         NotConstant: The value is not constant, the evaluation fails, or the value would be too large.
     """
     try:
-        return _ConstantFolder(lookup).fold(node)
+        return _ConstantFolder(lookup, read_call or _reject_call).fold(node)
     except NotConstant:
         raise
     except RecursionError:
@@ -90,8 +96,9 @@ def fold(node: ast.expr, lookup: Callable[[ast.Name], Value]) -> Value:
 class _ConstantFolder:
     """Evaluates the nodes of an expression recursively."""
 
-    def __init__(self, lookup: Callable[[ast.Name], Value]) -> None:
+    def __init__(self, lookup: Callable[[ast.Name], Value], read_call: CallReader) -> None:
         self._lookup = lookup
+        self._read_call = read_call
 
     def fold(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one return for each kind of expression
         match node:
@@ -124,10 +131,12 @@ class _ConstantFolder:
                 return _UNARY_OPERATORS[type(op)](self.fold(operand))
             case ast.BoolOp(op=op, values=values):
                 return self._fold_boolean(op, values)
+            case ast.Call():
+                return self._read_call(node, self.fold)
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
                 return _COMPARISONS[type(op)](self.fold(left), self.fold(right))
             case _:
-                raise NotConstant(node, _describe_expression(node))
+                raise NotConstant(node, describe_expression(node))
 
     def _fold_items(self, nodes: list[ast.expr]) -> list[Value]:
         items: list[Value] = []
@@ -223,7 +232,11 @@ def _digit_runs(text: str) -> list[str]:
     return [run[:8] for run in "".join(c if c in "0123456789" else " " for c in text).split()]
 
 
-def _describe_expression(node: ast.AST) -> str:
+def _reject_call(node: ast.Call, _fold: Callable[[ast.expr], Value]) -> Value:
+    raise NotConstant(node, describe_expression(node))
+
+
+def describe_expression(node: ast.AST) -> str:
     """Return a noun phrase for the kind of an expression, such as ``a call of get_schedule()``."""
     match node:
         case ast.Call(func=function):

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from fnkit.authoring.declarations import CronDeclaration, Declaration, FunctionDeclaration, TriggerDeclaration
+from fnkit.authoring.function_url import FunctionUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ def _is_string_list(value: object) -> bool:
     return isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) for item in value)
 
 
-def _is_string_mapping(value: object) -> bool:
+def _is_environment(value: object) -> bool:
     return isinstance(value, Mapping) and all(
-        isinstance(name, str) and isinstance(text, str) for name, text in value.items()
+        isinstance(name, str) and isinstance(text, str | FunctionUrl) for name, text in value.items()
     )
 
 
@@ -50,7 +51,7 @@ _STRING: Final[_TypeCheck] = (_has_type(str), "a string")
 _INTEGER: Final[_TypeCheck] = (_has_type(int), "a whole number")
 _BOOLEAN: Final[_TypeCheck] = (_has_type(bool), "True or False")
 _STRING_LIST: Final[_TypeCheck] = (_is_string_list, "a list of strings")
-_STRING_MAPPING: Final[_TypeCheck] = (_is_string_mapping, "a dictionary from strings to strings")
+_STRING_MAPPING: Final[_TypeCheck] = (_is_environment, "a dictionary from strings to strings")
 
 _TYPE_CHECKS: Final[Mapping[str, _TypeCheck]] = {
     "memory": (_has_type(int), "a whole number of MB"),
@@ -130,8 +131,10 @@ def _wrong_type(name: str, value: object, expected: str) -> ArgumentProblem:
     if expected == _STRING_LIST[1] and isinstance(value, str):
         hint = f"Write {name}=[{reprlib.repr(value)}]."
     if expected == _STRING_MAPPING[1] and isinstance(value, Mapping):
-        odd = next((key for key, text in value.items() if not isinstance(text, str)), None)
+        odd = next((key for key, text in value.items() if not isinstance(text, str | FunctionUrl)), None)
         hint = f"The value of {reprlib.repr(odd)} is not a string; put it in quotes."
+        if isinstance(value.get(odd), Mapping) and "url_of" in value[odd]:
+            hint = f'Write the value of {reprlib.repr(odd)} as url_of("…"), imported from fnkit.'
         return ArgumentProblem("bad-argument", f"{name} must be {expected}", hint, name)
     shown = reprlib.repr(value)
     # A value of env may be a secret, so messages contain only its type.

@@ -26,6 +26,7 @@ from fnkit.authoring.declarations import (
     FunctionDeclaration,
     TriggerDeclaration,
 )
+from fnkit.authoring.function_url import FunctionUrl
 
 _DECORATOR_NAMES: Final = {FunctionDeclaration: "function", CronDeclaration: "cron", TriggerDeclaration: "trigger"}
 
@@ -97,7 +98,9 @@ def _describe_handler(name: str, value: object, path: Path, failures: list[objec
     declarations: list[object] = []
     for declaration in getattr(value, DECLARATIONS_ATTRIBUTE):
         arguments: dict[str, object] = {}
-        for argument, given in _given_arguments(declaration).items():
+        given_arguments = _given_arguments(declaration)
+        function_urls = _take_function_urls(given_arguments)
+        for argument, given in given_arguments.items():
             try:
                 dumps(given, allow_nan=False)
             except (TypeError, ValueError, RecursionError) as error:
@@ -105,7 +108,8 @@ def _describe_handler(name: str, value: object, path: Path, failures: list[objec
                 failures.append({"code": "bad-argument", "message": message, "line": line})
             else:
                 arguments[argument] = given
-        declarations.append({"kind": _DECORATOR_NAMES[type(declaration)], "arguments": arguments})
+        kind = _DECORATOR_NAMES[type(declaration)]
+        declarations.append({"kind": kind, "arguments": arguments, "function_urls": function_urls})
     return {
         "name": name,
         "line": line,
@@ -122,6 +126,16 @@ def _given_arguments(declaration: Declaration) -> dict[str, object]:
     return {
         name: dict(value) if hasattr(value, "keys") else value for name, value in given.items() if value is not None
     }
+
+
+def _take_function_urls(arguments: dict[str, object]) -> dict[str, str]:
+    """Take the URLs of functions, which are no JSON, out of ``env``; return function by variable."""
+    env = arguments.get("env")
+    if not isinstance(env, dict):
+        return {}
+    urls = {name: value.function for name, value in env.items() if isinstance(value, FunctionUrl)}
+    arguments["env"] = {name: value for name, value in env.items() if name not in urls}
+    return urls
 
 
 def _definition_line(value: object, path: Path) -> int:

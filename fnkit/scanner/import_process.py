@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from fnkit.authoring.declarations import Declaration
+from fnkit.authoring.function_url import FunctionUrl
 from fnkit.errors import Problem
 from fnkit.scanner.decorators import build_declaration
 from fnkit.scanner.imports import handler_string
@@ -39,6 +40,7 @@ _SECRET_LENGTH_MIN: Final = 6
 class _ManifestDeclaration(msgspec.Struct, frozen=True):
     kind: str
     arguments: dict[str, object]
+    function_urls: dict[str, str] = {}
 
 
 class _ManifestHandler(msgspec.Struct, frozen=True):
@@ -160,7 +162,10 @@ def _with_manifest(module_scan: ModuleScan, manifest: _Manifest) -> ModuleScan:
 def _build_declaration(
     file: str, handler: _ManifestHandler, entry: _ManifestDeclaration, problems: list[Problem]
 ) -> Declaration | None:
-    declaration, argument_problems = build_declaration(entry.kind, entry.arguments)
+    arguments, env = dict(entry.arguments), entry.arguments.get("env")
+    if entry.function_urls and isinstance(env, dict):
+        arguments["env"] = env | {name: FunctionUrl(function) for name, function in entry.function_urls.items()}
+    declaration, argument_problems = build_declaration(entry.kind, arguments)
     for problem in argument_problems:
         message = f"@{entry.kind} on {handler.name}: {problem.message}."
         problems.append(Problem(problem.code, message, problem.hint, file, handler.line))

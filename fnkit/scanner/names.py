@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from fnkit.scanner.constants import NotConstant, Value, fold
+from fnkit.scanner.constants import NotConstant, Value, describe_expression, fold
+from fnkit.scanner.function_urls import URL_OF, is_url_of, not_imported, read_url_of
 
 DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CHILDLESS: Final = (ast.Name, ast.Constant)
@@ -34,8 +35,8 @@ _MUTATING_METHODS: Final = frozenset(
     | {"add", "discard", "difference_update", "intersection_update", "symmetric_difference_update"}
 )
 EXPORTED_NAMES: Final = (
-    *("Body", "Context", "Cookie", "Event", "Header", "HttpError", "Path", "Query", "Response"),
-    *("cron", "function", "trigger"),
+    *("Body", "Context", "Cookie", "Event", "FunctionUrl", "Header", "HttpError", "Path", "Query", "Response"),
+    *("cron", "function", "trigger", "url_of"),
 )
 """What ``fnkit`` exports, besides its version."""
 
@@ -96,10 +97,13 @@ class ModuleNames:
         The name, ``cron`` or the ``fnkit`` of ``fnkit.cron``, is bound nowhere before this point of the module, so
         that importing the module fails. A name that the module defines or imports from elsewhere is not fnkit's.
         """
+        return self._undefined(node, DECORATORS)
+
+    def _undefined(self, node: ast.expr, exported: tuple[str, ...]) -> tuple[str, str] | None:
         match node:
-            case ast.Name(id=name) if name in DECORATORS and not self._may_be_bound(name):
+            case ast.Name(id=name) if name in exported and not self._may_be_bound(name):
                 return name, name
-            case ast.Attribute(value=ast.Name(id="fnkit"), attr=name) if name in DECORATORS:
+            case ast.Attribute(value=ast.Name(id="fnkit"), attr=name) if name in exported:
                 return None if self._may_be_bound("fnkit") else (name, "fnkit")
             case _:
                 return None
@@ -115,7 +119,16 @@ class ModuleNames:
         Raises:
             NotConstant: The value depends on code that would have to be executed.
         """
-        return fold(node, self._lookup)
+        return fold(node, self._lookup, self._read_call)
+
+    def _read_call(self, node: ast.Call, fold_argument: Callable[[ast.expr], Value]) -> Value:
+        """Return the value of a call of ``url_of``, the only one that is known without executing the module."""
+        if is_url_of(self._fnkit_path(node.func)):
+            return read_url_of(node, fold_argument)
+        undefined = self._undefined(node.func, (URL_OF,))
+        if undefined is not None:
+            raise not_imported(node, undefined[1])
+        raise NotConstant(node, describe_expression(node))
 
     def bind(self, statement: ast.stmt) -> None:
         """Record the effect of one module-level statement."""

@@ -47,8 +47,19 @@ def test_package_lists_what_it_exports(package: Module) -> None:
 
 
 def test_fnkit_exports_exactly_the_authoring_names() -> None:
-    types = ["Body", "Context", "Cookie", "Event", "Header", "HttpError", "Path", "Query", "Response"]
-    assert fnkit.__all__ == [*types, "__version__", "cron", "function", "trigger"]
+    types = [
+        "Body",
+        "Context",
+        "Cookie",
+        "Event",
+        "FunctionUrl",
+        "Header",
+        "HttpError",
+        "Path",
+        "Query",
+        "Response",
+    ]
+    assert fnkit.__all__ == [*types, "__version__", "cron", "function", "trigger", "url_of"]
 
 
 def test_scanner_knows_what_fnkit_exports() -> None:

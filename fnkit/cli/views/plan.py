@@ -121,7 +121,7 @@ def _render_change(console: Console, change: Change, *, indent: int, width: int)
     padding = " " * (width - indent - len(_title(change)))
     kind, _, name = _title(change).partition(" ")
     head = Text(" " * indent) + Text(f"{mark} {kind} ", style) + Text(name, NAME_STYLE)
-    known = _reasons(change) if change.action is not Action.CREATE else ()  # that it is new, the mark says
+    known = [reason for reason in _reasons(change) if reason != "new"]  # which the mark says
     reasons = [escape_control_characters(reason, multiline=True) for reason in (*_details(change), *known)]
     together = head + Text(f"{padding}  {'; '.join(reasons)}", "dim" if change.action is Action.KEEP else "")
     if together.cell_len <= console.width:

@@ -117,7 +117,7 @@ def row_from_spec(spec: FunctionSpec) -> FunctionRow:
         **json_fields(spec, "memory", "min_scale", "max_scale"),
         "timeout": spec.timeout / _NANOSECONDS,
         **json_fields(spec, "privacy", "http_option", "sandbox", "description"),
-        "env": dict(spec.env),
+        "env": {**spec.env, **{name: {"url_of": function} for name, function in spec.function_urls.items()}},
         **json_fields(spec, "secrets", "tags", "domains", "private_network_id"),
         "crons": [{"name": cron.name, "schedule": cron.schedule, "args": dict(cron.args)} for cron in spec.crons],
         "triggers": [

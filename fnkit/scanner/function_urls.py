@@ -1,0 +1,56 @@
+"""Reads calls of ``url_of`` without executing them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from typing import Final
+
+from fnkit.authoring.function_url import FunctionUrl
+from fnkit.scanner.constants import NotConstant, Value
+
+URL_OF: Final = "url_of"
+_URL_OF_PATH: Final = re.compile(r"fnkit\.(?:authoring\.(?:function_url\.)?)?url_of")
+_HINT: Final = 'Write url_of("health"), with the name of a function of this project.'
+
+
+class UrlOfProblem(NotConstant):
+    """A call of ``url_of`` that executing it would not make valid.
+
+    Attributes:
+        code: The code of the problem.
+        hint: What to write instead.
+    """
+
+    def __init__(self, node: ast.AST, what: str, code: str = "bad-url-of", hint: str = _HINT) -> None:
+        super().__init__(node, what)
+        self.code = code
+        self.hint = hint
+
+
+def is_url_of(path: str | None) -> bool:
+    """Return whether the full path of a name, such as ``fnkit.url_of``, is that of ``url_of``."""
+    return path is not None and _URL_OF_PATH.fullmatch(path) is not None
+
+
+def not_imported(node: ast.AST, missing: str) -> UrlOfProblem:
+    """Return the problem of a call whose name, ``url_of`` or ``fnkit``, is bound to nothing."""
+    needed = "import fnkit" if missing == "fnkit" else f"from fnkit import {URL_OF}"
+    hint = f"Add `{needed}` at the top of the file."
+    return UrlOfProblem(node, f"{missing} is not defined at this point", "url-of-not-imported", hint)
+
+
+def read_url_of(call: ast.Call, fold: Callable[[ast.expr], Value]) -> FunctionUrl:
+    """Return the value of a call of ``url_of``.
+
+    Raises:
+        NotConstant: The name is not constant; ``UrlOfProblem`` if there is not exactly one, or it is no string.
+    """
+    given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "name")]
+    if len(given) != 1 or len(given) != len(call.args) + len(call.keywords) or isinstance(given[0], ast.Starred):
+        raise UrlOfProblem(call, "url_of takes exactly one argument, the name of a function")
+    name = fold(given[0])
+    if not isinstance(name, str):
+        raise UrlOfProblem(call, f"url_of takes a string, the name of a function, not {type(name).__name__}")
+    return FunctionUrl(name)
