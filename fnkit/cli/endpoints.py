@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fnkit.cli.options import ApiOptions, CommonOptions
 from fnkit.client import Endpoint, EndpointOverrides, FunctionsApi, resolve_endpoint
@@ -20,6 +20,9 @@ from fnkit.deploy.loading import ProjectIdentity, load_identity
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.target import DeployTarget, discover_target
 from fnkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from fnkit.platform.supervisor.launcher import RunningPlatform
 
 LOCAL_PLATFORM: Final = "the local platform"
 _STARTED: Final = "Started the local platform. It stays until `fnkit platform stop`."
@@ -64,11 +67,20 @@ def _endpoint(common: CommonOptions, api: ApiOptions, *, project_region: str | N
         running = ensure_running(on_start=lambda: starts.append(_STARTED))
     for sentence in starts:
         common.output.message(sentence)
+    return local_endpoint(running, api.region or project_region)
+
+
+def local_endpoint(running: RunningPlatform, region: str | None) -> Endpoint:
+    """Return the API endpoint of a platform on this machine.
+
+    Raises:
+        UsageError: The region is unknown.
+    """
     return Endpoint(
         api_url=running.api_url,
         secret_key=running.secret_key,
         project_id=running.project_id,
-        region=check_region(api.region or project_region or REGIONS[0]),
+        region=check_region(region or REGIONS[0]),
         key_origin=LOCAL_PLATFORM,
     )
 

@@ -1,6 +1,6 @@
 """Creates functions without code: those whose URLs others need, before anything else of a plan.
 
-The URL of a function is part of the request that completes another one, so it must exist before. A function that was
+The URL of a function is part of the request that completes another one, so it must exist before. One that was
 only created has its owner tags but no digest: after an interrupt, the next plan deploys it, and finds its URL.
 """
 

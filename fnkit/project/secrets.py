@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,6 +74,19 @@ def read_secret_values(
             found[name] = value
     problems.raise_if_any()
     return SecretValues(found)
+
+
+def find_values(project: Project, names: Iterable[str], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the values of variables that the environment or a ``.env`` file has; those of others are left out.
+
+    Raises:
+        ProjectInvalid: A ``.env`` file cannot be read.
+    """
+    problems = ProblemList()
+    files = _read_dotenv_files(project, problems)
+    problems.raise_if_any()
+    values = ChainMap(*(dict(layer) for layer in (environ, *files.values())))
+    return {name: values[name] for name in names if name in values}
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
         else:
             answer = _invoke_local(
                 common,
+                api,
                 name,
                 request,
                 start,
@@ -115,6 +116,7 @@ def _start_handler(common: CommonOptions, name: str) -> AbstractContextManager[H
 
 def _invoke_local(
     common: CommonOptions,
+    api: ApiOptions,
     name: str,
     request: InvocationRequest,
     start: HandlerStart,
@@ -124,6 +126,7 @@ def _invoke_local(
     has_timeout: bool,
 ) -> InvocationResult:
     from fnkit.cli.handler_environment import prepare_function
+    from fnkit.cli.local_function_urls import with_local_urls
     from fnkit.invoke.cron_request import cron_request
     from fnkit.invoke.local import invoke_local
 
@@ -134,7 +137,7 @@ def _invoke_local(
         request = cron_request(crons[0].args, request.headers)
     answer = invoke_local(
         local.project,
-        local.function,
+        with_local_urls(common, api, local.project, local.function),
         request,
         local.secret_values,
         local.environment,
