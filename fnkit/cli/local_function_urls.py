@@ -47,7 +47,7 @@ def _describe_unset(unset: Mapping[str, str], command: str) -> str:
     does_or_do = "does" if len(set(unset.values())) == 1 else "do"
     return (
         f"{variables} {is_or_are} not set, because {functions} {does_or_do} not run on the local platform. "
-        f"`{command}` deploys it there; a value in the environment or .env is used too."
+        f"`{command}` deploys the project there; a value in the environment or .env is used too."
     )
 
 

@@ -30,10 +30,11 @@ def two_function_project(project: Path) -> Path:
 
 def write_project(project: Path, version: str) -> None:
     (project / "main.py").write_text(
-        "import os\nfrom fnkit import cron, function\n\n"
+        "import os\nfrom fnkit import cron, function, url_of\nfrom urllib.request import urlopen\n\n"
         f"@cron('0 4 * * *', args={{'version': '{version}'}}, name='nightly')\n"
-        "@function(secrets=['TOKEN'])\n"
-        f"def clean(event, context):\n    return 'clean {version} ' + os.environ['TOKEN']\n\n"
+        "@function(secrets=['TOKEN'], env={'HELLO_URL': url_of('hello')})\n"
+        "def clean(event, context):\n    hello = urlopen(os.environ['HELLO_URL']).read().decode()\n"
+        f"    return f'clean {version} {{hello}} ' + os.environ['TOKEN']\n\n"
         f"@function\ndef hello(event, context):\n    return 'hello {version}'\n"
     )
 
@@ -67,7 +68,9 @@ def test_deploy_after_a_kill_at_any_request_converges(
         done = fnkit("deploy", "--json").ok().json()
         functions = {one["name"]: one for one in done["functions"]}
         assert call_function(platform, functions["hello"]["domain"]).text == f"hello {version}"
-        assert call_function(platform, functions["clean"]["domain"]).text == f"clean {version} t0ken"
+        assert (
+            call_function(platform, functions["clean"]["domain"]).text == f"clean {version} hello {version} t0ken"
+        )
         planned = fnkit("plan", "--exit-code", "--refresh", "--json")
         assert planned.code == 0, (after, proxy and proxy.requests, planned.stdout)
         assert planned.json()["foreign"] == []

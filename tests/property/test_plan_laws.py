@@ -37,7 +37,7 @@ VALUES = st.fixed_dictionaries(
 
 
 @st.composite
-def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
+def functions(draw: st.DrawFn, name: str, others: list[str]) -> DesiredFunction:
     crons = tuple(
         DesiredCron(
             name=cron,
@@ -69,6 +69,8 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
         *(owned_hash("trigger", trigger.name) for trigger in triggers),
         *(owned_hash("tag", tag) for tag in tags),
     ]
+    function_urls = draw(st.dictionaries(st.sampled_from(["ORDERS_URL", "URL"]), st.sampled_from(others)))
+    environment = {key: value for key, value in draw(ENVIRONMENTS).items() if key not in function_urls}
     return DesiredFunction(
         name=name,
         settings=FunctionConfig(
@@ -82,7 +84,7 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
             http_option="enabled",
             sandbox="v2",
             description=draw(st.sampled_from(["", "Takes orders"])),
-            environment=draw(ENVIRONMENTS),
+            environment=environment,
             private_network_id=draw(st.sampled_from(["", "11111111-1111-1111-1111-111111111111"])),
         ),
         secrets=tuple(sorted(draw(SECRETS))),
@@ -92,6 +94,7 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
         triggers=triggers,
         code=draw(st.sampled_from(["a" * 32, "b" * 32])),
         archive="c" * 64,
+        function_urls=function_urls,
     )
 
 
@@ -111,7 +114,7 @@ def projects(draw: st.DrawFn) -> DesiredState:
             ),
             secrets=tuple(sorted(draw(SECRETS))),
         ),
-        functions=tuple(draw(functions(name)) for name in names),
+        functions=tuple(draw(functions(name, names)) for name in names),
     )
 
 
@@ -140,7 +143,8 @@ def refreshed(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> P
 
 
 def contents(api: ModelApi) -> object:
-    """Return the resources without their ids and without tags that contain ids."""
+    """Return the resources without their ids and without tags and domains that contain ids; names for URLs."""
+    names = {url: name for name, url in api.urls().items()}
     children = {
         function.name: sorted(
             msgspec.json.encode(msgspec.structs.replace(child, id="", function_id=""))
@@ -153,6 +157,10 @@ def contents(api: ModelApi) -> object:
             one,
             id="",
             namespace_id="",
+            domain_name="",
+            environment_variables={
+                key: names.get(value, value) for key, value in one.environment_variables.items()
+            },
             tags=sorted(tag for tag in one.tags if not tag.startswith("fnkit.links=")),
             secret_environment_variables=sorted(one.secret_environment_variables, key=lambda secret: secret.key),
         )
@@ -169,6 +177,21 @@ def test_plan_after_a_deploy_is_empty(desired: DesiredState, values: dict[str, s
     assert again.is_empty, again
     assert resources_to_fetch(desired, api.observe()) == (), "recorded links make fetching lists unnecessary"
     assert refreshed(desired, api, values).is_empty, "fetching every list finds no change"
+
+
+@given(projects(), projects(), VALUES)
+def test_variables_hold_the_urls_of_their_functions_after_each_deploy(
+    a: DesiredState, b: DesiredState, values: dict[str, str]
+) -> None:
+    api = ModelApi()
+    for desired in (a, b):
+        made = deploy(desired, api, values)
+        waiting = {one.name: one.function_urls for one in made.changes if isinstance(one, FunctionChange)}
+        for wanted in desired.functions:
+            environment = api.functions[wanted.name].environment_variables
+            urls = {name: api.urls()[function] for name, function in wanted.function_urls.items()}
+            assert environment == wanted.settings.environment | urls
+            assert waiting[wanted.name].items() <= wanted.function_urls.items()
 
 
 @given(projects(), projects(), VALUES, VALUES)

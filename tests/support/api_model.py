@@ -1,7 +1,7 @@
 """A model of the Scaleway API for the property tests of the planner: applies the changes of a plan to live state.
 
-It follows the recorded rules that planning relies on: null means unchanged, secrets merge by key, and deleting a
-function deletes its crons.
+It follows the recorded rules that planning relies on: null means unchanged, secrets merge by key, deleting a
+function deletes its crons, and each created function has a new domain name.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class ModelApi:
     functions: dict[str, Function] = field(default_factory=dict)
     attached: dict[str, dict[str, LiveResource]] = field(default_factory=dict)
     ids: count[int] = field(default_factory=lambda: count(1))
+    new_ids: dict[str, str] = field(default_factory=dict)
 
     def observe(self, desired: DesiredState | None = None) -> ObservedState:
         """Return the live state; with ``desired``, only the attached resources that planning fetches."""
@@ -47,7 +48,12 @@ class ModelApi:
             namespace=plain.namespace,
             functions=plain.functions,
             attached_resources={function_id: self._attached_resources(function_id) for function_id in fetched},
+            function_urls={name: (url,) for name, url in self.urls().items()},
         )
+
+    def urls(self) -> dict[str, str]:
+        """Return the URLs of the functions by name."""
+        return {name: f"https://{one.domain_name}/" for name, one in self.functions.items()}
 
     def _attached_resources(self, function_id: str) -> AttachedResources:
         live = self.attached.get(function_id, {}).values()
@@ -62,6 +68,11 @@ class ModelApi:
         return SecretMatches(frozenset((f"#{value}", name) for name, value in values.items()))
 
     def apply(self, plan: Plan, values: dict[str, str]) -> None:
+        self.new_ids = {
+            change.name: self._new_id()
+            for change in plan.changes
+            if isinstance(change, FunctionChange) and change.action in (Action.CREATE, Action.REPLACE)
+        }
         for change in plan.changes:
             match change:
                 case NamespaceChange():
@@ -112,7 +123,7 @@ class ModelApi:
         if change.action is Action.DELETE:
             return
         assert change.settings is not None
-        function_id = old.id if old else self._new_id()
+        function_id = old.id if old else self.new_ids[change.name]
         ids = self._apply_attached(function_id, changes)
         links = change.live_links if change.live_links is not None else hash_live_ids(ids)
         wanted = change.settings
@@ -121,7 +132,13 @@ class ModelApi:
             name=change.name,
             namespace_id="n",
             status="ready",
-            environment_variables=wanted.environment,
+            environment_variables={
+                **wanted.environment,
+                **{
+                    variable: f"https://{_domain(name, self.new_ids[name])}/"
+                    for variable, name in change.function_urls.items()
+                },
+            },
             min_scale=wanted.min_scale,
             max_scale=wanted.max_scale,
             runtime=wanted.runtime,
@@ -131,7 +148,7 @@ class ModelApi:
             handler=wanted.handler,
             privacy=wanted.privacy,
             description=wanted.description,
-            domain_name="d",
+            domain_name=_domain(change.name, function_id),
             secret_environment_variables=_merge(
                 old.secret_environment_variables if old else [], change.secrets, values
             ),
@@ -156,6 +173,10 @@ class ModelApi:
                 live[child_id] = _attached_resource(change, child_id, function_id)
             ids.append(child_id)
         return ids
+
+
+def _domain(name: str, function_id: str) -> str:
+    return f"{name}-{function_id}.example.com"
 
 
 def _attached_resource(change: AttachedResourceChange, child_id: str, function_id: str) -> LiveResource:
