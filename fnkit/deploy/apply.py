@@ -8,7 +8,7 @@ deploy deletes them. An interrupt stops every thread between two requests; the n
 The order of requests for one function makes a deploy safe to interrupt at any point: create the function with its
 owner tags but no digest; upload the archive; apply its crons, domains and triggers; then send one PATCH with every
 setting, the digest and the redeploy. Until that PATCH is accepted, the next plan sees the old digest, or none, and
-repeats the rest. ``tests/e2e/test_cut_off_deploys.py`` interrupts a deploy after each request.
+repeats the rest. ``tests/e2e/test_interrupted_deploys.py`` interrupts a deploy after each request.
 """
 
 from __future__ import annotations

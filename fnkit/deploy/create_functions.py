@@ -1,7 +1,9 @@
 """Creates functions without code: those whose URLs others need, before anything else of a plan.
 
 The URL of a function is part of the request that completes another one, so it must exist before. One that was
-only created has its owner tags but no digest: after an interrupt, the next plan deploys it, and finds its URL.
+only created has its owner tags but no digest: after an interrupt, the next plan deploys it, and finds its URL. The
+API
+returns ``domain_name`` from the creation on (``docs/api-behaviour.md``).
 """
 
 from __future__ import annotations

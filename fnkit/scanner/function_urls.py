@@ -9,24 +9,18 @@ from typing import Final
 
 from fnkit.authoring.function_url import FunctionUrl
 from fnkit.scanner.constants import NotConstant, Value
+from fnkit.scanner.decorators import ArgumentProblem
 
 URL_OF: Final = "url_of"
 _URL_OF_PATH: Final = re.compile(r"fnkit\.(?:authoring\.(?:function_url\.)?)?url_of")
-_HINT: Final = 'Write url_of("health"), with the name of a function of this project.'
 
 
-class UrlOfProblem(NotConstant):
-    """A call of ``url_of`` that executing it would not make valid.
+class InvalidUrlOf(NotConstant):
+    """A call of ``url_of`` that executing it would not make valid."""
 
-    Attributes:
-        code: The code of the problem.
-        hint: What to write instead.
-    """
-
-    def __init__(self, node: ast.AST, what: str, code: str = "bad-url-of", hint: str = _HINT) -> None:
-        super().__init__(node, what)
-        self.code = code
-        self.hint = hint
+    def __init__(self, node: ast.AST, problem: ArgumentProblem) -> None:
+        super().__init__(node, problem.message)
+        self.problem = problem
 
 
 def is_url_of(path: str | None) -> bool:
@@ -34,23 +28,30 @@ def is_url_of(path: str | None) -> bool:
     return path is not None and _URL_OF_PATH.fullmatch(path) is not None
 
 
-def not_imported(node: ast.AST, missing: str) -> UrlOfProblem:
+def not_imported(call: ast.Call, missing: str) -> InvalidUrlOf:
     """Return the problem of a call whose name, ``url_of`` or ``fnkit``, is bound to nothing."""
     needed = "import fnkit" if missing == "fnkit" else f"from fnkit import {URL_OF}"
+    message = f"{missing} is not defined at this point"
     hint = f"Add `{needed}` at the top of the file."
-    return UrlOfProblem(node, f"{missing} is not defined at this point", "url-of-not-imported", hint)
+    return InvalidUrlOf(call, ArgumentProblem("url-of-not-imported", message, hint))
 
 
 def read_url_of(call: ast.Call, fold: Callable[[ast.expr], Value]) -> FunctionUrl:
     """Return the value of a call of ``url_of``.
 
     Raises:
-        NotConstant: The name is not constant; ``UrlOfProblem`` if there is not exactly one, or it is no string.
+        NotConstant: The name is not constant; ``InvalidUrlOf`` if there is not exactly one, or it is no string.
     """
     given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "name")]
     if len(given) != 1 or len(given) != len(call.args) + len(call.keywords) or isinstance(given[0], ast.Starred):
-        raise UrlOfProblem(call, "url_of takes exactly one argument, the name of a function")
+        raise _invalid(call, "exactly one argument")
     name = fold(given[0])
     if not isinstance(name, str):
-        raise UrlOfProblem(call, f"url_of takes a string, the name of a function, not {type(name).__name__}")
+        raise _invalid(call, f"a string, not {type(name).__name__}")
     return FunctionUrl(name)
+
+
+def _invalid(call: ast.Call, expected: str) -> InvalidUrlOf:
+    message = f"url_of takes the name of a function: {expected}"
+    hint = 'Write url_of("health"), with the name of a function of this project.'
+    return InvalidUrlOf(call, ArgumentProblem("bad-url-of", message, hint))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnkit.errors import Problem
 from fnkit.scanner.constants import NotConstant
 from fnkit.scanner.decorators import ArgumentProblem, argument_names, build_declaration
-from fnkit.scanner.function_urls import UrlOfProblem
+from fnkit.scanner.function_urls import InvalidUrlOf
 from fnkit.scanner.imports import (
     handler_path_problems,
     handler_string,
@@ -214,9 +214,8 @@ class _ModuleReader:
     def _fold_into(self, arguments: dict[str, object], name: str, node: ast.expr, kind: str, subject: str) -> None:
         try:
             arguments[name] = self.names.fold(node)
-        except UrlOfProblem as error:
-            message = f"@{kind} on {subject}: {error.reason}."
-            self.problems.append(self._problem(error.code, message, error.hint, Span(error.line)))
+        except InvalidUrlOf as error:
+            self._add_problem(kind, error.problem, Span(error.line), subject)
         except NotConstant as error:
             shown = "an unpacked argument" if name == "**" else f"the value of {name}"
             message = f"@{kind} on {subject}: {shown} is not known without executing the module: {error.reason}."

@@ -17,6 +17,7 @@ from fnkit.project.settings import (
     FunctionDefaults,
     FunctionOverrides,
     FunctionTable,
+    FunctionUrlTable,
     NamespaceTable,
     SettingsTable,
     StageTable,
@@ -27,6 +28,7 @@ from fnkit.project.settings_file import decode_table
 from fnkit.project.validation import RESERVED_VARIABLES
 from fnkit.scanner import scan
 from fnkit.scanner.decorators import argument_names
+from tests.support.project_tree import build_files
 from tests.support.source_tree import REPOSITORY
 
 SETTINGS = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -103,11 +105,25 @@ def test_handler_examples_scan_without_problems(block: str, tmp_path: Path) -> N
     assert report.functions
 
 
+def test_example_of_a_call_between_functions_is_a_project_with_that_url(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", section(HANDLERS, "Calling another function"), re.DOTALL)
+    functions = {one.name: one for one in build_files(tmp_path, {"main.py": block}).functions}
+    assert functions["orders"].function_urls == {"STOCK_URL": "stock"}
+
+
 def test_schema_describes_every_setting_of_every_table() -> None:
     schema = settings_schema()
     tables = schema["$defs"]
     assert isinstance(tables, dict)
-    kinds = (SettingsTable, NamespaceTable, FunctionDefaults, FunctionOverrides, FunctionTable, CronTable)
+    kinds = (
+        SettingsTable,
+        FunctionUrlTable,
+        NamespaceTable,
+        FunctionDefaults,
+        FunctionOverrides,
+        FunctionTable,
+        CronTable,
+    )
     for kind in (*kinds, TriggerTable, StageTable):
         table = tables[kind.__name__]
         assert set(table["properties"]) == keys(kind)

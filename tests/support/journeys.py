@@ -144,7 +144,7 @@ class _TracedPlatform:
         pid = next(call.pid for call in calls if call.path.startswith("fnkit/cli/"))
         steps = _steps(call for call in calls if call.pid == pid)
         first = steps.index(Step("fnkit/scanner/scan.py", "scan"))
-        last = steps.index(Step("fnkit/deploy/apply.py", "_create_request"))
+        last = steps.index(Step("fnkit/deploy/create_functions.py", "_create_request"))
         elsewhere = ("fnkit/bundler/", "fnkit/cli/", "fnkit/platform/")
         return [step for step in steps[first : last + 1] if not step.path.startswith(elsewhere)]
 

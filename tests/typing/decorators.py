@@ -5,7 +5,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Final, assert_type
 
-from fnkit import Context, Event, Header, HttpError, Path, Query, Response, cron, function, trigger
+from fnkit import Context, Event, Header, HttpError, Path, Query, Response, cron, function, trigger, url_of
 
 
 @function
@@ -13,7 +13,9 @@ def bare(event: Event, context: Context) -> str:
     return event["path"] + context["functionName"]
 
 
-@function(memory=256, privacy="private", timeout="30s", secrets=["KEY"], env={"LEVEL": "info"})
+@function(
+    memory=256, privacy="private", timeout="30s", secrets=["KEY"], env={"LEVEL": "info", "BARE_URL": url_of("bare")}
+)
 def called(event: Event, context: Context) -> Response:
     return {"statusCode": 200, "headers": {"Set-Cookie": ["a", "b"]}, "body": {"ok": True}}
 

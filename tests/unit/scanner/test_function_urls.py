@@ -58,13 +58,13 @@ BOTH = "from fnkit import function, url_of\n"
 @pytest.mark.parametrize(
     ("source", "code", "line", "message", "hint"),
     [
-        (BOTH + '@function(env={"U": url_of()})\n', "bad-url-of", 2, "takes exactly one argument", "url_of("),
+        (BOTH + '@function(env={"U": url_of()})\n', "bad-url-of", 2, "exactly one argument", "url_of("),
         (BOTH + '@function(env={"U": url_of("a", "b")})\n', "bad-url-of", 2, "exactly one argument", "url_of("),
         (BOTH + '@function(env={"U": url_of("a", name="b")})\n', "bad-url-of", 2, "one argument", "url_of("),
         (BOTH + '@function(env={"U": url_of(function="a")})\n', "bad-url-of", 2, "one argument", "url_of("),
         (BOTH + '@function(env={"U": url_of(*["a"])})\n', "bad-url-of", 2, "one argument", "url_of("),
         (BOTH + '@function(env={"U": url_of(**{"name": "a"})})\n', "bad-url-of", 2, "one argument", "url_of("),
-        (BOTH + '@function(env={\n"U": url_of(3)})\n', "bad-url-of", 3, "takes a string", "url_of("),
+        (BOTH + '@function(env={\n"U": url_of(3)})\n', "bad-url-of", 3, "a string, not int", "url_of("),
         (BOTH + '@function(env={"U": url_of(None)})\n', "bad-url-of", 2, "not NoneType", "url_of("),
         (BOTH + '@function(env={"U": url_of(name())})\n', "computed-argument", 2, "a call of name()", "--import"),
         (BOTH + '@function(env={"U": url_of("a") + "x"})\n', "computed-argument", 2, "that fails", "--import"),
