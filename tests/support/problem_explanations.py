@@ -43,6 +43,14 @@ _SCAN_PROBLEMS: Final = {
         "A decorator of fnkit is used, but its name is not defined there, so the module cannot be imported.",
         "Import the decorator from fnkit.",
     ),
+    "url-of-not-imported": (
+        "url_of is called, but its name is not defined there, so the module cannot be imported.",
+        "Import url_of from fnkit.",
+    ),
+    "bad-url-of": (
+        "url_of is called with something else than the name of a function.",
+        'Write url_of("health"), with the name of a function of the project.',
+    ),
     "handler-nested": (
         "A handler is declared inside a class or a function, where the platform cannot reach it.",
         "Move it to the module's top level.",
@@ -104,7 +112,10 @@ _SETTINGS_PROBLEMS: Final = {
         "Set them on the functions, under defaults, or remove shared if the namespace belongs to this project.",
     ),
     "toml-syntax": ("The settings are not valid TOML.", "Correct the line."),
-    "unknown-function": ("A stage has settings for a function that does not exist.", "Correct the name."),
+    "unknown-function": (
+        "A stage has settings for a function that does not exist, or a variable is the URL of one.",
+        "Correct the name.",
+    ),
     "unknown-setting": ("The setting does not exist.", "Correct the name; docs/settings.md lists all settings."),
 }
 _FUNCTION_PROBLEMS: Final = {

@@ -2,7 +2,7 @@
 
 # ruff: noqa: ARG001, INP001 - signatures are the subject, and no package is
 
-from fnkit import Context, Event, Query, cron, function, trigger
+from fnkit import Context, Event, Query, cron, function, trigger, url_of
 
 
 @function(memory="256")  # refused: call-overload
@@ -22,6 +22,12 @@ def no_tier(event: Event, context: Context) -> str:
 
 @function(region="fr-par")  # refused: call-overload
 def no_such_setting(event: Event, context: Context) -> str:
+    return ""
+
+
+@function(env={"RETRIES": 3})  # refused: dict-item
+@function(env={"URL": url_of(7)})  # refused: arg-type
+def wrong_variable(event: Event, context: Context) -> str:
     return ""
 
 
