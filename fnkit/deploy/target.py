@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fnkit.bundler.target import BundleTarget
 from fnkit.client.api import FunctionsApi
@@ -53,7 +53,7 @@ def function_urls(
     gateway = urlsplit(info.gateway_url)
     port = f":{gateway.port}" if gateway.port else ""
     by_name = f"{gateway.scheme}://{domain_name}{port}/"
-    by_path = f"{info.gateway_url}/{region}/{namespace}/{function}/"
+    by_path = f"{info.gateway_url}/{region}/{quote(namespace, safe='')}/{function}/"
     return (by_name, by_path) if _is_resolvable(domain_name) else (by_path, by_name)
 
 
