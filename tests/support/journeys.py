@@ -67,7 +67,7 @@ class Journey:
 _LAST_WRITE = Step("fnkit/platform/data_plane/gateway/http_connection.py", "HttpConnection.write")
 
 JOURNEYS = {
-    "declaration": Journey("From a decorated handler to a live function", 38),
+    "declaration": Journey("From a decorated handler to a live function", 41),
     "warm": Journey("A warm HTTP request", 18),
     "cold": Journey("A cold HTTP request", 36),
     "message": Journey("A NATS message to its acknowledgement", 28),
