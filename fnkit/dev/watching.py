@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +29,12 @@ _IGNORED_NAMES: Final = (
 )
 
 
-def watch_files(root: Path, stop: threading.Event) -> Iterator[frozenset[str]]:
+def watch_files(root: Path, included: Iterable[Path], stop: threading.Event) -> Iterator[frozenset[str]]:
     """Yield the paths that changed, relative to the project, each time some have, and nothing once it watches.
 
     Args:
         root: The project's directory.
+        included: Directories outside of it to watch too; those that do not exist are left out.
         stop: Ends the iteration, within a moment.
 
     Raises:
@@ -47,6 +49,7 @@ def watch_files(root: Path, stop: threading.Event) -> Iterator[frozenset[str]]:
     is_watching = False
     changes = watch(
         root,
+        *(directory for directory in included if directory.is_dir()),
         watch_filter=ProjectFilter(),
         step=_STEP_MILLISECONDS,
         debounce=_MAX_WAIT_MILLISECONDS,
@@ -57,5 +60,5 @@ def watch_files(root: Path, stop: threading.Event) -> Iterator[frozenset[str]]:
     )
     for changed in changes:
         if changed or not is_watching:
-            yield frozenset(str(Path(path).relative_to(root)) for _, path in changed)
+            yield frozenset(os.path.relpath(path, root) for _, path in changed)
         is_watching = True

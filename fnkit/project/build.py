@@ -29,6 +29,7 @@ from fnkit.project import validation
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
 from fnkit.project.event_sources import build_crons, build_triggers, never_running_notes
 from fnkit.project.handlers import check_handler
+from fnkit.project.include_setting import read_included
 from fnkit.project.languages.python import find_application_entry, find_entry
 from fnkit.project.model import (
     BuildCommand,
@@ -277,6 +278,7 @@ def build_project(
     has_python = not functions or any(runtime_language(function.runtime) == "Python" for function in functions)
     requirements = read_requirements(root, problems) if has_python else Requirements((), None)
     source_builds = _source_builds(settings, problems)
+    included = read_included(root, settings, problems)
     problems.raise_if_any()
     return Project(
         root=root.resolve(),
@@ -290,6 +292,7 @@ def build_project(
         requirements_file=requirements.file,
         exclude=settings.table.exclude,
         source_builds=source_builds,
+        included=included,
     )
 
 

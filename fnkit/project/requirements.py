@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 from fnkit.contract.distribution import OWN_REQUIREMENTS
 from fnkit.contract.toml_lines import TomlLines
+from fnkit.project.element_places import place_of_element
 from fnkit.project.files import OutsideProject, read_project_text
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
@@ -207,21 +208,11 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
         return Requirements((), path.name)
     found: list[tuple[str, SourceLocation]] = []
     for one in given:
-        place = _place_of(one, text, source)
+        place = place_of_element(one, text, source)
         requirement = _parse_requirement(one, place, problems)
         if requirement is not None:
             found.append((requirement, place))
     return Requirements.collect(found, path.name)
-
-
-def _place_of(element: str, text: str, array: SourceLocation) -> SourceLocation:
-    """Return the place of a string in an array; the place of the array if it is not found as written."""
-    for number, line in enumerate(text.splitlines()[array.line - 1 :], array.line):
-        for quoted in (f'"{element}"', f"'{element}'"):
-            if quoted in line:
-                column = line.index(quoted) + 1
-                return SourceLocation(array.file, number, column, column + len(quoted))
-    return array
 
 
 def _columns(line: str) -> tuple[int, int]:

@@ -38,14 +38,15 @@ def import_early(known: dict[str, typing.Any]) -> EarlyImports:
     """Import the modules of other packages that a handler imports. Those that fail are left to the handler.
 
     Args:
-        known: ``handler``, ``root``, ``environment`` (the variables that are not secret) and ``secrets`` (names).
+        known: ``handler``, ``root``, ``environment`` (the variables that are not secret), ``secrets`` (names) and
+            ``included`` (directories outside of ``root`` with modules of the function, by name).
     """
     serve.apply_environment(known["environment"])
     os.chdir(known["environment"]["HOME"])  # where the handler will run
     path = sys.path[:]
     sys.path[:] = serve.module_search_path(known["handler"], known["root"])
     with preload.EnvironmentAudit(frozenset(known["secrets"])) as audit:
-        for statement in handler_imports(known["handler"], known["root"]):
+        for statement in handler_imports(known["handler"], known["root"], known["included"]):
             with contextlib.suppress(preload.PreloadRejected):
                 preload.import_statement(statement)
     sys.path[:] = path

@@ -16,7 +16,7 @@ import socket
 import sys
 import typing
 
-from . import serve
+from . import included_directories, serve
 from .early_imports import import_early
 
 _exit_codes = []  # type: list[int]
@@ -54,6 +54,7 @@ def main(arguments: list[str]) -> None:
     sys.argv[:] = [settings["handler"]]
     if settings.get("entries"):  # the entry module of the handler, which an archive has beside the handler
         sys.path.append(settings["entries"])
+    included_directories.install(settings.get("included") or {})
     _exit(serve.serve(connection, settings))
 
 
