@@ -95,9 +95,8 @@ class _Element:
         shown = posixpath.normpath(self.given)
         project = Path(os.path.realpath(self.root))
         directory = Path(os.path.realpath(project / shown))
-        if not directory.is_dir():
-            what = "is not a directory" if directory.exists() else "does not exist"
-            self.add(f"include: {shown} {what}.", "Name a directory, relative to the settings file.")
+        if (fault := _fault(directory)) is not None:
+            self.add(f"include: {shown} {fault}.", "Name a directory, relative to the settings file.")
             return None
         if directory.is_relative_to(project):
             message = f"include: {shown} is in the project's folder, whose files are included anyway."
@@ -138,3 +137,13 @@ class _Element:
             self.add(message, "Rename one of them: imports and archives have both under that name.")
             return False
         return True
+
+
+def _fault(directory: Path) -> str | None:
+    """Return why a path is not the directory that it should be, or ``None``."""
+    try:
+        if directory.is_dir():
+            return None
+        return "is not a directory" if directory.exists() else "does not exist"
+    except OSError as error:
+        return f"cannot be read: {(error.strerror or str(error)).lower()}"

@@ -26,7 +26,7 @@ ALLOWED: dict[str, str] = {
     "contract": "errors",
     "core_runtime": "contract worker",
     "toolchains": "worker contract errors",
-    "scanner": _KIT,
+    "scanner": f"worker {_KIT}",
     "project": f"scanner {_KIT}",
     "bundler": f"scanner project toolchains {_KIT}",
     "plan": f"scanner project bundler {_KIT}",

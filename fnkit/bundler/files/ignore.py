@@ -8,6 +8,7 @@ nothing under it can be re-included (gitignore(5)).
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -181,6 +182,8 @@ def _parse_lines(lines: tuple[str, ...], source: str) -> tuple[IgnorePattern, ..
 
 def layers_below(directory: Path, base: str) -> tuple[IgnoreLayer, ...]:
     """Return ``repository_layers`` of a directory outside the project that has the path ``base`` in archives."""
+    if not os.access(directory, os.X_OK):
+        return ()  # listing it reports the error with its name
     return tuple(replace(layer, base=base) for layer in repository_layers(directory))
 
 

@@ -46,7 +46,7 @@ def import_early(known: dict[str, typing.Any]) -> EarlyImports:
     path = sys.path[:]
     sys.path[:] = serve.module_search_path(known["handler"], known["root"])
     with preload.EnvironmentAudit(frozenset(known["secrets"])) as audit:
-        for statement in handler_imports(known["handler"], known["root"], known["included"]):
+        for statement in handler_imports(known["handler"], known["root"], known.get("included") or {}):
             with contextlib.suppress(preload.PreloadRejected):
                 preload.import_statement(statement)
     sys.path[:] = path
