@@ -22,7 +22,6 @@ from fnkit.project.settings import Settings
 
 _RESERVED: Final = {"package": "has the dependencies in archives", "fnkit": "is fnkit's own in archives"}
 _UNUSABLE: Final = re.compile(r"[\\\x00-\x1f\x7f]|^[A-Za-z]:")
-_CODE: Final = "bad-include"
 
 
 def read_included(root: Path, settings: Settings, problems: ProblemList) -> tuple[IncludedDirectory, ...]:
@@ -52,7 +51,7 @@ def read_included(root: Path, settings: Settings, problems: ProblemList) -> tupl
             continue
         if (earlier := found.get(directory.name)) is not None:
             message = f"include has two directories named {directory.name}: {earlier.shown} and {directory.shown}."
-            element.add(message, "Rename one of them: archives have both under that name.")
+            element.add("bad-include", message, "Rename one of them: archives have both under that name.")
             continue
         found[directory.name] = directory
     return tuple(found[name] for name in sorted(found))
@@ -83,28 +82,31 @@ class _Element:
     place: SourceLocation
     problems: ProblemList
 
-    def add(self, message: str, hint: str, code: str = _CODE) -> None:
+    def add(self, code: str, message: str, hint: str) -> None:
+        """Add a problem of this element."""
         self.problems.add(code, message, hint, self.place)
 
     def read(self) -> IncludedDirectory | None:
         """Return the directory, or ``None`` after adding a problem."""
         if not self.given or self.given.startswith("/") or _UNUSABLE.search(self.given):
             message = f"include: {self.given!r} is not a path relative to the settings file."
-            self.add(message, 'Write it with /, as in include = ["../shared"].')
+            self.add("bad-include", message, 'Write it with /, as in include = ["../shared"].')
             return None
         shown = posixpath.normpath(self.given)
         project = Path(os.path.realpath(self.root))
         directory = Path(os.path.realpath(project / shown))
         if (fault := _fault(directory)) is not None:
-            self.add(f"include: {shown} {fault}.", "Name a directory, relative to the settings file.")
+            self.add(
+                "bad-include", f"include: {shown} {fault}.", "Name a directory, relative to the settings file."
+            )
             return None
         if directory.is_relative_to(project):
             message = f"include: {shown} is in the project's folder, whose files are included anyway."
-            self.add(message, "Remove it from include.")
+            self.add("bad-include", message, "Remove it from include.")
             return None
         if project.is_relative_to(directory):
             message = f"include: {shown} contains the project itself."
-            self.add(message, "Name the directories in it that the project needs.")
+            self.add("bad-include", message, "Name the directories in it that the project needs.")
             return None
         return self._check_place(shown, directory)
 
@@ -112,18 +114,18 @@ class _Element:
         if not directory.is_relative_to(self.repository):
             message = f"include: {shown} is outside the git repository of the project."
             hint = "Include directories of the same repository only, or copy the code into the project's folder."
-            self.add(message, hint, "include-outside")
+            self.add("include-outside", message, hint)
             return None
         name = posixpath.basename(shown)
         inner = (*directory.relative_to(self.repository).parts, name)
         hidden = next((part for part in inner if part.startswith(".")), None)
         if hidden is not None:
             message = f"include: {shown} is or is in the hidden directory {hidden}."
-            self.add(message, "Move the code to a directory whose name does not start with a dot.")
+            self.add("bad-include", message, "Move the code to a directory whose name does not start with a dot.")
             return None
         if name in _RESERVED:
             message = f"include: a directory cannot be named {name}, which {_RESERVED[name]}."
-            self.add(message, "Rename it, or include the directories in it.")
+            self.add("bad-include", message, "Rename it, or include the directories in it.")
             return None
         return IncludedDirectory(name, directory, shown) if self._is_free(name, shown, directory) else None
 
@@ -134,7 +136,7 @@ class _Element:
             if not os.path.lexists(path) or (path.is_symlink() and Path(os.path.realpath(path)) == directory):
                 continue
             message = f"include: the project has {own} itself, so {shown} cannot have this name."
-            self.add(message, "Rename one of them: imports and archives have both under that name.")
+            self.add("bad-include", message, "Rename one of them: imports and archives have both under that name.")
             return False
         return True
 

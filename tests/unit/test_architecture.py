@@ -145,6 +145,7 @@ def test_kit_and_platform_share_only_contract_worker_toolchains_and_launcher() -
         "platform.control.deployments",
         "platform.control.images",
         "platform.data_plane.workers",
+        "scanner",
     }
 
 

@@ -99,20 +99,29 @@ class LinkTargets:
         return (self._bases[top] + os.path.relpath(target, top).replace(os.sep, "/")).removesuffix("/.")
 
     def _outside_error(self, path: str, target: str) -> BundleError:
+        message = f"The symbolic link {path} points outside the project."
+        directory = self._includable(target)
+        if directory is None:
+            return BundleError(
+                message,
+                code="link-outside",
+                hint="Copy its target into the project, or list the link in .fnkitignore.",
+            )
         return BundleError(
-            f"The symbolic link {path} points outside the project.",
+            message,
             code="link-outside",
-            hint=self._include_hint(target)
-            or "Copy its target into the project, or list the link in .fnkitignore.",
+            hint=f'Set include = ["{directory}"] to use it, or list the link in .fnkitignore.',
         )
 
-    def _include_hint(self, target: str) -> str | None:
-        """Return the hint to include the directory of a target; ``None`` if it cannot be included."""
+    def _includable(self, target: str) -> str | None:
+        """Return the directory to include for a target, as the setting has it; ``None`` if it cannot be included."""
         directory = Path(target) if Path(target).is_dir() else Path(target).parent
         repository = find_repository(self._root)
-        if repository is None or not directory.is_relative_to(repository) or self._root.is_relative_to(directory):
+        if repository is None or not directory.is_relative_to(repository):
             return None
-        if any(part.startswith(".") for part in directory.relative_to(repository).parts):
-            return None
-        shown = relative_to_project(self._root, directory)
-        return f'Set include = ["{shown}"] to use it, or list the link in .fnkitignore.'
+        is_hidden = any(part.startswith(".") for part in directory.relative_to(repository).parts)
+        return (
+            None
+            if is_hidden or self._root.is_relative_to(directory)
+            else relative_to_project(self._root, directory)
+        )
