@@ -114,7 +114,7 @@ class LinkTargets:
         )
 
     def _includable(self, target: str) -> str | None:
-        """Return the directory to include for a target, as the setting has it; ``None`` if it cannot be included."""
+        """Return what to include for a target, as the setting has it; ``None`` if it cannot be included."""
         directory = Path(target) if Path(target).is_dir() else Path(target).parent
         repository = find_repository(self._root)
         if repository is None or not directory.is_relative_to(repository):
