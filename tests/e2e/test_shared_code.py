@@ -156,6 +156,19 @@ def test_dev_watches_a_directory_that_is_included_meanwhile(python_shop: Path, t
         assert session.get("alone") == (200, "two")
 
 
+def test_dev_sees_a_directory_that_was_replaced(python_shop: Path, tmp_path: Path) -> None:
+    shared = (python_shop / SHARED).parent.resolve()
+    with dev_session(python_shop, tmp_path / "home") as session:
+        session.wait_for("serving")
+        shared.rename(tmp_path / "away")
+        assert "bad-include" in json.dumps(session.wait_for("rejected"))
+        assert session.get("hello") == (200, "hello")
+        (tmp_path / "away").rename(shared)
+        change(shared / "words.py", "'hello'", "'good day'")
+        assert _reloaded(session) >= {"hello"}
+        assert session.get("hello") == (200, "good day")
+
+
 def test_import_that_fails_in_shared_code_is_shown_there(python_shop: Path, tmp_path: Path) -> None:
     with dev_session(python_shop, tmp_path / "home") as session:
         session.wait_for("serving")

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
         return  # it was not needed
     connection = socket.create_connection(("127.0.0.1", settings["port"]))
     connection.sendall(settings["token"].encode())
-    is_accepted = early is None or early.fit(settings["environment"], settings["secrets"])
+    is_accepted = early is None or early.fit(settings["environment"], settings["secrets"], settings["included"])
     serve.send_status(connection, {"accepted": is_accepted})
     if not is_accepted:
         return

@@ -53,6 +53,15 @@ def curious(event, context):
 def typed(amount: money.Amount) -> str:
     return "x"
 """
+EARLY = """import wave
+
+from fnkit import function
+
+
+@function
+def early(event, context):
+    return getattr(wave, "NAME", "standard")
+"""
 MONEY = """from dataclasses import dataclass
 
 from .coin import show
@@ -135,6 +144,17 @@ def test_invoked_handler_imports_the_directories_and_nothing_beside_them(fnkit: 
     for _ in range(2):  # the second process starts before the project is read
         assert fnkit("invoke", "hello", "--json").ok().json()["body"] == "hello 5 EUR"
     assert fnkit("invoke", "curious", "--json").ok().json()["body"].strip() == "[]"
+
+
+def test_directory_that_is_included_since_stands_in_for_a_package_that_was_imported_early(
+    shop: Path, fnkit: Command
+) -> None:
+    """The second process imports packages before the settings are read, with what was known the last time."""
+    write_files(shop, {"early.py": EARLY})
+    assert fnkit("invoke", "early", "--json").ok().json()["body"] == "standard"
+    write_files(shop.parents[1], {"libs/wave/__init__.py": "NAME = 'included'\n"})
+    write_files(shop, {"pyproject.toml": SETTINGS.replace("include = [", 'include = ["../../libs/wave", ')})
+    assert fnkit("invoke", "early", "--json").ok().json()["body"] == "included"
 
 
 def test_traceback_of_an_invoked_handler_names_the_real_file(shop: Path, fnkit: Command) -> None:

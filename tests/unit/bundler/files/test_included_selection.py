@@ -193,10 +193,12 @@ def test_project_and_directory_that_link_each_other_are_rejected_as_a_loop(tmp_p
     project = write_repository(tmp_path, {f"{SHARED}/a.py": "", "services/shop/web/b.js": ""})
     (project / "web/shared").symlink_to("../../../libs/shared")
     (tmp_path / SHARED / "web").symlink_to("../../services/shop/web")
-    for selected in (lambda: select(project), lambda: select_project(project, (), included(tmp_path))):
-        with pytest.raises(BundleError) as raised:
-            selected()
-        assert raised.value.code == "link-loop"
+    with pytest.raises(BundleError) as raised:
+        select(project)
+    assert raised.value.code == "link-loop"
+    with pytest.raises(BundleError) as raised:
+        select_project(project, (), included(tmp_path))
+    assert raised.value.code == "link-loop"
 
 
 def test_special_files_and_broken_names_are_handled_as_in_a_project(tmp_path: Path) -> None:
