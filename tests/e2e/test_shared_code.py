@@ -175,7 +175,8 @@ def test_import_that_fails_in_shared_code_is_shown_there(python_shop: Path, tmp_
         change(python_shop / SHARED, "def hello", "VALUE = 1 / 0\n\n\ndef hello")
         item = session.wait_for("reloaded")
         [failed] = [one for one in item["functions"] if one["name"] == "hello"]
-        assert SHARED in json.dumps(failed)
+        assert (failed["error"]["file"], failed["error"]["line"]) == (SHARED, 1)
+        assert f'File "{SHARED}", line 1' in failed["error"]["message"]
 
 
 @pytest.fixture

@@ -78,6 +78,12 @@ def test_nothing_else_of_the_directory_around_it_is_importable(tmp_path: Path, l
     assert all(str(one).startswith("ImportError") for one in found.values())
 
 
+def test_submodule_of_the_same_name_is_not_found_there(tmp_path: Path, libs: Path) -> None:
+    root = write_files(tmp_path / "root", {"other/__init__.py": ""})
+    found = imported(root, json.dumps({"shared": str(libs / "shared")}), "other", "other.shared")
+    assert str(found["other.shared"]).startswith("ImportError")
+
+
 def test_directory_may_have_another_name_than_its_package(tmp_path: Path, libs: Path) -> None:
     found = imported(tmp_path, json.dumps({"common": str(libs / "shared")}), "common.words", "shared")
     assert found["common.words"] == str(libs / "shared/words.py")
