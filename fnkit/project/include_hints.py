@@ -44,7 +44,7 @@ def include_hint(root: Path, folder: Path, text: str, name: str = "") -> str | N
     if package.is_relative_to(project):
         return None  # its files are bundled already
     shown = relative_to_project(root, package)
-    return f'Set include = ["{shown}"] in the settings of fnkit, and require here what it requires.'
+    return f'Set include = ["{shown}"] in the settings of fnkit, and require what it requires instead.'
 
 
 def path_source_hint(root: Path, name: str) -> str | None:

@@ -120,7 +120,7 @@ class _Element:
         inner = (*directory.relative_to(self.repository).parts, name)
         hidden = next((part for part in inner if part.startswith(".")), None)
         if hidden is not None:
-            message = f"include: {shown} is or is in the hidden directory {hidden}."
+            message = f"include: {shown} leads to the hidden directory {hidden}."
             self.add("bad-include", message, "Move the code to a directory whose name does not start with a dot.")
             return None
         if name in _RESERVED:
