@@ -146,6 +146,20 @@ def test_build_of_a_python_function_has_the_directories_in_its_copy(tmp_path: Pa
     assert made == ["money/__init__.py", "money/coin.py", "shared/unused.py", "shared/words.py"]
 
 
+def test_built_function_that_depends_on_the_whole_project_depends_on_the_directories(
+    tmp_path: Path, bundling: BundleRun
+) -> None:
+    project = shop(tmp_path / "repository")
+    build = BuildCommand(command="echo > made.txt", inputs=("main.py",), output="made")
+    digests = []
+    for text in ("", "# changed\n"):
+        write_files(tmp_path / "repository", {"libs/shared/unused.py": text})
+        built = function_spec("hello", "main.hello", build=build, change_detection="project")
+        bundle = bundling.bundle(project_with(project.root, built, included=project.included), allow_builds=None)
+        digests.append(bundle.slice_of("hello").digest)
+    assert digests[0] != digests[1]
+
+
 def test_build_of_a_node_function_has_what_its_links_point_to(tmp_path: Path, bundling: BundleRun) -> None:
     project = shop(tmp_path / "repository", {"libs/shared/greet.js": "exports.greet = () => 1;\n"})
     write_files(project.root, {"web/handler.js": "exports.handle = () => 1;\n"})
