@@ -83,7 +83,7 @@ def bundle_project(
     groups: dict[tuple[str, str, BuildCommand | None], list[FunctionSpec]] = {}
     for function in project.functions:
         groups.setdefault((function.runtime, function.root, function.build), []).append(function)
-    select = functools.cache(functools.partial(select_by_rules, project.root))
+    select = functools.cache(functools.partial(select_by_rules, project.root, included=project.included))
     bundles: list[Bundle] = []
     for group in sorted(groups.values(), key=lambda one: (one[0].runtime, one[0].root, one[0].name)):
         selected = tuple(one for one in group if names is None or one.name in names)

@@ -65,6 +65,7 @@ def check_imports(project: Project, cache: Path) -> ImportCheck:
             dependency_modules=modules or frozenset(),
             read_imports=imports.get,
             requirements_file=project.requirements_file,
+            shown=project.shown,
         )
         for problem in import_problems(function, context):
             if modules is None and problem.code == "missing-requirement":

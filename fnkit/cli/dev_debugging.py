@@ -68,7 +68,11 @@ def debugged_function(
     with open_debug_port(port) as listener:
         key = secrets.token_hex(_KEY_BYTES)
         relay = DebugRelay(
-            listener, key=key, source_root=identity.root / function.root, has_adapter=language == "Python"
+            listener,
+            key=key,
+            source_root=identity.root / function.root,
+            has_adapter=language == "Python",
+            included={one.name: one.directory for one in project.included},
         )
         configuration = launch_configuration(name, language, folder=str(function.root), port=relay.port)
         is_saved = save_launch_configuration(identity.root, configuration, relay.port)

@@ -51,6 +51,7 @@ class DevRun:
         actions: What the keys do.
         describe: Returns the view of all functions that answer.
         root: The project's directory.
+        shown: Returns the path in the project of a file of an archive.
     """
 
     def __init__(
@@ -60,13 +61,14 @@ class DevRun:
         actions: DevActions,
         describe: Callable[[Reloaded], ServingView],
         root: Path,
+        shown: Callable[[str], str],
     ) -> None:
         self._screen = screen
         self._events = events
         self._actions = actions
         self._describe = describe
         self._root = root
-        self._grouper = OutputGrouper()
+        self._grouper = OutputGrouper(shown)
         self._served = Reloaded(changes=(), functions=(), seconds=0.0)
         self._prompt: Prompt | None = None
 

@@ -12,6 +12,7 @@ from fnkit.cli.wrapping import cell_width
 from fnkit.contract.text import escape_control_characters
 from fnkit.errors import Problem
 from fnkit.project.files import OutsideProject, read_project_text
+from fnkit.project.included_directories import find_repository
 
 _SHOWN_FILES: Final = re.compile(
     r".+\.(?:py|js|cjs|mjs|ts|cts|mts|go|rs|php)"
@@ -72,7 +73,9 @@ def _read_line(root: Path, file: str, number: int) -> str | None:
         # A link to a file of another name is judged by both names.
         if not all(_SHOWN_FILES.fullmatch(name) for name in (path.name, Path(os.path.realpath(path)).name)):
             return None
-        lines = read_project_text(root, path).split("\n")
+        # Files of included directories are named by their paths from the project; they are in its repository.
+        limit = (find_repository(root) or root) if file.startswith("../") else root
+        lines = read_project_text(limit, path).split("\n")
     except (OSError, ValueError, OutsideProject):
         return None
     return lines[number - 1] if 0 < number <= len(lines) else None

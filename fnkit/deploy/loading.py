@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fnkit.bundler.files.selection import select_files
-from fnkit.errors import ProjectError
+from fnkit.errors import BundleError, ProjectError
 from fnkit.project import Project, Settings, build_project, find_root, read_settings
+from fnkit.project.include_setting import read_included
 from fnkit.project.problems import ProblemList
 from fnkit.project.validation import build_namespace, check_stage, validate_project_name, validate_region
 from fnkit.scanner import ScanReport, scan
@@ -42,8 +43,19 @@ def read_project_source(directory: Path, *, import_modules: bool = False) -> Pro
     if not root.is_dir():
         raise ProjectError(f"{directory} is not a directory.", code="no-project")
     settings = read_settings(root)
-    files = select_files(root, settings.table.exclude)
-    report = scan(root, [root / file for file in files if file.endswith(".py")], import_modules=import_modules)
+    problems = ProblemList()
+    included = read_included(root, settings, problems)
+    try:
+        files = select_files(root, settings.table.exclude, included)
+    except BundleError:
+        problems.raise_if_any()  # a link may lead to what could not be included
+        raise
+    report = scan(
+        root,
+        [root / file for file in files if file.endswith(".py")],
+        included={one.name: one.directory for one in included},
+        import_modules=import_modules,
+    )
     return ProjectSource(root=root, settings=settings, scan_report=report)
 
 

@@ -22,6 +22,7 @@ _SHOWN_LINES: Final = 12
 _READ_LINES: Final = 500
 _SOURCES: Final = r"(?P<file>[^\s:\"'()]+\.(?:go|rs|[cm]?[jt]s|php|py|toml|json|mod))"
 _PLACE: Final = re.compile(rf"{_SOURCES}(?:\", line |:)(?P<line>\d+)")
+_CODE_FILE: Final = re.compile(rf'"{CODE_DIRECTORY}/([^"]+)"')
 _ERROR: Final = re.compile(r"error(?:\[\w+\])?:")
 
 BuildOutput = Callable[[str], Sequence[str]]
@@ -86,7 +87,15 @@ def _is_own(file: str) -> bool:
     return not inside.startswith(("/", "package/", "node_modules/", "vendor/"))
 
 
-def located(name: str, failure: DeployError, folder: str, output: Sequence[str], *, is_served: bool) -> DeployError:
+def located(
+    name: str,
+    failure: DeployError,
+    folder: str,
+    output: Sequence[str],
+    *,
+    is_served: bool,
+    shown: Callable[[str], str] = str,
+) -> DeployError:
     """Return a failure with the place that it is about, and what a compiler has written.
 
     Args:
@@ -95,20 +104,22 @@ def located(name: str, failure: DeployError, folder: str, output: Sequence[str],
         folder: The directory of the function's code, relative to the project.
         output: What its build wrote, if it has failed.
         is_served: Whether an earlier version is served.
+        shown: Returns the path in the project of a file of an archive.
     """
-    if failure.code == BUILD_FAILED and (shown := compile_error(output)):
-        place = find_place(shown)
-        text = "\n".join(f"    {line}" for line in shown)
+    if failure.code == BUILD_FAILED and (errors := compile_error(output)):
+        place = find_place(errors)
+        text = "\n".join(f"    {line}" for line in errors)
         message = f"{name} was not deployed, because it cannot be built:\n{text}"
         hint = _STILL_SERVED if is_served else _NOT_SERVED
     elif failure.code == IMPORT_FAILED:
         lines = [line for line in failure.message.splitlines() if line.strip()]
         place = find_place(lines)
-        message = "\n".join(lines).replace(f"{CODE_DIRECTORY}/", "")
+        message = _CODE_FILE.sub(lambda found: f'"{shown(found[1])}"', "\n".join(lines))
+        message = message.replace(f"{CODE_DIRECTORY}/", "")
         hint = _NOT_IMPORTED
     else:
         return failure
     if place is None:
         return DeployError(message, code=failure.code, hint=hint)
     parts = (*(part for part in folder.split("/") if part not in ("", ".")), place.file)
-    return DeployError(message, code=failure.code, hint=hint, file="/".join(parts), line=place.line)
+    return DeployError(message, code=failure.code, hint=hint, file=shown("/".join(parts)), line=place.line)

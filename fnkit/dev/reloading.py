@@ -51,11 +51,18 @@ class Reloader:
 
     def _run(self) -> None:
         try:
-            for changed in watch_files(self._root, self._stop):
-                self._wait_for_content(changed)
-                self._reload()
+            while not self._stop.is_set():
+                self._watch(self._session.included)
         except OSError as error:
             self._report(rejected_because_of(_unwatchable(error)))
+
+    def _watch(self, included: tuple[Path, ...]) -> None:
+        """Reload what changes, until the session ends or the project includes other directories."""
+        for changed in watch_files(self._root, included, self._stop):
+            self._wait_for_content(changed)
+            self._reload()
+            if self._session.included != included:
+                return
 
     def _reload(self) -> None:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from pathlib import Path
 
 from fnkit.bundler.model import Bundle
 from fnkit.client.api import FunctionsApi
@@ -93,12 +94,22 @@ class DevSession:
         self._told: set[str] = set()
         self._from_bundle = from_bundle
         self._state: _State | None = None
+        self._project: Project | None = None
         self._pool = ThreadPoolExecutor(max_workers=_MAX_EDITS_AT_ONCE, thread_name_prefix="edit")
 
     @property
     def functions(self) -> tuple[ServedFunction, ...]:
         """The functions that answer."""
         return self._state.functions if self._state is not None else ()
+
+    @property
+    def included(self) -> tuple[Path, ...]:
+        """The directories outside the project that count as part of it, as it was when it was read last."""
+        return tuple(one.directory for one in self._project.included) if self._project is not None else ()
+
+    def shown(self, path: str) -> str:
+        """Return the path, relative to the project, of a file with a path in an archive."""
+        return path if self._project is None else self._project.shown(path)
 
     def load(self) -> Project:
         """Return the project as it is now.
@@ -107,7 +118,8 @@ class DevSession:
             ProjectInvalid: It has problems.
         """
         available = self._state.target.available_runtimes if self._state is not None else None
-        return load_project(self._request.directory, stage=self._request.stage, available=available)
+        self._project = load_project(self._request.directory, stage=self._request.stage, available=available)
+        return self._project
 
     def deploy(self) -> Reloaded:
         """Deploy the project through the pipeline.
@@ -126,6 +138,7 @@ class DevSession:
         )
         if applied is None:
             raise DeployError("The deploy was not approved.")
+        self._project = prepared.project
         served_before = {one.name for one in self.functions} if self._state is not None else set()
         self._state = self._observe(prepared, applied)
         changes = tuple(
@@ -197,7 +210,7 @@ class DevSession:
         folder = next((str(one.root) for one in state.project.functions if one.name == name), "")
         ids = [one.id for one in state.functions if one.name == name]
         output = self._build_output(ids[0]) if ids and failure.code == BUILD_FAILED else ()
-        return located(name, failure, folder, output, is_served=is_served)
+        return located(name, failure, folder, output, is_served=is_served, shown=state.project.shown)
 
     def _new_notes(self, notes: Iterable[str]) -> tuple[str, ...]:
         """Return those that this session has not told yet."""

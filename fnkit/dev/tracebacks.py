@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,8 +58,12 @@ class Traceback:
         return sum(1 for frame in self.frames if not frame.is_own)
 
 
-def read_traceback(lines: Sequence[str]) -> Traceback | None:
+def read_traceback(lines: Sequence[str], shown: Callable[[str], str] = str) -> Traceback | None:
     """Return the last of the tracebacks in some lines; ``None`` if they do not end with one.
+
+    Args:
+        lines: The lines.
+        shown: Returns the path in the project of a file of an archive.
 
     >>> lines = ["Traceback (most recent call last):", '  File "/home/app/function/main.py", line 7, in hello']
     >>> found = read_traceback([*lines, "    return 1 / 0", "ZeroDivisionError: division by zero"])
@@ -77,16 +81,17 @@ def read_traceback(lines: Sequence[str]) -> Traceback | None:
         if match and not error:
             following = rest[index + 1] if index + 1 < len(rest) else ""
             source = following.strip() if following.startswith("    ") else ""
-            frames.append(_frame(match, source))
+            frames.append(_frame(match, source, shown))
         elif error or not line.startswith(" "):
             error.append(line)
     return Traceback(tuple(error), tuple(frames)) if frames and error else None
 
 
-def _frame(match: re.Match[str], source: str) -> TracebackFrame:
+def _frame(match: re.Match[str], source: str, shown: Callable[[str], str]) -> TracebackFrame:
     file = match["file"]
     own = file.startswith(_CODE_DIRECTORY) and not file.removeprefix(_CODE_DIRECTORY).startswith(_PACKAGES)
-    return TracebackFrame(file.removeprefix(_CODE_DIRECTORY), int(match["line"]), match["name"], source, own)
+    name = shown(file.removeprefix(_CODE_DIRECTORY)) if own else file.removeprefix(_CODE_DIRECTORY)
+    return TracebackFrame(name, int(match["line"]), match["name"], source, own)
 
 
 def with_project_paths(lines: Iterable[str]) -> list[str]:
@@ -108,9 +113,14 @@ class OutputGroup:
 
 
 class OutputGrouper:
-    """Groups the lines that functions write, so that a traceback is shown as a whole."""
+    """Groups the lines that functions write, so that a traceback is shown as a whole.
 
-    def __init__(self) -> None:
+    Args:
+        shown: Returns the path in the project of a file of an archive.
+    """
+
+    def __init__(self, shown: Callable[[str], str] = str) -> None:
+        self._shown = shown
         self._levels = LevelReader()
         self._held: list[LeveledLine] = []
 
@@ -126,11 +136,14 @@ class OutputGrouper:
                 groups[-1].append(one)
             else:
                 groups.append([one])
-        found = [_group(group) for group in groups]
+        found = [self._group(group) for group in groups]
         if found and found[-1].traceback is None and _is_cut_off(groups[-1]) and groups[-1] != held:
             self._held = groups[-1]
             found.pop()
         return found
+
+    def _group(self, lines: Sequence[LeveledLine]) -> OutputGroup:
+        return OutputGroup(tuple(lines), read_traceback([one.line.message for one in lines], self._shown))
 
     @property
     def is_holding(self) -> bool:
@@ -140,10 +153,6 @@ class OutputGrouper:
 
 def _writer(one: LeveledLine) -> tuple[str, str, str]:
     return one.line.function_id, one.line.instance, one.line.stream
-
-
-def _group(lines: Sequence[LeveledLine]) -> OutputGroup:
-    return OutputGroup(tuple(lines), read_traceback([one.line.message for one in lines]))
 
 
 def _is_cut_off(lines: Sequence[LeveledLine]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +29,13 @@ _IGNORED_NAMES: Final = (
 )
 
 
-def watch_files(root: Path, stop: threading.Event) -> Iterator[frozenset[str]]:
+def watch_files(root: Path, included: Collection[Path], stop: threading.Event) -> Iterator[frozenset[str]]:
     """Yield the paths that changed, relative to the project, each time some have, and nothing once it watches.
 
     Args:
         root: The project's directory.
+        included: Directories outside of it to watch too; those that do not exist are left out. The iteration ends
+            when one of them appears, disappears or is replaced: then it has to begin again.
         stop: Ends the iteration, within a moment.
 
     Raises:
@@ -45,8 +48,10 @@ def watch_files(root: Path, stop: threading.Event) -> Iterator[frozenset[str]]:
         ignore_entity_patterns = _IGNORED_NAMES
 
     is_watching = False
+    identities = [_identity(directory) for directory in included]
     changes = watch(
         root,
+        *(directory for directory in included if directory.is_dir()),
         watch_filter=ProjectFilter(),
         step=_STEP_MILLISECONDS,
         debounce=_MAX_WAIT_MILLISECONDS,
@@ -57,5 +62,16 @@ def watch_files(root: Path, stop: threading.Event) -> Iterator[frozenset[str]]:
     )
     for changed in changes:
         if changed or not is_watching:
-            yield frozenset(str(Path(path).relative_to(root)) for _, path in changed)
+            yield frozenset(os.path.relpath(path, root) for _, path in changed)
         is_watching = True
+        if identities != [_identity(directory) for directory in included]:
+            return
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    """Return what no other directory has, or ``None`` if it does not exist."""
+    try:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -77,6 +77,7 @@ class HandlerEnvironment:
         command: The interpreter of another language with its options, or a compiled program; empty for Python.
         is_server: Whether the program serves HTTP on ``$PORT``.
         warnings: Sentences for the user, such as that another version of the language is used.
+        included: Directories outside of ``root`` that the handler can import, each with its name.
         entries: The directory with the handler's entry module, or ``None`` where it needs none.
     """
 
@@ -87,3 +88,4 @@ class HandlerEnvironment:
     is_server: bool = False
     warnings: tuple[str, ...] = ()
     entries: Path | None = None
+    included: tuple[tuple[str, str], ...] = ()

@@ -12,8 +12,10 @@ from typing import Any, Final, TypeAlias
 from fnkit.contract.runtimes import find_runtime
 from fnkit.environments.python_tests import PythonTestsRequest, prepare_python_tests
 from fnkit.environments.run_step import search_path_from
+from fnkit.project.model import Project
 from fnkit.testing.command import COMMAND_VARIABLE
 from fnkit.toolchains.packaged_programs import find_packaged_program, link_packaged_node
+from fnkit.worker.python.included_directories import VARIABLE as INCLUDED_VARIABLE
 
 _NO_TESTS: Final = "no test specified"
 """In the script that `npm init` writes."""
@@ -65,7 +67,7 @@ def _runs(request: PythonTestsRequest, command: str) -> Iterator[ProjectTestRun]
             language="Python",
             directory=project.root,
             arguments=(str(python), "-m", "pytest"),
-            variables={COMMAND_VARIABLE: command},
+            variables={COMMAND_VARIABLE: command, INCLUDED_VARIABLE: _included(project)},
         )
     seen: set[tuple[str, Path]] = set()
     for function in project.functions:
@@ -79,6 +81,11 @@ def _runs(request: PythonTestsRequest, command: str) -> Iterator[ProjectTestRun]
         if arguments is not None:
             variables = {"PATH": search_path_from(arguments[0]), COMMAND_VARIABLE: command}
             yield ProjectTestRun(language=language, directory=directory, arguments=arguments, variables=variables)
+
+
+def _included(project: Project) -> str:
+    """Return the directories outside the project that its tests can import, as the pytest plugin reads them."""
+    return json.dumps({one.name: str(one.directory) for one in project.included})
 
 
 def _language(runtime: str) -> str:

@@ -53,8 +53,14 @@ def prepare_python(request: EnvironmentRequest) -> HandlerEnvironment:
     )
     entry = request.function.entry
     entries = None if entry is None else write_entry(entry, request.cache.bundler).parent
+    included = request.project.included if request.function.build is None else ()  # a copy contains them
     return HandlerEnvironment(
-        language="Python", root=root, python=str(python), warnings=toolchain.warnings, entries=entries
+        language="Python",
+        root=root,
+        python=str(python),
+        warnings=toolchain.warnings,
+        entries=entries,
+        included=tuple((one.name, str(one.directory)) for one in included),
     )
 
 

@@ -48,6 +48,7 @@ _PATTERNS: Final = (
     "testing/*.py",
     "worker/__init__.py",
     "worker/python/__init__.py",
+    "worker/python/included_directories.py",
     "worker/python/serve.py",
 )
 _ENTRY_POINTS: Final = "[pytest11]\nfnkit = fnkit.testing.plugin\n"

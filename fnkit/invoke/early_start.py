@@ -89,6 +89,7 @@ class HandlerStart:
         known = {
             "handler": settings["user_handler"],  # an entry module is no file of the project
             "root": settings["root"],
+            "included": settings["included"],
             "environment": visible,
             "secrets": secrets,
         }

@@ -143,6 +143,7 @@ def _worker_settings(
         "home": home,
         "root": root,
         "entries": str(environment.entries or ""),
+        "included": dict(environment.included),
         "handler": spec.handler,
         "user_handler": spec.user_handler,
         "environment": instance_environment(described, home=home, root=root),

@@ -36,6 +36,7 @@ from fnkit.project.declarations import (
 from fnkit.project.event_sources import build_crons, build_triggers, never_running_notes
 from fnkit.project.function_urls import check_function_urls, constants_of, function_urls_of
 from fnkit.project.handlers import check_handler
+from fnkit.project.include_setting import read_included
 from fnkit.project.languages.python import find_application_entry, find_entry
 from fnkit.project.model import (
     BuildCommand,
@@ -285,6 +286,7 @@ def build_project(
     has_python = not functions or any(runtime_language(function.runtime) == "Python" for function in functions)
     requirements = read_requirements(root, problems) if has_python else Requirements((), None)
     source_builds = _source_builds(settings, problems)
+    included = read_included(root, settings, problems)
     problems.raise_if_any()
     return Project(
         root=root.resolve(),
@@ -298,6 +300,7 @@ def build_project(
         requirements_file=requirements.file,
         exclude=settings.table.exclude,
         source_builds=source_builds,
+        included=included,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fnkit.errors import Problem
+from fnkit.project.included_directories import IncludedDirectory, locate_file, shown_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,7 @@ class Project:
         requirements_file: The file that lists them, relative to the project, or ``None``.
         exclude: Ignore patterns from the settings, in git's syntax.
         source_builds: Normalized names of the packages that may be built from source.
+        included: Directories outside the project's folder that count as part of it, sorted by name.
     """
 
     root: Path
@@ -235,3 +237,12 @@ class Project:
     exclude: tuple[str, ...]
     source_builds: tuple[str, ...]
     requirement_sources: tuple[SourceLocation, ...] = ()
+    included: tuple[IncludedDirectory, ...] = ()
+
+    def file(self, path: str) -> Path:
+        """Return where the file with a path in an archive of Python functions is on this machine."""
+        return locate_file(self.root, self.included, path)
+
+    def shown(self, path: str) -> str:
+        """Return the path by which users know such a file."""
+        return shown_path(self.included, path)

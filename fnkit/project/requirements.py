@@ -19,7 +19,9 @@ from packaging.utils import canonicalize_name
 
 from fnkit.contract.distribution import OWN_REQUIREMENTS
 from fnkit.contract.toml_lines import TomlLines
+from fnkit.project.element_places import place_of_element
 from fnkit.project.files import OutsideProject, read_project_text
+from fnkit.project.include_hints import include_hint
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
 
@@ -31,9 +33,11 @@ _PATH_LIKE: Final = re.compile(r"[.~]{0,2}[/\\]|[a-z+]+:", re.IGNORECASE)
 _ARCHIVE_NAME: Final = re.compile(r"[^\s@;]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)
 """Matches a file name. PEP 508 also accepts it as a package name, so it must be checked before parsing."""
 
+_EDITABLE: Final = re.compile(r"(?:-e|--editable)[ =]?\s*(\S.*)")
+_PATH_HINT: Final = "Move its code into the project folder, or name its directory in the setting include."
 _OPTION_HINTS: Final = (
     (r"-c|--constraint", "Add the bound to the requirement itself, or rely on the lock file."),
-    (r"-e|--editable", "Move the package's code into the project folder, which is bundled."),
+    (r"-e|--editable", _PATH_HINT),
     (
         r"-i|--index-url|--extra-index-url|--find-links|-f|--no-index|--trusted-host",
         "Set UV_DEFAULT_INDEX or UV_INDEX.",
@@ -117,9 +121,11 @@ class _RequirementsReader:
             if include:
                 self.read(path.parent / include.group(1).strip(), source)
             elif line.startswith("-"):
-                _add_option_problem(line, source, self.problems)
+                _add_option_problem(line, source, self.problems, (self.root, path.parent))
             else:
-                requirement = _parse_requirement(_HASH.sub("", line), source, self.problems)
+                requirement = _parse_requirement(
+                    _HASH.sub("", line), source, self.problems, (self.root, path.parent)
+                )
                 if requirement is not None:
                     self.found.append((requirement, source))
 
@@ -147,17 +153,31 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield start, joined.strip()
 
 
-def _add_option_problem(line: str, source: SourceLocation, problems: ProblemList) -> None:
+def _add_option_problem(
+    line: str, source: SourceLocation, problems: ProblemList, folders: tuple[Path, Path]
+) -> None:
     option = line.split("=", 1)[0].split(maxsplit=1)[0]
     # The message contains only the option: the rest of the line may be a URL with a password.
     hint = next((hint for pattern, hint in _OPTION_HINTS if re.match(rf"(?:{pattern})\b", line)), None)
+    editable = _EDITABLE.fullmatch(line)
+    if editable is not None:
+        hint = include_hint(*folders, editable[1]) or hint
     problems.add(
         "requirement-option", f"fnkit does not support {option[:40]} in a requirements file.", hint, source
     )
 
 
-def _parse_requirement(text: str, source: SourceLocation, problems: ProblemList) -> str | None:
-    """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for an invalid one."""
+def _parse_requirement(
+    text: str, source: SourceLocation, problems: ProblemList, folders: tuple[Path, Path]
+) -> str | None:
+    """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for an invalid one.
+
+    Args:
+        text: The requirement.
+        source: Where it stands.
+        problems: Receives its problems.
+        folders: The project folder, and the folder that paths are relative to.
+    """
     if _ARCHIVE_NAME.match(text):
         _add_location_problem("A requirement here is a file.", source, problems)
         return None
@@ -165,20 +185,24 @@ def _parse_requirement(text: str, source: SourceLocation, problems: ProblemList)
         requirement = Requirement(text)
     except InvalidRequirement:
         if "://" in text or _PATH_LIKE.match(text):
-            _add_location_problem("A requirement here is a path or a URL.", source, problems)
+            hint = include_hint(*folders, text)
+            _add_location_problem("A requirement here is a path or a URL.", source, problems, hint)
         else:
             hint = "Use a name with versions, as in requests>=2.32."
             problems.add("bad-requirement", f"{text[:80]!r} is not a valid requirement.", hint, source)
         return None
     if requirement.url is not None:
-        _add_location_problem(f"{requirement.name} is required from a path or a URL.", source, problems)
+        hint = include_hint(*folders, requirement.url, requirement.name)
+        _add_location_problem(f"{requirement.name} is required from a path or a URL.", source, problems, hint)
         return None
     return None if canonicalize_name(requirement.name) in OWN_REQUIREMENTS else str(requirement)
 
 
-def _add_location_problem(message: str, source: SourceLocation, problems: ProblemList) -> None:
-    hint = "Use a package from an index, or put the code into the project folder."
-    problems.add("requirement-place", message, hint, source)
+def _add_location_problem(
+    message: str, source: SourceLocation, problems: ProblemList, hint: str | None = None
+) -> None:
+    general = "Use a package from an index, or put the code into the project folder."
+    problems.add("requirement-place", message, hint or general, source)
 
 
 def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
@@ -207,21 +231,11 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
         return Requirements((), path.name)
     found: list[tuple[str, SourceLocation]] = []
     for one in given:
-        place = _place_of(one, text, source)
-        requirement = _parse_requirement(one, place, problems)
+        place = place_of_element(one, text, source)
+        requirement = _parse_requirement(one, place, problems, (root, root))
         if requirement is not None:
             found.append((requirement, place))
     return Requirements.collect(found, path.name)
-
-
-def _place_of(element: str, text: str, array: SourceLocation) -> SourceLocation:
-    """Return the place of a string in an array; the place of the array if it is not found as written."""
-    for number, line in enumerate(text.splitlines()[array.line - 1 :], array.line):
-        for quoted in (f'"{element}"', f"'{element}'"):
-            if quoted in line:
-                column = line.index(quoted) + 1
-                return SourceLocation(array.file, number, column, column + len(quoted))
-    return array
 
 
 def _columns(line: str) -> tuple[int, int]:

@@ -164,6 +164,10 @@ class SettingsTable(_Table, frozen=True, kw_only=True):
     defaults: Annotated[FunctionDefaults, _setting("Default settings of functions.")] = FunctionDefaults()
     stages: Annotated[dict[str, StageTable], _setting("Settings by stage name.")] = {}
     exclude: Annotated[tuple[str, ...], _setting("Files to exclude from bundles, in .gitignore syntax.")] = ()
+    include: Annotated[
+        tuple[str, ...],
+        _setting("Directories of the same git repository, outside the project's folder, to use.", "../shared"),
+    ] = ()
     source_builds: Annotated[
         tuple[str, ...], _setting("Packages that may be built from source if no wheel fits.")
     ] = ()

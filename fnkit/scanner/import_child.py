@@ -27,6 +27,7 @@ from fnkit.authoring.declarations import (
     TriggerDeclaration,
 )
 from fnkit.authoring.function_url import FunctionUrl
+from fnkit.worker.python.included_directories import install_from_environment
 
 _DECORATOR_NAMES: Final = {FunctionDeclaration: "function", CronDeclaration: "cron", TriggerDeclaration: "trigger"}
 
@@ -44,6 +45,7 @@ def main(root: str, file: str, manifest: str) -> None:
     path = Path(root, file)
     sys.path[:0] = [root, str(Path(root, "package"))]
     sys.path.append(str(path.parent))
+    install_from_environment(os.environ)
     try:
         module = _import_module(path)
         failures: list[object] = []

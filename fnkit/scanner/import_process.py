@@ -7,12 +7,13 @@ processes that keep the output open.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +30,7 @@ from fnkit.scanner.imports import handler_string
 from fnkit.scanner.module import ModuleScan
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 from fnkit.scanner.spans import Span
+from fnkit.worker.python.included_directories import VARIABLE
 
 IMPORT_TIMEOUT_SECONDS: Final = 30.0
 _MANIFEST_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -63,25 +65,30 @@ class _Manifest(msgspec.Struct, frozen=True):
     failures: list[_ManifestFailure] = []
 
 
-def import_in_subprocess(root: Path, scans: Sequence[ModuleScan], timeout: float) -> list[ModuleScan]:
+def import_in_subprocess(
+    root: Path, scans: Sequence[ModuleScan], timeout: float, included: Mapping[str, Path]
+) -> list[ModuleScan]:
     """Import the modules whose scans have problems that an import may resolve.
 
     Args:
         root: The project folder.
         scans: The results of the static scan.
         timeout: Time limit of one import.
+        included: Directories outside the project that modules can import, by name.
 
     Returns:
         The scans in the same order. Those of imported modules contain the functions found by the import.
     """
     with ThreadPoolExecutor(_CHILDREN_MAX) as pool:
         return list(
-            pool.map(lambda one: _import_module(root, one, timeout) if one.resolvable_by_import else one, scans)
+            pool.map(
+                lambda one: _import_module(root, one, timeout, included) if one.resolvable_by_import else one, scans
+            )
         )
 
 
-def _import_module(root: Path, module_scan: ModuleScan, timeout: float) -> ModuleScan:
-    status, content = _run_child(root, module_scan.file, timeout)
+def _import_module(root: Path, module_scan: ModuleScan, timeout: float, included: Mapping[str, Path]) -> ModuleScan:
+    status, content = _run_child(root, module_scan.file, timeout, included)
     if status is None:
         message = f"Importing {module_scan.file} took longer than {timeout:g} s and was stopped."
         return _with_import_problem(
@@ -172,7 +179,7 @@ def _build_declaration(
     return declaration
 
 
-def _run_child(root: Path, file: str, timeout: float) -> tuple[int | None, bytes]:
+def _run_child(root: Path, file: str, timeout: float, included: Mapping[str, Path]) -> tuple[int | None, bytes]:
     """Return the exit status of the child process, ``None`` after a timeout, and the content of its manifest."""
     with tempfile.TemporaryDirectory(prefix="fnkit-scan-") as folder:
         target = Path(folder) / "manifest.json"
@@ -183,7 +190,12 @@ def _run_child(root: Path, file: str, timeout: float) -> tuple[int | None, bytes
             stderr=subprocess.DEVNULL,
             cwd=root,
             start_new_session=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": _python_path()},
+            env={
+                **os.environ,
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONPATH": _python_path(),
+                VARIABLE: json.dumps({name: str(directory) for name, directory in included.items()}),
+            },
         )
         try:
             status: int | None = child.wait(timeout=timeout)

@@ -13,10 +13,11 @@ import ast
 import gc
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from fnkit.errors import Problem
@@ -37,6 +38,7 @@ def scan(
     root: Path,
     files: Iterable[Path],
     *,
+    included: Mapping[str, Path] = MappingProxyType({}),
     import_modules: bool = False,
     import_timeout: float = IMPORT_TIMEOUT_SECONDS,
 ) -> ScanReport:
@@ -45,6 +47,7 @@ def scan(
     Args:
         root: The project folder.
         files: The project's files, absolute or relative to ``root``. Files that are not Python are ignored.
+        included: Directories outside the project that handlers can import, by name. They are not scanned.
         import_modules: Whether to import modules whose declarations are not constant, each in a child process.
         import_timeout: Time limit of one import.
 
@@ -55,10 +58,10 @@ def scan(
     with _garbage_collector_paused():
         scans = [one for name in names if (one := _scan_file(root, name)) is not None]
     if import_modules:
-        scans = import_in_subprocess(root, scans, import_timeout)
+        scans = import_in_subprocess(root, scans, import_timeout, included)
     handler_files = sorted({function.file for one in scans for function in one.functions})
     problems = [problem for one in scans for problem in (*one.problems, *one.resolvable_by_import)]
-    problems.extend(shadowing_problems(handler_files, names))
+    problems.extend(shadowing_problems(handler_files, (*names, *(f"{name}/__init__.py" for name in included))))
     outside = {one.file: one.unbundled_imports for one in scans if one.unbundled_imports}
     problems.extend(reachable_unbundled_imports(root, handler_files, names, outside))
     functions = (function for one in scans for function in one.functions)

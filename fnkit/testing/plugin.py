@@ -5,15 +5,20 @@ Nothing of the platform is imported or started before a test asks for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fnkit.worker.python.included_directories import install_from_environment
+
 if TYPE_CHECKING:
     from fnkit.testing.platform import PlatformForTests
     from fnkit.testing.project import DeployedProject
+
+install_from_environment(os.environ)  # before pytest imports a conftest.py, which may use included directories
 
 
 @pytest.fixture(scope="session")

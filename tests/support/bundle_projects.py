@@ -12,6 +12,7 @@ from fnkit.bundler.bundle import bundle_project
 from fnkit.bundler.dependencies.locking import TargetKind
 from fnkit.bundler.model import Bundle, BundleProgress
 from fnkit.bundler.target import BundleTarget
+from fnkit.project.included_directories import IncludedDirectory
 from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"
@@ -69,6 +70,7 @@ def project_with(
     requirements: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     source_builds: tuple[str, ...] = (),
+    included: tuple[IncludedDirectory, ...] = (),
 ) -> Project:
     return Project(
         root=root,
@@ -81,6 +83,7 @@ def project_with(
         requirements_file="requirements.txt",
         exclude=exclude,
         source_builds=source_builds,
+        included=included,
     )
 
 

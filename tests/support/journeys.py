@@ -67,7 +67,7 @@ class Journey:
 _LAST_WRITE = Step("fnkit/platform/data_plane/gateway/http_connection.py", "HttpConnection.write")
 
 JOURNEYS = {
-    "declaration": Journey("From a decorated handler to a live function", 41),
+    "declaration": Journey("From a decorated handler to a live function", 44),
     "warm": Journey("A warm HTTP request", 18),
     "cold": Journey("A cold HTTP request", 36),
     "message": Journey("A NATS message to its acknowledgement", 28),
@@ -96,7 +96,9 @@ def _traced_platform(directory: Path) -> Iterator[_TracedPlatform]:
     for name in ("trace", "project"):
         (directory / name).mkdir()
     trace = CallTrace(directory / "trace")
-    fnkit = Command({"FNKIT_HOME": str(directory / "home"), **trace.environment})
+    # What a deploy does depends on what the cache already has.
+    own = {"FNKIT_HOME": str(directory / "home"), "FNKIT_CACHE": str(directory / "cache")}
+    fnkit = Command({**own, **trace.environment})
     for name, text in _PROJECT.items():
         (directory / "project" / name).write_text(text, encoding="utf-8")
     ports = ("--api-port", "0", "--gateway-port", "0")

@@ -84,6 +84,10 @@ _SCAN_PROBLEMS: Final = {
     "unknown-argument": ("A decorator has no argument of this name.", "Compare with docs/settings.md."),
 }
 _SETTINGS_PROBLEMS: Final = {
+    "bad-include": (
+        "The setting include names something that cannot be included under its name.",
+        "Name existing directories of the repository, each with a name of its own (docs/settings.md#include).",
+    ),
     "bad-package-name": (
         "source_builds contains something that is not the name of a package.",
         "List the packages to build one by one.",
@@ -96,6 +100,10 @@ _SETTINGS_PROBLEMS: Final = {
     "bad-stage": (
         "A stage's name becomes part of a namespace name, and this one is not valid there.",
         "Use 1 to 16 lower-case letters, digits and dashes, starting with a letter or digit.",
+    ),
+    "include-outside": (
+        "The setting include names a directory that is not in the git repository of the project, or there is none.",
+        "Include directories of the same repository only, or copy the code into the project's folder.",
     ),
     "no-settings": (
         "The folder contains neither fnkit.toml nor a pyproject.toml with [tool.fnkit].",

@@ -26,7 +26,7 @@ ALLOWED: dict[str, str] = {
     "contract": "errors",
     "core_runtime": "contract worker",
     "toolchains": "worker contract errors",
-    "scanner": _KIT,
+    "scanner": f"worker {_KIT}",
     "project": f"scanner {_KIT}",
     "bundler": f"scanner project toolchains {_KIT}",
     "plan": f"scanner project bundler {_KIT}",
@@ -145,6 +145,7 @@ def test_kit_and_platform_share_only_contract_worker_toolchains_and_launcher() -
         "platform.control.deployments",
         "platform.control.images",
         "platform.data_plane.workers",
+        "scanner",
     }
 
 

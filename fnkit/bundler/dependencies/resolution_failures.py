@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 
 from fnkit.bundler.dependencies.resolver import ResolutionRequest
 from fnkit.errors import BundleError
+from fnkit.project.include_hints import path_source_hint
 from fnkit.project.model import SourceLocation
 
 _PACKAGE_NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)`?"
@@ -155,13 +156,18 @@ def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
             return BundleError(
                 message if message.endswith((".", "…")) else message + ".",
                 code=case.code,
-                hint=case.hint.format(**fields),
+                hint=_directory_hint(case, name, request) or case.hint.format(**fields),
                 file=source.file if source else request.requirements_file,
                 line=source.line if source else None,
                 column=source.column if source else None,
                 end_column=source.end_column if source else None,
             )
     raise AssertionError("the last case matches everything")
+
+
+def _directory_hint(case: _FailurePattern, name: str, request: ResolutionRequest) -> str | None:
+    """Return the hint for a package of which uv's settings name a directory."""
+    return path_source_hint(request.root, name) if case.code in ("unknown-package", "no-such-version") else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ nothing under it can be re-included (gitignore(5)).
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -177,6 +178,13 @@ def _parse_lines(lines: tuple[str, ...], source: str) -> tuple[IgnorePattern, ..
         for one in compiled
         if one.regex is not None and one.include is not None
     )
+
+
+def layers_below(directory: Path, base: str) -> tuple[IgnoreLayer, ...]:
+    """Return ``repository_layers`` of a directory outside the project that has the path ``base`` in archives."""
+    if not os.access(directory, os.X_OK):
+        return ()  # listing it reports the error with its name
+    return tuple(replace(layer, base=base) for layer in repository_layers(directory))
 
 
 def repository_layers(root: Path) -> tuple[IgnoreLayer, ...]:

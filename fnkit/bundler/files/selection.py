@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import TEMPORARY_PREFIX, unreadable_file_error
+from fnkit.bundler.files.links import LinkTargets
 from fnkit.bundler.files.secret_files import DOTENV_PREFIX, is_secret_directory, is_secret_file
 from fnkit.errors import BundleError
+from fnkit.project.included_directories import IncludedDirectory, shown_path
 
 _SAVED_PLAN_PREFIX: Final = b'{\n  "fnkit_plan": '
 """The first bytes of every saved plan, as ``fnkit.plan.model.encode_plan`` writes it; a test compares the two."""
@@ -65,9 +67,11 @@ class Selection:
     withheld: tuple[str, ...]
 
 
-def select_files(root: Path, exclude: tuple[str, ...] = ()) -> tuple[str, ...]:
+def select_files(
+    root: Path, exclude: tuple[str, ...] = (), included: tuple[IncludedDirectory, ...] = ()
+) -> tuple[str, ...]:
     """Return the files of ``select_project``."""
-    return select_project(root, exclude).files
+    return select_project(root, exclude, included).files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,40 +101,84 @@ def literal_pattern(path: str) -> str:
     return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)
 
 
-def select_project(root: Path, exclude: tuple[str, ...] = ()) -> Selection:
+def select_project(
+    root: Path, exclude: tuple[str, ...] = (), included: tuple[IncludedDirectory, ...] = ()
+) -> Selection:
     """Select the files of a project as ``select_by_rules`` does, with no rules but the setting ``exclude``."""
-    return select_by_rules(root, SelectionRules(exclude=exclude))
+    return select_by_rules(root, SelectionRules(exclude=exclude), included)
 
 
-def select_by_rules(root: Path, selection_rules: SelectionRules) -> Selection:
+def select_by_rules(
+    root: Path, selection_rules: SelectionRules, included: tuple[IncludedDirectory, ...] = ()
+) -> Selection:
     """Select the files of a project that go into its archives.
 
-    Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*``, saved
-    plans and fnkit's own temporary files are never selected.
+    Symbolic links inside the project, and into included directories, are followed and shipped as their targets.
+    Files named ``.env*``, saved plans and fnkit's own temporary files are never selected.
 
     Args:
         root: The project's directory.
         selection_rules: Further patterns.
+        included: The directories outside the project that links may lead to.
 
     Raises:
         BundleError: ``link-outside``, ``link-broken``, ``link-loop``, ``link-secret``, ``file-name``,
             ``unreadable-file``, ``ignore-file``.
     """
     resolved = Path(os.path.realpath(root))
+    rules = _ignore_rules(resolved, selection_rules)
+    walk = _ProjectWalk(resolved, _PRUNED_DIRECTORIES - selection_rules.entered, included)
+    files = [path for path in walk.files("", rules, ()) if not _is_saved_plan(resolved, path)]
+    return _selection(files, walk.withheld)
+
+
+def select_included(
+    root: Path, selection_rules: SelectionRules, included: tuple[IncludedDirectory, ...]
+) -> Selection:
+    """Select the files of the included directories, as if they were in the project's under their names.
+
+    The built-in list and the ``.gitignore`` files of the repository apply to each as to a project's directory. The
+    setting ``exclude`` and ``.fnkitignore`` are the project's.
+
+    Args:
+        root: The project's directory.
+        selection_rules: Further patterns.
+        included: The directories.
+
+    Raises:
+        BundleError: As for ``select_by_rules``.
+    """
+    files: list[str] = []
+    withheld: list[str] = []
+    for directory in included:
+        base = f"{directory.name}/"
+        rules = _ignore_rules(Path(os.path.realpath(root)), selection_rules)
+        rules = ignore.IgnoreRules(
+            built_in=replace(rules.built_in, base=base),
+            gitignores=ignore.layers_below(directory.directory, base),
+            project_layers=rules.project_layers,
+        )
+        pruned = _PRUNED_DIRECTORIES - selection_rules.entered
+        walk = _ProjectWalk(Path(os.path.realpath(root)), pruned, included, directory)
+        files += walk.files(base, rules, ())
+        withheld += walk.withheld
+    return _selection(files, withheld)
+
+
+def _selection(files: Iterable[str], withheld: Iterable[str]) -> Selection:
+    return Selection(files=tuple(sorted(files, key=os.fsencode)), withheld=tuple(sorted(withheld, key=os.fsencode)))
+
+
+def _ignore_rules(root: Path, selection_rules: SelectionRules) -> ignore.IgnoreRules:
     own = [_layer(selection_rules.included, "The handler strings")]
     if not selection_rules.only_git:
         own.append(_layer(selection_rules.exclude, "The setting exclude"))
-        own.append(ignore.read_ignore_file(resolved / ".fnkitignore", ""))
+        own.append(ignore.read_ignore_file(root / ".fnkitignore", ""))
     own.append(_layer(selection_rules.never, "The excluded directories"))
-    rules = ignore.IgnoreRules(
+    return ignore.IgnoreRules(
         built_in=ignore.IgnoreLayer("", ignore.parse_patterns(selection_rules.built_in, "The built-in patterns")),
-        gitignores=ignore.repository_layers(resolved),
+        gitignores=ignore.repository_layers(root),
         project_layers=tuple(layer for layer in own if layer is not None),
-    )
-    walk = _ProjectWalk(resolved, _PRUNED_DIRECTORIES - selection_rules.entered)
-    files = [path for path in walk.files("", rules, ()) if not _is_saved_plan(resolved, path)]
-    return Selection(
-        files=tuple(sorted(files, key=os.fsencode)), withheld=tuple(sorted(walk.withheld, key=os.fsencode))
     )
 
 
@@ -139,16 +187,32 @@ def _layer(patterns: tuple[str, ...], source: str) -> ignore.IgnoreLayer | None:
 
 
 class _ProjectWalk:
-    """One pass over a project's directories.
+    """One pass over the directories of a project, or of an included directory.
 
     Attributes:
         withheld: What was left out so far because of its name.
     """
 
-    def __init__(self, root: Path, pruned: frozenset[str]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        pruned: frozenset[str],
+        included: tuple[IncludedDirectory, ...],
+        walked: IncludedDirectory | None = None,
+    ) -> None:
         self.withheld: list[str] = []
         self._pruned = pruned
-        self._root = os.fspath(root)
+        self._links = LinkTargets(project, included)
+        self._walked = () if walked is None else (walked,)
+        self._root = os.fspath(project if walked is None else walked.directory)
+        self._base = "" if walked is None else f"{walked.name}/"
+
+    def _full(self, path: str) -> str:
+        """Return where a path of an archive is on this machine."""
+        return os.path.join(self._root, path[len(self._base) :])
+
+    def _shown(self, path: str) -> str:
+        return shown_path(self._walked, path)
 
     def files(self, base: str, rules: ignore.IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
         """Yield the selected files under ``base``.
@@ -161,7 +225,8 @@ class _ProjectWalk:
         entries = self._list_directory(base)
         active_rules = rules
         if any(entry.name == ".gitignore" for entry in entries):
-            active_rules = rules.with_gitignore(ignore.read_ignore_file(Path(self._root, base, ".gitignore"), base))
+            file = Path(self._full(base), ".gitignore")
+            active_rules = rules.with_gitignore(ignore.read_ignore_file(file, base))
         for entry in entries:
             path = base + entry.name
             if entry.is_symlink():
@@ -174,30 +239,30 @@ class _ProjectWalk:
 
     def _list_directory(self, base: str) -> list[os.DirEntry[str]]:
         try:
-            with os.scandir(os.path.join(self._root, base)) as entries:
+            with os.scandir(self._full(base)) as entries:
                 return list(entries)
         except OSError as error:
-            raise unreadable_file_error(base.rstrip("/") or ".", error) from error
+            raise unreadable_file_error(self._shown(base).rstrip("/") or ".", error) from error
 
     def _includes_directory(self, path: str, rules: ignore.IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
         if name in self._pruned or rules.is_ignored(path, is_directory=True):
             return False
-        check_file_name(path)
+        check_file_name(self._shown(path))
         if self._withholds(path, rules, is_directory=True):
             return False
         # Every virtual environment has this file at its root, whatever the directory's name.
-        return not os.path.exists(os.path.join(self._root, path, "pyvenv.cfg"))
+        return not os.path.exists(os.path.join(self._full(path), "pyvenv.cfg"))
 
     def _includes_file(self, path: str, rules: ignore.IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
         if name.startswith(_NEVER_SELECTED_PREFIXES) or rules.is_ignored(path, is_directory=False):
             return False
-        check_file_name(path)
+        check_file_name(self._shown(path))
         if self._withholds(path, rules, is_directory=False):
             return False
-        if not os.access(os.path.join(self._root, path), os.R_OK):
-            raise unreadable_file_error(path, PermissionError(13, "permission denied"))
+        if not os.access(self._full(path), os.R_OK):
+            raise unreadable_file_error(self._shown(path), PermissionError(13, "permission denied"))
         return True
 
     def _withholds(self, path: str, rules: ignore.IgnoreRules, *, is_directory: bool) -> bool:
@@ -218,71 +283,28 @@ class _ProjectWalk:
         name = path.rpartition("/")[2]
         if name in self._pruned or name.startswith(DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
             return
-        check_file_name(path)
+        check_file_name(self._shown(path))
         if self._withholds(path, rules, is_directory=False):
             return
-        target = self._resolve_link(path)
-        self._check_linked_secret(path, target, rules)
+        target = self._links.resolve(self._full(path), self._shown(path))
+        self._links.check_secret(path, target, rules, shown=self._shown(path))
         if os.path.isdir(target):
             if not self._includes_directory(path, rules):
                 return
-            if target in linked_directories or f"{os.path.join(self._root, path)}/".startswith(f"{target}/"):
+            if target in linked_directories or f"{self._full(path)}/".startswith(f"{target}/"):
                 raise BundleError(
-                    f"The symbolic link {path} points to a directory that contains it.",
+                    f"The symbolic link {self._shown(path)} points to a directory that contains it.",
                     code="link-loop",
                     hint="Remove the link, or list it in .fnkitignore.",
                 )
-            yield from self.files(path + "/", rules, (*linked_directories, target))
+            inner = rules
+            if self._links.is_included(target):  # the rules above the target apply too, as where it is
+                inner = replace(
+                    rules, gitignores=(*rules.gitignores, *ignore.layers_below(Path(target), path + "/"))
+                )
+            yield from self.files(path + "/", inner, (*linked_directories, target))
         elif os.path.isfile(target) and self._includes_file(path, rules):
             yield path
-
-    def _resolve_link(self, path: str) -> str:
-        """Return the real path of a link's target.
-
-        Raises:
-            BundleError: ``link-broken``, ``link-outside``.
-        """
-        full = os.path.join(self._root, path)
-        try:
-            target = os.path.realpath(full, strict=True)
-        except OSError as error:
-            raise BundleError(
-                f"The target of the symbolic link {path} does not exist.",
-                code="link-broken",
-                hint="Remove the link, or list it in .fnkitignore.",
-            ) from error
-        if os.path.commonpath((self._root, target)) != self._root:
-            raise BundleError(
-                f"The symbolic link {path} points outside the project.",
-                code="link-outside",
-                hint="Copy its target into the project, or list the link in .fnkitignore.",
-            )
-        return target
-
-    def _check_linked_secret(self, path: str, target: str, rules: ignore.IgnoreRules) -> None:
-        """Reject a link under a harmless name to what does not ship under its own.
-
-        Raises:
-            BundleError: ``link-secret``.
-        """
-        location = os.path.relpath(target, self._root).replace(os.sep, "/")
-        *directories, name = location.split("/")
-        if name.startswith(DOTENV_PREFIX):
-            raise BundleError(
-                f"The symbolic link {path} points to {name}, which is never shipped.",
-                code="link-secret",
-                hint="Declare secrets by name and read them from the environment.",
-            )
-        is_directory = os.path.isdir(target)
-        is_secret = is_secret_directory(name) if is_directory else is_secret_file(name)
-        if not is_secret and not any(map(is_secret_directory, directories)):
-            return
-        if not rules.names(path, is_directory=False) and not rules.names(location, is_directory=is_directory):
-            raise BundleError(
-                f"The symbolic link {path} points to {location}, which usually contains secrets.",
-                code="link-secret",
-                hint=f"Remove the link, or name it in .fnkitignore with the line !{path}.",
-            )
 
 
 def check_file_name(path: str) -> None:

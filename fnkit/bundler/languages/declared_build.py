@@ -9,7 +9,7 @@ from pathlib import Path
 from fnkit.bundler.builds.command import Build
 from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import ContentByPath, hash_file
-from fnkit.bundler.files.selection import SelectionRules
+from fnkit.bundler.files.selection import SelectionRules, select_included
 from fnkit.bundler.languages.request import BundleRequest
 from fnkit.errors import BundleError
 
@@ -68,13 +68,16 @@ def read_inputs(request: BundleRequest, patterns: tuple[str, ...], always: tuple
         always: Further ones.
     """
     built_in = () if patterns else ignore.TOOL_PATTERNS
-    selection = request.select(SelectionRules(built_in=built_in, only_git=True))
+    rules = SelectionRules(built_in=built_in, only_git=True)
+    files = request.select(rules).files
     prefix = "" if request.root == "." else f"{request.root}/"
     layer = ignore.IgnoreLayer("", ignore.parse_patterns(patterns, "The setting build_inputs"))
-    root = request.project.root
+    project = request.project
+    if request.target.language == "python":  # whose archive is the project with its included directories
+        files += select_included(project.root, rules, project.included).files
     return {
-        path.removeprefix(prefix): hash_file(root / path, path)
-        for path in selection.files
+        path.removeprefix(prefix): hash_file(project.file(path), project.shown(path))
+        for path in files
         if path.startswith(prefix)
         and (not patterns or _matches(layer, path.removeprefix(prefix)) or path.removeprefix(prefix) in always)
     }

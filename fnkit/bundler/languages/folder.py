@@ -21,7 +21,7 @@ from fnkit.bundler.builds.command import Build, find_result, run_build
 from fnkit.bundler.files import ignore
 from fnkit.bundler.files.content import ContentByPath, hash_file
 from fnkit.bundler.files.secret_files import DOTENV_PREFIX
-from fnkit.bundler.files.selection import SelectionRules, literal_pattern
+from fnkit.bundler.files.selection import SelectionRules, literal_pattern, select_included
 from fnkit.bundler.languages.request import BundleRequest
 from fnkit.bundler.model import Bundle, BundleProgress, Slice
 from fnkit.errors import BundleError
@@ -252,18 +252,21 @@ def _slice(
     listed = _listed({**covered, **(build.inputs if build is not None else {})})
     dependencies = [plan.layer.key, "" if build is None else build.key]
     identity = [_DIGEST_VERSION, function.runtime, function.handler, dependencies, listed]
+    shown = request.project.shown if request.target.language == "python" else str
     return Slice(
         function=function.name,
         digest=hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:32],
-        files=tuple((name, sha256) for name, sha256, _ in listed),
+        files=tuple((shown(name), sha256) for name, sha256, _ in listed),
         dependencies=tuple(f"{one.name}=={one.version}" for one in plan.layer.index.dependencies),
     )
 
 
 def _whole_project(request: BundleRequest) -> ContentByPath:
-    root = request.project.root
-    selection = request.select(SelectionRules(exclude=request.project.exclude))
-    return {path: hash_file(root / path, path) for path in selection.files}
+    project, rules = request.project, SelectionRules(exclude=request.project.exclude)
+    files = request.select(rules).files
+    if request.target.language == "python":  # included directories are part of it
+        files += select_included(project.root, rules, project.included).files
+    return {path: hash_file(project.file(path), project.shown(path)) for path in files}
 
 
 def _listed(files: ContentByPath) -> list[tuple[str, str, bool]]:

@@ -17,7 +17,7 @@ from fnkit.bundler.builds.permission import AllowBuildsCallback
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import lock_target
 from fnkit.bundler.files.content import ContentByPath, hash_file
-from fnkit.bundler.files.selection import select_project
+from fnkit.bundler.files.selection import SelectionRules, select_included, select_project
 from fnkit.bundler.languages.declared_build import declared_build
 from fnkit.bundler.languages.folder import (
     ArchivePlan,
@@ -94,7 +94,7 @@ def _handler_files(function: FunctionSpec) -> tuple[str, ...]:
 def read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
     """Return the content of the project's selected files, and what was withheld because its name is a secret's.
 
-    The directories of functions in other languages are left out.
+    Included directories are part of the project. The directories of functions in other languages are left out.
 
     A directory ``package/`` with installed distributions is left out: the layer provides it.
     """
@@ -103,14 +103,17 @@ def read_user_files(project: Project) -> tuple[ContentByPath, tuple[str, ...]]:
         for one in project.functions
         if not one.runtime.startswith("python") and one.root.strip("/") not in ("", ".")
     )
-    selection = select_project(project.root, project.exclude)
+    selection = select_project(project.root, project.exclude, project.included)
+    outside = select_included(project.root, SelectionRules(exclude=project.exclude), project.included)
     vendored = any(path.startswith("package/") and ".dist-info/" in path for path in selection.files)
     kept = tuple(
         path
         for path in selection.files
         if not path.startswith(other_roots) and not (vendored and path.startswith("package/"))
     )
-    return {path: hash_file(project.root / path, path) for path in kept}, selection.withheld
+    contents = {path: hash_file(project.root / path, path) for path in kept}
+    contents |= {path: hash_file(project.file(path), project.shown(path)) for path in outside.files}
+    return contents, (*selection.withheld, *outside.withheld)
 
 
 def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds: AllowBuildsCallback) -> Layer:
@@ -174,6 +177,7 @@ def _slice_functions(
         read_imports=imports_cache.get,
         requirements_file=project.requirements_file,
         entry_files=lambda function: entry_files([function], cache),
+        shown=project.shown,
     )
     slices = tuple(slice_function(function, context) for function in functions)
     imports_cache.save()

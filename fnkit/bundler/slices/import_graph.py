@@ -93,6 +93,7 @@ def trace_imports(
     tree: ProjectTree,
     read_imports: Callable[[str], ModuleImports],
     implicit_modules: frozenset[str] = frozenset(),
+    shown: Callable[[str], str] = str,
 ) -> Reachability:
     """Return the files that a handler's file can reach.
 
@@ -103,9 +104,10 @@ def trace_imports(
         implicit_modules: Top-level names that are loaded whatever the handler imports, where the project has such
             files: names of the standard library or of dependencies that a file of the project shadows, and
             ``sitecustomize``.
+        shown: Returns the path of a file in reasons.
     """
     bases = tuple(dict.fromkeys((_directory_prefix(handler), "", "package/")))
-    search = _ImportSearch(tree, read_imports, bases)
+    search = _ImportSearch(tree, read_imports, bases, shown)
     search.add([handler])
     for name in sorted(implicit_modules):
         search.add_absolute(name)
@@ -122,8 +124,13 @@ class _ImportSearch:
     """A breadth-first search over imports. Each file is read once."""
 
     def __init__(
-        self, tree: ProjectTree, read_imports: Callable[[str], ModuleImports], search_path: tuple[str, ...]
+        self,
+        tree: ProjectTree,
+        read_imports: Callable[[str], ModuleImports],
+        search_path: tuple[str, ...],
+        shown: Callable[[str], str],
     ) -> None:
+        self._shown = shown
         self._tree, self._read_imports, self._search_path = tree, read_imports, search_path
         self._queue: list[str] = []
         self.reached: set[str] = set()
@@ -143,9 +150,9 @@ class _ImportSearch:
             path = self._queue.pop(0)
             facts = self._read_imports(path)
             if facts.dynamic_reason is not None and self.dynamic_reason is None:
-                self.dynamic_reason = f"{path} {facts.dynamic_reason}"
+                self.dynamic_reason = f"{self._shown(path)} {facts.dynamic_reason}"
             if facts.listing_reason is not None and self.listing_reason is None:
-                self.listing_reason = f"{path} {facts.listing_reason}"
+                self.listing_reason = f"{self._shown(path)} {facts.listing_reason}"
             self.uses_file_path = self.uses_file_path or facts.uses_file_path
             for imported in facts.imports:
                 self._add_import(path, imported)

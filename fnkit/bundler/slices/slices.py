@@ -75,6 +75,7 @@ class SliceContext:
         dependency_modules: Top-level modules of the dependencies.
         read_imports: Returns the imports of one of the user's Python files.
         entry_files: Returns what a function needs whose handler the platform cannot call itself.
+        shown: Returns the path by which users know one of their files.
     """
 
     contents: ContentByPath
@@ -86,6 +87,7 @@ class SliceContext:
     read_imports: Callable[[str], ModuleImports]
     requirements_file: str | None
     entry_files: Callable[[FunctionSpec], ContentByPath] = lambda _function: {}
+    shown: Callable[[str], str] = str
 
 
 def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
@@ -112,7 +114,7 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     return Slice(
         function=function.name,
         digest=hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:32],
-        files=tuple((name, sha256) for name, sha256, _ in listed),
+        files=tuple((context.shown(name), sha256) for name, sha256, _ in listed),
         dependencies=tuple(f"{one.name}=={one.version}" for one in context.lock.packages),
         whole_project_reason=whole_project_reason,
     )
@@ -152,7 +154,9 @@ def _trace_handler(function: FunctionSpec, context: SliceContext) -> Reachabilit
         for path in context.tree.modules_in(handler.rpartition("/")[0])
         if not path.endswith("__init__.py")
     }
-    return trace_imports(handler, context.tree, context.read_imports, shadowing & (top_modules | sibling_modules))
+    return trace_imports(
+        handler, context.tree, context.read_imports, shadowing & (top_modules | sibling_modules), context.shown
+    )
 
 
 def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> BundleError | None:
@@ -164,7 +168,7 @@ def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> Bund
                 f"Archives do not contain {unresolved.module}: they contain decorators, types and errors only.",
                 code="fnkit-import",
                 hint="Import from fnkit itself, and keep tooling out of the files that handlers import.",
-                file=unresolved.file,
+                file=context.shown(unresolved.file),
                 line=unresolved.line,
             )
         return None
@@ -175,7 +179,7 @@ def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> Bund
         f"Neither the project nor its requirements provide {unresolved.module}.",
         code="missing-requirement",
         hint=_missing_import_hint(top, context),
-        file=unresolved.file,
+        file=context.shown(unresolved.file),
         line=unresolved.line,
         column=column,
         end_column=None if column is None else column + len(unresolved.module),

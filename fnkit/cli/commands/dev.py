@@ -215,7 +215,7 @@ class _DevCommand:
             stack.callback(reloader.stop)
             if is_interactive:
                 stack.enter_context(KeyReader(lambda key: events.put(KeyPressed(key))).reading())
-            return DevRun(screen, events, actions, describe, self._identity.root).run(first, notices)
+            return DevRun(screen, events, actions, describe, self._identity.root, session.shown).run(first, notices)
 
 
 def _deploy_first(session: DevSession) -> Reloaded | Rejected:

@@ -46,7 +46,9 @@ def encode(message: Mapping[str, object]) -> bytes:
     return json.dumps(message).encode()
 
 
-def with_source_root(request: AdapterMessage, *, local: str, remote: str, usual_remote: str) -> AdapterMessage:
+def with_source_root(
+    request: AdapterMessage, *, local: str, remote: str, usual_remote: str, included: Mapping[str, str]
+) -> AdapterMessage:
     """Return an attach request with paths of the project mapped to those of the code that runs.
 
     Args:
@@ -55,9 +57,11 @@ def with_source_root(request: AdapterMessage, *, local: str, remote: str, usual_
         remote: The same as the instance sees it.
         usual_remote: What a configuration names for it: some instances have no root of their own, and see another
             path after each reload.
+        included: Directories outside of ``local`` whose code is in ``remote``, by name. The debugger takes the
+            first mapping that fits a path, so theirs come first.
 
     >>> request = {"arguments": {"pathMappings": [{"localRoot": "/project", "remoteRoot": "/home/app/function"}]}}
-    >>> paths = {"local": "/project", "remote": "/data/7", "usual_remote": "/home/app/function"}
+    >>> paths = {"local": "/project", "remote": "/data/7", "usual_remote": "/home/app/function", "included": {}}
     >>> with_source_root(request, **paths)["arguments"]
     {'pathMappings': [{'localRoot': '/project', 'remoteRoot': '/data/7'}]}
     """
@@ -71,4 +75,5 @@ def with_source_root(request: AdapterMessage, *, local: str, remote: str, usual_
         {**one, "remoteRoot": remote} if str(one.get("remoteRoot", "")).rstrip("/") == usual_remote else one
         for one in mappings
     ]
-    return {**request, "arguments": {**arguments, "pathMappings": mapped}}
+    outside = [{"localRoot": path, "remoteRoot": f"{remote}/{name}"} for name, path in included.items()]
+    return {**request, "arguments": {**arguments, "pathMappings": [*outside, *mapped]}}

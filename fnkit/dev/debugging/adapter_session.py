@@ -7,6 +7,7 @@ An instance that is replaced does not take its leave. So its debugger gets the e
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from fnkit.contract.invocation.environment import CODE_DIRECTORY
@@ -42,18 +43,21 @@ class AdapterSession:
         self._restarts = False
         self._is_over = False
 
-    async def run(self, replaced: asyncio.Future[None], *, local: str, remote: str) -> None:
+    async def run(
+        self, replaced: asyncio.Future[None], *, local: str, remote: str, included: Mapping[str, str]
+    ) -> None:
         """Pass on messages until the debugger leaves.
 
         Args:
             replaced: Done when the instance is no longer the one that runs the function.
             local: The directory of the function's code in the project.
             remote: The same as the instance sees it.
+            included: Directories outside of ``local`` whose code the instance sees in ``remote``, by name.
 
         Raises:
             OSError: A connection is lost.
         """
-        outbound = asyncio.ensure_future(self._pass_requests(local, remote))
+        outbound = asyncio.ensure_future(self._pass_requests(local, remote, included))
         inbound = asyncio.ensure_future(self._pass_responses())
         try:
             await asyncio.wait([outbound, inbound, replaced], return_when=asyncio.FIRST_COMPLETED)
@@ -74,7 +78,7 @@ class AdapterSession:
         leaving = {"seq": self._number, "type": "request", "command": "disconnect"}
         self._far_writer.write(frame(encode({**leaving, "arguments": {"terminateDebuggee": False}})))
 
-    async def _pass_requests(self, local: str, remote: str) -> None:
+    async def _pass_requests(self, local: str, remote: str, included: Mapping[str, str]) -> None:
         while (content := await read_content(self._reader)) is not None:
             request = decode(content)
             if self._is_over:
@@ -86,7 +90,9 @@ class AdapterSession:
             if request.get("command") == "attach":
                 arguments = request.get("arguments")
                 self._restarts = isinstance(arguments, dict) and bool(arguments.get("restart"))
-                request = with_source_root(request, local=local, remote=remote, usual_remote=CODE_DIRECTORY)
+                request = with_source_root(
+                    request, local=local, remote=remote, usual_remote=CODE_DIRECTORY, included=included
+                )
                 content = encode(request)
             self._far_writer.write(frame(content))
             await self._far_writer.drain()

@@ -12,10 +12,11 @@ import hmac
 import json
 import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from fnkit.dev.debugging.adapter_session import AdapterSession
@@ -71,10 +72,20 @@ class DebugRelay:
         listener: What debuggers connect to.
         key: What an instance has to say first.
         source_root: The directory of the function's code in the project.
+        included: Directories outside of it with code of the function, by name.
         has_adapter: Whether the debugger speaks the Debug Adapter Protocol. Otherwise its bytes are passed on.
     """
 
-    def __init__(self, listener: socket.socket, *, key: str, source_root: Path, has_adapter: bool) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        key: str,
+        source_root: Path,
+        has_adapter: bool,
+        included: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
+        self._included = {name: str(directory) for name, directory in included.items()}
         self._listener = listener
         self._reports = socket.create_server((HOST, 0))
         self._key = key
@@ -156,7 +167,12 @@ class DebugRelay:
                 try:
                     if self._has_adapter:
                         session = AdapterSession(reader, writer, far_reader, far_writer)
-                        await session.run(replaced, local=str(self._source_root), remote=debuggee.root)
+                        await session.run(
+                            replaced,
+                            local=str(self._source_root),
+                            remote=debuggee.root,
+                            included=self._included,
+                        )
                     else:
                         await _pass_on((reader, writer), (far_reader, far_writer), replaced)
                 finally:

@@ -21,32 +21,42 @@ class EarlyImports:
 
     Attributes:
         environment: The variables that modules saw.
+        included: The directories that were known to have modules of the function.
         names_read: The secret variables that modules have looked for.
     """
 
-    def __init__(self, environment: dict[str, str], names_read: set[str]) -> None:
+    def __init__(self, environment: dict[str, str], included: dict[str, str], names_read: set[str]) -> None:
         self.environment = environment
+        self.included = included
         self.names_read = names_read
 
-    def fit(self, environment: dict[str, str], secrets: list[str]) -> bool:
-        """Return whether the imports are as they would be with these variables, of which some are secret."""
+    def fit(self, environment: dict[str, str], secrets: list[str], included: dict[str, str]) -> bool:
+        """Return whether the imports are as they would be with these variables, of which some are secret.
+
+        Args:
+            environment: The variables.
+            secrets: The names of those that are secret.
+            included: The directories that have modules of the function: they stand in for packages of their names.
+        """
         visible = {name: value for name, value in environment.items() if name not in secrets}
-        return visible == self.environment and not self.names_read
+        return visible == self.environment and included == self.included and not self.names_read
 
 
 def import_early(known: dict[str, typing.Any]) -> EarlyImports:
     """Import the modules of other packages that a handler imports. Those that fail are left to the handler.
 
     Args:
-        known: ``handler``, ``root``, ``environment`` (the variables that are not secret) and ``secrets`` (names).
+        known: ``handler``, ``root``, ``environment`` (the variables that are not secret), ``secrets`` (names) and
+            ``included`` (directories outside of ``root`` with modules of the function, by name).
     """
     serve.apply_environment(known["environment"])
     os.chdir(known["environment"]["HOME"])  # where the handler will run
     path = sys.path[:]
     sys.path[:] = serve.module_search_path(known["handler"], known["root"])
+    included = known.get("included") or {}
     with preload.EnvironmentAudit(frozenset(known["secrets"])) as audit:
-        for statement in handler_imports(known["handler"], known["root"]):
+        for statement in handler_imports(known["handler"], known["root"], included):
             with contextlib.suppress(preload.PreloadRejected):
                 preload.import_statement(statement)
     sys.path[:] = path
-    return EarlyImports(known["environment"], audit.names_read)
+    return EarlyImports(known["environment"], included, audit.names_read)

@@ -25,10 +25,16 @@ class HandlerImport:
 
 
 class ImportCollector:
-    """Follows the function's own modules in import order and lists the other modules that they import."""
+    """Follows the function's own modules in import order and lists the other modules that they import.
 
-    def __init__(self, root: str) -> None:
+    Args:
+        root: The directory of the function's code.
+        included: Directories elsewhere with modules of the function, by the names of the packages that they are.
+    """
+
+    def __init__(self, root: str, included: dict[str, str]) -> None:
         self.root = root
+        self.included = included
         self.imports = []  # type: list[HandlerImport]
         self._seen = set()  # type: set[str]
 
@@ -57,7 +63,7 @@ class ImportCollector:
 
     def _add_import(self, name: str, attributes: tuple[str, ...]) -> None:
         top = name.partition(".")[0]
-        directory = self._own_directory(top) if top else None
+        directory = "" if top in self.included else self._own_directory(top) if top else None
         if directory is not None:
             self._collect_own_module(directory, name.split("."), attributes)
         elif top:
@@ -79,7 +85,7 @@ class ImportCollector:
         """Read a module of the function, after its parent packages, then the submodules among its attributes."""
         path = directory
         for depth, part in enumerate(parts, 1):
-            path = os.path.join(path, part)
+            path = self.included[part] if depth == 1 and not directory else os.path.join(path, part)
             self._collect_file(path, parts[:depth])
         for attribute in attributes:
             self._collect_file(os.path.join(path, attribute), [*parts, attribute])
@@ -92,10 +98,16 @@ class ImportCollector:
             self.collect(path + ".py", ".".join(parts[:-1]))
 
 
-def handler_imports(handler: str, root: str) -> list[HandlerImport]:
-    """Return what the module of ``dir/file.name`` imports, except for the function's own modules."""
+def handler_imports(handler: str, root: str, included: dict[str, str] | None = None) -> list[HandlerImport]:
+    """Return what the module of ``dir/file.name`` imports, except for the function's own modules.
+
+    Args:
+        handler: The handler.
+        root: The directory of the function's code.
+        included: See ``ImportCollector``.
+    """
     location = handler.rpartition(".")[0]
-    reader = ImportCollector(root)
+    reader = ImportCollector(root, included or {})
     reader.collect(os.path.join(root, location + ".py"), "")
     return reader.imports
 

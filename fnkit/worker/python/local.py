@@ -16,7 +16,7 @@ import socket
 import sys
 import typing
 
-from . import serve
+from . import included_directories, serve
 from .early_imports import import_early
 
 _exit_codes = []  # type: list[int]
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
         return  # it was not needed
     connection = socket.create_connection(("127.0.0.1", settings["port"]))
     connection.sendall(settings["token"].encode())
-    is_accepted = early is None or early.fit(settings["environment"], settings["secrets"])
+    is_accepted = early is None or early.fit(settings["environment"], settings["secrets"], settings["included"])
     serve.send_status(connection, {"accepted": is_accepted})
     if not is_accepted:
         return
@@ -54,6 +54,7 @@ def main(arguments: list[str]) -> None:
     sys.argv[:] = [settings["handler"]]
     if settings.get("entries"):  # the entry module of the handler, which an archive has beside the handler
         sys.path.append(settings["entries"])
+    included_directories.install(settings.get("included") or {})
     _exit(serve.serve(connection, settings))
 
 
