@@ -119,7 +119,7 @@ class _RequirementsReader:
             elif line.startswith("-"):
                 _add_option_problem(line, source, self.problems)
             else:
-                requirement = _parse_requirement(_HASH.sub("", line), source, self.problems)
+                requirement = parse_requirement(_HASH.sub("", line), source, self.problems)
                 if requirement is not None:
                     self.found.append((requirement, source))
 
@@ -156,8 +156,8 @@ def _add_option_problem(line: str, source: SourceLocation, problems: ProblemList
     )
 
 
-def _parse_requirement(text: str, source: SourceLocation, problems: ProblemList) -> str | None:
-    """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for an invalid one."""
+def parse_requirement(text: str, source: SourceLocation, problems: ProblemList) -> str | None:
+    """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for one that is reported."""
     if _ARCHIVE_NAME.match(text):
         _add_location_problem("A requirement here is a file.", source, problems)
         return None
@@ -207,14 +207,14 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
         return Requirements((), path.name)
     found: list[tuple[str, SourceLocation]] = []
     for one in given:
-        place = _place_of(one, text, source)
-        requirement = _parse_requirement(one, place, problems)
+        place = locate_element(one, text, source)
+        requirement = parse_requirement(one, place, problems)
         if requirement is not None:
             found.append((requirement, place))
     return Requirements.collect(found, path.name)
 
 
-def _place_of(element: str, text: str, array: SourceLocation) -> SourceLocation:
+def locate_element(element: str, text: str, array: SourceLocation) -> SourceLocation:
     """Return the place of a string in an array; the place of the array if it is not found as written."""
     for number, line in enumerate(text.splitlines()[array.line - 1 :], array.line):
         for quoted in (f'"{element}"', f"'{element}'"):
