@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from fnkit.bundler.builds.permission import AllowBuildsCallback, refuse_builds
 from fnkit.bundler.bundle import bundle_project
 from fnkit.bundler.dependencies.locking import TargetKind
 from fnkit.bundler.model import Bundle, BundleProgress
 from fnkit.bundler.target import BundleTarget
-from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
+from fnkit.project.model import BuildCommand, DependencyGroup, FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"
 """The running interpreter as a target, so that the tests can run what they bundle."""
@@ -35,6 +37,7 @@ def function_spec(
     change_detection: str = "function",
     root: str = ".",
     build: BuildCommand | None = None,
+    groups: tuple[str, ...] = (),
 ) -> FunctionSpec:
     return FunctionSpec(
         name=name,
@@ -60,6 +63,8 @@ def function_spec(
         preload=True,
         root=root,
         build=build,
+        groups=groups,
+        locked_groups=groups,
     )
 
 
@@ -69,6 +74,7 @@ def project_with(
     requirements: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     source_builds: tuple[str, ...] = (),
+    dependency_groups: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Project:
     return Project(
         root=root,
@@ -81,6 +87,9 @@ def project_with(
         requirements_file="requirements.txt",
         exclude=exclude,
         source_builds=source_builds,
+        dependency_groups=tuple(
+            DependencyGroup(name=name, requirements=lines) for name, lines in sorted(dependency_groups.items())
+        ),
     )
 
 
