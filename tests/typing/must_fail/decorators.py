@@ -20,7 +20,7 @@ def no_tier(event: Event, context: Context) -> str:
     return ""
 
 
-@function(groups=[1])  # refused: call-overload
+@function(groups=1)  # refused: call-overload
 def no_names(event: Event, context: Context) -> str:
     return ""
 
