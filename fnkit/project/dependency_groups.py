@@ -103,7 +103,7 @@ class GroupTable:
         """Return a group's name as the file spells it, and an iterator over its entries."""
         spelled = self.spellings.get(name, ())
         if not spelled:
-            raise InvalidGroup(included_by, f"there is no group {name[:80]}, which it includes")
+            raise InvalidGroup(included_by, f"there is no group {name[:80]!r}, which it includes")
         if len(spelled) > 1:
             raise InvalidGroup(spelled[1], f"{spelled[0]} is the same name")
         value = self.values[spelled[0]]

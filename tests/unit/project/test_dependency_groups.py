@@ -75,11 +75,14 @@ def test_groups_of_defaults_declaration_and_stage_are_combined(tmp_path: Path) -
     expected = {"hello": {"aws", "own"}, "table": {"aws", "own"}, "thumbs": {"aws", "own"}, "web": set()}
     project = build_files(tmp_path, files)
     assert {name: set(groups) for name, groups in groups_of(project).items()} == expected
-    production = groups_of(build_files(tmp_path, files, stage="prod"))
+    in_production = build_files(tmp_path, files, stage="prod")
+    production = groups_of(in_production)
     assert set(production["table"]) == {"aws", "own", "more", "other"}
     assert set(production["hello"]) == {"aws", "own", "more"}
     assert production["web"] == ()
     # The lock files of all stages are the same.
+    for runtime in ("python311", "python313"):
+        assert in_production.locked_groups(runtime) == project.locked_groups(runtime)
     assert [group.name for group in project.locked_groups("python313")] == ["aws", "more", "other", "own"]
     assert [group.name for group in project.locked_groups("python311")] == ["aws", "more", "own"]
 
@@ -116,7 +119,11 @@ def test_group_that_no_function_uses_may_have_what_cannot_be_bundled(tmp_path: P
             "dependency-group pyproject.toml:7",
             "it includes itself (b → c → b)",
         ),
-        ('[{include-group = "none"}]', "dependency-group pyproject.toml:5", "there is no group none"),
+        (
+            '[{include-group = "none"}]',
+            "dependency-group pyproject.toml:5",
+            "there is no group 'none', which it includes",
+        ),
         ('["a"]\nAWS = ["b"]', "dependency-group pyproject.toml:6", "aws is the same name"),
     ],
 )
