@@ -178,6 +178,7 @@ def test_scan_lists_groups(gallery: Path, fnkit: Command) -> None:
     assert {one["name"]: one["groups"] for one in functions} == {"hello": [], "thumbs": ["aws"]}
 
 
+@pytest.mark.long
 def test_tests_have_the_packages_of_all_functions(gallery: Path, fnkit: Command, index: PackageIndex) -> None:
     runner = "".join(f"import {name}\n" for name in ("plain", "botolib", "shared", "checker", "distant"))
     runner += "print('pytest', botolib.VERSION, distant.VERSION)\n"

@@ -220,36 +220,34 @@ def test_unlockable_requirement_of_a_group_is_reported_at_its_line(tmp_path: Pat
 MARKER = "marker = \"'aws' in dependency_groups\"\n"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "reason"),
-    [
-        ('dependency-groups = ["aws", ', "dependency-groups = [", "'aws', which is no group of the file"),
-        ("dependency-groups = [", 'dependency-groups = ["more", ', "are not those of the functions"),
-        (MARKER, "", ""),
-        (MARKER, MARKER.replace("aws", "data"), "the group aws requires boto"),
-        (MARKER, MARKER.replace("aws", "else"), "'else', which is no group of the file"),
-        (MARKER, "marker = \"sys_platform == 'linux'\"\n", "does not name dependency groups"),
-        (MARKER, MARKER.replace("in", "not in"), "does not name dependency groups"),
-        (MARKER, MARKER.replace('"\n', ' and True"\n'), "does not name dependency groups"),
-        (MARKER, "marker = 1\n", "Expected"),
-        ('name = "pure"\n', f'name = "pure"\n{MARKER}', "the project requires pure"),
-    ],
-)
-@pytest.mark.usefixtures("wheels")
-def test_lock_that_contradicts_is_rejected(tmp_path: Path, old: str, new: str, reason: str) -> None:
+CONTRADICTIONS = [
+    ('dependency-groups = ["aws", ', "dependency-groups = [", "'aws', which is no group of the file"),
+    ("dependency-groups = [", 'dependency-groups = ["more", ', "are not those of the functions"),
+    (MARKER, MARKER.replace("aws", "data"), "the group aws requires boto"),
+    (MARKER, MARKER.replace("aws", "else"), "'else', which is no group of the file"),
+    (MARKER, "marker = \"sys_platform == 'linux'\"\n", "does not name dependency groups"),
+    (MARKER, MARKER.replace("in", "not in"), "does not name dependency groups"),
+    (MARKER, MARKER.replace('"\n', ' and True"\n'), "does not name dependency groups"),
+    (MARKER, "marker = 1\n", "Expected"),
+    ('name = "pure"\n', f'name = "pure"\n{MARKER}', "the project requires pure"),
+]
+
+
+def test_lock_that_contradicts_is_rejected_before_anything_is_fetched(tmp_path: Path, wheels: PackageIndex) -> None:
     project = shop_project(tmp_path, {"aws": ("boto",), "data": ("frames",)})
     project = replace(project, functions=project.functions[:3])
     found = lock(project)
     text = found.path.read_text()
-    assert old in text
-    found.path.write_text(text.replace(old, new, 1))
-    if not reason:  # a package that all functions have contradicts nothing
-        assert lock(project).select(()).packages
-        return
-    with pytest.raises(BundleError, match=reason) as raised:
-        lock(project)
-    assert raised.value.code == "lock-file"
-    assert raised.value.file == found.path.name
+    wheels.requests.clear()
+    for old, new, reason in CONTRADICTIONS:
+        assert old in text
+        found.path.write_text(text.replace(old, new, 1))
+        with pytest.raises(BundleError, match=reason) as raised:
+            lock(project)
+        assert (raised.value.code, raised.value.file) == ("lock-file", found.path.name)
+    assert wheels.requests == []
+    found.path.write_text(text.replace(MARKER, "", 1))  # a package that all functions have contradicts nothing
+    assert "boto" in {one.name for one in lock(project).select(()).packages}
 
 
 def packages(bundle: Bundle) -> set[str]:
