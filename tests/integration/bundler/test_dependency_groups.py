@@ -22,7 +22,7 @@ from fnkit.bundler.languages.folder import ARCHIVES_KEPT
 from fnkit.bundler.model import Bundle
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
-from fnkit.project.model import Project, SourceLocation
+from fnkit.project.model import BuildCommand, Project, SourceLocation
 from tests.support.bundle_projects import LOCAL, BundleRun, call_handler, function_spec, project_with
 from tests.support.package_index import PackageIndex, make_wheel
 from tests.support.project_tree import write_files
@@ -337,6 +337,20 @@ def test_archives_are_the_same_bytes_whatever_else_is_bundled(tmp_path: Path) ->
     for name, bundle in by_function(second.bundle_all(reordered)).items():
         assert bundle.path.name == whole[name].path.name
         assert bundle.path.read_bytes() == whole[name].path.read_bytes()
+
+
+@pytest.mark.usefixtures("wheels")
+def test_functions_with_a_build_have_the_packages_of_their_groups_too(tmp_path: Path, bundling: BundleRun) -> None:
+    project = shop_project(tmp_path)
+    build = BuildCommand(command="mkdir out && echo 1 > out/made.txt", inputs=(), output="out")
+    project = replace(project, functions=tuple(replace(one, build=build) for one in project.functions[:2]))
+    found = by_function(bundling.bundle_all(project, allow_builds=lambda _: True))
+    assert {name: packages(bundle) for name, bundle in found.items()} == {
+        "hello": {"pure", "shared"},
+        "thumbs": {"pure", "shared", "boto", "core"},
+    }
+    prefixes = {bundle.path.name.rpartition("-")[0] for bundle in found.values()}
+    assert len(prefixes) == 2, "the archives of one would prune those of the other"
 
 
 @pytest.mark.usefixtures("wheels")
