@@ -81,6 +81,7 @@ class FunctionDeclaration(_FrozenDataclass):
         memory: In MB.
         timeout: Seconds as a number, or a duration such as ``"30s"`` or ``"5m"``.
         secrets: Names of environment variables on the deploying machine.
+        groups: Names of dependency groups of ``pyproject.toml``.
         domains: Custom hostnames.
         change_detection: ``"function"`` redeploys when the function's own slice changes, ``"project"`` on any
             change in the project.
@@ -100,6 +101,7 @@ class FunctionDeclaration(_FrozenDataclass):
     env: Mapping[str, str | FunctionUrl] | None = None
     secrets: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
     domains: tuple[str, ...] | None = None
     private_network_id: str | None = None
     change_detection: str | None = None

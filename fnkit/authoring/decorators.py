@@ -51,6 +51,7 @@ class FunctionOptions(TypedDict, total=False):
     env: Mapping[str, str | FunctionUrl] | None
     secrets: Iterable[str] | None
     tags: Iterable[str] | None
+    groups: Iterable[str] | None
     domains: Iterable[str] | None
     private_network_id: str | None
     change_detection: Literal["function", "project"] | None
@@ -82,6 +83,7 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
     env: Mapping[str, str | FunctionUrl] | None = None,
     secrets: Iterable[str] | None = None,
     tags: Iterable[str] | None = None,
+    groups: Iterable[str] | None = None,
     domains: Iterable[str] | None = None,
     private_network_id: str | None = None,
     change_detection: Literal["function", "project"] | None = None,
@@ -108,6 +110,7 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
         env: Environment variables: strings, or the URL of another function of the project as ``url_of("name")``.
         secrets: Names of secret environment variables. Their values are read on the deploying machine.
         tags: Custom labels.
+        groups: Names of dependency groups of ``pyproject.toml`` that it needs, besides the project's dependencies.
         domains: Custom hostnames that route to this function.
         private_network_id: ID of the private network to attach to.
         change_detection: ``function`` redeploys when the function's own slice changes (its dependencies and the
@@ -134,6 +137,7 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
         env=None if env is None else MappingProxyType(dict(env)),
         secrets=_as_tuple("secrets", secrets),
         tags=_as_tuple("tags", tags),
+        groups=_as_tuple("groups", groups),
         domains=_as_tuple("domains", domains),
         private_network_id=private_network_id,
         change_detection=change_detection,

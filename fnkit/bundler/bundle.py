@@ -8,7 +8,8 @@ The stages for Python are:
    project allows it.
 4. *Layer*: copy the wheels' compressed bytes into the archive's ``package/``, once per set of wheels.
 5. *Slice*: compute each function's digest over everything its behaviour depends on.
-6. *Archive*: join the layer and the user's files; all functions of one runtime share the result.
+6. *Archive*: join the layer and the user's files; functions of one runtime with the same dependency groups share
+   the result.
 
 For other languages, *select* takes the function's folder, package managers *install* the locked packages of Node,
 and the slice is the folder. No stage runs the user's code, and only *lock*, *fetch* and *install* use the network.
@@ -29,7 +30,7 @@ from fnkit.bundler.files.selection import select_by_rules
 from fnkit.bundler.languages.go import bundle_go
 from fnkit.bundler.languages.node import bundle_node
 from fnkit.bundler.languages.php import bundle_php
-from fnkit.bundler.languages.python import bundle_python
+from fnkit.bundler.languages.python import bundle_python, read_user_files
 from fnkit.bundler.languages.request import BundleRequest, LanguageBundler
 from fnkit.bundler.languages.rust import bundle_rust
 from fnkit.bundler.model import Bundle, ProgressCallback, ignore_progress
@@ -60,14 +61,14 @@ def bundle_project(
 ) -> tuple[Bundle, ...]:
     """Build the project's archives in ``out`` and return them sorted by runtime and folder.
 
-    Functions of one runtime, folder and build share an archive.
+    Functions of one runtime, folder, build and set of dependency groups share an archive.
 
     On an error no partial file is left behind.
 
     Args:
         project: The project to bundle.
         targets: Target by runtime; a runtime without an entry uses Scaleway's image of that runtime.
-        out: Directory for archives; the newest few of each runtime are kept in it. ``None`` to describe the content
+        out: Directory for archives; the newest few of each kind are kept in it. ``None`` to describe the content
             of the archives without writing them.
         cache: Directory for wheels and layers. Processes may share it, and it may be deleted at any time.
         kind: Which lock files to use.
@@ -80,10 +81,12 @@ def bundle_project(
     Raises:
         BundleError: A stage failed; ``docs/errors.md`` lists the codes.
     """
-    groups: dict[tuple[str, str, BuildCommand | None], list[FunctionSpec]] = {}
+    groups: dict[tuple[str, str, BuildCommand | None, tuple[str, ...]], list[FunctionSpec]] = {}
     for function in project.functions:
-        groups.setdefault((function.runtime, function.root, function.build), []).append(function)
+        shared = (function.runtime, function.root, function.build, function.groups)
+        groups.setdefault(shared, []).append(function)
     select = functools.cache(functools.partial(select_by_rules, project.root, included=project.included))
+    python_files = functools.cache(functools.partial(read_user_files, project))
     bundles: list[Bundle] = []
     for group in sorted(groups.values(), key=lambda one: (one[0].runtime, one[0].root, one[0].name)):
         selected = tuple(one for one in group if names is None or one.name in names)
@@ -102,6 +105,7 @@ def bundle_project(
             allow_builds=refuse_builds if allow_builds is None else allow_builds,
             run_builds=allow_builds is not None,
             select=select,
+            python_files=python_files,
             write_archive=out is not None,
         )
         bundles.append(_LANGUAGES[target.language](request))
@@ -120,14 +124,12 @@ def lock_project(
 ) -> tuple[Lock, ...]:
     """Return the project's locks, one per Python runtime; resolve and write those that are missing or stale.
 
-    Returns an empty tuple for a project without requirements.
+    A runtime whose functions have no requirements has none.
 
     Raises:
         BundleError: The requirements could not be resolved, or a lock file could not be written.
     """
     runtimes = sorted({one.runtime for one in project.functions if one.runtime.startswith("python")})
-    if not project.requirements:
-        return ()
     return tuple(
         lock_target(
             project,
@@ -139,6 +141,7 @@ def lock_project(
             allow_builds=allow_builds,
         )
         for runtime in runtimes
+        if project.requirements or any(group.requirements for group in project.locked_groups(runtime))
     )
 
 

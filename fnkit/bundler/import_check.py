@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from fnkit.bundler.archive.layer import open_layer
+from fnkit.bundler.dependencies.group_modules import GroupModules
 from fnkit.bundler.dependencies.lockfile import Lock, lock_path, read_lock
 from fnkit.bundler.languages.python import read_user_files
 from fnkit.bundler.slices.import_graph import ProjectTree
@@ -21,7 +22,7 @@ from fnkit.bundler.slices.module_imports import ModuleImportsCache
 from fnkit.bundler.slices.slices import SliceContext, import_problems
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import Problem
-from fnkit.project.model import Project
+from fnkit.project.model import FunctionSpec, Project
 
 _KINDS: Final = ("scaleway", "local")
 
@@ -53,7 +54,7 @@ def check_imports(project: Project, cache: Path) -> ImportCheck:
     unchecked: dict[str, None] = {}
     for function in functions:
         target = BundleTarget.scaleway(function.runtime)
-        modules = _dependency_modules(project, function.runtime, cache)
+        modules = _dependency_modules(project, function, cache)
         if target.python is None:
             continue
         context = SliceContext(
@@ -66,6 +67,7 @@ def check_imports(project: Project, cache: Path) -> ImportCheck:
             read_imports=imports.get,
             requirements_file=project.requirements_file,
             shown=project.shown,
+            groups_with_module=GroupModules(project, _find_lock(project, function.runtime), cache).find,
         )
         for problem in import_problems(function, context):
             if modules is None and problem.code == "missing-requirement":
@@ -76,16 +78,23 @@ def check_imports(project: Project, cache: Path) -> ImportCheck:
     return ImportCheck(tuple(problems), _notes(tuple(unchecked)))
 
 
-def _dependency_modules(project: Project, runtime: str, cache: Path) -> frozenset[str] | None:
-    """Return the top-level modules that the requirements provide, ``None`` if they are not known here."""
+def _find_lock(project: Project, runtime: str) -> Lock | None:
+    """Return the lock of any target, which says what groups provide."""
+    locks = (read_lock(lock_path(project.root, runtime, kind)) for kind in _KINDS)
+    return next((lock for lock in locks if lock is not None), None)
+
+
+def _dependency_modules(project: Project, function: FunctionSpec, cache: Path) -> frozenset[str] | None:
+    """Return the top-level modules that a function's requirements provide, ``None`` if they are not known here."""
+    groups = (group for group in project.dependency_groups if group.name in function.groups)
+    lines = (*project.requirements, *(line for group in groups for line in group.requirements))
     required = {
-        canonicalize_name(requirement.name)
-        for requirement in map(Requirement, project.requirements)
-        if requirement.marker is None
+        canonicalize_name(requirement.name) for requirement in map(Requirement, lines) if requirement.marker is None
     }
-    modules: frozenset[str] | None = None if project.requirements else frozenset()
-    for kind in _KINDS if project.requirements else ():
-        lock = read_lock(lock_path(project.root, runtime, kind))
+    modules: frozenset[str] | None = None if lines else frozenset()
+    for kind in _KINDS if lines else ():
+        whole = read_lock(lock_path(project.root, function.runtime, kind))
+        lock = None if whole is None else whole.select(function.groups)
         if lock is None or not required <= {one.name for one in lock.packages}:
             continue
         layer = open_layer(lock.packages, cache)

@@ -88,6 +88,7 @@ class Bundle:
             and slices are those that it will have; its sizes are 0.
         contents: The files in it except those of the layer of dependencies; empty with ``needs_build``.
         layer_key: Identifies the dependencies that are in it.
+        groups: The dependency groups of its functions, sorted; Python only.
     """
 
     path: Path
@@ -102,6 +103,7 @@ class Bundle:
     needs_build: bool = False
     contents: ContentByPath = field(default_factory=dict)
     layer_key: str = ""
+    groups: tuple[str, ...] = ()
 
     def slice_of(self, function: str) -> Slice:
         """Return the slice of a function.

@@ -1,4 +1,4 @@
-"""Virtual environments for Python handlers: the packages of the project's lock for this machine, and nothing else.
+"""Virtual environments for Python handlers: the packages of a function's lock for this machine, and nothing else.
 
 They are in the user's cache, one for each set of packages, and never include the packages of the interpreter that
 runs fnkit: so fnkit can be a tool of its own (`uv tool install`) and serve every project.
@@ -44,7 +44,8 @@ def prepare_python(request: EnvironmentRequest) -> HandlerEnvironment:
     interpreter = toolchain.interpreter
     target = BundleTarget.parse(request.function.runtime, interpreter.target)
     root = request.folder if request.function.build is None else _stage(request, target)
-    lock = lock_target(request.project, target, "local", report=request.report, allow_builds=request.allow_builds)
+    whole = lock_target(request.project, target, "local", report=request.report, allow_builds=request.allow_builds)
+    lock = whole.select(request.function.groups)
     python = ensure_virtual_environment(
         request.cache.root / "python",
         (interpreter.path, *sorted(one.sha256 for one in lock.packages)),

@@ -1,4 +1,4 @@
-"""The environment of a project's Python tests: locked packages, the group ``dev``, and the part of fnkit for tests.
+"""The environment of Python tests: packages of all functions, the group ``dev``, and the part of fnkit for tests.
 
 fnkit is on no package index. So what tests need of it is copied from the running installation: decorators, rules of
 events and responses, and the pytest plugin, which need the standard library only. The platform of the tests is run
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -30,6 +29,7 @@ from fnkit.contract.distribution import DISTRIBUTION, OWN_REQUIREMENTS
 from fnkit.environments.model import EnvironmentCache
 from fnkit.environments.python import ensure_virtual_environment
 from fnkit.errors import BundleError
+from fnkit.project.dependency_groups import GroupEntry, InvalidGroup, read_group_table
 from fnkit.project.model import Project
 from fnkit.toolchains.resolution import Toolchains
 
@@ -83,8 +83,12 @@ def prepare_python_tests(request: PythonTestsRequest) -> Path:
     """
     interpreter = request.toolchains.resolve(request.runtime).interpreter
     target = BundleTarget.parse(request.runtime, interpreter.target)
-    lock = lock_target(request.project, target, "local", report=request.report, allow_builds=request.allow_builds)
-    requirements = development_requirements(request.project.root)
+    whole = lock_target(request.project, target, "local", report=request.report, allow_builds=request.allow_builds)
+    lock = whole.select(whole.groups)
+    requirements = (
+        *_requirements_beside(request.project, whole),
+        *development_requirements(request.project.root),
+    )
     own = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in _own_files()}
 
     def install(python: Path) -> None:
@@ -103,37 +107,30 @@ def development_requirements(root: Path) -> tuple[str, ...]:
     Raises:
         BundleError: ``dependency-group``: it is not valid (PEP 735).
     """
+    table = read_group_table(root)
+    kept: list[str] = []
+    has_runner = False
     try:
-        document = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        document = {}  # settings may be in fnkit.toml; an invalid file was reported before
-    groups = document.get("dependency-groups")
-    found = list(_group_requirements(groups if isinstance(groups, dict) else {}, _GROUP, ()))
-    kept = [line for line, name in found if name not in OWN_REQUIREMENTS]
-    if not any(name == _RUNNER for _, name in found):
-        kept.append(_RUNNER)
-    return tuple(dict.fromkeys(kept))
+        for entry in table.entries(_GROUP) if _GROUP in table.names else ():
+            name = _requirement_name(entry)
+            has_runner = has_runner or name == _RUNNER
+            kept += [entry.text] if name not in OWN_REQUIREMENTS else []
+    except InvalidGroup as invalid:
+        raise _group_error(invalid.group, invalid.reason) from None
+    return tuple(dict.fromkeys(kept if has_runner else (*kept, _RUNNER)))
 
 
-def _group_requirements(
-    groups: Mapping[str, Any], name: str, including: tuple[str, ...]
-) -> Iterator[tuple[str, str]]:
-    """Yield each requirement of a group with its normalized name, those of included groups too."""
-    if name in including:
-        raise _group_error(name, "it includes itself")
-    entries: Any = next((value for key, value in groups.items() if canonicalize_name(key) == name), [])
-    if not isinstance(entries, list):
-        raise _group_error(name, "it is no list")
-    for entry in entries:
-        if isinstance(entry, dict) and isinstance(entry.get("include-group"), str):
-            yield from _group_requirements(groups, canonicalize_name(entry["include-group"]), (*including, name))
-        elif isinstance(entry, str):
-            try:
-                yield entry, canonicalize_name(Requirement(entry).name)
-            except InvalidRequirement:
-                raise _group_error(name, f"{entry!r} is no requirement") from None
-        else:
-            raise _group_error(name, f"{entry!r} is neither a requirement nor an included group")
+def _requirement_name(entry: GroupEntry) -> str:
+    try:
+        return str(canonicalize_name(Requirement(entry.text).name))
+    except InvalidRequirement:
+        raise InvalidGroup(entry.group, f"{entry.text!r} is no requirement") from None
+
+
+def _requirements_beside(project: Project, lock: Lock) -> tuple[str, ...]:
+    """Return the requirements of the groups that only functions of other runtimes have."""
+    others = (group for group in project.dependency_groups if group.name not in lock.groups)
+    return tuple(line for group in others for line in group.requirements)
 
 
 def _group_error(name: str, reason: str) -> BundleError:

@@ -34,6 +34,7 @@ from fnkit.project.declarations import (
     merged_declaration,
 )
 from fnkit.project.event_sources import build_crons, build_triggers, never_running_notes
+from fnkit.project.function_groups import assign_groups
 from fnkit.project.function_urls import check_function_urls, constants_of, function_urls_of
 from fnkit.project.handlers import check_handler
 from fnkit.project.include_setting import read_included
@@ -282,6 +283,7 @@ def build_project(
     problems.collected.extend(_scan_problems(report, builder.default_runtime, host_python))
     declared = declared_functions(settings, report, problems)
     functions = _build_functions(builder, settings, stage, declared)
+    functions, groups = assign_groups(root, settings, stage, tuple(zip(declared, functions, strict=True)), problems)
     _check_uniqueness(functions, problems)
     has_python = not functions or any(runtime_language(function.runtime) == "Python" for function in functions)
     requirements = read_requirements(root, problems) if has_python else Requirements((), None)
@@ -301,6 +303,7 @@ def build_project(
         exclude=settings.table.exclude,
         source_builds=source_builds,
         included=included,
+        dependency_groups=groups,
     )
 
 

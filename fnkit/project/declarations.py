@@ -90,7 +90,7 @@ def declared_env(env: Mapping[str, str | FunctionUrlTable]) -> dict[str, str | F
 def merged_declaration(*layers: FunctionDeclaration) -> FunctionDeclaration:
     """Merge declarations; later ones take precedence.
 
-    Environment variables are merged by name, secrets and tags are combined, and all other settings are replaced.
+    Environment variables are merged by name. Secrets, tags and groups are combined. Other settings are replaced.
     """
     result = FunctionDeclaration()
     for layer in layers:
@@ -108,6 +108,8 @@ def _merge_two(below: FunctionDeclaration, above: FunctionDeclaration) -> Functi
         changes["secrets"] = tuple(dict.fromkeys((*below.secrets, *above.secrets)))
     if below.tags and above.tags:
         changes["tags"] = tuple(dict.fromkeys((*below.tags, *above.tags)))
+    if below.groups and above.groups:
+        changes["groups"] = tuple(dict.fromkeys((*below.groups, *above.groups)))
     return replace(below, **changes)  # type: ignore[arg-type]  # each value comes from the field of its name
 
 
@@ -166,7 +168,7 @@ def _merged_function_decorators(function: ScannedFunction, problems: ProblemList
 def _conflicting_settings(below: FunctionDeclaration, above: FunctionDeclaration) -> Iterator[str]:
     for name in _FIELD_NAMES:
         first, second = getattr(below, name), getattr(above, name)
-        if first is None or second is None or first == second or name in ("secrets", "tags"):
+        if first is None or second is None or first == second or name in ("secrets", "tags", "groups"):
             continue
         if name == "env":
             yield from (f"env {key}" for key in first if key in second and first[key] != second[key])

@@ -159,6 +159,8 @@ class FunctionSpec(ValidSettings):
         notes: Sentences for the user about what is accepted, but may not work everywhere.
         entry: The module that ``handler`` refers to, or ``None`` where it refers to the user's own function.
         secrets_source: Where its secrets are declared; ``None`` for the function itself.
+        groups: Normalized names of its dependency groups in this stage, sorted; Python only.
+        locked_groups: Those that it has in any stage: lock files are for all stages.
     """
 
     name: str
@@ -180,6 +182,8 @@ class FunctionSpec(ValidSettings):
     entry: EntryModule | None = None
     secrets_source: SourceLocation | None = field(default=None, compare=False)
     function_urls: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    locked_groups: tuple[str, ...] = ()
 
     @property
     def user_handler(self) -> str:
@@ -210,6 +214,21 @@ class NamespaceSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyGroup:
+    """A dependency group of ``pyproject.toml`` (PEP 735), with the groups that it includes.
+
+    Attributes:
+        name: Normalized (PEP 503).
+        requirements: In PEP 508 format, without fnkit itself.
+        requirement_sources: Where each of the requirements stands.
+    """
+
+    name: str
+    requirements: tuple[str, ...]
+    requirement_sources: tuple[SourceLocation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A project for one stage.
 
@@ -224,6 +243,7 @@ class Project:
         exclude: Ignore patterns from the settings, in git's syntax.
         source_builds: Normalized names of the packages that may be built from source.
         included: Directories outside the project's folder that count as part of it, sorted by name.
+        dependency_groups: Those that a Python function uses in any stage, sorted by name.
     """
 
     root: Path
@@ -246,3 +266,10 @@ class Project:
     def shown(self, path: str) -> str:
         """Return the path by which users know such a file."""
         return shown_path(self.included, path)
+
+    dependency_groups: tuple[DependencyGroup, ...] = ()
+
+    def locked_groups(self, runtime: str) -> tuple[DependencyGroup, ...]:
+        """Return the groups of the functions of a Python runtime, which its lock files cover."""
+        used = {name for one in self.functions if one.runtime == runtime for name in one.locked_groups}
+        return tuple(group for group in self.dependency_groups if group.name in used)

@@ -123,7 +123,7 @@ class _RequirementsReader:
             elif line.startswith("-"):
                 _add_option_problem(line, source, self.problems, (self.root, path.parent))
             else:
-                requirement = _parse_requirement(
+                requirement = parse_requirement(
                     _HASH.sub("", line), source, self.problems, (self.root, path.parent)
                 )
                 if requirement is not None:
@@ -167,10 +167,10 @@ def _add_option_problem(
     )
 
 
-def _parse_requirement(
+def parse_requirement(
     text: str, source: SourceLocation, problems: ProblemList, folders: tuple[Path, Path]
 ) -> str | None:
-    """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for an invalid one.
+    """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for one that is reported.
 
     Args:
         text: The requirement.
@@ -232,7 +232,7 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
     found: list[tuple[str, SourceLocation]] = []
     for one in given:
         place = place_of_element(one, text, source)
-        requirement = _parse_requirement(one, place, problems, (root, root))
+        requirement = parse_requirement(one, place, problems, (root, root))
         if requirement is not None:
             found.append((requirement, place))
     return Requirements.collect(found, path.name)

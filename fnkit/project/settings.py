@@ -75,6 +75,10 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
     env: Annotated[dict[str, str | FunctionUrlTable], _ENV] = {}
     secrets: Annotated[tuple[str, ...], _SECRETS] = ()
     tags: Annotated[tuple[str, ...], _setting("Custom labels.")] = ()
+    groups: Annotated[
+        tuple[str, ...],
+        _setting("Python only: names of [dependency-groups] of pyproject.toml that it needs besides.", ["aws"]),
+    ] = ()
     private_network_id: Annotated[str | None, _setting("Private network to attach to (UUID).")] = None
     change_detection: Annotated[
         str | None,

@@ -61,6 +61,7 @@ _TYPE_CHECKS: Final[Mapping[str, _TypeCheck]] = {
     "env": _STRING_MAPPING,
     "secrets": _STRING_LIST,
     "tags": _STRING_LIST,
+    "groups": _STRING_LIST,
     "domains": _STRING_LIST,
     "preload": _BOOLEAN,
     "args": (_is_object, "a dictionary with strings as keys"),

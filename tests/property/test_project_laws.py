@@ -27,7 +27,7 @@ DEFAULTS = {
     "change_detection": WORDS | st.sampled_from(("function", "project")),
     **dict.fromkeys(("memory", "min_scale", "max_scale"), st.integers(-(2**63), 2**63 - 1)),
     "preload": st.booleans(),
-    **dict.fromkeys(("secrets", "tags"), NAMES),
+    **dict.fromkeys(("secrets", "tags", "groups"), NAMES),
     "timeout": WORDS | st.integers(0, 10**6) | st.floats(0, 10**6),
     "env": VARIABLES,
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from fnkit.bundler.builds.permission import AllowBuildsCallback, refuse_builds
 from fnkit.bundler.bundle import bundle_project
@@ -13,7 +15,7 @@ from fnkit.bundler.dependencies.locking import TargetKind
 from fnkit.bundler.model import Bundle, BundleProgress
 from fnkit.bundler.target import BundleTarget
 from fnkit.project.included_directories import IncludedDirectory
-from fnkit.project.model import BuildCommand, FunctionSpec, NamespaceSpec, Project, SourceLocation
+from fnkit.project.model import BuildCommand, DependencyGroup, FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"
 """The running interpreter as a target, so that the tests can run what they bundle."""
@@ -36,6 +38,7 @@ def function_spec(
     change_detection: str = "function",
     root: str = ".",
     build: BuildCommand | None = None,
+    groups: tuple[str, ...] = (),
 ) -> FunctionSpec:
     return FunctionSpec(
         name=name,
@@ -61,6 +64,8 @@ def function_spec(
         preload=True,
         root=root,
         build=build,
+        groups=groups,
+        locked_groups=groups,
     )
 
 
@@ -71,6 +76,7 @@ def project_with(
     exclude: tuple[str, ...] = (),
     source_builds: tuple[str, ...] = (),
     included: tuple[IncludedDirectory, ...] = (),
+    dependency_groups: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Project:
     return Project(
         root=root,
@@ -84,6 +90,9 @@ def project_with(
         exclude=exclude,
         source_builds=source_builds,
         included=included,
+        dependency_groups=tuple(
+            DependencyGroup(name=name, requirements=lines) for name, lines in sorted(dependency_groups.items())
+        ),
     )
 
 

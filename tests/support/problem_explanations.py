@@ -193,6 +193,10 @@ _FUNCTION_PROBLEMS: Final = {
     ),
     "reserved-tag": ("Tags that start with fnkit are reserved.", "Choose another tag."),
     "reserved-variable": ("The platform sets this variable itself.", "Choose another name."),
+    "groups-language": (
+        "A function in another language names dependency groups, which only Python functions have.",
+        "Remove groups; its dependencies are those that its own package manager installs.",
+    ),
     "runtime-language": ("A Python handler has a runtime of another language.", "Use a Python runtime."),
     "runtime-too-old": (
         "A typed or asynchronous handler, or an application, has a runtime older than Python 3.11.",
@@ -220,6 +224,14 @@ _FUNCTION_PROBLEMS: Final = {
 _DEPENDENCY_AND_SECRET_PROBLEMS: Final = {
     "bad-dotenv": ("A .env file cannot be read.", "Correct the line: NAME=value, quoted where necessary."),
     "bad-requirement": ("A requirement cannot be parsed.", "Use a name with versions, as in requests>=2.32."),
+    "dependency-group": (
+        "A dependency group that functions or their tests use is not valid (PEP 735), or includes itself.",
+        'Write it as in PEP 735: aws = ["boto3>=1.40"] in [dependency-groups] of pyproject.toml.',
+    ),
+    "unknown-group": (
+        "A function names a dependency group that pyproject.toml does not have.",
+        "Correct the name, or add the group to [dependency-groups].",
+    ),
     "missing-secret": (
         "A secret that the project declares has no value on this machine.",
         "Set it in the environment, in .env.<stage> or in .env; keep those files out of version control.",

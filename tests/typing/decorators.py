@@ -14,7 +14,12 @@ def bare(event: Event, context: Context) -> str:
 
 
 @function(
-    memory=256, privacy="private", timeout="30s", secrets=["KEY"], env={"LEVEL": "info", "BARE_URL": url_of("bare")}
+    memory=256,
+    privacy="private",
+    timeout="30s",
+    secrets=["KEY"],
+    groups=("aws",),
+    env={"LEVEL": "info", "BARE_URL": url_of("bare")},
 )
 def called(event: Event, context: Context) -> Response:
     return {"statusCode": 200, "headers": {"Set-Cookie": ["a", "b"]}, "body": {"ok": True}}

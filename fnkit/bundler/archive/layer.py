@@ -79,6 +79,15 @@ def _read_wheel_members(wheel: Path, distribution: str) -> list[WheelMember]:
         ) from error
 
 
+def wheel_modules(wheel: Path, distribution: str) -> frozenset[str]:
+    """Return the top-level modules that a wheel provides.
+
+    Raises:
+        BundleError: ``wheel-unusable``.
+    """
+    return top_level_modules(member.entry.name for member in _read_wheel_members(wheel, distribution))
+
+
 def top_level_modules(names: Iterator[str]) -> frozenset[str]:
     """Return the top-level modules that files under ``package/`` provide."""
     modules: set[str] = set()

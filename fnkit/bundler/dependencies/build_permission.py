@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -18,11 +19,18 @@ from fnkit.bundler.dependencies.uv_settings import project_uv_settings
 from fnkit.project.model import Project
 
 
-def check_resolution_builds(project: Project, allow_builds: AllowBuildsCallback) -> None:
+def check_resolution_builds(
+    project: Project, requirements: Iterable[str], allow_builds: AllowBuildsCallback
+) -> None:
     """Require permission to resolve requirements, which builds the metadata of ``source_builds``.
 
     The code that runs is determined by the names, by their own requirements and by the indexes in the project's uv
     settings.
+
+    Args:
+        project: The project.
+        requirements: The requirements to resolve.
+        allow_builds: Called before code of a package runs.
 
     Raises:
         BundleError: ``builds-not-allowed``.
@@ -30,7 +38,7 @@ def check_resolution_builds(project: Project, allow_builds: AllowBuildsCallback)
     if not project.source_builds:
         return
     names = sorted(project.source_builds)
-    lines = sorted(line for line in project.requirements if _requirement_name(line) in names)
+    lines = sorted(line for line in requirements if _requirement_name(line) in names)
     declaration: list[object] = ["resolve", names, lines, project_uv_settings(project.root)]
     request = BuildRequest(root=project.root, packages=tuple(names), digests=(declaration_digest(declaration),))
     require_permission(request, allow_builds)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from fnkit.errors import BundleError
 
 _FORMAT_VERSION = 1
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
+_GROUP_TERM = re.compile(r"'([a-z0-9]+(?:-[a-z0-9]+)*)' in dependency_groups")
 _HEADER_COMMENT = "# Written by fnkit. Commit it; `fnkit lock` writes it again.\n"
 
 
@@ -42,6 +44,7 @@ class LockedPackage:
         kind: ``wheel``, or ``sdist`` for a package that the project allows to be built from source.
         url: ``None`` where only the index's own client can locate the file.
         size: Bytes; 0 when the index does not report it.
+        groups: The dependency groups that need it, sorted; empty for a package that every function has.
     """
 
     name: str
@@ -51,6 +54,7 @@ class LockedPackage:
     url: str | None
     sha256: str
     size: int = 0
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ class Lock:
         target: ``scaleway`` or ``local``.
         key: 64 hex digits over everything the resolution depends on; while it is equal nothing is resolved again.
         notes: Sentences for the user.
+        groups: The dependency groups that it covers, sorted.
     """
 
     path: Path
@@ -69,6 +74,19 @@ class Lock:
     key: str
     packages: tuple[LockedPackage, ...]
     notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def select(self, groups: Collection[str]) -> Lock:
+        """Return the lock of what has exactly these of its dependency groups: a function, or an environment."""
+        chosen = [one for one in self.packages if not one.groups or not set(groups).isdisjoint(one.groups)]
+        left_out = {one.name for one in self.packages} - {one.name for one in chosen}
+        return replace(
+            self,
+            packages=tuple(replace(one, groups=()) for one in chosen),
+            # A note begins with the name of the package that it is about.
+            notes=tuple(note for note in self.notes if note.partition(" ")[0] not in left_out),
+            groups=(),
+        )
 
 
 class _FileTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +99,7 @@ class _FileTable(msgspec.Struct, frozen=True, kw_only=True):
 class _PackageTable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
+    marker: str | None = None
     wheels: list[_FileTable] = []
     sdist: _FileTable | None = None
 
@@ -99,6 +118,7 @@ class _ToolTable(msgspec.Struct, frozen=True, kw_only=True):
 
 class _LockDocument(msgspec.Struct, frozen=True, kw_only=True):
     tool: _ToolTable
+    dependency_groups: list[str] = msgspec.field(name="dependency-groups", default_factory=list)
     packages: list[_PackageTable] = []
 
 
@@ -128,7 +148,8 @@ def read_lock(path: Path) -> Lock | None:
         raise invalid_lock_error(
             path, f"it has format {table.version}, this version of fnkit uses format {_FORMAT_VERSION}"
         )
-    packages = tuple(_locked_package(path, package) for package in document.packages)
+    groups = tuple(document.dependency_groups)
+    packages = tuple(_locked_package(path, package, groups) for package in document.packages)
     return Lock(
         path=path,
         runtime=table.runtime,
@@ -136,10 +157,11 @@ def read_lock(path: Path) -> Lock | None:
         key=table.key,
         packages=packages,
         notes=tuple(table.notes),
+        groups=groups,
     )
 
 
-def _locked_package(path: Path, package: _PackageTable) -> LockedPackage:
+def _locked_package(path: Path, package: _PackageTable, groups: tuple[str, ...]) -> LockedPackage:
     file = package.wheels[0] if package.wheels else package.sdist
     sha256 = "" if file is None else file.hashes.get("sha256", "")
     if file is None or _SHA256_PATTERN.fullmatch(sha256) is None:
@@ -158,7 +180,26 @@ def _locked_package(path: Path, package: _PackageTable) -> LockedPackage:
         url=file.url,
         sha256=sha256,
         size=file.size,
+        groups=_marker_groups(path, package, groups),
     )
+
+
+def _marker_groups(path: Path, package: _PackageTable, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the groups that a marker names. Only the form that fnkit writes is accepted."""
+    if package.marker is None:
+        return ()
+    names = tuple(_GROUP_TERM.findall(package.marker))
+    if not names or package.marker != _marker(names):
+        raise invalid_lock_error(path, f"the marker of {package.name!r} does not name dependency groups")
+    unknown = [name for name in names if name not in groups]
+    if unknown:
+        raise invalid_lock_error(path, f"{package.name!r} belongs to {unknown[0]!r}, which is no group of the file")
+    return names
+
+
+def _marker(groups: tuple[str, ...]) -> str:
+    """Return the PEP 751 marker of a package that only these groups need."""
+    return " or ".join(f"'{name}' in dependency_groups" for name in groups)
 
 
 def _is_file_of(package: _PackageTable, filename: str, *, is_wheel: bool) -> bool:
@@ -182,12 +223,11 @@ def format_lock(lock: Lock) -> str:
         f"key = {toml_value(lock.key)}",
         f"notes = [{', '.join(toml_value(note) for note in lock.notes)}]",
     ]
+    head = 'lock-version = "1.0"\ncreated-by = "fnkit"'
+    if lock.groups:
+        head += f"\ndependency-groups = [{', '.join(map(toml_value, lock.groups))}]"
     packages = ["\n".join(_format_package(package)) for package in sorted(lock.packages, key=lambda one: one.name)]
-    return (
-        _HEADER_COMMENT
-        + "\n\n".join(['lock-version = "1.0"\ncreated-by = "fnkit"', *packages, "\n".join(table)])
-        + "\n"
-    )
+    return _HEADER_COMMENT + "\n\n".join([head, *packages, "\n".join(table)]) + "\n"
 
 
 def _format_package(package: LockedPackage) -> list[str]:
@@ -203,6 +243,7 @@ def _format_package(package: LockedPackage) -> list[str]:
         "[[packages]]",
         f"name = {toml_value(package.name)}",
         f"version = {toml_value(package.version)}",
+        *([f"marker = {toml_value(_marker(package.groups))}"] if package.groups else []),
         value,
     ]
 

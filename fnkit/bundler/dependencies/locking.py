@@ -12,6 +12,12 @@ from packaging.version import Version
 
 from fnkit.bundler.builds.permission import AllowBuildsCallback, refuse_builds
 from fnkit.bundler.dependencies.build_permission import check_resolution_builds
+from fnkit.bundler.dependencies.locked_groups import (
+    NamesResolver,
+    all_requirements,
+    assign_groups_to_packages,
+    check_locked_groups,
+)
 from fnkit.bundler.dependencies.lockfile import (
     Lock,
     LockedPackage,
@@ -24,7 +30,7 @@ from fnkit.bundler.dependencies.resolver import ResolutionRequest
 from fnkit.bundler.dependencies.uv_settings import project_uv_settings
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.bundler.target import BundleTarget
-from fnkit.project.model import Project
+from fnkit.project.model import DependencyGroup, Project
 
 TargetKind = Literal["scaleway", "local"]
 ResolverBackend = Literal["uv", "pip-tools"]
@@ -33,7 +39,7 @@ _KEY_VERSION = 1
 """Increase when resolver invocation changes, so that existing locks are resolved again."""
 
 
-def _lock_key(project: Project, target: BundleTarget) -> str:
+def _lock_key(project: Project, target: BundleTarget, groups: tuple[DependencyGroup, ...]) -> str:
     """Return 64 hex digits over everything a lock depends on, except what the index offers."""
     parts: list[object] = [
         _KEY_VERSION,
@@ -43,6 +49,8 @@ def _lock_key(project: Project, target: BundleTarget) -> str:
         sorted(canonicalize_name(name) for name in project.source_builds),
         project_uv_settings(project.root),
     ]
+    if groups:  # the key of a project without groups is what it was before there were groups
+        parts.append([[group.name, sorted(group.requirements)] for group in groups])
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
@@ -62,34 +70,41 @@ def lock_target(
         BundleError: The requirements could not be resolved, ``builds-not-allowed``, or ``not-writable``.
     """
     path = lock_path(project.root, target.runtime, kind)
-    key = _lock_key(project, target)
-    if not project.requirements:
+    groups = project.locked_groups(target.runtime)
+    key = _lock_key(project, target, groups)
+    requirements = all_requirements(project, groups)
+    if not requirements:
         return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
     previous = read_lock(path)
     if previous is not None:
         _check_source_builds(previous, project)
     if previous is not None and previous.key == key and not upgrade:
+        check_locked_groups(previous, project, groups)
         return previous
-    check_resolution_builds(project, allow_builds)
+    check_resolution_builds(project, requirements, allow_builds)
     report(BundleProgress(stage="lock", runtime=target.runtime, detail=backend))
+    sources = tuple(source for source in requirements.values() if source is not None)
     scaleway_lock = read_lock(lock_path(project.root, target.runtime, "scaleway")) if kind == "local" else None
     request = ResolutionRequest(
         root=project.root,
         target=target,
-        requirements=project.requirements,
-        requirement_sources=project.requirement_sources,
-        requirements_file=project.requirements_file,
+        requirements=tuple(requirements),
+        requirement_sources=sources if len(sources) == len(requirements) else (),
+        requirements_file=project.requirements_file or "pyproject.toml" if groups else project.requirements_file,
         preferred=_preferred_packages(previous, scaleway_lock),
         source_builds=project.source_builds,
         upgrade=upgrade and scaleway_lock is None,
     )
     packages = tuple(sorted(_resolve(request, backend), key=lambda one: one.name))
+    if groups:
+        packages = assign_groups_to_packages(packages, project, groups, request, _names_resolver(backend))
     notes = (
         _version_difference_notes(scaleway_lock, packages)
         if scaleway_lock is not None
         else _older_version_notes(request, backend, packages)
     )
     lock = Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=packages, notes=notes)
+    lock = replace(lock, groups=tuple(group.name for group in groups))
     write_lock(lock)
     return lock
 
@@ -120,6 +135,20 @@ def _resolve(request: ResolutionRequest, backend: ResolverBackend) -> tuple[Lock
             from fnkit.bundler.dependencies.pip_tools import resolve_with_piptools
 
             return resolve_with_piptools(request)
+        case _:
+            assert_never(backend)
+
+
+def _names_resolver(backend: ResolverBackend) -> NamesResolver:
+    match backend:
+        case "uv":
+            from fnkit.bundler.dependencies.uv import names_with_uv
+
+            return names_with_uv
+        case "pip-tools":
+            from fnkit.bundler.dependencies.pip_tools import names_with_piptools
+
+            return names_with_piptools
         case _:
             assert_never(backend)
 

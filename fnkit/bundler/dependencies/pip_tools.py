@@ -25,6 +25,8 @@ from fnkit.errors import BundleError
 _TIMEOUT_SECONDS = 900
 _NO_MATCH_PATTERN = re.compile(r"(?:No matching distribution found for|satisfies the requirement) ([^\s;(]+)")
 
+_PINNED_NAME = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", re.MULTILINE)
+
 
 class _ArchiveInfo(msgspec.Struct, frozen=True, kw_only=True):
     hashes: dict[str, str] = {}
@@ -56,6 +58,30 @@ def resolve_with_piptools(request: resolver.ResolutionRequest) -> tuple[LockedPa
         BundleError: ``no-interpreter`` without a Python of the target's minor version; ``no-wheel``;
             ``source-builds-backend``; ``pip-indexes``; ``lock-failed`` with pip's reason.
     """
+    interpreter = _find_interpreter(request)
+    with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
+        pins = _compile_pins(request, interpreter, Path(folder))
+        return _find_wheels(request, pins) if pins.read_text("utf-8").strip() else ()
+
+
+def names_with_piptools(request: resolver.ResolutionRequest) -> frozenset[str]:
+    """Return the names of the packages that the requirements need.
+
+    Raises:
+        BundleError: As ``resolve_with_piptools``.
+    """
+    interpreter = _find_interpreter(request)
+    with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
+        pins = _compile_pins(request, interpreter, Path(folder))
+        return frozenset(str(canonicalize_name(name)) for name in _PINNED_NAME.findall(pins.read_text("utf-8")))
+
+
+def _find_interpreter(request: resolver.ResolutionRequest) -> Path:
+    """Return the interpreter that resolves for the target.
+
+    Raises:
+        BundleError: The project cannot be locked with pip-tools on this machine.
+    """
     _check_indexes(request)
     if request.source_builds:
         raise BundleError(
@@ -71,9 +97,7 @@ def resolve_with_piptools(request: resolver.ResolutionRequest) -> tuple[LockedPa
             code="no-interpreter",
             hint=f"Install Python {request.target.python_name}, or lock with uv, the default backend.",
         )
-    with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
-        pins = _compile_pins(request, interpreter, Path(folder))
-        return _find_wheels(request, pins) if pins.read_text("utf-8").strip() else ()
+    return interpreter
 
 
 def _check_indexes(request: resolver.ResolutionRequest) -> None:
@@ -104,8 +128,7 @@ def _pip_options(python_version: str, platforms: tuple[str, ...]) -> list[str]:
 
 
 def _compile_pins(request: resolver.ResolutionRequest, interpreter: Path, folder: Path) -> Path:
-    requirements = folder / "requirements.in"
-    requirements.write_text("\n".join(request.requirements) + "\n", "utf-8")
+    requirements = resolver.write_requirements(request, folder)
     pins = folder / "requirements.txt"
     if request.preferred and not request.upgrade:
         pins.write_text("".join(f"{one.name}=={one.version}\n" for one in request.preferred), "utf-8")

@@ -142,17 +142,17 @@ def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
             name = next((group for group in match.groups() if group), "")
             concerned = _concerned_requirements(name, reason, request)
             first = concerned[0] if concerned else None
+            source = first.source if first else None
             fields = {
                 "name": name,
                 "reason": _readable_reason(given),
                 "target": f"Python {request.target.python_name} on {request.target.platform}",
-                "place": request.requirements_source,
+                "place": source.file if source else request.requirements_source,
                 "requirement": first.text if first else name,
                 "line": first.place if first else request.requirements_source,
                 "lines": ", ".join(f"{one.text} ({one.place})" for one in concerned) or request.requirements_source,
             }
             message = case.message.format(**fields).replace(": \n", ":\n")
-            source = first.source if first else None
             return BundleError(
                 message if message.endswith((".", "…")) else message + ".",
                 code=case.code,

@@ -91,6 +91,7 @@ class ResolutionRequest:
         preferred: Versions to keep where they still fit.
         source_builds: Names of packages that may be built from source.
         upgrade: Select the newest versions and ignore ``preferred``.
+        constraints: Packages that must have exactly these versions if they are needed.
     """
 
     root: Path
@@ -101,11 +102,25 @@ class ResolutionRequest:
     preferred: tuple[LockedPackage, ...]
     source_builds: tuple[str, ...]
     upgrade: bool
+    constraints: tuple[LockedPackage, ...] = ()
 
     @property
     def requirements_source(self) -> str:
         """The source of the requirements, for messages."""
         return self.requirements_file or "the project's requirements"
+
+
+def write_requirements(request: ResolutionRequest, folder: Path) -> Path:
+    """Write the requirements, and the constraints beside them, and return the path of the file to resolve."""
+    lines = list(request.requirements)
+    if request.constraints:
+        constraints = folder / "constraints.txt"
+        pins = (f"{one.name}=={one.version}\n" for one in request.constraints)
+        constraints.write_text("".join(pins), "utf-8")
+        lines.append(f"-c {constraints.name}")
+    path = folder / "requirements.in"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
 
 
 def url_without_credentials(url: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from fnkit.bundler.dependencies.resolver import (
     run_resolver,
     url_filename,
     url_without_credentials,
+    write_requirements,
 )
 from fnkit.bundler.dependencies.uv_settings import project_uv_settings, write_uv_settings
 from fnkit.bundler.target import BundleTarget
@@ -77,6 +79,16 @@ def resolve_with_uv(request: ResolutionRequest) -> tuple[LockedPackage, ...]:
     return tuple(_locked_package(request, package) for package in pylock.packages)
 
 
+def names_with_uv(request: ResolutionRequest) -> frozenset[str]:
+    """Return the names of the packages that the requirements need.
+
+    Raises:
+        BundleError: As ``resolve_with_uv``.
+    """
+    pylock = _compile_pylock(request, request.target.uv_platform)
+    return frozenset(str(canonicalize_name(one.name)) for one in pylock.packages)
+
+
 def newest_versions(request: ResolutionRequest, platform: str) -> dict[str, str]:
     """Return the versions that the requirements resolve to on another platform; empty when they do not resolve.
 
@@ -92,12 +104,12 @@ def newest_versions(request: ResolutionRequest, platform: str) -> dict[str, str]
 def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
     target = request.target
     with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
-        requirements = Path(folder, "requirements.in")
-        requirements.write_text("\n".join(request.requirements) + "\n", "utf-8")
+        requirements = write_requirements(request, Path(folder))
         output = Path(folder, "pylock.toml")
         if request.preferred and not request.upgrade:
             # uv keeps the versions of an existing output where they still fit.
-            preferences = Lock(path=output, runtime="", target="", key="", packages=request.preferred)
+            packages = tuple(replace(one, groups=()) for one in request.preferred)
+            preferences = Lock(path=output, runtime="", target="", key="", packages=packages)
             output.write_text(format_lock(preferences), "utf-8")
         command = [
             *(find_uv(), "pip", "compile", "--no-header", "--no-annotate", "--color", "never", "--no-progress"),

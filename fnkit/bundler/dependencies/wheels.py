@@ -41,7 +41,7 @@ def fetch_distributions(
         BundleError: ``download-failed``, ``hash-mismatch``, ``disk-full``, ``not-writable``.
     """
     folder = cache / "wheels"
-    paths = {one.name: folder / f"{one.sha256}.{'whl' if one.kind == 'wheel' else 'sdist'}" for one in packages}
+    paths = {one.name: _cached_path(one, cache) for one in packages}
     missing = [one for one in packages if not _is_cached(paths[one.name], one)]
     if not missing:
         return paths
@@ -60,6 +60,16 @@ def fetch_distributions(
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return paths
+
+
+def find_fetched_wheel(package: LockedPackage, cache: Path) -> Path | None:
+    """Return the wheel of a package in the cache, ``None`` if it is not there or the package has none."""
+    path = _cached_path(package, cache)
+    return path if package.kind == "wheel" and _is_cached(path, package) else None
+
+
+def _cached_path(package: LockedPackage, cache: Path) -> Path:
+    return cache / "wheels" / f"{package.sha256}.{'whl' if package.kind == 'wheel' else 'sdist'}"
 
 
 def _is_cached(path: Path, package: LockedPackage) -> bool:

@@ -32,6 +32,8 @@ ARCHIVES_KEPT: Final = 4
 _DIGEST_VERSION: Final = 1
 """Increase when the same files must give another digest; every function is then updated once."""
 _WITHHELD_SHOWN: Final = 10
+_NAME_DIGITS: Final = 16
+_DIGEST_PATTERN: Final = "[0-9a-f]" * _NAME_DIGITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,7 @@ def bundle_folder(request: BundleRequest, content: FolderContent, plan: ArchiveP
     if build is not None and build.output != ".":
         sources = {path: one for path, one in sources.items() if not path.startswith(f"{build.output}/")}
     digest = _content_digest(plan, build, sources)
-    path = request.out / f"{archive_prefix(request)}{digest[:16]}.zip"
+    path = archive_path(request, archive_prefix(request), digest)
     notes = (*plan.notes, *function_notes(request), *withheld_notes(content.withheld), *_dotenv_notes(request))
     slices = tuple(_slice(request, one, plan, build, sources) for one in request.functions)
     if made is None:
@@ -179,6 +181,7 @@ def bundle_folder(request: BundleRequest, content: FolderContent, plan: ArchiveP
             dependencies=plan.layer.index.dependencies,
             notes=notes,
             needs_build=True,
+            groups=request.groups,
         )
     files = {**sources, **made}
     if plan.extra_files is not None:
@@ -197,6 +200,7 @@ def bundle_folder(request: BundleRequest, content: FolderContent, plan: ArchiveP
         notes=notes,
         contents=files,
         layer_key=plan.layer.key,
+        groups=request.groups,
     )
     return ensure_archive(request, bundle, plan.layer, archive_prefix(request))
 
@@ -294,16 +298,23 @@ def archive_prefix(request: BundleRequest) -> str:
     """Return the start of the file names of a group's archives, which no other group shares."""
     build = request.build
     group = "" if build is None else f"{build.command}\0{build.inputs}\0{build.output}"
+    if request.groups:
+        group += f"\0{','.join(request.groups)}"
     identity = hashlib.sha256(f"{request.root}\0{group}".encode()).hexdigest()[:8]
     return f"{request.target.runtime}-{request.kind}-{identity}-"
 
 
+def archive_path(request: BundleRequest, prefix: str, digest: str) -> Path:
+    """Return the path of the archive with a prefix and a content digest."""
+    return request.out / f"{prefix}{digest[:_NAME_DIGITS]}.zip"
+
+
 def prune_archives(path: Path, prefix: str) -> None:
-    """Delete all but the newest archives with a prefix."""
+    """Delete all but the newest archives with a prefix, without those whose longer prefix begins with it."""
     with suppress(OSError):
         path.touch()
         newest_first = sorted(
-            path.parent.glob(f"{prefix}*.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True
+            path.parent.glob(f"{prefix}{_DIGEST_PATTERN}.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True
         )
         for old in newest_first[ARCHIVES_KEPT:]:
             old.unlink()

@@ -1,7 +1,8 @@
 """Bundles Python functions: lock, wheels, layer, slices, archive.
 
-All Python functions of a project with one runtime share one lock, one layer and one archive; each function has its
-own slice. A run without changes reads and hashes the user's files and writes nothing.
+All Python functions of a project with one runtime share one lock. Those with the same dependency groups share a
+layer and an archive, which have the packages of the project's requirements and of these groups. Each function has
+its own slice. A run without changes reads and hashes the user's files and writes nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
 from fnkit.bundler.authoring_files import authoring_runtime, entry_files
 from fnkit.bundler.builds.permission import AllowBuildsCallback
+from fnkit.bundler.dependencies.group_modules import GroupModules
 from fnkit.bundler.dependencies.lockfile import Lock
 from fnkit.bundler.dependencies.locking import lock_target
 from fnkit.bundler.files.content import ContentByPath, hash_file
@@ -22,6 +24,8 @@ from fnkit.bundler.languages.declared_build import declared_build
 from fnkit.bundler.languages.folder import (
     ArchivePlan,
     FolderContent,
+    archive_path,
+    archive_prefix,
     bundle_folder,
     ensure_archive,
     withheld_notes,
@@ -31,7 +35,6 @@ from fnkit.bundler.model import Bundle, BundleProgress, ProgressCallback, Slice
 from fnkit.bundler.slices.import_graph import ProjectTree
 from fnkit.bundler.slices.module_imports import ModuleImportsCache
 from fnkit.bundler.slices.slices import SliceContext, slice_function
-from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
@@ -51,8 +54,9 @@ def bundle_python(request: BundleRequest) -> Bundle:
             file=request.group[0].source.file,
             line=request.group[0].source.line,
         )
-    contents, withheld = read_user_files(project)
-    lock = lock_target(project, target, request.kind, report=request.report, allow_builds=request.allow_builds)
+    contents, withheld = request.python_files()
+    whole = lock_target(project, target, request.kind, report=request.report, allow_builds=request.allow_builds)
+    lock = whole.select(request.groups)
     layer = _ensure_layer(lock, cache, request.report, request.allow_builds)
     authoring_files = authoring_runtime()
     entries = entry_files(request.group, cache)
@@ -67,12 +71,13 @@ def bundle_python(request: BundleRequest) -> Bundle:
             notes=(*lock.notes, *layer.index.notes),
         )
         return bundle_folder(request, FolderContent(files=contents, withheld=withheld), plan)
-    slices = _slice_functions(project, request.functions, target, lock, layer, contents, authoring_files, cache)
+    slices = _slice_functions(request, lock, layer, contents, authoring_files, GroupModules(project, whole, cache))
     files = {**contents, **authoring_files, **entries}
     digest = _content_digest(layer, files)
-    path = request.out / f"{target.runtime}-{request.kind}-{digest[:16]}.zip"
+    # Without groups, archives have the name that they had before there were groups.
+    prefix = archive_prefix(request) if request.groups else f"{target.runtime}-{request.kind}-"
     bundle = Bundle(
-        path=path,
+        path=archive_path(request, prefix, digest),
         runtime=target.runtime,
         target=target.platform,
         digest=digest,
@@ -83,8 +88,9 @@ def bundle_python(request: BundleRequest) -> Bundle:
         notes=(*lock.notes, *layer.index.notes, *_whole_project_notes(slices), *withheld_notes(withheld)),
         contents=files,
         layer_key=layer.key,
+        groups=request.groups,
     )
-    return ensure_archive(request, bundle, layer, f"{target.runtime}-{request.kind}-")
+    return ensure_archive(request, bundle, layer, prefix)
 
 
 def _handler_files(function: FunctionSpec) -> tuple[str, ...]:
@@ -155,15 +161,14 @@ def _build_layer(lock: Lock, cache: Path, report: ProgressCallback, allow_builds
 
 
 def _slice_functions(
-    project: Project,
-    functions: tuple[FunctionSpec, ...],
-    target: BundleTarget,
+    request: BundleRequest,
     lock: Lock,
     layer: Layer,
     contents: ContentByPath,
     authoring_files: ContentByPath,
-    cache: Path,
+    group_modules: GroupModules,
 ) -> tuple[Slice, ...]:
+    project, target, cache = request.project, request.target, request.cache
     if target.python is None:
         raise AssertionError(f"{target.runtime} is no Python runtime")
     imports_cache = ModuleImportsCache(project.root, contents, cache)
@@ -178,8 +183,9 @@ def _slice_functions(
         requirements_file=project.requirements_file,
         entry_files=lambda function: entry_files([function], cache),
         shown=project.shown,
+        groups_with_module=group_modules.find,
     )
-    slices = tuple(slice_function(function, context) for function in functions)
+    slices = tuple(slice_function(function, context) for function in request.functions)
     imports_cache.save()
     return slices
 

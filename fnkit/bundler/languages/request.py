@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fnkit.bundler.builds.permission import AllowBuildsCallback
 from fnkit.bundler.dependencies.locking import TargetKind
+from fnkit.bundler.files.content import ContentByPath
 from fnkit.bundler.files.selection import Selection, SelectionRules
 from fnkit.bundler.model import Bundle, ProgressCallback
 from fnkit.bundler.target import BundleTarget
@@ -17,7 +18,7 @@ from fnkit.project.model import BuildCommand, FunctionSpec, Project
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleRequest:
-    """One archive of a project: of the functions with the same runtime, folder and build.
+    """One archive of a project: of the functions with the same runtime, folder, build and dependency groups.
 
     Attributes:
         group: All these functions, the selected ones and the others. Not empty.
@@ -28,6 +29,7 @@ class BundleRequest:
         report: Called at each step.
         allow_builds: Called before code of the project or of its packages runs.
         select: Selects files of the project; equal rules walk its directories once.
+        python_files: Returns the content of the files that Python archives share, and what was withheld from them.
         run_builds: Whether a command may run at all. Otherwise an archive that needs one is planned, not written.
         write_archive: Whether the archive itself is wanted, not only the description of its content.
     """
@@ -43,6 +45,7 @@ class BundleRequest:
     allow_builds: AllowBuildsCallback
     run_builds: bool
     select: Callable[[SelectionRules], Selection]
+    python_files: Callable[[], tuple[ContentByPath, tuple[str, ...]]]
     write_archive: bool = True
 
     @property
@@ -59,6 +62,11 @@ class BundleRequest:
     def build(self) -> BuildCommand | None:
         """The declared build."""
         return self.group[0].build
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The dependency groups of the functions."""
+        return self.group[0].groups
 
     def project_path(self, path: str) -> str:
         """Return the path relative to the project of a path relative to the functions' folder."""

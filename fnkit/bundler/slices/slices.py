@@ -9,6 +9,7 @@ and umask. fnkit's own runtime modules and the modules of the standard library a
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -76,6 +77,7 @@ class SliceContext:
         read_imports: Returns the imports of one of the user's Python files.
         entry_files: Returns what a function needs whose handler the platform cannot call itself.
         shown: Returns the path by which users know one of their files.
+        groups_with_module: Returns the dependency groups that provide a top-level module, as far as is known.
     """
 
     contents: ContentByPath
@@ -88,6 +90,7 @@ class SliceContext:
     requirements_file: str | None
     entry_files: Callable[[FunctionSpec], ContentByPath] = lambda _function: {}
     shown: Callable[[str], str] = str
+    groups_with_module: Callable[[str], tuple[str, ...]] = lambda _module: ()
 
 
 def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
@@ -98,7 +101,7 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     """
     reach = _trace_handler(function, context)
     for unmet in reach.unresolved:
-        failure = _import_failure(unmet, context)
+        failure = _import_failure(unmet, function, context)
         if failure is not None:
             raise failure
     is_tracked = function.change_detection == "function"
@@ -126,7 +129,7 @@ def import_problems(function: FunctionSpec, context: SliceContext) -> tuple[Prob
     Raises:
         BundleError: ``handler-not-shipped``.
     """
-    failures = (_import_failure(unmet, context) for unmet in _trace_handler(function, context).unresolved)
+    failures = (_import_failure(unmet, function, context) for unmet in _trace_handler(function, context).unresolved)
     return tuple(failure.as_problem() for failure in failures if failure is not None)
 
 
@@ -159,7 +162,9 @@ def _trace_handler(function: FunctionSpec, context: SliceContext) -> Reachabilit
     )
 
 
-def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> BundleError | None:
+def _import_failure(
+    unresolved: UnresolvedImport, function: FunctionSpec, context: SliceContext
+) -> BundleError | None:
     """Return the error of an import that would fail when the handler is loaded, ``None`` if it would succeed."""
     top = unresolved.module.partition(".")[0]
     if top == "fnkit":
@@ -175,10 +180,15 @@ def _import_failure(unresolved: UnresolvedImport, context: SliceContext) -> Bund
     if top in context.dependency_modules or top in _standard_library_modules(context.python):
         return None
     column = _column_of(unresolved, context)
+    groups = tuple(name for name in context.groups_with_module(top) if name not in function.groups)
+    message = f"Neither the project nor its requirements provide {unresolved.module}."
+    if groups:
+        provider = f"group {groups[0]} provides" if len(groups) == 1 else f"groups {', '.join(groups)} provide"
+        message = f"{function.name} imports {unresolved.module}, which only the dependency {provider}."
     return BundleError(
-        f"Neither the project nor its requirements provide {unresolved.module}.",
+        message,
         code="missing-requirement",
-        hint=_missing_import_hint(top, context),
+        hint=_missing_group_hint(function, groups) if groups else _missing_import_hint(top, context),
         file=context.shown(unresolved.file),
         line=unresolved.line,
         column=column,
@@ -193,6 +203,11 @@ def _column_of(unresolved: UnresolvedImport, context: SliceContext) -> int | Non
     line = "".join(lines[unresolved.line - 1 : unresolved.line])
     found = re.search(rf"\b{re.escape(unresolved.module)}\b", line)
     return found.start() + 1 if found else None
+
+
+def _missing_group_hint(function: FunctionSpec, groups: tuple[str, ...]) -> str:
+    listed = json.dumps([*function.groups, groups[0]])
+    return f"Set groups={listed} on {function.name}, or import it in a file that only functions with it import."
 
 
 def _missing_import_hint(module: str, context: SliceContext) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fnkit.bundler.dependencies.lockfile import Lock
+from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage
 from fnkit.bundler.model import Bundle
 from fnkit.cli.layout import NAME_STYLE, Column, Row, counted, print_note, print_table, print_wrapped, safe_text
 from fnkit.cli.output import json_fields
@@ -30,7 +30,8 @@ class LockView:
                 {
                     "path": str(lock.path),
                     **json_fields(lock, "runtime", "target"),
-                    "packages": [json_fields(one, "name", "version") for one in lock.packages],
+                    "groups": list(lock.groups),
+                    "packages": [json_fields(one, "name", "version", "groups") for one in lock.packages],
                     "notes": lock.notes,
                 }
                 for lock in self.locks
@@ -44,8 +45,9 @@ class LockView:
         for number, lock in enumerate(self.locks):
             packages = counted(len(lock.packages), "package")
             _print_file(console, str(lock.path), f"{lock.runtime} for {lock.target}, {packages}", number)
-            rows = [Row((one.name, one.version)) for one in lock.packages]
-            print_table(console, (Column("PACKAGE", NAME_STYLE), Column("VERSION")), rows, indent=2)
+            columns = (Column("PACKAGE", NAME_STYLE), Column("VERSION"), *_group_columns(lock))
+            rows = [Row((one.name, one.version, *_group_cells(lock, one))) for one in lock.packages]
+            print_table(console, columns, rows, indent=2)
             for note in lock.notes:
                 print_note(console, note)
 
@@ -64,12 +66,25 @@ class BundleView:
         """Print each archive with its functions and its largest packages."""
         for number, one in enumerate(self.bundles):
             size = f"{format_size(one.size)}, {format_size(one.unpacked_size)} unpacked"
-            _print_file(console, str(one.path), f"{one.runtime} for {one.target}, {size}", number)
+            groups = f"; {_groups_text(one.groups)}" if one.groups else ""
+            _print_file(console, str(one.path), f"{one.runtime} for {one.target}, {size}{groups}", number)
             functions = [Row((piece.function, piece.digest)) for piece in one.slices]
             print_table(console, (Column("FUNCTION", NAME_STYLE), Column("DIGEST", "dim")), functions, indent=2)
             _print_packages(console, one)
             for note in one.notes:
                 print_note(console, note)
+
+
+def _group_columns(lock: Lock) -> tuple[Column, ...]:
+    return (Column("GROUPS", "dim"),) if lock.groups else ()
+
+
+def _group_cells(lock: Lock, package: LockedPackage) -> tuple[str, ...]:
+    return (", ".join(package.groups),) if lock.groups else ()
+
+
+def _groups_text(groups: tuple[str, ...]) -> str:
+    return f"group{'s' if len(groups) > 1 else ''} {', '.join(groups)}"
 
 
 def _print_file(console: Console, path: str, facts: str, number: int) -> None:
@@ -99,7 +114,7 @@ def _print_packages(console: Console, bundle: Bundle) -> None:
 def _bundle_to_json(one: Bundle) -> dict[str, object]:
     return {
         "path": str(one.path),
-        **json_fields(one, "digest", "size", "unpacked_size", "runtime", "target"),
+        **json_fields(one, "digest", "size", "unpacked_size", "runtime", "target", "groups"),
         "functions": [piece.function for piece in one.slices],
         "slices": [
             {"function": piece.function, "digest": piece.digest, "whole": piece.whole_project_reason}

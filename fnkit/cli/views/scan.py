@@ -118,7 +118,7 @@ def row_from_spec(spec: FunctionSpec) -> FunctionRow:
         "timeout": spec.timeout / _NANOSECONDS,
         **json_fields(spec, "privacy", "http_option", "sandbox", "description"),
         "env": {**spec.env, **{name: {"url_of": function} for name, function in spec.function_urls.items()}},
-        **json_fields(spec, "secrets", "tags", "domains", "private_network_id"),
+        **json_fields(spec, "secrets", "tags", "groups", "domains", "private_network_id"),
         "crons": [{"name": cron.name, "schedule": cron.schedule, "args": dict(cron.args)} for cron in spec.crons],
         "triggers": [
             {"name": trigger.name, trigger.kind: trigger.address, "description": trigger.description}

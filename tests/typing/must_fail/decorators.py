@@ -20,6 +20,11 @@ def no_tier(event: Event, context: Context) -> str:
     return ""
 
 
+@function(groups=1)  # refused: call-overload
+def no_names(event: Event, context: Context) -> str:
+    return ""
+
+
 @function(region="fr-par")  # refused: call-overload
 def no_such_setting(event: Event, context: Context) -> str:
     return ""
