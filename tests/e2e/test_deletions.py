@@ -98,6 +98,7 @@ def answer_on_terminal(fnkit: Command, *arguments: str, answer: str) -> tuple[st
         os.close(terminal)
 
 
+@pytest.mark.long
 def test_deleting_a_cron_needs_a_confirmation_too(pair: Command, project: Path) -> None:
     (project / "two.py").write_text(HEAD + SECOND.partition("\n")[2])
     stopped = pair("deploy", "--local")

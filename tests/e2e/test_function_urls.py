@@ -97,6 +97,7 @@ def test_functions_of_two_languages_call_each_other_after_one_deploy(
     assert fnkit("invoke", "orders", "--path", "/local").ok().stdout.strip() == "orders/local: healthy/check"
 
 
+@pytest.mark.long
 def test_saved_plan_carries_the_urls_that_are_not_known_yet(platform: PlatformUnderTest, project: Path) -> None:
     write_files(project, python_project("saved"))
     fnkit = platform.command

@@ -9,6 +9,7 @@ import pytest
 from tests.support.platform import api_get, running_platform
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_older_runtime_table_lists_its_own_runtimes(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--runtime-table", "2025-12-15") as platform:

@@ -27,6 +27,7 @@ def run_tests(path: Path, tests: list[str], **variables: str) -> tuple[int, list
     return done.returncode, done.stdout.splitlines()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_run_ends_with_the_installation_of_what_skipped_tests_lacked(tmp_path: Path) -> None:
     code, lines = run_tests(tmp_path, list(TESTS.values()))

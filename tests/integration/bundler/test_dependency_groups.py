@@ -106,6 +106,7 @@ def test_packages_are_locked_together_and_belong_to_the_groups_that_need_them(tm
     assert 'name = "tool"' not in found.path.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("wheels")
 def test_every_combination_of_groups_is_what_the_resolver_finds_for_it(tmp_path: Path) -> None:
     project = shop_project(tmp_path)

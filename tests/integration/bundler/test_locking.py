@@ -240,6 +240,7 @@ def test_piptools_locks_for_an_installed_python(tmp_path: Path, index: PackageIn
     assert [one.sha256 for one in by_uv.packages] == [one.sha256 for one in lock.packages]
 
 
+@pytest.mark.long
 def test_modules_of_a_repository_are_not_imported_by_resolvers_and_downloads(
     tmp_path: Path, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

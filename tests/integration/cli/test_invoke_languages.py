@@ -92,6 +92,7 @@ def test_node_beside_fnkit_is_used(fnkit: Command, tmp_path: Path) -> None:
     assert (result["status"], result["logs"]) == (201, ["called"])
 
 
+@pytest.mark.long
 def test_packages_that_are_not_installed_come_from_the_lock_file(shop: Path, fnkit: Command) -> None:
     require("node")
     npm = require_program("npm")

@@ -99,6 +99,7 @@ def test_read_only_key_calls_a_private_function(deployed: Command, platform: Pla
     assert found.stdout.strip() == "inside"
 
 
+@pytest.mark.long
 def test_credentials_of_the_request_are_used_as_they_are(deployed: Command, platform: PlatformUnderTest) -> None:
     wrong = deployed("invoke", "internal", "--remote", "--local", "-H", "X-Auth-Token: wrong")
     right = deployed("invoke", "internal", "--remote", "--local", "-H", f"X-Auth-Token: {platform.secret_key}").ok()

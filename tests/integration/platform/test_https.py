@@ -48,6 +48,7 @@ def status(fnkit: Command) -> dict[str, object]:
     return fnkit("platform", "status", "--json").ok().json()
 
 
+@pytest.mark.long
 def test_invoke_uses_https_for_function_that_redirects(platform: PlatformUnderTest, tmp_path: Path) -> None:
     (tmp_path / "fnkit.toml").write_text('name = "https"\n')
     (tmp_path / "main.py").write_text(HANDLER)

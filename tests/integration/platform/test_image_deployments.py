@@ -286,6 +286,7 @@ def test_functions_that_ran_on_this_machine_get_images(tmp_path: Path, base_imag
         assert pulled_code(control, latest_route(peer, function, 1)) == HANDLER.encode()
 
 
+@pytest.mark.long
 def test_base_that_cannot_be_pulled_fails_the_deployment_and_the_old_version_is_pulled_on(
     tmp_path: Path, base_images: dict[str, str]
 ) -> None:
@@ -306,6 +307,7 @@ def test_base_that_cannot_be_pulled_fails_the_deployment_and_the_old_version_is_
         assert routes_after_restart(control)[before.function_id].program == before.program
 
 
+@pytest.mark.long
 @pytest.mark.skipif(DOCKER_REGISTRY is None, reason="docker-registry is not installed")
 def test_missing_image_is_tried_again_until_its_base_can_be_pulled(tmp_path: Path) -> None:
     port = free_port()

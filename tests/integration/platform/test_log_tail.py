@@ -94,6 +94,7 @@ def test_tail_includes_functions_created_later(control: ControlProcess, orders: 
         assert receive_lines(connection, 1) == texts(1, 2)
 
 
+@pytest.mark.long
 def test_tail_misses_no_line_at_a_segment_boundary(control: ControlProcess, orders: str) -> None:
     home = Path(control.settings.data_dir)
     count = 2 * MAX_SEGMENT_BYTES // 60_000

@@ -66,6 +66,7 @@ def test_endpoint_has_the_recorded_form_with_the_suffix_of_scaleway(tmp_path: Pa
     assert re.fullmatch(r"rg\.fr-par\.scw\.cloud/funcscwtffuncobjectivepanin[a-z0-9]{8}", str(endpoint))
 
 
+@pytest.mark.long
 def test_deployment_publishes_an_image(
     registry: RegistryClient, function: dict[str, object], repository: str
 ) -> None:

@@ -206,6 +206,7 @@ def test_connection_closed_by_broker_is_reported() -> None:
     assert asyncio.run(scenario()).startswith("the NATS broker nats://127.0.0.1:PORT")
 
 
+@pytest.mark.long
 def test_rejection_reason_is_kept_when_later_attempts_give_none() -> None:
     send_reason = asyncio.Event()
 
