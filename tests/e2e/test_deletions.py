@@ -63,6 +63,7 @@ def test_deploy_without_a_terminal_deletes_nothing_and_says_what_would_go(
     assert set(domains(pair)) == {"first"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", ["deploy", "destroy"])
 def test_question_on_a_terminal_lists_what_goes(pair: Command, project: Path, verb: str) -> None:
     (project / "two.py").unlink()
@@ -119,6 +120,7 @@ def test_destroy_without_a_terminal_lists_what_would_go(pair: Command) -> None:
     assert domains(pair) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "renamed", [FIRST.replace("first", "third"), FIRST.replace("@function", '@function(name="third")')]
 )

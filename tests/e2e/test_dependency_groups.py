@@ -138,6 +138,7 @@ def test_deployed_function_has_only_the_packages_of_its_groups(gallery: Path, pl
     assert answer("hello") == {"plain": "1.0"}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("gallery")
 def test_invoked_handler_has_only_the_packages_of_its_groups(fnkit: Command) -> None:
     bodies = {name: fnkit("invoke", name, "--json").ok().json()["body"] for name in ("hello", "thumbs")}

@@ -95,6 +95,7 @@ def test_missing_credentials_error_suggests_local(fnkit: Command, project: Path)
     assert "--local" in error["hint"]
 
 
+@pytest.mark.long
 def test_unreachable_api_has_its_own_error_code(fnkit: Command, project: Path) -> None:
     make_project(project, "unreachable")
     url = f"http://127.0.0.1:{free_port()}"

@@ -50,6 +50,7 @@ def test_input_that_once_got_through_is_refused(name: str, content: bytes) -> No
     check(name, content)
 
 
+@pytest.mark.long
 def test_mutated_requests_and_answers_disturb_no_other_function() -> None:
     for one, attempts in ((GATEWAY_ATTACK, 200), (ANSWER_ATTACK, 100)):
         assert attack(one, attempts).faults == []

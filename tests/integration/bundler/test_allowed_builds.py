@@ -207,6 +207,7 @@ def test_question_on_a_terminal_is_asked_once(declared: DeclaredBuild, tmp_path:
     assert (code, output.count("Allow it?")) == (0, 0), output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flag", [("--allow-builds",), ()])
 def test_flag_or_variable_allows_builds_without_a_terminal(
     declared: DeclaredBuild, fnkit: Command, tmp_path: Path, flag: tuple[str, ...]

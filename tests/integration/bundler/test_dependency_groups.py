@@ -136,6 +136,7 @@ def test_piptools_finds_the_same_groups(tmp_path: Path) -> None:
     assert membership(lock(shop_project(tmp_path), backend="pip-tools")) == EXPECTED
 
 
+@pytest.mark.long
 def test_locked_groups_need_no_index_until_they_change(tmp_path: Path, wheels: PackageIndex) -> None:
     project = shop_project(tmp_path)
     first = lock(project)

@@ -317,6 +317,7 @@ def test_many_folders_of_one_runtime_keep_their_archives(tmp_path: Path, bundlin
     assert all(one.path.is_file() for one in bundles)
 
 
+@pytest.mark.long
 def test_folder_above_the_limit_is_reported_with_its_largest_parts(tmp_path: Path, bundling: BundleRun) -> None:
     project = folder_project(tmp_path, "node", {"handler.js": "exports.handle = 1", "package.json": json.dumps({})})
     with (project.root / "f" / "large.bin").open("wb") as file:

@@ -205,6 +205,7 @@ def test_digest_depends_on_the_lock_file_and_not_on_the_cache(
     assert bundling.bundle(locked, kind="scaleway").slice_of("web").digest != first.slice_of("web").digest
 
 
+@pytest.mark.long
 def test_unreachable_registry_is_reported(
     locked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundling: BundleRun
 ) -> None:
@@ -217,6 +218,7 @@ def test_unreachable_registry_is_reported(
     assert "hunter2" not in str(raised.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_missing", [True, False])
 def test_package_that_is_gone_or_differs_is_reported(
     locked: Project,

@@ -124,6 +124,7 @@ def test_remote_call_shows_the_lines_of_its_own_request_and_ends_with_the_logs_c
     assert document["logs"][0] == "before /"
 
 
+@pytest.mark.long
 def test_function_with_a_cron_gets_the_request_of_its_cron_here_and_there(deployed: Command) -> None:
     for where in ((), ("--remote", "--local")):
         result = deployed("invoke", "report", *where).ok()

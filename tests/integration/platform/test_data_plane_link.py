@@ -165,6 +165,7 @@ def test_namespace_that_is_described_while_its_functions_redeploy_becomes_ready(
         assert control.wait_until_settled("namespaces", namespace["id"])["status"] == "ready"
 
 
+@pytest.mark.long
 def test_delete_returns_after_ack_timeout_of_the_data_plane(control: ControlProcess) -> None:
     function = control.create_function(control.create_namespace()["id"])
     with connected_data_plane(control.settings.control_socket) as peer:

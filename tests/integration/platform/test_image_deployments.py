@@ -251,6 +251,7 @@ def test_deployment_that_control_resumes_after_a_kill_keeps_its_digest(
         assert owner(control).tags(image_of(before)[0]) == ["1", "latest"]
 
 
+@pytest.mark.long
 def test_missing_image_is_made_again_and_then_served(tmp_path: Path, base_images: dict[str, str]) -> None:
     with running_cluster_control(tmp_path, base_images) as control:
         lost, kept = create_function(control), create_function(control)
@@ -360,6 +361,7 @@ def test_newer_deployment_waits_for_the_base_that_the_superseded_one_asked_for(t
         assert len(requested) == len(set(requested))
 
 
+@pytest.mark.long
 def test_serving_version_keeps_its_image_whatever_number_of_deployments_follows(
     tmp_path: Path, base_images: dict[str, str]
 ) -> None:

@@ -149,6 +149,7 @@ def test_oversized_batch_is_split(tmp_path: Path) -> None:
         assert [one.line for one in receiver.lines] == texts(0, 100)
 
 
+@pytest.mark.long
 def test_build_logs_are_pushed_and_removed_with_their_function(tmp_path: Path) -> None:
     with (
         running_loki_receiver() as receiver,

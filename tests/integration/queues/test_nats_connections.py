@@ -310,6 +310,7 @@ def test_host_name_is_resolved_again_on_reconnect(tmp_path: Path) -> None:
         runner.run(scenario())
 
 
+@pytest.mark.long
 def test_credentials_file_is_read_again_after_expiry(tmp_path: Path) -> None:
     operator, account, user = Key("operator"), Key("account"), Key()
     file = tmp_path / "user.creds"

@@ -107,6 +107,7 @@ def test_wildcard_trigger_receives_only_published_messages(platform: QueuePlatfo
     assert sorted(platform.handled_bodies(everything)) == ["persisted", "unpersisted"]
 
 
+@pytest.mark.long
 def test_buffered_messages_survive_connection_loss(platform: QueuePlatform) -> None:
     function = platform.deploy(sleeping_handler(0.05), max_scale=2)
     trigger = platform.create_listening_trigger(function, "buffered.x")

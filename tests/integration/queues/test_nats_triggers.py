@@ -155,6 +155,7 @@ def test_at_most_ten_messages_are_in_flight(platform: QueuePlatform) -> None:
     assert max_concurrency(platform.calls(function), platform.calls(function, "end")) == 10
 
 
+@pytest.mark.long
 def test_no_message_is_pulled_without_a_free_delivery_slot(platform: QueuePlatform) -> None:
     function = platform.deploy(sleeping_handler(0.25), max_scale=1)
 
