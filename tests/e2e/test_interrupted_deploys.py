@@ -82,6 +82,7 @@ def test_deploy_after_a_kill_at_any_request_converges(
     fnkit("destroy", "--yes").ok()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_function_project")
 def test_ctrl_c_exits_with_130_and_next_deploy_converges(platform: PlatformUnderTest) -> None:

@@ -28,6 +28,7 @@ OWN_TESTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SHIPPED)
 def test_template_is_bundled(tmp_path: Path, template: str) -> None:

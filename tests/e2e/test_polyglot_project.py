@@ -84,6 +84,7 @@ def uploaded_files(platform: PlatformUnderTest, function: str) -> set[str]:
         return set(archive.namelist())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_five_languages_are_planned_without_running_a_build(
     scaleway: Command, polyglot: Path, tmp_path: Path

@@ -22,6 +22,7 @@ def make_project(folder: Path, name: str, source: str = HELLO) -> None:
     (folder / "main.py").write_text(source)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_syntax_error_keeps_the_deployed_version(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "broken")

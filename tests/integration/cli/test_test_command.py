@@ -116,6 +116,7 @@ def test_invalid_group_is_an_error_at_its_file(shop: Path, fnkit: Command, group
     assert reason in error["message"]
 
 
+@pytest.mark.long
 def test_other_languages_run_their_own_test_runner(project: Path, fnkit: Command) -> None:
     require_program("npm")
     (project / "fnkit.toml").write_text(

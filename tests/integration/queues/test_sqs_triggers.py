@@ -41,6 +41,7 @@ def test_large_message_is_delivered_complete(sqs: SqsEnvironment) -> None:
     sqs.wait_until_empty(queue)
 
 
+@pytest.mark.long
 def test_failing_message_is_retried_after_visibility_timeout_then_dead(sqs: SqsEnvironment) -> None:
     sqs.handlers.status_for = lambda body: 500 if body == "poison" else 200
     queue = sqs.create_queue(VisibilityTimeout="40")
