@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.command import Command
 from tests.support.dev_session import dev_session
-from tests.support.package_index import PackageIndex, make_wheel, package_index
+from tests.support.package_index import PackageIndex, make_wheel, only_package_index
 from tests.support.platform import PlatformUnderTest, call_function
 from tests.support.project_tree import write_files
 
@@ -51,12 +51,7 @@ OLD, NEW = {"botolib": "1.0", "plain": "1.0", "shared": "1.0"}, {"botolib": "2.0
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
-    with package_index(tmp_path / "index") as server:
-        for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("UV_DEFAULT_INDEX", server.url)
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-        monkeypatch.setenv("FNKIT_CACHE", str(tmp_path / "cache"))
+    with only_package_index(tmp_path, monkeypatch) as server:
         for version in ("1.0", "2.0"):
             files: dict[str, str | bytes] = {
                 "botolib/__init__.py": f"VERSION = {version!r}\n",

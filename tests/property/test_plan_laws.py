@@ -25,6 +25,7 @@ from fnkit.plan.ownership import MAX_TAG_LENGTH, is_fnkit_tag, owned_hash, owned
 from fnkit.plan.planner import resources_to_fetch
 from fnkit.plan.state import DesiredCron, DesiredFunction, DesiredNamespace, DesiredTrigger
 from tests.support.api_model import ModelApi
+from tests.support.desired_functions import desired_function
 
 NAMES = st.sampled_from(["orders", "cleanup", "hello", "report", "sync"])
 SECRETS = st.sets(st.sampled_from(["DATABASE_URL", "API_KEY", "TOKEN"]))
@@ -219,37 +220,12 @@ def foreign_function(name: str) -> Function:
                 settings=NamespaceConfig(description="", environment={}, tags=()),
                 secrets=(),
             ),
-            functions=(_example(name),),
+            functions=(desired_function(name, tags=("fnkit",)),),
         ),
         api,
         {},
     )
     return msgspec.structs.replace(api.functions[name], id=f"foreign-{name}", tags=["foreign"])
-
-
-def _example(name: str) -> DesiredFunction:
-    return DesiredFunction(
-        name=name,
-        settings=FunctionConfig(
-            runtime="python313",
-            handler="handler.handle",
-            memory=256,
-            min_scale=0,
-            max_scale=5,
-            timeout="300s",
-            privacy="public",
-            http_option="enabled",
-            sandbox="v2",
-            description="",
-            environment={},
-            private_network_id="",
-        ),
-        secrets=(),
-        tags=("fnkit",),
-        crons=(),
-        code="d" * 32,
-        archive="e" * 64,
-    )
 
 
 @given(projects(), projects(), VALUES)

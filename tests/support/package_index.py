@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 
 def make_wheel(
     folder: Path,
@@ -161,3 +163,16 @@ def package_index(folder: Path) -> Iterator[PackageIndex]:
         yield index
     finally:
         index.stop()
+
+
+@contextmanager
+def only_package_index(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
+    """Serve an index that uv and pip use instead of all others, with caches of their own in this directory."""
+    with package_index(folder / "index") as server:
+        for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL"):
+            patch.delenv(name, raising=False)
+        patch.setenv("UV_DEFAULT_INDEX", server.url)
+        patch.setenv("UV_CACHE_DIR", str(folder / "uv-cache"))
+        patch.setenv("PIP_NO_CACHE_DIR", "1")
+        patch.setenv("FNKIT_CACHE", str(folder / "cache"))
+        yield server

@@ -295,13 +295,19 @@ def check_handler_shipped(function: FunctionSpec, candidates: tuple[str, ...], f
 
 
 def archive_prefix(request: BundleRequest) -> str:
-    """Return the start of the file names of a group's archives, which no other group shares."""
+    """Return the start of the file names of a group's archives, which no other group shares.
+
+    Only what differs from the whole project without a build and groups is in it.
+    """
     build = request.build
+    start = f"{request.target.runtime}-{request.kind}-"
+    if request.root == "." and build is None and not request.groups:
+        return start
     group = "" if build is None else f"{build.command}\0{build.inputs}\0{build.output}"
     if request.groups:
         group += f"\0{','.join(request.groups)}"
     identity = hashlib.sha256(f"{request.root}\0{group}".encode()).hexdigest()[:8]
-    return f"{request.target.runtime}-{request.kind}-{identity}-"
+    return f"{start}{identity}-"
 
 
 def archive_path(request: BundleRequest, prefix: str, digest: str) -> Path:

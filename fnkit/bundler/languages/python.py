@@ -74,8 +74,7 @@ def bundle_python(request: BundleRequest) -> Bundle:
     slices = _slice_functions(request, lock, layer, contents, authoring_files, GroupModules(project, whole, cache))
     files = {**contents, **authoring_files, **entries}
     digest = _content_digest(layer, files)
-    # Without groups, archives have the name that they had before there were groups.
-    prefix = archive_prefix(request) if request.groups else f"{target.runtime}-{request.kind}-"
+    prefix = archive_prefix(request)
     bundle = Bundle(
         path=archive_path(request, prefix, digest),
         runtime=target.runtime,

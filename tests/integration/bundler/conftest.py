@@ -6,17 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle_projects import BundleRun
-from tests.support.package_index import PackageIndex, package_index
+from tests.support.package_index import PackageIndex, only_package_index
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
-    with package_index(tmp_path / "index") as server:
-        for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("UV_DEFAULT_INDEX", server.url)
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-        monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    with only_package_index(tmp_path, monkeypatch) as server:
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         yield server
 

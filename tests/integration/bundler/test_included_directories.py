@@ -180,4 +180,4 @@ def test_module_of_the_standard_library_may_be_included_as_it_may_be_in_a_projec
     settings = '[defaults]\nruntime = "python313"\n'
     found = project_including(project, ["../../libs/wave"], {"main.py": OTHER}, settings=settings)
     names = dict(bundling.bundle(found).slice_of("other").files)
-    assert "../../libs/wave/__init__.py" in names  # it is imported instead, whoever imports wave
+    assert "../../libs/wave/__init__.py" in names  # a module of the project hides the standard one of the same name

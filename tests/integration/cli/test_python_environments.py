@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command
-from tests.support.package_index import PackageIndex, make_source_distribution, make_wheel, package_index
+from tests.support.package_index import PackageIndex, make_source_distribution, make_wheel, only_package_index
 
 HANDLER = """
 import sys
@@ -42,12 +42,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PackageIndex]:
-    with package_index(tmp_path / "index") as server:
-        for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("UV_DEFAULT_INDEX", server.url)
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-        monkeypatch.setenv("FNKIT_CACHE", str(tmp_path / "cache"))
+    with only_package_index(tmp_path, monkeypatch) as server:
         yield server
 
 

@@ -87,7 +87,7 @@ def test_interruption_while_the_api_does_not_answer(verb: str, shop: Path) -> No
 
 
 def closed_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port that no program listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

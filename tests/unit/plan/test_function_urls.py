@@ -9,36 +9,15 @@ import pytest
 
 from fnkit.errors import UsageError
 from fnkit.plan import Action, DesiredState, FunctionChange, ObservedState, Plan, make_plan
-from fnkit.plan.model import FunctionConfig, NamespaceConfig, decode_plan, encode_plan
+from fnkit.plan.model import NamespaceConfig, decode_plan, encode_plan
 from fnkit.plan.ownership import owner_tags
 from fnkit.plan.state import DesiredFunction, DesiredNamespace, SecretMatches
 from tests.support.api_model import ModelApi
+from tests.support.desired_functions import desired_function
 
 
 def function(name: str, runtime: str = "python313", **function_urls: str) -> DesiredFunction:
-    return DesiredFunction(
-        name=name,
-        settings=FunctionConfig(
-            runtime=runtime,
-            handler="app.handle",
-            memory=256,
-            min_scale=0,
-            max_scale=5,
-            timeout="300s",
-            privacy="public",
-            http_option="enabled",
-            sandbox="v2",
-            description="",
-            environment={"LEVEL": "info"},
-            private_network_id="",
-        ),
-        secrets=(),
-        tags=owner_tags("shop", ""),
-        crons=(),
-        code="a" * 32,
-        archive="b" * 64,
-        function_urls=function_urls,
-    )
+    return desired_function(name, tags=owner_tags("shop", ""), runtime=runtime, function_urls=function_urls)
 
 
 def state(*functions: DesiredFunction, is_partial: bool = False) -> DesiredState:

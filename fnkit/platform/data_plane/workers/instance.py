@@ -150,7 +150,7 @@ class LocalInstance(ConnectedInstance):
         self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
 
     def _note_memory_error(self, lines: Collection[bytes]) -> None:
-        """Note whether stderr tells of memory; how it is divided into reads depends on the load of the machine."""
+        """Count the lines on stderr since the last memory error. The load decides how many reads bring them."""
         if _MEMORY_ERROR.search(b"\n".join(lines)):
             self._lines_since_memory_error = 0
         elif self._lines_since_memory_error is not None:
