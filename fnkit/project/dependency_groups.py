@@ -170,7 +170,7 @@ def unknown_group_hint(name: str, table: GroupTable) -> str:
     if not is_normalized_name(canonicalize_name(name)):
         return "A group's name has letters and digits, with . _ - between them."
     if table.names:
-        return f"Its groups are {', '.join(sorted(table.names))}."
+        return f"Add it to [{_TABLE}], or use one of its groups: {', '.join(sorted(table.names))}."
     return f'Add it: {name} = ["boto3>=1.40"] in [{_TABLE}].'
 
 

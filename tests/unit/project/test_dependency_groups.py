@@ -149,7 +149,7 @@ def test_wrong_group_is_a_problem_at_its_line(tmp_path: Path, aws: str, place: s
             {"app.py": HANDLERS.replace('"aws"', '"zzz"')},
             "unknown-group app.py:3",
             "'zzz'",
-            "Its groups are aws, data-tools, dev.",
+            "Add it to [dependency-groups], or use one of its groups: aws, data-tools, dev.",
         ),
         (
             {"pyproject.toml": GROUPS + 'defaults.groups = ["awz"]\n', "app.py": ""},
