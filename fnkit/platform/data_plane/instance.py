@@ -83,6 +83,10 @@ class Instance(Protocol):
     def is_terminating(self) -> bool:
         """Whether it is about to end, so that it must get no request."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is alive and waits for what it is sent, as the kernel says now."""
+
     def assign_request(self, request: AssignedRequest) -> None:
         """Assign a request, which is sent through ``send``, and log it. The instance is busy from now on."""
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -298,12 +299,24 @@ class ConnectedInstance(asyncio.Protocol):
         self._response_reader = response_reader
         self._is_paused = False
         self._is_write_paused = False
+        self._arrivals = select.poll()
         self._unsent: Iterator[bytes] = iter(())  # what is left of a large request
 
     @property
     def is_terminating(self) -> bool:
         """Whether it is about to end, so that it must get no request."""
         return bool(self.reason)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is alive and waits for what it is sent.
+
+        The kernel is asked because the event loop may not have processed its end yet, or reports it in its next
+        iteration only.
+        """
+        if self.is_terminating or self._transport is None or self._transport.is_closing():
+            return False
+        return not self._arrivals.poll(0)  # readable only at its end: it sends nothing by itself
 
     # What a subclass decides
 
@@ -327,6 +340,7 @@ class ConnectedInstance(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport of the socket."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass
+        self._arrivals.register(transport.get_extra_info("socket"), select.POLLIN)
 
     def _note_ready(self) -> None:
         """Note that its handler was imported."""

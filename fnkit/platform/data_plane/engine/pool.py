@@ -224,7 +224,7 @@ class Pool:
         while self.idle:
             instance = self.idle.pop()
             # Its process may have ended a moment ago, before ``on_ended`` is called.
-            if not instance.is_terminating:
+            if instance.is_waiting:
                 return instance
         return None
 

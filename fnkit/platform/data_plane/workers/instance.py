@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import select
 import signal
 from collections.abc import Callable, Collection
 from time import monotonic
@@ -94,16 +93,8 @@ class LocalInstance(ConnectedInstance):
 
     @property
     def is_prewarmed(self) -> bool:
-        """Whether it is alive and waits for its settings.
-
-        The kernel is asked because the event loop may not have processed its end yet.
-        """
-        if self.state is not InstanceState.PREWARMED or self.is_terminating or self._transport is None:
-            return False
-        connection = self._transport.get_extra_info("socket")
-        ended = select.poll()
-        ended.register(connection.fileno(), select.POLLIN)  # readable only at its end: it sends nothing by itself
-        return not ended.poll(0)
+        """Whether it is alive and waits for its settings."""
+        return self.state is InstanceState.PREWARMED and self.is_waiting
 
     # Starting
 
