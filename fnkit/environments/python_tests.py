@@ -31,6 +31,12 @@ from fnkit.environments.python import ensure_virtual_environment
 from fnkit.errors import BundleError
 from fnkit.project.dependency_groups import GroupEntry, InvalidGroup, read_group_table
 from fnkit.project.model import Project
+from fnkit.project.package_sources import (
+    PackageSource,
+    read_package_sources,
+    select_indexes,
+    unusable_source,
+)
 from fnkit.toolchains.resolution import Toolchains
 
 _GROUP: Final = "dev"
@@ -85,27 +91,40 @@ def prepare_python_tests(request: PythonTestsRequest) -> Path:
     target = BundleTarget.parse(request.runtime, interpreter.target)
     whole = lock_target(request.project, target, "local", report=request.report, allow_builds=request.allow_builds)
     lock = whole.select(whole.groups)
+    sources = read_package_sources(request.project.root)
     requirements = (
         *_requirements_beside(request.project, whole),
-        *development_requirements(request.project.root),
+        *development_requirements(request.project.root, sources),
     )
+    indexes = select_indexes(requirements, sources)
     own = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in _own_files()}
 
     def install(python: Path) -> None:
         root, cache = request.project.root, request.cache.bundler
         install_lock(lock, root, python, cache, report=request.report, allow_builds=request.allow_builds)
-        install_requirements(requirements, root, python, pins=_pins(lock))
+        install_requirements(requirements, root, python, pins=_pins(lock), indexes=indexes)
         _install_own_files(python, own)
 
-    key = ("tests", *(one.sha256 for one in lock.packages), *requirements, *own.values())
+    key = (
+        "tests",
+        *(one.sha256 for one in lock.packages),
+        *requirements,
+        str(indexes),
+        *own.values(),
+    )
     return ensure_virtual_environment(request.cache.root / "python", key, interpreter, install)
 
 
-def development_requirements(root: Path) -> tuple[str, ...]:
+def development_requirements(root: Path, sources: Mapping[str, PackageSource]) -> tuple[str, ...]:
     """Return the requirements of the group ``dev``, fnkit itself left out, and pytest if the group has none.
 
+    Args:
+        root: The project's directory.
+        sources: Where packages are taken from.
+
     Raises:
-        BundleError: ``dependency-group``: it is not valid (PEP 735).
+        BundleError: ``dependency-group``: it is not valid (PEP 735). ``requirement-place``: a package is taken from
+            no index.
     """
     table = read_group_table(root)
     kept: list[str] = []
@@ -114,7 +133,9 @@ def development_requirements(root: Path) -> tuple[str, ...]:
         for entry in table.entries(_GROUP) if _GROUP in table.names else ():
             name = _requirement_name(entry)
             has_runner = has_runner or name == _RUNNER
-            kept += [entry.text] if name not in OWN_REQUIREMENTS else []
+            if name not in OWN_REQUIREMENTS:
+                _check_source(name, sources.get(name))
+                kept.append(entry.text)
     except InvalidGroup as invalid:
         raise _group_error(invalid.group, invalid.reason) from None
     return tuple(dict.fromkeys(kept if has_runner else (*kept, _RUNNER)))
@@ -125,6 +146,12 @@ def _requirement_name(entry: GroupEntry) -> str:
         return str(canonicalize_name(Requirement(entry.text).name))
     except InvalidRequirement:
         raise InvalidGroup(entry.group, f"{entry.text!r} is no requirement") from None
+
+
+def _check_source(name: str, source: PackageSource | None) -> None:
+    if source is not None and source.place:
+        message = unusable_source(name, source)
+        raise BundleError(message, code="requirement-place", hint=source.hint, file="pyproject.toml")
 
 
 def _requirements_beside(project: Project, lock: Lock) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from fnkit.contract.toml_lines import TomlLines
 from fnkit.project.element_places import place_of_element
 from fnkit.project.model import DependencyGroup, SourceLocation
 from fnkit.project.problems import ProblemList, did_you_mean
-from fnkit.project.requirements import Requirements, parse_requirement
+from fnkit.project.requirements import Requirements, parse_table
 
 _FILE: Final = "pyproject.toml"
 _TABLE: Final = "dependency-groups"
@@ -149,16 +149,15 @@ def read_group(root: Path, table: GroupTable, name: str, problems: ProblemList) 
     """
     found: list[tuple[str, SourceLocation]] = []
     try:
-        for entry in table.entries(name):
-            place = place_of_element(entry.text, table.text, table.location(entry.group))
-            requirement = parse_requirement(entry.text, place, problems, (root, root))
-            if requirement is not None:
-                found.append((requirement, place))
+        found.extend(
+            (entry.text, place_of_element(entry.text, table.text, table.location(entry.group)))
+            for entry in table.entries(name)
+        )
     except InvalidGroup as invalid:
         message = f"The dependency group {invalid.group} cannot be used: {invalid.reason}."
         hint = f'Write it as in PEP 735: {name} = ["boto3>=1.40"] in [{_TABLE}].'
         problems.add("dependency-group", message, hint, table.location(invalid.group))
-    collected = Requirements.collect(found, _FILE)
+    collected = Requirements.collect(parse_table(root, found, problems), _FILE)
     return DependencyGroup(name=name, requirements=collected.lines, requirement_sources=collected.sources)
 
 

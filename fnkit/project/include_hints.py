@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from packaging.utils import canonicalize_name
-
-from fnkit.project.files import OutsideProject, read_project_text
 from fnkit.project.included_directories import find_repository, relative_to_project
 
 _FILE_URL: Final = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
@@ -45,29 +41,6 @@ def include_hint(root: Path, folder: Path, text: str, name: str = "") -> str | N
         return None  # its files are bundled already
     shown = relative_to_project(root, package)
     return f'Set include = ["{shown}"] in the settings of fnkit, and require what it requires instead.'
-
-
-def path_source_hint(root: Path, name: str) -> str | None:
-    """Return the hint for a package that is in no index, but for which uv is configured to use a directory.
-
-    fnkit does not use such a source: a lock file has packages of an index only.
-    """
-    try:
-        document = tomllib.loads(read_project_text(root, root / "pyproject.toml"))
-        sources = document["tool"]["uv"]["sources"].items()
-        source = next(value for key, value in sources if canonicalize_name(key) == canonicalize_name(name))
-        return include_hint(root, root, str(source["path"]), name)
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-        OutsideProject,
-        StopIteration,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ):
-        return None  # it has none that can be read
 
 
 def _packages(directory: Path, name: str) -> Iterator[Path]:

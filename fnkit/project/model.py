@@ -258,6 +258,7 @@ class Project:
     source_builds: tuple[str, ...]
     requirement_sources: tuple[SourceLocation, ...] = ()
     included: tuple[IncludedDirectory, ...] = ()
+    dependency_groups: tuple[DependencyGroup, ...] = ()
 
     def file(self, path: str) -> Path:
         """Return where the file with a path in an archive of Python functions is on this machine."""
@@ -266,8 +267,6 @@ class Project:
     def shown(self, path: str) -> str:
         """Return the path by which users know such a file."""
         return shown_path(self.included, path)
-
-    dependency_groups: tuple[DependencyGroup, ...] = ()
 
     def locked_groups(self, runtime: str) -> tuple[DependencyGroup, ...]:
         """Return the groups of the functions of a Python runtime, which its lock files cover."""

@@ -23,6 +23,7 @@ from fnkit.project.element_places import place_of_element
 from fnkit.project.files import OutsideProject, read_project_text
 from fnkit.project.include_hints import include_hint
 from fnkit.project.model import SourceLocation
+from fnkit.project.package_sources import check_package_source, read_package_sources
 from fnkit.project.problems import ProblemList
 
 _REQUIREMENTS_TXT: Final = "requirements.txt"
@@ -229,13 +230,26 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
         problems.add("bad-requirement", "The dependencies are not a list of strings.", None, source)
         return Requirements((), path.name)
-    found: list[tuple[str, SourceLocation]] = []
-    for one in given:
-        place = place_of_element(one, text, source)
-        requirement = parse_requirement(one, place, problems, (root, root))
+    places = ((one, place_of_element(one, text, source)) for one in given)
+    return Requirements.collect(parse_table(root, places, problems), path.name)
+
+
+def parse_table(
+    root: Path, texts: Iterable[tuple[str, SourceLocation]], problems: ProblemList
+) -> Iterator[tuple[str, SourceLocation]]:
+    """Yield the requirements of a table of ``pyproject.toml`` that can be used, and report the others.
+
+    Args:
+        root: The project folder.
+        texts: The requirements as they are written, with their places.
+        problems: Receives the problems.
+    """
+    sources = read_package_sources(root)
+    for text, place in texts:
+        requirement = parse_requirement(text, place, problems, (root, root))
         if requirement is not None:
-            found.append((requirement, place))
-    return Requirements.collect(found, path.name)
+            check_package_source(requirement, place, sources, problems)
+            yield requirement, place
 
 
 def _columns(line: str) -> tuple[int, int]:

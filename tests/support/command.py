@@ -1,9 +1,10 @@
-"""Runs the installed ``fnkit`` command in a child process."""
+"""Runs the installed ``fnkit`` command in a child process. ``fnkit explain`` must know each error that it shows."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fnkit.cli.error_table import error_explanations
+
 __all__ = ["FNKIT", "Command", "Completed", "interrupt"]
 
 FNKIT = Path(sys.executable).parent / "fnkit"
+SHOWN_CODE = re.compile(r"\berror\[([a-z0-9-]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Completed:
         """Return the JSON object on stdout; fail if stdout has anything else."""
         document = json.loads(self.stdout)
         assert isinstance(document, dict)
+        if isinstance(error := document.get("error"), dict) and "code" in error:
+            assert error["code"] in error_explanations()
         return document
 
     def ok(self) -> Completed:
@@ -64,6 +70,8 @@ class Command:
             timeout=timeout,
             check=False,
         )
+        unexplained = set(SHOWN_CODE.findall(done.stderr)) - set(error_explanations())
+        assert not unexplained, f"fnkit explain knows none of {unexplained}"
         return Completed(arguments, done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, cwd: Path | None = None, **variables: str | None) -> subprocess.Popen[str]:

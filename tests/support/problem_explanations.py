@@ -241,8 +241,8 @@ _DEPENDENCY_AND_SECRET_PROBLEMS: Final = {
         "The hint states the alternative.",
     ),
     "requirement-place": (
-        "A requirement is a path or a URL, but bundles contain only packages from an index.",
-        "Use a package from an index, or put the code into the project folder.",
+        "A package is taken from a path or a URL, but bundles contain only packages from an index.",
+        "Use a package from an index, name the directory in include, or put the code into the project folder.",
     ),
     "secret-too-long": ("A secret's value is larger than the platform allows.", "Use at most 65,536 bytes."),
 }

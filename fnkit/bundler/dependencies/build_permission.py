@@ -17,10 +17,11 @@ from fnkit.bundler.builds.permission import (
 from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.dependencies.uv_settings import project_uv_settings
 from fnkit.project.model import Project
+from fnkit.project.package_sources import PackageIndexes
 
 
 def check_resolution_builds(
-    project: Project, requirements: Iterable[str], allow_builds: AllowBuildsCallback
+    project: Project, requirements: Iterable[str], indexes: PackageIndexes, allow_builds: AllowBuildsCallback
 ) -> None:
     """Require permission to resolve requirements, which builds the metadata of ``source_builds``.
 
@@ -30,6 +31,7 @@ def check_resolution_builds(
     Args:
         project: The project.
         requirements: The requirements to resolve.
+        indexes: The indexes that some of their packages are taken from.
         allow_builds: Called before code of a package runs.
 
     Raises:
@@ -40,6 +42,8 @@ def check_resolution_builds(
     names = sorted(project.source_builds)
     lines = sorted(line for line in requirements if _requirement_name(line) in names)
     declaration: list[object] = ["resolve", names, lines, project_uv_settings(project.root)]
+    if indexes:  # the declaration of a project without them is what it was before they were used
+        declaration.append(indexes)
     request = BuildRequest(root=project.root, packages=tuple(names), digests=(declaration_digest(declaration),))
     require_permission(request, allow_builds)
 

@@ -18,9 +18,14 @@ from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage, format_lock
 from fnkit.bundler.dependencies.resolution_failures import condense_output
 from fnkit.bundler.dependencies.resolver import run_tool
 from fnkit.bundler.dependencies.uv import find_uv
-from fnkit.bundler.dependencies.uv_settings import project_uv_settings, write_uv_settings
+from fnkit.bundler.dependencies.uv_settings import (
+    project_uv_settings,
+    write_package_indexes,
+    write_uv_settings,
+)
 from fnkit.bundler.model import BundleProgress, ProgressCallback
 from fnkit.errors import BundleError
+from fnkit.project.package_sources import PackageIndexes
 
 _TIMEOUT_SECONDS = 600
 _QUIET = ("--quiet", "--color", "never", "--no-progress")
@@ -76,7 +81,12 @@ def install_lock(
 
 
 def install_requirements(
-    requirements: tuple[str, ...], root: Path, python: Path, *, pins: tuple[str, ...] = ()
+    requirements: tuple[str, ...],
+    root: Path,
+    python: Path,
+    *,
+    pins: tuple[str, ...] = (),
+    indexes: PackageIndexes | None = None,
 ) -> None:
     """Resolve and install requirements beside what an environment has.
 
@@ -85,6 +95,7 @@ def install_requirements(
         root: The project's directory, whose indexes are used.
         python: The interpreter of the environment.
         pins: Packages that must keep their versions, as ``name==version``.
+        indexes: The indexes that some of the packages are taken from.
 
     Raises:
         BundleError: ``environment`` if they could not be resolved or installed.
@@ -93,10 +104,14 @@ def install_requirements(
         return
     with tempfile.TemporaryDirectory(prefix="fnkit-install-") as name:
         folder = Path(name)
-        write_uv_settings(project_uv_settings(root), folder)
+        settings = project_uv_settings(root)
+        write_uv_settings(settings, folder)
         (folder / "pins.txt").write_text("".join(f"{pin}\n" for pin in pins), "utf-8")
         (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements), "utf-8")
-        _install(["install", "--constraints", "pins.txt", "--requirements", "requirements.txt"], python, folder)
+        command = ["install", "--constraints", "pins.txt", "--requirements", "requirements.txt"]
+        if indexes:
+            command += ["--requirements", str(write_package_indexes(settings, indexes, folder))]
+        _install(command, python, folder)
 
 
 def _named_wheels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, assert_never
 
@@ -30,7 +31,14 @@ from fnkit.bundler.dependencies.resolver import ResolutionRequest
 from fnkit.bundler.dependencies.uv_settings import project_uv_settings
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.bundler.target import BundleTarget
-from fnkit.project.model import DependencyGroup, Project
+from fnkit.project.model import DependencyGroup, Project, SourceLocation
+from fnkit.project.package_sources import (
+    PackageIndexes,
+    PackageSource,
+    read_package_sources,
+    required_names,
+    select_indexes,
+)
 
 TargetKind = Literal["scaleway", "local"]
 ResolverBackend = Literal["uv", "pip-tools"]
@@ -39,7 +47,9 @@ _KEY_VERSION = 1
 """Increase when resolver invocation changes, so that existing locks are resolved again."""
 
 
-def _lock_key(project: Project, target: BundleTarget, groups: tuple[DependencyGroup, ...]) -> str:
+def _lock_key(
+    project: Project, target: BundleTarget, groups: tuple[DependencyGroup, ...], indexes: PackageIndexes
+) -> str:
     """Return 64 hex digits over everything a lock depends on, except what the index offers."""
     parts: list[object] = [
         _KEY_VERSION,
@@ -51,6 +61,8 @@ def _lock_key(project: Project, target: BundleTarget, groups: tuple[DependencyGr
     ]
     if groups:  # the key of a project without groups is what it was before there were groups
         parts.append([[group.name, sorted(group.requirements)] for group in groups])
+    if indexes:
+        parts.append(indexes)
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
@@ -71,8 +83,10 @@ def lock_target(
     """
     path = lock_path(project.root, target.runtime, kind)
     groups = project.locked_groups(target.runtime)
-    key = _lock_key(project, target, groups)
     requirements = all_requirements(project, groups)
+    package_sources = _package_sources(project, requirements)
+    indexes = select_indexes(requirements, package_sources)
+    key = _lock_key(project, target, groups, indexes)
     if not requirements:
         return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
     previous = read_lock(path)
@@ -81,7 +95,7 @@ def lock_target(
     if previous is not None and previous.key == key and not upgrade:
         check_locked_groups(previous, project, groups)
         return previous
-    check_resolution_builds(project, requirements, allow_builds)
+    check_resolution_builds(project, requirements, indexes, allow_builds)
     report(BundleProgress(stage="lock", runtime=target.runtime, detail=backend))
     sources = tuple(source for source in requirements.values() if source is not None)
     scaleway_lock = read_lock(lock_path(project.root, target.runtime, "scaleway")) if kind == "local" else None
@@ -94,6 +108,7 @@ def lock_target(
         preferred=_preferred_packages(previous, scaleway_lock),
         source_builds=project.source_builds,
         upgrade=upgrade and scaleway_lock is None,
+        package_sources=package_sources,
     )
     packages = tuple(sorted(_resolve(request, backend), key=lambda one: one.name))
     if groups:
@@ -107,6 +122,18 @@ def lock_target(
     lock = replace(lock, groups=tuple(group.name for group in groups))
     write_lock(lock)
     return lock
+
+
+def _package_sources(
+    project: Project, requirements: Mapping[str, SourceLocation | None]
+) -> dict[str, PackageSource]:
+    """Return the sources of packages that ``pyproject.toml`` requires: uv applies its sources to those alone."""
+    names = required_names(
+        line
+        for line, place in requirements.items()
+        if (place.file if place else project.requirements_file) == "pyproject.toml"
+    )
+    return {name: source for name, source in read_package_sources(project.root).items() if name in names}
 
 
 def _check_source_builds(lock: Lock, project: Project) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from fnkit.bundler.dependencies.resolver import ResolutionRequest
+from fnkit.bundler.dependencies.uv_settings import REQUIREMENTS_PROJECT
 from fnkit.errors import BundleError
-from fnkit.project.include_hints import path_source_hint
 from fnkit.project.model import SourceLocation
 
 _PACKAGE_NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)`?"
@@ -44,88 +44,99 @@ class _FailurePattern:
 
 _FAILURE_PATTERNS = (
     _FailurePattern(
-        "disk-full",
-        r"No space left on device|File too large|Disk quota exceeded",
-        "There is not enough disk space to resolve the requirements: {reason}",
-        "Free some space for uv's cache, or move it with UV_CACHE_DIR.",
+        code="disk-full",
+        pattern=r"No space left on device|File too large|Disk quota exceeded",
+        message="There is not enough disk space to resolve the requirements: {reason}",
+        hint="Free some space for uv's cache, or move it with UV_CACHE_DIR.",
     ),
     _FailurePattern(
-        "offline",
-        r"network (?:was|is) disabled|was not found in the cache",
-        "The requirements cannot be resolved offline: {reason}",
-        "Connect to the network once, or commit the lock file of another machine.",
+        code="offline",
+        pattern=r"network (?:was|is) disabled|was not found in the cache",
+        message="The requirements cannot be resolved offline: {reason}",
+        hint="Connect to the network once, or commit the lock file of another machine.",
     ),
     _FailurePattern(
-        "index-credentials",
-        r"\b(?:401|403)\b.*(?:Unauthorized|Forbidden)|missing credentials",
-        "The package index rejected the credentials: {reason}",
-        "Configure uv's credentials for it: .netrc, keyring, or UV_INDEX_<NAME>_PASSWORD.",
+        code="index-credentials",
+        pattern=r"\b(?:401|403)\b.*(?:Unauthorized|Forbidden)|missing credentials",
+        message="The package index rejected the credentials: {reason}",
+        hint="Configure uv's credentials for it: .netrc, keyring, or UV_INDEX_<NAME>_PASSWORD.",
     ),
     _FailurePattern(
-        "unknown-package",
-        rf"{_PACKAGE_NAME} was not found in the (?:package registry|provided package locations)",
-        "The package {name}, required by {place}, is not in the index.",
-        "Check the spelling, or add the index that contains it to [tool.uv].",
+        code="unknown-package",
+        pattern=rf"{_PACKAGE_NAME} was not found in the (?:package registry|provided package locations)",
+        message="The package {name}, required by {place}, is not in the index.",
+        hint="Check the spelling, or add the index that contains it to [tool.uv].",
     ),
     _FailurePattern(
-        "no-such-version",
-        rf"(?:there is no version of {_PACKAGE_NAME}|only {_PACKAGE_NAME}[<>=!~][^ ]* is available)[^;]*"
+        code="unknown-index",
+        pattern=rf"Package {_PACKAGE_NAME} references an undeclared index",
+        message="[tool.uv.sources] takes {name} from an index that is not declared.",
+        hint="Declare it with its name and url in [[tool.uv.index]].",
+    ),
+    _FailurePattern(
+        code="no-such-version",
+        pattern=rf"(?:there is no version of {_PACKAGE_NAME}|only {_PACKAGE_NAME}[<>=!~][^ ]* is available)[^;]*"
         r"and you require [^ ,]+, we can conclude that your requirements are unsatisfiable",
-        "No version of {name} satisfies {requirement}: {reason}",
-        "Correct the version in {line}.",
+        message="No version of {name} satisfies {requirement}: {reason}",
+        hint="Correct the version in {line}.",
     ),
     _FailurePattern(
-        "requirements-conflict",
-        r"you require [^ ,]+ and [^ ,]+, we can conclude that your requirements are unsatisfiable",
-        "The requirements conflict for {target}: {reason}",
-        "Relax one of them: {lines}.",
+        code="requirements-conflict",
+        pattern=r"you require [^ ,]+ and [^ ,]+, we can conclude that your requirements are unsatisfiable",
+        message="The requirements conflict for {target}: {reason}",
+        hint="Relax one of them: {lines}.",
     ),
     _FailurePattern(
-        "no-wheel",
-        rf"Wheels are required for {_PACKAGE_NAME}|{_PACKAGE_NAME}(?:[=<>!~][^ ]*)? "
+        code="no-wheel",
+        pattern=rf"Wheels are required for {_PACKAGE_NAME}|{_PACKAGE_NAME}(?:[=<>!~][^ ]*)? "
         r"ha(?:s|ve) no (?:usable )?wheels",
-        "{name} has no wheel for {target}.",
-        'If it is pure Python, allow building it: source_builds = ["{name}"] in [tool.fnkit]; '
+        message="{name} has no wheel for {target}.",
+        hint='If it is pure Python, allow building it: source_builds = ["{name}"] in [tool.fnkit]; '
         "otherwise choose another version or package.",
     ),
     _FailurePattern(
-        "requirement-not-lockable",
-        rf"Failed to (?:download and )?build {_PACKAGE_NAME} @ (?:file|git)"
+        code="requirement-not-lockable",
+        pattern=rf"Failed to (?:download and )?build {_PACKAGE_NAME} @ (?:file|git)"
         r"|Distribution not found at|Git operation failed",
-        "{place} requires a directory or a repository, which cannot be locked: {reason}",
-        "Require a version from an index or the URL of a wheel; put your own code into the project.",
+        message="{place} requires a directory or a repository, which cannot be locked: {reason}",
+        hint="Require a version from an index or the URL of a wheel; put your own code into the project.",
     ),
     _FailurePattern(
-        "index-unreachable",
-        r"Failed to fetch|error sending request|Request failed after|dns error|tcp connect error|timed out",
-        "The package index did not answer: {reason}",
-        "Check the connection and the proxy settings, then try again.",
+        code="index-unreachable",
+        pattern=r"Failed to fetch|error sending request|Request failed after|dns error|tcp connect error|timed out",
+        message="The package index did not answer: {reason}",
+        hint="Check the connection and the proxy settings, then try again.",
     ),
     _FailurePattern(
-        "requirement-syntax",
-        r"Couldn't parse requirement|Failed to parse",
-        "A line of {place} is not a valid requirement: {reason}",
-        "Write requirements as in PEP 508, for example name>=1.0.",
+        code="requirement-syntax",
+        pattern=r"Couldn't parse requirement|Failed to parse",
+        message="A line of {place} is not a valid requirement: {reason}",
+        hint="Write requirements as in PEP 508, for example name>=1.0.",
     ),
     _FailurePattern(
-        "hash-mismatch",
-        r"hash mismatch",
-        "A file from the index does not have the expected hash: {reason}",
-        "Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
+        code="hash-mismatch",
+        pattern=r"hash mismatch",
+        message="A file from the index does not have the expected hash: {reason}",
+        hint="Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
     ),
     _FailurePattern(
-        "source-build",
-        rf"Failed to build {_PACKAGE_NAME}",
-        "{name} could not be built from source: {reason}",
-        "Choose a version with a wheel.",
+        code="source-build",
+        pattern=rf"Failed to build {_PACKAGE_NAME}",
+        message="{name} could not be built from source: {reason}",
+        hint="Choose a version with a wheel.",
     ),
     _FailurePattern(
-        "requirements-conflict",
-        r"unsatisfiable",
-        "The requirements conflict for {target}: {reason}",
-        "Relax one of them: {lines}.",
+        code="requirements-conflict",
+        pattern=r"unsatisfiable",
+        message="The requirements conflict for {target}: {reason}",
+        hint="Relax one of them: {lines}.",
     ),
-    _FailurePattern("lock-failed", "", "The requirements could not be resolved: {reason}", "Check {place}."),
+    _FailurePattern(
+        code="lock-failed",
+        pattern="",
+        message="The requirements could not be resolved: {reason}",
+        hint="Check {place}.",
+    ),
 )
 """Ordered: the first pattern that matches uv's output wins. The last one matches everything."""
 
@@ -133,6 +144,7 @@ _FAILURE_PATTERNS = (
 def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
     """Return the error for uv's output after a failed resolution, at the line of the requirement concerned."""
     given = _REQUIREMENTS_PATH.sub(request.requirements_source, stderr)
+    given = given.replace(f"{REQUIREMENTS_PROJECT} depends on", "you require")
     reason = _joined(given)
     if len(reason) > _MAX_MATCHED_LENGTH:  # the conclusion is at the end
         reason = f"{reason[: _MAX_MATCHED_LENGTH // 2]} … {reason[-_MAX_MATCHED_LENGTH // 2 :]}"
@@ -156,18 +168,13 @@ def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
             return BundleError(
                 message if message.endswith((".", "…")) else message + ".",
                 code=case.code,
-                hint=_directory_hint(case, name, request) or case.hint.format(**fields),
+                hint=case.hint.format(**fields),
                 file=source.file if source else request.requirements_file,
                 line=source.line if source else None,
                 column=source.column if source else None,
                 end_column=source.end_column if source else None,
             )
     raise AssertionError("the last case matches everything")
-
-
-def _directory_hint(case: _FailurePattern, name: str, request: ResolutionRequest) -> str | None:
-    """Return the hint for a package of which uv's settings name a directory."""
-    return path_source_hint(request.root, name) if case.code in ("unknown-package", "no-such-version") else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -23,6 +23,7 @@ from fnkit.bundler.dependencies.lockfile import LockedPackage
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import SourceLocation
+from fnkit.project.package_sources import PackageIndexes, PackageSource, select_indexes
 
 _VERSION_SCRIPT = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
 _PROBE_TIMEOUT_SECONDS = 10
@@ -92,6 +93,7 @@ class ResolutionRequest:
         source_builds: Names of packages that may be built from source.
         upgrade: Select the newest versions and ignore ``preferred``.
         constraints: Packages that must have exactly these versions if they are needed.
+        package_sources: Where packages are taken from, by their normalized names.
     """
 
     root: Path
@@ -103,11 +105,17 @@ class ResolutionRequest:
     source_builds: tuple[str, ...]
     upgrade: bool
     constraints: tuple[LockedPackage, ...] = ()
+    package_sources: Mapping[str, PackageSource] = field(default_factory=dict)
 
     @property
     def requirements_source(self) -> str:
         """The source of the requirements, for messages."""
         return self.requirements_file or "the project's requirements"
+
+    @property
+    def package_indexes(self) -> PackageIndexes:
+        """The indexes of the required packages that are taken from certain indexes."""
+        return select_indexes(self.requirements, self.package_sources)
 
 
 def write_requirements(request: ResolutionRequest, folder: Path) -> Path:

@@ -24,7 +24,7 @@ from fnkit.bundler.dependencies.resolver import (
     url_without_credentials,
     write_requirements,
 )
-from fnkit.bundler.dependencies.uv_settings import project_uv_settings, write_uv_settings
+from fnkit.bundler.dependencies.uv_settings import project_uv_settings, write_package_indexes, write_uv_settings
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
@@ -122,9 +122,13 @@ def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
             command += ["--no-binary", name]
         if request.upgrade:
             command.append("--upgrade")
-        write_uv_settings(project_uv_settings(request.root), Path(folder))
+        settings = project_uv_settings(request.root)
+        write_uv_settings(settings, Path(folder))
+        inputs = [str(requirements)]
+        if indexes := request.package_indexes:
+            inputs.append(str(write_package_indexes(settings, indexes, Path(folder))))
         result = run_resolver(
-            [*command, str(requirements)],
+            [*command, *inputs],
             Path(folder),
             timeout_seconds=_TIMEOUT_SECONDS,
             runs_builds=bool(request.source_builds),

@@ -17,8 +17,12 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from fnkit.contract.toml_value import toml_value
+from fnkit.project.package_sources import PackageIndexes, find_workspace
 
 UvSettings: TypeAlias = Mapping[str, object]
+
+REQUIREMENTS_PROJECT: Final = "fnkit-requirements"
+"""The name of the project that uv is given for packages from certain indexes. Messages of uv have it."""
 
 _VERSION_SETTINGS: Final = (
     "prerelease",
@@ -39,11 +43,12 @@ _PROJECT_SETTINGS: Final = (
 
 
 def project_uv_settings(root: Path) -> UvSettings:
-    """Return uv's settings of the nearest directory, from ``root`` upwards, that has any.
+    """Return uv's settings of the nearest directory that has any, from the project or its workspace upwards.
 
     A file that cannot be read has none: ``fnkit.project`` reports it when it reads its own settings.
     """
-    for directory in (root, *root.parents):
+    start = find_workspace(root) or root
+    for directory in (start, *start.parents):
         for name in ("uv.toml", "pyproject.toml"):
             try:
                 document = tomllib.loads((directory / name).read_text("utf-8"))
@@ -85,3 +90,35 @@ def write_uv_settings(settings: UvSettings, folder: Path) -> None:
     """Write a ``uv.toml``, which uv finds when it runs in the folder."""
     lines = [f"{name} = {toml_value(value)}\n" for name, value in settings.items()]
     (folder / "uv.toml").write_text("".join(lines), "utf-8")
+
+
+def write_package_indexes(settings: UvSettings, indexes: PackageIndexes, folder: Path) -> Path:
+    """Write a project that requires packages from certain indexes, which a list of requirements cannot say.
+
+    Args:
+        settings: Those of the project, which declare the indexes.
+        indexes: The indexes of each package, by their names.
+        folder: Where to write it.
+
+    Returns:
+        Its ``pyproject.toml``.
+    """
+    declared = settings.get("index")
+    sources = {
+        name: [{"index": one.index, **({"marker": one.marker} if one.marker else {})} for one in alternatives]
+        for name, alternatives in indexes.items()
+    }
+    tables: dict[str, dict[str, object]] = {
+        "project": {"name": REQUIREMENTS_PROJECT, "version": "0", "dependencies": list(indexes)},
+        "tool.uv": {
+            "index": [one for one in (declared if isinstance(declared, list) else ()) if "name" in one],
+            "sources": sources,
+        },
+    }
+    lines: list[str] = []
+    for table, values in tables.items():
+        lines += [f"[{table}]", *(f"{key} = {toml_value(value)}" for key, value in values.items())]
+    path = folder / REQUIREMENTS_PROJECT / "pyproject.toml"
+    path.parent.mkdir()
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path

@@ -116,6 +116,14 @@ def test_invalid_group_is_an_error_at_its_file(shop: Path, fnkit: Command, group
     assert reason in error["message"]
 
 
+def test_package_for_tests_that_is_in_no_index_is_an_error(shop: Path, fnkit: Command) -> None:
+    source = '[tool.uv.sources]\npytest = { path = "../helpers" }\n'
+    (shop / "pyproject.toml").write_text(SETTINGS + source)
+    error = fnkit("test", "--json").json()["error"]
+    assert (error["code"], error["file"]) == ("requirement-place", "pyproject.toml")
+    assert error["message"] == "pytest is taken from a directory or a file by [tool.uv.sources]."
+
+
 @pytest.mark.long
 def test_other_languages_run_their_own_test_runner(project: Path, fnkit: Command) -> None:
     require_program("npm")

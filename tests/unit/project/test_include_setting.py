@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.project.include_hints import path_source_hint
 from tests.support.project_tree import HANDLER, locations, problems_of
 from tests.support.repositories import project_including, write_repository
 
@@ -170,23 +169,3 @@ def test_other_requirements_by_path_keep_the_general_hint(tmp_path: Path, line: 
     assert problem.hint is not None
     assert "include = [" not in problem.hint
     assert "hunter2" not in str(problem)
-
-
-@pytest.mark.parametrize(
-    ("sources", "expected"),
-    [
-        ('money = { path = "../../libs/money", editable = true }', "../../libs/money/src/money"),
-        ('Money = { path = "../../libs/money" }', "../../libs/money/src/money"),
-        ('money = { path = "../../../outside" }', None),
-        ('money = { git = "https://u:hunter2@example.com/x" }', None),
-        ("money = 1", None),
-        ('other = { path = "../../libs/money" }', None),
-        ("", None),
-    ],
-)
-def test_source_of_uv_names_the_directory_to_include(tmp_path: Path, sources: str, expected: str | None) -> None:
-    project = write_repository(tmp_path / "repository", FILES)
-    (tmp_path / "outside/money").mkdir(parents=True)
-    (project / "pyproject.toml").write_text(f"[tool.uv.sources]\n{sources}\n")
-    hint = path_source_hint(project, "money")
-    assert (hint is not None and f'include = ["{expected}"]' in hint) if expected else hint is None
