@@ -40,7 +40,7 @@ def locked_wheels(
     to_build = tuple(one for one in missing if one.kind == "sdist")
     # Before the download: pip builds the metadata of a source distribution that it fetches.
     check_locked_builds(root, to_build, allow_builds)
-    wheels = {**built, **fetch_distributions(missing, cache, runtime=runtime, report=report)}
+    wheels = {**built, **fetch_distributions(root, missing, cache, runtime=runtime, report=report)}
     for package in to_build:
         wheels[package.name] = build_wheel(package, wheels[package.name], cache, runtime=runtime, report=report)
     return wheels

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -174,16 +173,6 @@ def _index_environment(environ: Mapping[str, str]) -> dict[str, str]:
     variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     variables["PIP_NO_INPUT"] = "1"
     return variables
-
-
-def find_index(url: str, environ: Mapping[str, str]) -> str | None:
-    """Return the further index of uv that serves a URL, that is, the first one at the same host and port."""
-    for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL"):
-        for entry in environ.get(name, "").split():
-            index = entry.partition("=")[2] if re.match(r"[\w.-]+=", entry) else entry  # uv accepts name=url
-            if urlsplit(index).netloc.rpartition("@")[2] == urlsplit(url).netloc:
-                return index
-    return None
 
 
 def not_lockable_error(name: str, requirements_source: str, reason: str) -> BundleError:

@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 import requests
 
 from fnkit.bundler.dependencies.certificates import system_certificates
+from fnkit.bundler.dependencies.further_indexes import find_index
 from fnkit.bundler.dependencies.lockfile import LockedPackage
-from fnkit.bundler.dependencies.resolver import find_index, run_tool
+from fnkit.bundler.dependencies.resolver import run_tool
+from fnkit.bundler.dependencies.uv_settings import UvSettings, project_uv_settings
 from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_files
 from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.contract.limits import UNPACKED_MAX_BYTES
@@ -31,11 +33,23 @@ _PIP_TIMEOUT_SECONDS = 600
 
 
 def fetch_distributions(
-    packages: tuple[LockedPackage, ...], cache: Path, *, runtime: str, report: ProgressCallback = ignore_progress
+    root: Path,
+    packages: tuple[LockedPackage, ...],
+    cache: Path,
+    *,
+    runtime: str,
+    report: ProgressCallback = ignore_progress,
 ) -> Mapping[str, Path]:
     """Return the file of every package by name; download those that the cache lacks.
 
     Files that arrived before an interruption are kept and not downloaded again.
+
+    Args:
+        root: The project, whose indexes are used.
+        packages: Of a lock.
+        cache: Where files are kept.
+        runtime: For the progress.
+        report: Called at each step.
 
     Raises:
         BundleError: ``download-failed``, ``hash-mismatch``, ``disk-full``, ``not-writable``.
@@ -46,11 +60,12 @@ def fetch_distributions(
     if not missing:
         return paths
     remove_stale_temporary_files(folder)
+    settings = project_uv_settings(root)
     # All threads share one Session. requests does not promise that this is safe, but the Session is only used to
     # send, and urllib3's connection pool has its own lock.
     with requests.Session() as session, ThreadPoolExecutor(_MAX_DOWNLOADS) as pool:
         session.verify = system_certificates() or True  # REQUESTS_CA_BUNDLE takes precedence
-        futures = {pool.submit(_fetch, session, one, paths[one.name]): one for one in missing}
+        futures = {pool.submit(_fetch, session, one, paths[one.name], settings): one for one in missing}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
@@ -81,7 +96,7 @@ def _is_cached(path: Path, package: LockedPackage) -> bool:
     return size == package.size if package.size else size > 0
 
 
-def _fetch(session: requests.Session, package: LockedPackage, path: Path) -> None:
+def _fetch(session: requests.Session, package: LockedPackage, path: Path, settings: UvSettings) -> None:
     if package.url is not None:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -93,7 +108,7 @@ def _fetch(session: requests.Session, package: LockedPackage, path: Path) -> Non
                     raise _download_error(package, error) from error
             else:
                 return
-    _fetch_with_pip(package, path)
+    _fetch_with_pip(package, path, settings)
 
 
 def _download(session: requests.Session, package: LockedPackage, url: str, path: Path) -> None:
@@ -112,7 +127,7 @@ def _download(session: requests.Session, package: LockedPackage, url: str, path:
                 raise _hash_mismatch_error(package)
 
 
-def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
+def _fetch_with_pip(package: LockedPackage, path: Path, settings: UvSettings) -> None:
     """Download one file with pip, which supports netrc, keyring and find-links, and verifies the hash."""
     with tempfile.TemporaryDirectory(prefix="fnkit-fetch-") as folder:
         requirement = Path(folder, "requirement.txt")
@@ -123,7 +138,7 @@ def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
         ]
         try:
             is_source = package.kind == "sdist"  # pip runs its build backend to read the metadata
-            index = find_index(package.url, os.environ) if package.url else None
+            index = find_index(package.url, settings, os.environ) if package.url else None
             done = run_tool(
                 command,
                 Path(folder),

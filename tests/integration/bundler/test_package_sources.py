@@ -96,6 +96,17 @@ def test_version_that_the_index_lacks_is_an_error_at_the_requirement(tmp_path: P
     assert "fnkit" not in raised.value.message
 
 
+def test_index_has_its_credentials_in_the_environment(
+    tmp_path: Path, private: PackageIndex, bundling: BundleRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private.credentials = "some one:hidden/word"
+    monkeypatch.setenv("UV_INDEX_PRIVATE_USERNAME", "some one")
+    monkeypatch.setenv("UV_INDEX_PRIVATE_PASSWORD", "hidden/word")
+    bundle = bundling.bundle(project_of(tmp_path, declared(private) + SOURCE))
+    assert [(one.name, one.version) for one in bundle.dependencies] == [("ours", "1.0"), ("pure", "1.0")]
+    assert all("hidden" not in path.read_text() for path in tmp_path.glob("project/*.lock"))
+
+
 @pytest.mark.usefixtures("private")
 def test_index_that_is_not_declared_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError) as raised:
