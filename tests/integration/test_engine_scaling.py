@@ -100,9 +100,20 @@ def test_out_of_memory_instance_is_replaced_and_logged(plane: DataPlaneProcess) 
         assert any("out of memory" in line.message for line in plane.log_lines(route) if line.stream == "system")
 
 
-@pytest.mark.parametrize(("count", "reason"), [(200, "out of memory"), (2500, "exit 2")])
+@pytest.mark.parametrize(
+    ("text", "count", "reason"),
+    [
+        ("fatal error: out of memory", 200, "out of memory"),  # Go
+        ("fatal error: out of memory", 2500, "exit 2"),
+        ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", 20, "out of memory"),
+        ("# Fatal process out of memory: Worklist::Segment::Create", 20, "out of memory"),  # V8, beside its heap
+        ("PHP Fatal error:  Out of memory (allocated 2097152 bytes)", 0, "out of memory"),
+        ("memory allocation of 8589934592 bytes failed", 0, "out of memory"),  # Rust
+        ("the customer is out of memory cards", 0, "exit 2"),
+    ],
+)
 def test_memory_error_of_a_program_counts_if_only_its_stack_follows(
-    plane: DataPlaneProcess, count: int, reason: str
+    plane: DataPlaneProcess, text: str, count: int, reason: str
 ) -> None:
     source = f"""
 import fcntl, os, struct, termios
@@ -113,13 +124,14 @@ def write(line):
         pass  # so that each line is read alone
 
 def handle(event, context):
-    write(b"fatal error: out of memory\\n")
+    write(b"{text}\\n")
     for number in range({count}):
         write(b"goroutine %d [running]:\\n" % number)
     os._exit(2)
 """
-    route = plane.deploy(f"stack-{count}", source)
-    reply = plane.call(f"stack-{count}")
+    name = f"stack-{len(text)}-{count}"
+    route = plane.deploy(name, source)
+    reply = plane.call(name)
     assert (reply.status, reason in reply.body.decode()) == (502, True)
     wait_until(lambda: plane.exit_reasons(route.function_id) == [reason])
 

@@ -27,6 +27,7 @@ _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its s
 _MAX_LINE_BYTES: Final = 65536
 _MEMORY_ERROR: Final = re.compile(  # of V8, PHP, Go and Rust
     b"JavaScript heap out of memory"
+    b"|Fatal (?:process|JavaScript) out of memory"
     b"|Out of memory"
     b"|runtime: out of memory"
     b"|runtime: cannot allocate memory"
