@@ -59,7 +59,7 @@ def running_dev_platform(
             code="dev-running",
             hint="Stop the other one, or choose another --stage.",
         )
-    reset_platform(data_dir, keeps_libraries=True)
+    reset_platform(data_dir)
     given: dict[str, object] = {"log_responses": True, "temporary": True}
     if port is not None:
         given["gateway_port"] = port
@@ -73,7 +73,7 @@ def running_dev_platform(
         yield ensure_running(options)
     finally:
         stop_platform(data_dir)
-        reset_platform(data_dir, keeps_libraries=True)
+        reset_platform(data_dir)
 
 
 def dev_endpoint(platform: RunningPlatform, region: str) -> Endpoint:

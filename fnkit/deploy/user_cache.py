@@ -1,4 +1,7 @@
-"""fnkit's directory in the user's cache directory: which part is for what, and how private files are written."""
+"""fnkit's directory in the user's cache directory: which part is for what, and how private files are written.
+
+Local platforms keep compiled standard libraries beside these, in ``libraries``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from fnkit.contract.user_cache import user_cache_directory
 from fnkit.errors import FnkitError
 
 
@@ -60,7 +64,7 @@ def open_cache_directory(environ: Mapping[str, str]) -> CacheDirectory:
     Raises:
         FnkitError: It cannot be created.
     """
-    root = _cache_root(environ)
+    root = user_cache_directory(environ)
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -70,12 +74,3 @@ def open_cache_directory(environ: Mapping[str, str]) -> CacheDirectory:
             hint="Set FNKIT_CACHE to a directory that you can write to.",
         ) from error
     return CacheDirectory(root)
-
-
-def _cache_root(environ: Mapping[str, str]) -> Path:
-    if explicit := environ.get("FNKIT_CACHE"):
-        return Path(explicit).absolute()
-    if os.name == "nt" and (local := environ.get("LOCALAPPDATA")):
-        return Path(local) / "fnkit" / "cache"
-    base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fnkit"

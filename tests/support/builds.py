@@ -91,6 +91,7 @@ class Builder:
             "uid": UID,
             "interpreter": toolchain(language),
             "cache": self.cache,
+            "libraries": self.cache.parent / "libraries",
             "log": BuildLog(self.folder / f"log-{self._number}", 1, lambda: "2026-01-01T00:00:00.000000Z"),
             "progress": self.steps.append,
             **changes,

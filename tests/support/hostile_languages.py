@@ -39,7 +39,7 @@ _PROJECTS: Final = {
     "go": {"go.mod": "module example.com/hostile\n\ngo 1.22\n"},
     "rust": {
         "Cargo.toml": '[package]\nname = "hostile"\nversion = "0.1.0"\nedition = "2021"\n\n'
-        '[dependencies]\naxum = "0.8"\nserde_json = "1"\n'
+        '[dependencies]\naxum = "0.8"\nserde_json = "1"\n\n[profile.release]\nopt-level = 0\n'
     },
 }
 _HANDLERS: Final = {"go": "Handle", "rust": "handle"}

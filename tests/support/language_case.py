@@ -32,7 +32,11 @@ edition = "2021"
 
 [dependencies]
 axum = "0.8"
+
+[profile.release]
+opt-level = 0
 """
+"""Without optimization: the tests compile this in several places, and it takes half the time."""
 _PROJECT_FILES: Final[Mapping[str, Mapping[str, str]]] = {
     "go": {"go.mod": _GO_MODULE},
     "rust": {"Cargo.toml": _CARGO_MANIFEST},

@@ -9,7 +9,10 @@ __all__ = ["ANSWER", "FUNCTIONS", "LanguageFunction"]
 
 _GO_MODULE: Final = "module handler\n\ngo 1.21\n"
 _GO_IMPORTS: Final = 'import (\n\t"encoding/json"\n\t"fmt"\n\t"io"\n\t"net/http"\n\t"os"\n)\n\n'
-_CARGO: Final = '[package]\nname = "handler"\nversion = "0.1.0"\nedition = "2021"\n\n[dependencies]\naxum = "0.8"\n'
+_CARGO: Final = (
+    '[package]\nname = "handler"\nversion = "0.1.0"\nedition = "2021"\n\n[dependencies]\naxum = "0.8"\n'
+    "\n[profile.release]\nopt-level = 0\n"
+)
 
 
 @dataclass(frozen=True)

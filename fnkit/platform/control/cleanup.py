@@ -112,8 +112,7 @@ class GarbageCollector:
     def _collect_caches(self) -> None:
         with suppress(FileNotFoundError):
             for folder in self._context.layout.caches_dir.iterdir():
-                is_shared = folder.name.startswith(".")
-                if not is_shared and self._context.store.functions.get(folder.name) is None:
+                if self._context.store.functions.get(folder.name) is None:
                     self.remove(folder)
 
     def _run_later(self, remove: Callable[[], object], seconds: float, name: str) -> None:

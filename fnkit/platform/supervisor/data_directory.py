@@ -26,7 +26,7 @@ from fnkit.platform.model.settings import BUILD_PREFIX, PlatformSettings
 _ALLOWED_NAMES: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TMP", "TEMP"),
-        *("LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8"),
+        *("FNKIT_CACHE", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8"),
         *(
             "PYENV_ROOT",
             "UV_PYTHON_INSTALL_DIR",

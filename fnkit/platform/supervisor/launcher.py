@@ -95,9 +95,6 @@ __all__ = [
     "tail_log",
 ]
 
-_LIBRARY_PREFIX: Final = "."
-"""Of directories in that of the caches; those of functions are called after their ids."""
-
 _POLL_INTERVAL: Final = 0.02
 _STOP_TIMEOUT: Final = 15.0
 _FILES_KEPT_BY_RESET: Final = frozenset(
@@ -351,12 +348,11 @@ def stop_platform(data_dir: Path | None = None) -> bool:
     return True
 
 
-def reset_platform(data_dir: Path | None = None, *, keeps_libraries: bool = False) -> None:
+def reset_platform(data_dir: Path | None = None) -> None:
     """Stop the platform and delete its data, except credentials, ports, CA and the brokers file.
 
     Args:
         data_dir: Its data directory; by default the user's.
-        keeps_libraries: Also keep what the platform itself has compiled for each version of a language.
 
     Raises:
         PlatformError: ``platform-running`` if it was started again meanwhile; ``platform-not-yours`` and the errors
@@ -369,11 +365,7 @@ def reset_platform(data_dir: Path | None = None, *, keeps_libraries: bool = Fals
     create_data_dir(layout.data_dir)
     with _exclusive(layout):
         for entry in layout.data_dir.iterdir():
-            if entry == layout.caches_dir and keeps_libraries:
-                for cache in entry.iterdir():
-                    if not cache.name.startswith(_LIBRARY_PREFIX):
-                        _remove_entry(cache)
-            elif entry.name not in _FILES_KEPT_BY_RESET:
+            if entry.name not in _FILES_KEPT_BY_RESET:
                 _remove_entry(entry)
 
 

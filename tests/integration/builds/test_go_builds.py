@@ -211,10 +211,18 @@ def test_builds_of_one_function_use_its_cache_one_after_the_other(go_builder: Bu
     assert answer_of(two.target / ".fnkit/handler", tmp_path) == b"two"
 
 
+def test_caches_of_functions_begin_with_the_same_library(go_builder: Builder) -> None:
+    files = {"go.mod": MODULE, "handler.go": handler('"hi"')}
+    go_builder.build("Go", "Handle", files)  # so that it is there
+    other = go_builder.build("Go", "Handle", files, cache=go_builder.cache.with_name("other-function"))
+    assert not other.error
+    assert "standard library" not in other.log
+
+
 def test_cache_that_became_a_link_is_replaced(go_builder: Builder, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    link = go_builder.cache.with_name("linked")  # beside the compiled standard library
+    link = go_builder.cache.with_name("linked")
     link.symlink_to(outside)
     files = {"Cargo.toml": "", "go.mod": "module hello\n", "handler.go": "package hello\n\nfunc {"}
     result = go_builder.build("Go", "Handle", files, cache=link)

@@ -16,7 +16,9 @@ from tests.support.worker_process import WorkerProcess, running_worker
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-MANIFEST = """[package]
+PROFILE = "[profile.release]\nopt-level = 0\n\n"
+"""Without optimization: it takes half the time to compile."""
+MANIFEST = f"""{PROFILE}[package]
 name = "my-func"
 version = "0.1.0"
 edition = "2021"
@@ -154,9 +156,11 @@ def test_versions_are_those_of_the_lock(rust_builder: Builder, tmp_path: Path) -
 
 def test_workspace_with_path_dependencies_and_another_program(rust_builder: Builder, tmp_path: Path) -> None:
     files = {
-        "Cargo.toml": MANIFEST.replace('axum = "0.8"', "axum.workspace = true")
+        "Cargo.toml": MANIFEST.replace('axum = "0.8"', "axum.workspace = true").replace(
+            PROFILE, f'{PROFILE}panic = "abort"\n'
+        )
         + 'words.path = "words"\n\n[workspace]\nmembers = ["words"]\n\n[workspace.dependencies]\naxum = "0.8"\n'
-        + '[lib]\npath = "src/handler.rs"\n[profile.release]\npanic = "abort"\n',
+        + '[lib]\npath = "src/handler.rs"\n',
         "src/handler.rs": ANSWER + "use words::TEXT;\n",
         "src/bin/server.rs": "fn main() { does_not_compile }\n",
         "words/Cargo.toml": '[package]\nname = "words"\nversion = "0.0.1"\nedition = "2024"\n',
@@ -168,7 +172,11 @@ def test_workspace_with_path_dependencies_and_another_program(rust_builder: Buil
     second = rust_builder.build("Rust", "handler", files)
     assert "Compiling my-func" in second.log
     assert "Compiling words" not in second.log
-    member = {**files, "Cargo.toml": '[workspace]\nmembers = ["words", "fn"]\n', "fn/Cargo.toml": MANIFEST}
+    member = {
+        **files,
+        "Cargo.toml": f'{PROFILE}[workspace]\nmembers = ["words", "fn"]\n',
+        "fn/Cargo.toml": MANIFEST,
+    }
     member["fn/src/lib.rs"] = ANSWER + TEXT
     assert answer_of(rust_builder.build("Rust", "fn/handler", member).program, tmp_path) == b"hi"
 

@@ -53,7 +53,10 @@ pub async fn handle(req: Request<Body>) -> Response<Body> {
     Response::builder().status(201).body(Body::from(text)).unwrap()
 }
 """
-CARGO = '[package]\nname = "shop"\nversion = "0.1.0"\nedition = "2021"\n\n[dependencies]\naxum = "0.8"\n'
+CARGO = (
+    '[package]\nname = "shop"\nversion = "0.1.0"\nedition = "2021"\n\n[dependencies]\naxum = "0.8"\n'
+    "\n[profile.release]\nopt-level = 0\n"
+)
 
 
 @pytest.fixture

@@ -118,6 +118,7 @@ class BuildJob:
         interpreter: The program of the function's toolchain: the interpreter, which also compiles Python's sources
             (``None`` to skip that), ``go`` or ``cargo``.
         cache: A directory of the function that its next build finds again; ``None`` to keep nothing.
+        libraries: The directory of compiled standard libraries; ``None`` to compile them in each cache.
         isolation: The level of the sandbox of build tools; empty for the strongest of this machine.
         unpacked_max: The largest unpacked size in bytes.
         limits: What the build may use.
@@ -137,6 +138,7 @@ class BuildJob:
     dependencies: DependencyStore | None = None
     interpreter: str | None = None
     cache: Path | None = None
+    libraries: Path | None = None
     isolation: str = ""
     unpacked_max: int = UNPACKED_MAX_BYTES
     limits: BuildLimits = field(default_factory=BuildLimits)

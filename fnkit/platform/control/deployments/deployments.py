@@ -35,6 +35,7 @@ from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.archive_edits import ArchiveEdit
 from fnkit.platform.control.deployments.build import LANGUAGES_WITH_COMPILED_HANDLER, build
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLimits, BuildLog
+from fnkit.platform.control.deployments.compiled_libraries import libraries_directory
 from fnkit.platform.control.deployments.dependencies import DependencyStore
 from fnkit.platform.control.deployments.edits import EDITABLE_LANGUAGES, EditJob, apply_edit
 from fnkit.platform.control.deployments.programs import Programs
@@ -341,6 +342,7 @@ class Deployments:
                 dependencies=self._dependency_store(record.id),
                 interpreter=interpreter,
                 cache=self._context.layout.caches_dir / record.id,
+                libraries=libraries_directory(os.environ),
                 limits=BuildLimits(seconds=self._context.settings.build_timeout),
                 log=log,
                 progress=lambda step: _call_on_loop(loop, lambda: self._show_build_step(record, step)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -12,9 +14,10 @@ from typing import Final
 from fnkit.platform.control.deployments.archive import unpack_code
 from fnkit.platform.control.deployments.build_environment import go_environment, registry_environment
 from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
-from fnkit.platform.control.deployments.build_tool import SandboxedBuild, hold, open_build
+from fnkit.platform.control.deployments.build_tool import SandboxedBuild, open_build
+from fnkit.platform.control.deployments.compiled_libraries import provide_library
 from fnkit.platform.control.deployments.languages.program import find_toolchain, place_program, run_step
-from fnkit.platform.directory_tree import remove_tree, walk_tree
+from fnkit.platform.directory_tree import remove_tree
 from fnkit.toolchains.build_step import InvalidSource, Mirror, ProgramBuild, read_source
 from fnkit.toolchains.go import prepare_go, prepare_go_library
 
@@ -72,32 +75,18 @@ def _environment(build: SandboxedBuild, go: str) -> dict[str, str]:
 
 
 def _prepare_library(job: BuildJob, go: str) -> Path | None:
-    """Return compiled packages of the standard library, with which the cache of a function begins.
-
-    They are made once for each version of Go, by a build without code of strangers, and belong to the platform.
-    Compiling them takes most of a function's first build.
-    """
-    if job.cache is None:
-        return None
+    """Return compiled packages of the standard library, with which the cache of a function begins."""
     goroot = Path(go).parent.parent
     version = hashlib.sha256(f"{goroot} {read_source(goroot / 'VERSION')}".encode()).hexdigest()[:_DIGEST_DIGITS]
-    library = job.cache.with_name(f".go-{version}")
-    library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with hold(library, job):
-        if not library.is_dir():
-            job.log.write("Compiling the standard library, once for this version of Go.")
-            own = dataclasses.replace(job, target=job.target.with_name(f"{job.target.name}.go"), cache=None)
-            with TemporaryDirectory(dir=job.target.parent, prefix=".go-") as source:
-                _compile_library(own, go, Path(source), library)
-    return library
 
+    @contextmanager
+    def compile_library() -> Iterator[Path]:
+        job.log.write("Compiling the standard library, once for this version of Go.")
+        own = dataclasses.replace(job, target=job.target.with_name(f"{job.target.name}.go"), cache=None)
+        with TemporaryDirectory(dir=job.target.parent, prefix=".go-") as source:
+            Path(source).chmod(0o755)
+            with open_build(own, Path(source)) as build:
+                run_step(build, prepare_go_library(build, go), _environment(build, go))
+                yield build.cache / _COMPILED
 
-def _compile_library(job: BuildJob, go: str, source: Path, library: Path) -> None:
-    source.chmod(0o755)
-    with open_build(job, source) as build:
-        run_step(build, prepare_go_library(build, go), _environment(build, go))
-        compiled = build.cache / _COMPILED
-        for entry in walk_tree(compiled):
-            os.chown(entry.name, os.geteuid(), os.getegid(), dir_fd=entry.parent, follow_symlinks=False)
-        os.chown(compiled, os.geteuid(), os.getegid())
-        compiled.rename(library)
+    return provide_library(job, f"go-{version}", compile_library)
