@@ -45,7 +45,7 @@ test: $(READY) ## Run the tests, without those marked long or clients: at most s
 	@$(PYTEST) --hypothesis-profile quick
 
 test-long: $(READY) ## Run what `make test` leaves out, and all examples of the property tests.
-	@$(PYTEST) -m 'long and not clients and not cluster'
+	@$(PYTEST) --numprocesses 4 -m 'long and not clients and not cluster'  # many of them wait
 	@$(PYTEST) tests/property
 
 test-all: test test-long clients ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
