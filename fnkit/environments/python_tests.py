@@ -91,7 +91,8 @@ def prepare_python_tests(request: PythonTestsRequest) -> Path:
     target = BundleTarget.parse(request.runtime, interpreter.target)
     whole = lock_target(request.project, target, "local", report=request.report, allow_builds=request.allow_builds)
     lock = whole.select(whole.groups)
-    sources = read_package_sources(request.project.root)
+    groups = [_GROUP, *(group.name for group in request.project.dependency_groups)]
+    sources = read_package_sources(request.project.root, groups)
     requirements = (
         *_requirements_beside(request.project, whole),
         *development_requirements(request.project.root, sources),

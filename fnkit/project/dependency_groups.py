@@ -157,7 +157,7 @@ def read_group(root: Path, table: GroupTable, name: str, problems: ProblemList) 
         message = f"The dependency group {invalid.group} cannot be used: {invalid.reason}."
         hint = f'Write it as in PEP 735: {name} = ["boto3>=1.40"] in [{_TABLE}].'
         problems.add("dependency-group", message, hint, table.location(invalid.group))
-    collected = Requirements.collect(parse_table(root, found, problems), _FILE)
+    collected = Requirements.collect(parse_table(root, found, problems, name), _FILE)
     return DependencyGroup(name=name, requirements=collected.lines, requirement_sources=collected.sources)
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -68,10 +68,15 @@ class PackageSource:
     hint: str = _GENERAL_HINT
 
 
-def read_package_sources(root: Path) -> dict[str, PackageSource]:
+def read_package_sources(root: Path, groups: Collection[str] = ()) -> dict[str, PackageSource]:
     """Return the sources of packages by their normalized names, those of the project's workspace included.
 
     A file that is not valid has none: reading the settings reports it.
+
+    Args:
+        root: The project folder.
+        groups: The dependency groups that require the packages, by their normalized names, beside the project. A
+            source may be one for a group, or for an extra, which functions do not have.
     """
     project = _uv_settings(root, root)
     workspace = find_workspace(root)
@@ -81,9 +86,16 @@ def read_package_sources(root: Path) -> dict[str, PackageSource]:
         sources = settings.get("sources")
         for name, value in (sources if isinstance(sources, dict) else {}).items():
             normalized = str(canonicalize_name(name))
-            entries = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+            entries = [one for one in (value if isinstance(value, list) else [value]) if _applies(one, groups)]
             found[normalized] = _read_source(root, folder, normalized, entries)
     return found
+
+
+def _applies(entry: object, groups: Collection[str]) -> TypeGuard[_Table]:
+    if not isinstance(entry, dict) or "extra" in entry:
+        return False
+    group = entry.get("group")
+    return not isinstance(group, str) or canonicalize_name(group) in groups
 
 
 def _read_source(root: Path, folder: Path, name: str, entries: Sequence[_Table]) -> PackageSource:

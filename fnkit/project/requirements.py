@@ -235,7 +235,7 @@ def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
 
 
 def parse_table(
-    root: Path, texts: Iterable[tuple[str, SourceLocation]], problems: ProblemList
+    root: Path, texts: Iterable[tuple[str, SourceLocation]], problems: ProblemList, group: str | None = None
 ) -> Iterator[tuple[str, SourceLocation]]:
     """Yield the requirements of a table of ``pyproject.toml`` that can be used, and report the others.
 
@@ -243,8 +243,9 @@ def parse_table(
         root: The project folder.
         texts: The requirements as they are written, with their places.
         problems: Receives the problems.
+        group: The normalized name of the dependency group that the table is; ``None`` for the project's own.
     """
-    sources = read_package_sources(root)
+    sources = read_package_sources(root, () if group is None else (group,))
     for text, place in texts:
         requirement = parse_requirement(text, place, problems, (root, root))
         if requirement is not None:

@@ -84,7 +84,7 @@ def lock_target(
     path = lock_path(project.root, target.runtime, kind)
     groups = project.locked_groups(target.runtime)
     requirements = all_requirements(project, groups)
-    package_sources = _package_sources(project, requirements)
+    package_sources = _package_sources(project, groups, requirements)
     indexes = select_indexes(requirements, package_sources)
     key = _lock_key(project, target, groups, indexes)
     if not requirements:
@@ -125,7 +125,7 @@ def lock_target(
 
 
 def _package_sources(
-    project: Project, requirements: Mapping[str, SourceLocation | None]
+    project: Project, groups: tuple[DependencyGroup, ...], requirements: Mapping[str, SourceLocation | None]
 ) -> dict[str, PackageSource]:
     """Return the sources of packages that ``pyproject.toml`` requires: uv applies its sources to those alone."""
     names = required_names(
@@ -133,7 +133,8 @@ def _package_sources(
         for line, place in requirements.items()
         if (place.file if place else project.requirements_file) == "pyproject.toml"
     )
-    return {name: source for name, source in read_package_sources(project.root).items() if name in names}
+    sources = read_package_sources(project.root, [group.name for group in groups])
+    return {name: source for name, source in sources.items() if name in names}
 
 
 def _check_source_builds(lock: Lock, project: Project) -> None:

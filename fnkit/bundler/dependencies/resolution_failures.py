@@ -108,6 +108,12 @@ _FAILURE_PATTERNS = (
         hint="Check the connection and the proxy settings, then try again.",
     ),
     _FailurePattern(
+        code="uv-settings",
+        pattern=r"Failed to parse:? `?uv\.toml",
+        message="The project's settings for uv are not valid: {reason}",
+        hint="Correct [tool.uv] in pyproject.toml, or uv.toml.",
+    ),
+    _FailurePattern(
         code="requirement-syntax",
         pattern=r"Couldn't parse requirement|Failed to parse",
         message="A line of {place} is not a valid requirement: {reason}",

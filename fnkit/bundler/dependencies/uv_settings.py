@@ -111,7 +111,7 @@ def write_package_indexes(settings: UvSettings, indexes: PackageIndexes, folder:
     tables: dict[str, dict[str, object]] = {
         "project": {"name": REQUIREMENTS_PROJECT, "version": "0", "dependencies": list(indexes)},
         "tool.uv": {
-            "index": [one for one in (declared if isinstance(declared, list) else ()) if "name" in one],
+            "index": [one for one in declared if isinstance(one, dict)] if isinstance(declared, list) else [],
             "sources": sources,
         },
     }

@@ -120,3 +120,10 @@ def test_index_may_be_declared_in_the_environment(
 ) -> None:
     monkeypatch.setenv("UV_INDEX", f"private={private.url}")
     assert versions(lock_of(project_of(tmp_path, "[tool.uv]\n" + SOURCE)))["ours"] == "1.0"
+
+
+def test_invalid_index_of_a_repository_is_an_error(tmp_path: Path, private: PackageIndex) -> None:
+    settings = f'[tool.uv]\nindex = [1, "x", {{ url = "{private.url}" }}]\n{SOURCE}'
+    with pytest.raises(BundleError) as raised:
+        lock_of(project_of(tmp_path, settings))
+    assert raised.value.code == "uv-settings"

@@ -87,3 +87,12 @@ def test_sources_of_a_group_count_and_those_of_requirements_txt_do_not(tmp_path:
 def test_invalid_sources_are_left_to_uv(tmp_path: Path, sources: str) -> None:
     pyproject = PYPROJECT.replace("[tool.uv.sources]", "[tool.uv]") + sources + "\n"
     assert build_files(tmp_path, {"main.py": HANDLER, "pyproject.toml": pyproject}).requirements
+
+
+def test_source_for_a_group_or_an_extra_is_one_for_no_other(tmp_path: Path) -> None:
+    path = '{ path = "libs/money", group = "Pay_ments" }'
+    sources = f"[tool.uv.sources]\nmoney = [{{ index = 'ours' }}, {path}, {{ git = 'x', extra = 'e' }}]\n"
+    write_files(tmp_path, {"pyproject.toml": sources})
+    assert read_package_sources(tmp_path)["money"].indexes == (IndexSource("ours"),)
+    assert read_package_sources(tmp_path, ("other",))["money"].place == ""
+    assert read_package_sources(tmp_path, ("pay-ments",))["money"].place == "a directory or a file"
