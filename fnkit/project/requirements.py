@@ -245,8 +245,9 @@ def parse_table(
         problems: Receives the problems.
         group: The normalized name of the dependency group that the table is; ``None`` for the project's own.
     """
-    sources = read_package_sources(root, () if group is None else (group,))
-    for text, place in texts:
+    listed = tuple(texts)
+    sources = read_package_sources(root, () if group is None else (group,)) if listed else {}
+    for text, place in listed:
         requirement = parse_requirement(text, place, problems, (root, root))
         if requirement is not None:
             check_package_source(requirement, place, sources, problems)

@@ -84,11 +84,11 @@ def lock_target(
     path = lock_path(project.root, target.runtime, kind)
     groups = project.locked_groups(target.runtime)
     requirements = all_requirements(project, groups)
+    if not requirements:
+        return Lock(path=path, runtime=target.runtime, target=kind, key="", packages=())
     package_sources = _package_sources(project, groups, requirements)
     indexes = select_indexes(requirements, package_sources)
     key = _lock_key(project, target, groups, indexes)
-    if not requirements:
-        return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
     previous = read_lock(path)
     if previous is not None:
         _check_source_builds(previous, project)

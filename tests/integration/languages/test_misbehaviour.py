@@ -109,9 +109,22 @@ def test_memory_is_limited(plane: DataPlaneProcess, code: HostileCode, language:
     if is_handled and plane.settings.isolation != "cgroup":
         assert language in RECOVERED
     else:
-        assert (status, OUT_OF_MEMORY in text) == (502, True), text
-        assert last_reason(function, []) == OUT_OF_MEMORY
+        reason = last_reason(function, [])
+        assert (status, reason in text) == (502, True), text
+        assert reason == OUT_OF_MEMORY or is_crash_of_gos_collector(function)
     assert_serves(function)
+
+
+def is_crash_of_gos_collector(function: HostileFunction) -> bool:
+    """Return whether Go's collector has crashed because it was refused memory, as that of Go 1.26 sometimes does.
+
+    ``runtime.(*spanQueue).tryDrain`` dereferences a null pointer then, and the program exits with 2.
+    """
+    if function.language != "go" or function.plane.settings.isolation == "cgroup":
+        return False
+    route = function.plane.route(function.name, function.plane.folder)
+    lines = [line.message for line in function.plane.log_lines(route)]
+    return "SIGSEGV: segmentation violation" in lines and any("runtime.(*spanQueue)" in line for line in lines)
 
 
 @pytest.mark.long
