@@ -110,8 +110,9 @@ def _is_empty(path: Path) -> bool:
 
 
 def _unwatchable(error: OSError) -> FnkitError:
+    reason = str(error.strerror or error).rstrip(".")
     return FnkitError(
-        f"The files of the project cannot be watched: {error.strerror or error}.",
+        f"The files of the project cannot be watched: {reason}.",
         code="unwatchable",
         hint="Raise the limit: sysctl fs.inotify.max_user_watches=524288. Press r to deploy changes meanwhile.",
     )

@@ -60,12 +60,16 @@ def watch_files(root: Path, included: Collection[Path], stop: threading.Event) -
         yield_on_timeout=True,
         raise_interrupt=False,
     )
-    for changed in changes:
-        if changed or not is_watching:
-            yield frozenset(os.path.relpath(path, root) for _, path in changed)
-        is_watching = True
-        if identities != [_identity(directory) for directory in included]:
-            return
+    try:
+        for changed in changes:
+            if changed or not is_watching:
+                yield frozenset(os.path.relpath(path, root) for _, path in changed)
+            is_watching = True
+            if identities != [_identity(directory) for directory in included]:
+                return
+    except FileNotFoundError:  # raised if a directory disappears while the watch is set up
+        if is_watching or not root.is_dir():
+            raise
 
 
 def _identity(directory: Path) -> tuple[int, int] | None:
