@@ -110,6 +110,7 @@ def test_saved_plan_carries_the_urls_that_are_not_known_yet(platform: PlatformUn
     assert fnkit("plan", "--local", "--exit-code").code == 0
 
 
+@pytest.mark.long
 def test_deploy_of_one_function_needs_the_other_one(platform: PlatformUnderTest, project: Path) -> None:
     write_files(project, python_project("single"))
     fnkit = platform.command

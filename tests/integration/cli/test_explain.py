@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Command
-from tests.support.error_page import error_table
+from tests.support.error_page import TABLE
 
 
 def test_code_is_explained(fnkit: Command) -> None:
@@ -22,13 +23,15 @@ def test_code_is_explained(fnkit: Command) -> None:
 def test_code_is_found_as_an_error_shows_it(fnkit: Command, shown: str) -> None:
     assert fnkit("explain", shown, "--json").ok().json() == {
         "code": "bad-schedule",
-        **error_table()["bad-schedule"],
+        **json.loads(TABLE.read_text())["bad-schedule"],
     }
 
 
 def test_list_has_every_code_of_the_page(fnkit: Command) -> None:
     codes = fnkit("explain", "--json").ok().json()["codes"]
-    assert {one["code"]: {key: one[key] for key in ("meanings", "remedies")} for one in codes} == error_table()
+    assert {one["code"]: {key: one[key] for key in ("meanings", "remedies")} for one in codes} == json.loads(
+        TABLE.read_text()
+    )
     assert len(fnkit("explain").ok().stdout.splitlines()) == len(codes) + 1, "a row for each code, and the heading"
 
 

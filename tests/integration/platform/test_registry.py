@@ -84,6 +84,7 @@ def test_deployment_publishes_an_image(
     assert {"PORT=8080", "SCW_HANDLER_NAME=handle", f"SCW_APPLICATION_ID={function['id']}"} <= {*config["Env"]}
 
 
+@pytest.mark.long
 def test_edit_of_a_handler_adds_one_small_layer(
     registry: RegistryClient, function: dict[str, object], repository: str
 ) -> None:
