@@ -14,6 +14,7 @@ import pytest
 from fnkit.platform.supervisor.launcher import find_running_platform
 from tests.support.command import Command
 from tests.support.dev_session import DevSessionUnderTest, dev_session
+from tests.support.ports import free_port
 from tests.support.processes import descendants, is_alive
 from tests.support.project_tree import write_files
 from tests.support.terminal import terminal
@@ -252,11 +253,11 @@ def test_second_command_for_a_project_is_refused(
 
 
 def test_ports_stay_the_same(project: Path, tmp_path: Path) -> None:
-    urls = []
-    for _ in range(2):
-        with dev_session(project, tmp_path / "home") as session:
-            urls.append(session.wait_for("serving")["url"])
-    assert urls[0] == urls[1]
+    """The port is one that no other platform chooses, as those of other tests would between the sessions."""
+    port = free_port()
+    for options in (("--port", str(port)), ()):
+        with dev_session(project, tmp_path / "home", *options) as session:
+            assert session.wait_for("serving")["url"] == f"http://127.0.0.1:{port}"
 
 
 def test_lines_without_a_terminal_and_in_a_file(project: Path, tmp_path: Path) -> None:
