@@ -22,6 +22,7 @@ from fnkit.platform.supervisor.certificate_authority import ensure_certificate_a
 from tests.support.command import FNKIT, Command
 from tests.support.data_plane import interpreter_for
 from tests.support.platform import PlatformUnderTest, api_get, running_platform
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -172,7 +173,8 @@ def test_trust_install_and_remove_change_the_system_trust_store(
 @pytest.mark.long
 def test_tls_port_and_ca_survive_reset_and_restart(tmp_path: Path) -> None:
     layout = DataLayout(tmp_path / "home")
-    with running_platform(layout.data_dir) as first:
+    # A port that no other platform chooses, as those of other tests would between stop and start.
+    with running_platform(layout.data_dir, "--tls-port", str(free_port())) as first:
         before, authority = status(first.command)["gateway_tls_url"], layout.ca_file.read_bytes()
         assert stat.S_IMODE(layout.ca_file.stat().st_mode) == 0o600
         first.command("platform", "reset", "--yes").ok()
