@@ -10,6 +10,8 @@ from typing import Final
 
 from fnkit.project.included_directories import find_repository, relative_to_project
 
+PLACE_HINT: Final = "Use a package from an index, or put the code into the project folder."
+"""What to do about a requirement that is a path or a URL, if no directory of it can be included."""
 _FILE_URL: Final = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
 _EXTRAS: Final = re.compile(r"\[[^\]]*\]$")
 _MAX_CHARACTERS: Final = 300

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from fnkit.project.files import OutsideProject, read_project_text
-from fnkit.project.include_hints import include_hint
+from fnkit.project.include_hints import PLACE_HINT, include_hint
 from fnkit.project.included_directories import find_repository
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
@@ -33,7 +33,6 @@ _UNUSABLE: Final = (
     ("url", "a URL"),
 )
 """The keys of sources that no lock file can have, and what they name."""
-_GENERAL_HINT: Final = "Use a package from an index, or put the code into the project folder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class PackageSource:
 
     indexes: tuple[IndexSource, ...] = ()
     place: str = ""
-    hint: str = _GENERAL_HINT
+    hint: str = PLACE_HINT
 
 
 def read_package_sources(root: Path, groups: Collection[str] = ()) -> dict[str, PackageSource]:
@@ -102,7 +101,7 @@ def _read_source(root: Path, folder: Path, name: str, entries: Sequence[_Table])
     for entry in entries:
         for key, place in _UNUSABLE:
             if entry.get(key):
-                return PackageSource(place=place, hint=_hint(root, folder, name, entry) or _GENERAL_HINT)
+                return PackageSource(place=place, hint=_hint(root, folder, name, entry) or PLACE_HINT)
     indexes = [
         IndexSource(index, marker if isinstance(marker := entry.get("marker"), str) else "")
         for entry in entries

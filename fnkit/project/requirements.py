@@ -21,7 +21,7 @@ from fnkit.contract.distribution import OWN_REQUIREMENTS
 from fnkit.contract.toml_lines import TomlLines
 from fnkit.project.element_places import place_of_element
 from fnkit.project.files import OutsideProject, read_project_text
-from fnkit.project.include_hints import include_hint
+from fnkit.project.include_hints import PLACE_HINT, include_hint
 from fnkit.project.model import SourceLocation
 from fnkit.project.package_sources import check_package_source, read_package_sources
 from fnkit.project.problems import ProblemList
@@ -202,8 +202,7 @@ def parse_requirement(
 def _add_location_problem(
     message: str, source: SourceLocation, problems: ProblemList, hint: str | None = None
 ) -> None:
-    general = "Use a package from an index, or put the code into the project folder."
-    problems.add("requirement-place", message, hint or general, source)
+    problems.add("requirement-place", message, hint or PLACE_HINT, source)
 
 
 def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:

@@ -316,7 +316,7 @@ class ConnectedInstance(asyncio.Protocol):
         """
         if self.is_terminating or self._transport is None or self._transport.is_closing():
             return False
-        return not self._arrivals.poll(0)  # readable only at its end: it sends nothing by itself
+        return not self._arrivals.poll(0)  # it sends nothing unasked, so it is readable only once it has ended
 
     # What a subclass decides
 

@@ -1,4 +1,4 @@
-"""Compiled libraries: each is made once for all platforms of a user, and never taken from somebody else."""
+"""Compiled libraries are made once for each user, and are not used if another user could have written them."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def open_build(job: BuildJob, source: Path, *, is_source_writable: bool = False)
     scratch.mkdir(mode=0o700, parents=True)
     cache = job.cache or scratch / "cache"
     try:
-        with hold(cache, job):
+        with _hold(cache, job):
             _prepare_cache(cache, job.uid)
             yield SandboxedBuild(job, source, scratch, cache, is_source_writable=is_source_writable)
             _limit_cache(cache, job.limits.disk // 2)
@@ -257,7 +257,7 @@ def open_build(job: BuildJob, source: Path, *, is_source_writable: bool = False)
 
 
 @contextmanager
-def hold(path: Path, job: BuildJob) -> Iterator[None]:
+def _hold(path: Path, job: BuildJob) -> Iterator[None]:
     """Let no other build of this process use a directory.
 
     Raises:
